@@ -1,0 +1,59 @@
+"""What this machine is: processor, cores, memory, system."""
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """The facts that a measured table must name. ``cores`` are those this process may use."""
+
+    processor: str
+    cores: int
+    memory_bytes: int
+    system: str
+    features: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """One line for people."""
+        gigabytes = self.memory_bytes / 2**30
+        features = f" ({', '.join(self.features)})" if self.features else ""
+        return f"{self.processor}{features}, {self.cores} cores, {gigabytes:.0f} GiB, {self.system}"
+
+
+_TOLD_FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm", "sve")
+
+
+def this_machine() -> Machine:
+    """Look at the machine this process runs on."""
+    import psutil
+
+    processor, flags = _processor()
+    return Machine(
+        processor=processor,
+        cores=usable_cores(),
+        memory_bytes=psutil.virtual_memory().total,
+        system=f"{platform.system()} {platform.machine()}",
+        features=tuple(flag for flag in _TOLD_FEATURES if flag in flags),
+    )
+
+
+def usable_cores() -> int:
+    """Cores this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _processor() -> tuple[str, set[str]]:
+    """Model name and feature flags as the Linux kernel tells them; other systems tell the name alone."""
+    path = Path("/proc/cpuinfo")
+    if not path.exists():
+        return platform.processor() or platform.machine(), set()
+    fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+    told = {key.strip(): value.strip() for key, value in fields.items()}
+    name = told.get("model name") or told.get("Hardware") or platform.machine()
+    return name, set((told.get("flags") or told.get("Features") or "").split())

@@ -1,0 +1,1 @@
+"""One file per command; each parses its own options and calls the library."""

@@ -1,0 +1,116 @@
+"""Reading ONNX decoder graphs: load, find values, count what a step reads. The exporter's view through onnx-ir."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.records import require
+
+LOGITS = "logits"
+PAST_PREFIX, PRESENT_PREFIX = "past_key_values.", "present."
+
+_TABLE_READERS = {"Gather", "GatherBlockQuantized", "GroupQueryAttention", "RotaryEmbedding"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSize:
+    """``parameters`` and ``weight_bytes`` that one step multiplies with; tables only looked up do not count."""
+
+    parameters: int
+    weight_bytes: int
+
+
+def load_graph(path: Path) -> ir.Model:
+    """Load a model; external data stays on disk until it is needed."""
+    try:
+        return ir.load(path)
+    except FileNotFoundError as error:
+        raise EdgedraftError(f"{path}: no such ONNX file") from error
+    except Exception as error:  # onnx raises protobuf's own classes for broken files
+        raise EdgedraftError(f"{path}: not an ONNX model that can be read", got=str(error).splitlines()[0]) from error
+
+
+def save_graph(model: ir.Model, path: Path, data_name: str) -> None:
+    """Write the graph with all its tensors in one data file beside it."""
+    ir.save(model, path, external_data=data_name, size_threshold_bytes=0)
+
+
+def output_named(model: ir.Model, name: str) -> ir.Value:
+    """A graph output, or an error that lists those there are."""
+    for value in model.graph.outputs:
+        if value.name == name:
+            return value
+    raise EdgedraftError(f"graph output {name}: not found", got=[value.name for value in model.graph.outputs][:5])
+
+
+def vocabulary_width(model: ir.Model) -> int:
+    """Width of the logits."""
+    shape = output_named(model, LOGITS).shape
+    width = shape[-1] if shape is not None else None
+    require(isinstance(width, int), "graph output logits: expected a fixed width", got=width)
+    return int(width)  # type: ignore[arg-type]
+
+
+def model_size(model: ir.Model) -> ModelSize:
+    """Count the weights that every step reads whole."""
+    read = [
+        value for value in model.graph.initializers.values() if value.const_value is not None and _is_multiplied(value)
+    ]
+    return ModelSize(
+        parameters=sum(_parameters(value) for value in read),
+        weight_bytes=sum(value.const_value.nbytes for value in read if value.const_value is not None),
+    )
+
+
+def fix_cache_shapes(model: ir.Model) -> None:
+    """Write the head size into the past and present shapes, which the model builder leaves symbolic.
+
+    The runtime allocates its buffers from the graph alone.
+    """
+    for past in model.graph.inputs:
+        if not str(past.name).startswith(PAST_PREFIX) or past.shape is None or isinstance(past.shape[3], int):
+            continue
+        head_size = _head_size(past)
+        present = output_named(model, str(past.name).replace(PAST_PREFIX, PRESENT_PREFIX, 1))
+        for value in (past, present):
+            assert value.shape is not None
+            value.shape = ir.Shape([*value.shape.dims[:3], head_size])
+
+
+def _head_size(past: ir.Value) -> int:
+    """Head size from the attention node that reads ``past`` and the projection behind it."""
+    for attention in past.consumers():
+        heads = attention.attributes.get("num_heads")
+        for projection in attention.outputs[0].consumers() if heads is not None else ():
+            width = _input_width(projection)
+            if width is not None:
+                return int(width // heads.as_int())
+    raise EdgedraftError(f"graph input {past.name}: cannot tell the head size", remedy="export with fixed cache shapes")
+
+
+def _input_width(node: ir.Node) -> int | None:
+    """How many features a matrix product takes in."""
+    if node.op_type == "MatMulNBits":
+        return int(node.attributes["K"].as_int())
+    weight = node.inputs[1].const_value if node.op_type == "MatMul" and node.inputs[1] is not None else None
+    return int(weight.shape[0]) if weight is not None else None
+
+
+def _is_multiplied(value: ir.Value) -> bool:
+    return any(node.op_type not in _TABLE_READERS for node in value.consumers())
+
+
+def _parameters(value: ir.Value) -> int:
+    """Weights behind an initializer; a quantized matrix counts once, by its packed values, its scales not at all."""
+    for node, position in _uses(value):
+        if node.op_type == "MatMulNBits":
+            return node.attributes["K"].as_int() * node.attributes["N"].as_int() if position == 1 else 0
+    return int(value.const_value.size) if value.const_value is not None else 0
+
+
+def _uses(value: ir.Value) -> Iterator[tuple[ir.Node, int]]:
+    for use in value.uses():
+        yield use.node, use.idx

@@ -1,0 +1,108 @@
+"""Trimming the LM head: find the product that makes the logits, keep only the mapped rows, change nothing else."""
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx_ir as ir
+
+from edgedraft.exporter.graphs import LOGITS, output_named, vocabulary_width
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.index_map import Ids, IndexMap
+from edgedraft.runtime.records import require
+
+ROW_TILE = 64
+"""Draft vocabularies are multiples of this: with ragged sizes the last columns take another kernel and round apart."""
+
+
+def round_to_tile(size: int, vocab_size: int) -> int:
+    """The smallest multiple of the tile that holds ``size``, at most the whole vocabulary."""
+    require(
+        1 <= size <= vocab_size,
+        f"draft vocabulary size: expected 1..{vocab_size}",
+        got=size,
+        remedy="choose a size within the drafter's vocabulary",
+    )
+    return min(-(-size // ROW_TILE) * ROW_TILE, vocab_size)
+
+
+def trim_head(model: ir.Model, index_map: IndexMap) -> None:
+    """Keep only the rows of ``index_map`` in the head, in place; kept logits stay equal bit for bit.
+
+    The embedding keeps every row, because an accepted token can be any token. Raises `EdgedraftError` naming the node
+    when the head has a shape that is not known.
+    """
+    width = vocabulary_width(model)
+    require(index_map.target_vocab_size == width, "index map: made for another vocabulary", got=width)
+    head = find_head(model)
+    _TRIMMERS[head.op_type](head, index_map.target_ids, width)
+    logits = output_named(model, LOGITS)
+    assert logits.shape is not None
+    logits.shape = ir.Shape([*logits.shape.dims[:-1], index_map.draft_vocab_size])
+
+
+def find_head(model: ir.Model) -> ir.Node:
+    """The node whose product is the logits."""
+    node = output_named(model, LOGITS).producer()
+    require(node is not None, "graph output logits: no node makes it")
+    assert node is not None
+    known = ", ".join(sorted(_TRIMMERS))
+    require(
+        node.op_type in _TRIMMERS,
+        f"LM head: node {node.name or node.outputs[0].name}: expected one of {known}",
+        got=node.op_type,
+        remedy="export the drafter with a plain or block-quantized head",
+    )
+    return node
+
+
+def _trim_matmul(head: ir.Node, ids: Ids, width: int) -> None:
+    """MatMul: weight (hidden, vocab); the kept columns stay."""
+    weight = _constant(head, 1)
+    _require_rows(head, weight.shape[1] if len(weight.shape) == 2 else -1, width)
+    _replace(head, 1, np.ascontiguousarray(weight.numpy()[:, ids]))
+
+
+def _trim_matmul_nbits(head: ir.Node, ids: Ids, width: int) -> None:
+    """MatMulNBits: every input is laid out row by row of the vocabulary, so a slice needs no requantization.
+
+    Inputs: 1 packed values (vocab, blocks, bytes); 2 scales; 3 zero points; 5 bias; the last three may be flat.
+    """
+    _require_rows(head, head.attributes["N"].as_int(), width)
+    require(_input(head, 4) is None, f"LM head: node {head.name}: g_idx is not supported")
+    for position in (1, 2, 3, 5):
+        if _input(head, position) is not None:
+            rows = _constant(head, position).numpy().reshape(width, -1)[ids]
+            shape = _constant(head, position).numpy().shape
+            whole = (len(ids), *shape[1:]) if shape[0] == width else (-1,)
+            _replace(head, position, np.ascontiguousarray(rows).reshape(whole))
+    head.attributes["N"] = ir.AttrInt64("N", len(ids))
+
+
+_TRIMMERS: dict[str, Callable[[ir.Node, Ids, int], None]] = {"MatMul": _trim_matmul, "MatMulNBits": _trim_matmul_nbits}
+
+
+def _input(node: ir.Node, position: int) -> ir.Value | None:
+    return node.inputs[position] if position < len(node.inputs) else None
+
+
+def _constant(node: ir.Node, position: int) -> ir.TensorProtocol:
+    value = _input(node, position)
+    if value is None or value.const_value is None:
+        raise EdgedraftError(f"LM head: node {node.name}: input {position} is not a constant weight")
+    return value.const_value
+
+
+def _require_rows(node: ir.Node, found: int, width: int) -> None:
+    require(found == width, f"LM head: node {node.name}: expected {width} rows", got=found)
+
+
+def _replace(node: ir.Node, position: int, array: np.ndarray) -> None:
+    """Give ``node`` a new constant; the old one goes when nothing else (a tied embedding) reads it."""
+    old = node.inputs[position]
+    assert old is not None and node.graph is not None
+    name = f"{old.name}.trimmed"
+    new = ir.val(name, const_value=ir.tensor(array, name=name))
+    node.graph.register_initializer(new)
+    node.replace_input_with(position, new)
+    if not old.uses() and old.name in node.graph.initializers:
+        del node.graph.initializers[old.name]

@@ -1,0 +1,222 @@
+"""Measure a bundle where it runs: ways of decoding, interleaved prompt by prompt, compared as ratios.
+
+The clock comes in as an argument; nothing here prints.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgedraft.runtime.decoding import Round, plain_rounds, speculative_rounds
+from edgedraft.runtime.generation import Limits, limited
+from edgedraft.runtime.index_map import IndexMap
+from edgedraft.runtime.model import LanguageModel
+from edgedraft.runtime.progress import Progress, silent
+from edgedraft.runtime.records import require
+from edgedraft.runtime.statistics import DraftStatistics, Spread, count_rounds, memory_bound_speed_up, spread
+from edgedraft.runtime.timing import Clock, TimedModel
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Drafting:
+    """How one way of decoding drafts, and what its drafter costs beside the target."""
+
+    model: LanguageModel
+    index_map: IndexMap
+    draft_length: int
+    parameter_ratio: float
+    byte_ratio: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptRun:
+    """One prompt decoded one way; ``prompt_seconds`` end with the first token, where ``decode_seconds`` begin."""
+
+    token_ids: tuple[int, ...]
+    statistics: DraftStatistics
+    prompt_seconds: float
+    decode_seconds: float
+    drafter_seconds: float
+    target_seconds: float
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Decoded tokens per second, the first token and the prompt left out."""
+        return self.statistics.tokens / self.decode_seconds if self.decode_seconds > 0 else 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WayReport:
+    """One way of decoding over all prompts. Speeds are per prompt; milliseconds are per round; ratios are to plain."""
+
+    tokens_per_second: Spread
+    speed_up: Spread
+    block_efficiency: float
+    acceptance_rate: float
+    rounds: int
+    tokens: int
+    draft_tokens_proposed: int
+    draft_tokens_evaluated: int
+    draft_tokens_accepted: int
+    drafter_milliseconds: float
+    target_milliseconds: float
+    overhead_milliseconds: float
+    prompt_milliseconds: float
+    mbsu_by_parameters: float | None
+    mbsu_by_bytes: float | None
+    mbsu_by_seconds: float | None
+    equal_texts: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchReport:
+    """Every way of decoding, in the order they ran; the first is the target alone."""
+
+    prompts: int
+    max_new_tokens: int
+    ways: dict[str, WayReport]
+
+
+PLAIN = "target alone"
+
+
+def bench(
+    target: LanguageModel,
+    ways: Mapping[str, Drafting],
+    prompts: Sequence[Sequence[int]],
+    limits: Limits,
+    clock: Clock,
+    progress: Progress = silent,
+) -> tuple[BenchReport, dict[str, list[PromptRun]]]:
+    """Decode every prompt by the target alone and then by each of ``ways``; report and the single runs.
+
+    The first prompt is decoded once beforehand by every way, uncounted, to warm up. The order within a prompt turns
+    round by one each time, so that no way always runs first.
+    """
+    require(len(prompts) > 0, "bench needs at least one prompt", got=0)
+    names = [PLAIN, *ways]
+    runs: dict[str, list[PromptRun]] = {name: [] for name in names}
+    total = (len(prompts) + 1) * len(names)
+    for turn, prompt in enumerate([prompts[0], *prompts]):
+        for step in range(len(names)):
+            name = names[(turn + step) % len(names)]
+            run = run_prompt(target, ways.get(name), prompt, limits, clock)
+            if turn > 0:
+                runs[name].append(run)
+            progress("bench runs", turn * len(names) + step + 1, total)
+    reports = {name: summarize(runs[name], runs[PLAIN], ways.get(name)) for name in names}
+    return BenchReport(prompts=len(prompts), max_new_tokens=limits.max_new_tokens, ways=reports), runs
+
+
+def run_prompt(
+    target: LanguageModel, drafting: Drafting | None, prompt_ids: Sequence[int], limits: Limits, clock: Clock
+) -> PromptRun:
+    """Decode one prompt and time its parts."""
+    timed_target = TimedModel(target, clock)
+    timed_drafter = TimedModel(drafting.model, clock) if drafting else None
+    timed_target.rewind(0)
+    if timed_drafter:
+        timed_drafter.rewind(0)
+    started = clock()
+    rounds = limited(_rounds(timed_target, timed_drafter, drafting, prompt_ids), limits)
+    first = next(rounds)
+    prompt_seconds = clock() - started
+    timed_target.reset()
+    if timed_drafter:
+        timed_drafter.reset()
+    started = clock()
+    decoded = list(rounds)
+    return PromptRun(
+        token_ids=first.token_ids + tuple(token for turn in decoded for token in turn.token_ids),
+        statistics=count_rounds(decoded),
+        prompt_seconds=prompt_seconds,
+        decode_seconds=clock() - started,
+        drafter_seconds=timed_drafter.seconds if timed_drafter else 0.0,
+        target_seconds=timed_target.seconds,
+    )
+
+
+def _rounds(
+    target: LanguageModel, drafter: LanguageModel | None, drafting: Drafting | None, prompt_ids: Sequence[int]
+) -> Iterator[Round]:
+    if drafter is None or drafting is None:
+        return plain_rounds(target, prompt_ids)
+    return speculative_rounds(target, drafter, drafting.index_map, prompt_ids, drafting.draft_length)
+
+
+def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: Drafting | None) -> WayReport:
+    """One way's runs beside the plain runs of the same prompts.
+
+    Prompts answered by a single token have no decoding to time and are left out of the speeds.
+    """
+    timed = [
+        (run, base) for run, base in zip(runs, plain, strict=True) if run.statistics.rounds and base.statistics.rounds
+    ]
+    require(len(timed) > 0, "every prompt was answered by a single token", remedy="bench on other prompts")
+    counts = total_statistics([run.statistics for run in runs])
+    rounds = max(counts.rounds, 1)
+    overhead = sum(run.decode_seconds - run.drafter_seconds - run.target_seconds for run in runs)
+    by_parameters, by_bytes, by_seconds = _speed_ups(runs, plain, counts, drafting)
+    return WayReport(
+        tokens_per_second=spread([run.tokens_per_second for run, _ in timed]),
+        speed_up=spread([run.tokens_per_second / base.tokens_per_second for run, base in timed]),
+        block_efficiency=counts.block_efficiency,
+        acceptance_rate=counts.acceptance_rate,
+        rounds=counts.rounds,
+        tokens=counts.tokens,
+        draft_tokens_proposed=counts.draft_tokens_proposed,
+        draft_tokens_evaluated=counts.draft_tokens_evaluated,
+        draft_tokens_accepted=counts.draft_tokens_accepted,
+        drafter_milliseconds=1e3 * sum(run.drafter_seconds for run in runs) / rounds,
+        target_milliseconds=1e3 * sum(run.target_seconds for run in runs) / rounds,
+        overhead_milliseconds=1e3 * overhead / rounds,
+        prompt_milliseconds=1e3 * float(np.median([run.prompt_seconds for run in runs])),
+        mbsu_by_parameters=by_parameters,
+        mbsu_by_bytes=by_bytes,
+        mbsu_by_seconds=by_seconds,
+        equal_texts=sum(run.token_ids == base.token_ids for run, base in zip(runs, plain, strict=True)),
+    )
+
+
+def total_statistics(parts: Sequence[DraftStatistics]) -> DraftStatistics:
+    """The counts of several answers together."""
+    return DraftStatistics(
+        rounds=sum(part.rounds for part in parts),
+        tokens=sum(part.tokens for part in parts),
+        draft_tokens_proposed=sum(part.draft_tokens_proposed for part in parts),
+        draft_tokens_evaluated=sum(part.draft_tokens_evaluated for part in parts),
+        draft_tokens_accepted=sum(part.draft_tokens_accepted for part in parts),
+    )
+
+
+def _speed_ups(
+    runs: Sequence[PromptRun], plain: Sequence[PromptRun], counts: DraftStatistics, drafting: Drafting | None
+) -> tuple[float | None, float | None, float | None]:
+    """MBSU with the drafter's cost counted in parameters, in bytes and in measured seconds per token."""
+    if drafting is None or not counts.draft_tokens_proposed:
+        return None, None, None
+    plain_step = sum(run.target_seconds for run in plain) / sum(run.statistics.rounds for run in plain)
+    drafter_step = sum(run.drafter_seconds for run in runs) / counts.draft_tokens_proposed
+    ratios = (drafting.parameter_ratio, drafting.byte_ratio, drafter_step / plain_step)
+    by_parameters, by_bytes, by_seconds = (
+        memory_bound_speed_up(counts.block_efficiency, ratio, drafting.draft_length) for ratio in ratios
+    )
+    return by_parameters, by_bytes, by_seconds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Divergence:
+    """Where a text first leaves another: ``position`` counts generated tokens, ``margin`` is the target's there."""
+
+    prompt: int
+    position: int
+    margin: float
+
+
+def first_divergence(one: Sequence[int], other: Sequence[int]) -> int | None:
+    """The first position at which two texts differ, or None when they are equal."""
+    for position, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return position
+    return None if len(one) == len(other) else min(len(one), len(other))

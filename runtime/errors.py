@@ -1,0 +1,45 @@
+"""The one exception root: every message says the rule, what was found, and what to do."""
+
+import contextlib
+import errno
+from collections.abc import Iterator
+from pathlib import Path
+
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+class EdgedraftError(Exception):
+    """Something the user can mend; its text is one line: ``rule, got X - remedy``.
+
+    The command line prints it and exits with 2.
+    """
+
+    def __init__(self, rule: str, *, got: object = None, remedy: str | None = None) -> None:
+        self.rule = rule
+        self.got = got
+        self.remedy = remedy
+        found = "" if got is None else f", got {got}"
+        advice = "" if remedy is None else f" - {remedy}"
+        super().__init__(f"{rule}{found}{advice}")
+
+
+class MissingExtraError(EdgedraftError):
+    """A command needs packages that this installation left out."""
+
+    def __init__(self, module: str, extra: str) -> None:
+        super().__init__(f"{module} is not installed", remedy=f'pip install "edgedraft[{extra}]"')
+
+
+@contextlib.contextmanager
+def full_disk_is_users(path: Path) -> Iterator[None]:
+    """Turn 'no room left' from the system into an `EdgedraftError` that names ``path``; other errors pass."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_ROOM:
+            raise
+        raise EdgedraftError(
+            f"{path}: no room left while writing",
+            got=error.strerror,
+            remedy="free some space or choose another folder; nothing that was there before was changed",
+        ) from error

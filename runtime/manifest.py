@@ -1,0 +1,86 @@
+"""BundleManifest: everything a bundle promises, as written in its edgedraft.json."""
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.plan import DecodingPlan
+from edgedraft.runtime.records import require
+
+SCHEMA_VERSION = 1
+MANIFEST_NAME = "edgedraft.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileEntry:
+    """Size and SHA-256 of one file of the bundle."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelEntry:
+    """One ONNX model of the bundle. ``parameters`` counts weights, ``weight_bytes`` what one step reads of them."""
+
+    name: str
+    base_model: str
+    license: str
+    graph: str
+    precision: str
+    parameters: int
+    weight_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationEntry:
+    """Where the draft vocabulary came from, and what it covers on prompts held out from choosing it."""
+
+    prompts: str
+    ranking_prompts: int
+    scoring_prompts: int
+    ranking_tokens: int
+    scoring_tokens: int
+    coverage: float
+    coverage_low: float
+    coverage_high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BundleManifest:
+    """The bundle's contract. Paths are relative POSIX paths inside the bundle; token ids are the target's."""
+
+    schema_version: int
+    target: ModelEntry
+    drafter: ModelEntry
+    index_map: str
+    target_vocab_size: int
+    context_length: int
+    end_token_ids: tuple[int, ...]
+    tokenizer_fingerprint: str
+    calibration: CalibrationEntry
+    plan: DecodingPlan
+    files: dict[str, FileEntry]
+
+    def __post_init__(self) -> None:
+        require(
+            self.schema_version == SCHEMA_VERSION,
+            f"schema_version: this edgedraft reads {SCHEMA_VERSION}",
+            got=self.schema_version,
+            remedy="export the bundle again or install a matching edgedraft",
+        )
+        require(
+            1 <= self.plan.draft_vocab_size <= self.target_vocab_size,
+            f"draft_vocab_size: expected 1..{self.target_vocab_size}",
+            got=self.plan.draft_vocab_size,
+            remedy="export the bundle again",
+        )
+        for name in (*self.files, self.target.graph, self.drafter.graph, self.index_map):
+            _check_inside(name)
+
+
+def _check_inside(name: str) -> None:
+    """Refuse names that could reach outside the bundle."""
+    path = PurePosixPath(name)
+    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        raise EdgedraftError("files: expected a relative path inside the bundle", got=repr(name))

@@ -1,0 +1,10 @@
+"""How long work reports itself: the library calls, the caller shows."""
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]
+"""Called as ``progress(what, done, total)`` in whatever unit ``what`` counts; ``total`` is 0 while unknown."""
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """A `Progress` that shows nothing."""

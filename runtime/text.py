@@ -1,0 +1,134 @@
+"""Text in and out: the tokenizer, the chat template, and decoding a stream of ids into whole characters."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.files import read_json
+from edgedraft.runtime.records import require
+
+Message = Mapping[str, Any]
+
+_MEANING = ("model", "normalizer", "pre_tokenizer", "added_tokens")
+
+
+@lru_cache(maxsize=8)
+def tokenizer_fingerprint(path: Path) -> str:
+    """SHA-256 over what decides the ids: vocabulary, merges, normalizer, pre-tokenizer and added tokens.
+
+    Two files with one fingerprint turn every text into the same ids, whatever else they hold.
+    """
+    data = read_json(path)
+    meaning = {key: data.get(key) for key in _MEANING}
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+class TextCodec:
+    """The tokenizer and chat template of one model folder."""
+
+    def __init__(self, folder: Path) -> None:
+        path = folder / "tokenizer.json"
+        require(path.is_file(), f"{path}: no such file", remedy="the folder must hold the model's tokenizer")
+        self.tokenizer = Tokenizer.from_file(str(path))
+        self.fingerprint = tokenizer_fingerprint(path)
+        template = folder / "chat_template.jinja"
+        self._template = template.read_text(encoding="utf-8") if template.is_file() else None
+        self._special = _special_tokens(folder)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of ``text`` as it stands; special tokens written in it count as such."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def decode(self, token_ids: Iterable[int]) -> str:
+        """Text of ``token_ids`` without special tokens."""
+        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+
+    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+        """Token ids of a conversation that the assistant is to continue."""
+        return self.encode(self.render_chat(messages))
+
+    def render_chat(self, messages: Sequence[Message]) -> str:
+        """The conversation in the model's own chat format, ending where the assistant's answer begins.
+
+        Without a template the contents are joined by blank lines.
+        """
+        if self._template is None:
+            return "\n\n".join(str(message["content"]) for message in messages)
+        try:
+            template = _environment().from_string(self._template)
+            return template.render(messages=list(messages), add_generation_prompt=True, **self._special)
+        except TemplateError as error:
+            raise EdgedraftError("chat_template.jinja cannot render this conversation", got=str(error)) from error
+
+
+class TextStream:
+    """Turns ids into text as they come, holding back what is not yet whole or may begin a stop string."""
+
+    def __init__(self, codec: TextCodec, stop: Sequence[str] = ()) -> None:
+        self._tokenizer = codec.tokenizer
+        self._decoder = DecodeStream(skip_special_tokens=True)
+        self._stop = tuple(text for text in stop if text)
+        self._held = ""
+        self.stopped = False
+
+    def push(self, token_id: int) -> str:
+        """The text that ``token_id`` makes certain; sets ``stopped`` when a stop string is complete."""
+        self._held += self._decoder.step(self._tokenizer, token_id) or ""
+        for stop in self._stop:
+            before, found, _ = self._held.partition(stop)
+            if found:
+                self.stopped = True
+                self._held = ""
+                return before
+        keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
+        ready, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
+        return ready
+
+    def finish(self) -> str:
+        """The text still held back."""
+        ready, self._held = self._held, ""
+        return ready
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Length of the longest end of ``text`` that begins ``stop``."""
+    return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
+
+
+def _special_tokens(folder: Path) -> dict[str, str]:
+    """bos/eos/pad token texts for the template, from tokenizer_config.json when it is there."""
+    path = folder / "tokenizer_config.json"
+    config = read_json(path) if path.is_file() else {}
+    names = ("bos_token", "eos_token", "pad_token", "unk_token")
+    found = {name: config.get(name) for name in names}
+    return {name: token["content"] if isinstance(token, dict) else token for name, token in found.items() if token}
+
+
+@lru_cache(maxsize=1)
+def _environment() -> ImmutableSandboxedEnvironment:
+    """The sandbox that Hugging Face chat templates expect."""
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+    )
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+def _to_json(value: object, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise TemplateError(message)
