@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def answer(model: LanguageModel, prompt_ids: Sequence[int], limits: Limits) -> t
 
 
 def answer_all(
-    model: LanguageModel,
+    open_model: Callable[[], LanguageModel],
     codec: TextCodec,
     prompts: Sequence[Prompt],
     limits: Limits,
@@ -41,7 +41,8 @@ def answer_all(
 ) -> list[Answer]:
     """Answer every prompt, in order; answers already in ``journal`` are taken from there.
 
-    The caller names the journal after everything that decides the answers (model, limits, prompts), so an answer in it
+    ``open_model`` is called only when an answer is missing. The caller names the journal
+    after everything that decides the answers (model, limits, prompts), so an answer in it
     is always the one that would be generated again.
     """
     known = {entry.prompt_id: entry for entry in read_journal(journal)}
@@ -53,7 +54,7 @@ def answer_all(
             entry = known.get(prompt.id)
             if entry is None:
                 prompt_ids = tuple(codec.encode_chat(prompt.messages))
-                token_ids = answer(model, prompt_ids, limits)
+                token_ids = answer(open_model(), prompt_ids, limits)
                 entry = Answer(prompt_id=prompt.id, prompt_ids=prompt_ids, token_ids=token_ids)
                 _append(file.fileno(), entry)
             answers.append(entry)

@@ -29,13 +29,11 @@ _TOLD_FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asi
 
 def this_machine() -> Machine:
     """Look at the machine this process runs on."""
-    import psutil
-
     processor, flags = _processor()
     return Machine(
         processor=processor,
         cores=usable_cores(),
-        memory_bytes=psutil.virtual_memory().total,
+        memory_bytes=_memory_bytes(),
         system=f"{platform.system()} {platform.machine()}",
         features=tuple(flag for flag in _TOLD_FEATURES if flag in flags),
     )
@@ -46,6 +44,15 @@ def usable_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _memory_bytes() -> int:
+    """Physical memory; psutil is needed only where the system does not tell by itself."""
+    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    import psutil
+
+    return int(psutil.virtual_memory().total)
 
 
 def _processor() -> tuple[str, set[str]]:

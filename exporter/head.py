@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from edgedraft.exporter.graphs import LOGITS, output_named, vocabulary_width
+from edgedraft.exporter.graphs import LOGITS, ModelSize, output_named, vocabulary_width
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import Ids, IndexMap
 from edgedraft.runtime.records import require
@@ -76,6 +76,16 @@ def _trim_matmul_nbits(head: ir.Node, ids: Ids, width: int) -> None:
             whole = (len(ids), *shape[1:]) if shape[0] == width else (-1,)
             _replace(head, position, np.ascontiguousarray(rows).reshape(whole))
     head.attributes["N"] = ir.AttrInt64("N", len(ids))
+
+
+def head_row_size(model: ir.Model) -> ModelSize:
+    """Weights and bytes of one row of the head: what every token in the draft vocabulary costs a step."""
+    head, width = find_head(model), vocabulary_width(model)
+    constants = [_input(head, position) for position in range(1, len(head.inputs))]
+    nbytes = sum(value.const_value.nbytes for value in constants if value is not None and value.const_value is not None)
+    packed = head.attributes.get("K")
+    parameters = packed.as_int() if packed is not None else int(_constant(head, 1).shape[0])
+    return ModelSize(parameters=parameters, weight_bytes=nbytes // width)
 
 
 _TRIMMERS: dict[str, Callable[[ir.Node, Ids, int], None]] = {"MatMul": _trim_matmul, "MatMulNBits": _trim_matmul_nbits}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedraft.runtime.decoding import Round, plain_rounds, speculative_rounds
+from edgedraft.runtime.decoding import Round, plain_rounds, prefill, speculative_rounds
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.model import LanguageModel
@@ -16,6 +16,7 @@ from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
 from edgedraft.runtime.statistics import DraftStatistics, Spread, count_rounds, memory_bound_speed_up, spread
 from edgedraft.runtime.timing import Clock, TimedModel
+from edgedraft.runtime.verify import logit_margin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -212,6 +213,20 @@ class Divergence:
     prompt: int
     position: int
     margin: float
+
+
+def divergences(
+    target: LanguageModel, prompts: Sequence[Sequence[int]], runs: Mapping[str, Sequence[PromptRun]], way: str
+) -> list[Divergence]:
+    """Every prompt whose text by ``way`` differs from the plain one, with the target's logit margin where it does."""
+    found = []
+    for number, (prompt, run, base) in enumerate(zip(prompts, runs[way], runs[PLAIN], strict=True)):
+        position = first_divergence(run.token_ids, base.token_ids)
+        if position is not None:
+            target.rewind(0)
+            last_row = prefill(target, [*prompt, *base.token_ids[:position]])
+            found.append(Divergence(prompt=number, position=position, margin=logit_margin(last_row)))
+    return found
 
 
 def first_divergence(one: Sequence[int], other: Sequence[int]) -> int | None:

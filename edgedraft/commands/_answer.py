@@ -1,0 +1,72 @@
+"""Answering one prompt in the terminal: stream the text, keep the counts."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from edgedraft.console import Console
+from edgedraft.runtime.decoding import Round
+from edgedraft.runtime.engine import Engine
+from edgedraft.runtime.generation import text_pieces
+from edgedraft.runtime.statistics import DraftStatistics, count_rounds
+from edgedraft.runtime.timing import Clock
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerResult:
+    """One answer and what it took; ``tokens_per_second`` is decoding after the first token."""
+
+    text: str
+    tokens: int
+    first_token_seconds: float
+    tokens_per_second: float
+    statistics: DraftStatistics
+
+    @property
+    def summary(self) -> str:
+        """One line for people."""
+        speculation = ", without speculation"
+        if proposed := self.statistics.draft_tokens_proposed:
+            kept, tau = self.statistics.draft_tokens_accepted, self.statistics.block_efficiency
+            speculation = f", {kept} of {proposed} drafts kept, τ {tau:.2f}"
+        return (
+            f"[{self.tokens} tokens, first after {self.first_token_seconds:.2f} s, "
+            f"then {self.tokens_per_second:.1f} tokens/s{speculation}]"
+        )
+
+
+def answer(
+    engine: Engine, prompt_ids: Sequence[int], options: argparse.Namespace, console: Console, clock: Clock
+) -> AnswerResult:
+    """Stream one answer to ``console``."""
+    seen: list[Round] = []
+    started = first = clock()
+    rounds = engine.rounds(
+        prompt_ids,
+        engine.limits(options.max_new_tokens),
+        speculate=options.speculate,
+        draft_length=options.draft_length,
+    )
+
+    def noted() -> Iterator[Round]:
+        nonlocal first
+        for turn in rounds:
+            if not seen:
+                first = clock()
+            seen.append(turn)
+            yield turn
+
+    text = ""
+    for piece in text_pieces(noted(), engine.codec, options.stop):
+        text += piece.text
+        console.piece(piece.text)
+    ended = clock()
+    console.say()
+    statistics = count_rounds(seen[1:])
+    return AnswerResult(
+        text=text,
+        tokens=sum(len(turn.token_ids) for turn in seen),
+        first_token_seconds=first - started,
+        tokens_per_second=statistics.tokens / (ended - first) if statistics.tokens else 0.0,
+        statistics=statistics,
+    )

@@ -1,0 +1,93 @@
+"""The bench that `bench` and `quickstart` share: an open bundle, prompts, and maybe the untrimmed drafter."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedraft.calibration.prompts import Prompt
+from edgedraft.console import Console
+from edgedraft.devices.machine import Machine, this_machine
+from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences
+from edgedraft.runtime.engine import Engine
+from edgedraft.runtime.index_map import IndexMap
+from edgedraft.runtime.model import LanguageModel
+from edgedraft.runtime.records import require
+from edgedraft.runtime.session import OnnxModel, onnxruntime_version
+
+TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """A bench with what it ran on, ready for JSON."""
+
+    machine: Machine
+    threads: int
+    onnxruntime: str
+    draft_vocab_size: int
+    draft_length: int
+    report: BenchReport
+    divergences: dict[str, tuple[Divergence, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FullDrafter:
+    """The drafter before trimming; its weights a step reads, for the cost ratios."""
+
+    model: LanguageModel
+    vocab_size: int
+    parameters: int
+    weight_bytes: int
+
+
+def full_drafter(folder: Path, engine: Engine) -> FullDrafter:
+    """Open the untrimmed drafter in an ONNX folder beside a bundle's engine."""
+    from edgedraft.exporter.convert import GRAPH_NAME
+    from edgedraft.exporter.graphs import load_graph, model_size
+
+    size = model_size(load_graph(folder / GRAPH_NAME))
+    model = OnnxModel(folder / GRAPH_NAME, engine.settings)
+    vocab_size = engine.bundle.manifest.target_vocab_size
+    require(model.vocab_size == vocab_size, f"{folder}: logits must be {vocab_size} wide", got=model.vocab_size)
+    return FullDrafter(model=model, vocab_size=vocab_size, parameters=size.parameters, weight_bytes=size.weight_bytes)
+
+
+def measure(
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    max_new_tokens: int,
+    draft_length: int,
+    full: FullDrafter | None,
+    console: Console,
+) -> Measurement:
+    """Run the bench on ``prompts`` and look at every text that differs from the target's own."""
+    manifest = engine.bundle.manifest
+    prompt_ids = [engine.codec.encode_chat(prompt.messages) for prompt in prompts]
+    ways = {}
+    if full is not None:
+        ways[FULL] = Drafting(
+            model=full.model,
+            index_map=IndexMap.identity(full.vocab_size),
+            draft_length=draft_length,
+            parameter_ratio=full.parameters / manifest.target.parameters,
+            byte_ratio=full.weight_bytes / manifest.target.weight_bytes,
+        )
+    ways[TRIMMED] = Drafting(
+        model=engine.drafter,
+        index_map=engine.bundle.index_map,
+        draft_length=draft_length,
+        parameter_ratio=manifest.drafter.parameters / manifest.target.parameters,
+        byte_ratio=manifest.drafter.weight_bytes / manifest.target.weight_bytes,
+    )
+    limits = engine.limits(max_new_tokens)
+    report, runs = bench(engine.target, ways, prompt_ids, limits, time.perf_counter, console.progress)
+    return Measurement(
+        machine=this_machine(),
+        threads=engine.settings.threads,
+        onnxruntime=onnxruntime_version,
+        draft_vocab_size=manifest.plan.draft_vocab_size,
+        draft_length=draft_length,
+        report=report,
+        divergences={way: tuple(divergences(engine.target, prompt_ids, runs, way)) for way in ways},
+    )

@@ -1,0 +1,149 @@
+"""How commands show their records: bench tables, plans, conversions."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgedraft.commands._measure import FULL, TRIMMED, Measurement
+from edgedraft.console import Console
+from edgedraft.runtime.bench import BenchReport, Divergence, WayReport
+from edgedraft.runtime.manifest import CalibrationEntry
+from edgedraft.runtime.plan import DecodingPlan
+
+if TYPE_CHECKING:
+    from edgedraft.exporter.picture import Curves
+    from edgedraft.exporter.planner import Option
+    from edgedraft.exporter.processes import ProcessCost
+
+BENCH_HEADER = (
+    "way of decoding",
+    "tokens/s",
+    "speed-up",
+    "τ",
+    "acceptance",
+    "drafter ms",
+    "target ms",
+    "overhead ms",
+    "MBSU params",
+    "bytes",
+    "seconds",
+    "equal text",
+)
+
+
+def show_bench(console: Console, report: BenchReport) -> None:
+    """The bench table; milliseconds are per round, spreads are quartiles over prompts."""
+    console.table(BENCH_HEADER, [_bench_row(name, way, report.prompts) for name, way in report.ways.items()])
+    console.say(
+        f"{report.prompts} prompts, up to {report.max_new_tokens} new tokens each, interleaved prompt by prompt; "
+        "medians [quartiles]; ms per round; speed-up against the target alone on the same prompt."
+    )
+
+
+def show_measurement(console: Console, measurement: Measurement) -> None:
+    """Machine, table, differences."""
+    console.say(
+        f"{measurement.machine.name}; {measurement.threads} threads, onnxruntime {measurement.onnxruntime}; "
+        f"draft vocabulary {measurement.draft_vocab_size:,}, draft length {measurement.draft_length}"
+    )
+    show_bench(console, measurement.report)
+    for way, found in measurement.divergences.items():
+        show_divergences(console, way, found, measurement.report.prompts)
+
+
+def show_divergences(console: Console, way: str, divergences: Sequence[Divergence], prompts: int) -> None:
+    """Where texts differ from the target alone, and how near the tie was."""
+    if not divergences:
+        console.say(f"{way}: all {prompts} texts equal the target's own.")
+        return
+    console.say(
+        f"{way}: {prompts - len(divergences)} of {prompts} texts equal the target's own; the others first differ at"
+    )
+    for found in divergences:
+        console.say(
+            f"  prompt {found.prompt}: token {found.position}, where the target's logit margin is {found.margin:.3f}"
+        )
+
+
+def show_plan(console: Console, plan: DecodingPlan) -> None:
+    """The plan in two lines."""
+    console.say(
+        f"Plan: {plan.draft_vocab_size:,} draft tokens, draft length {plan.draft_length}, "
+        f"target {plan.target_precision}, drafter {plan.drafter_precision}, {plan.threads} threads on {plan.device}."
+    )
+    console.say(f"{plan.reason[0].upper()}{plan.reason[1:]}.")
+
+
+def _bench_row(name: str, way: WayReport, prompts: int) -> tuple[str, ...]:
+    speed, gain = way.tokens_per_second, way.speed_up
+    return (
+        name,
+        f"{speed.median:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
+        f"{gain.median:.2f}× [{gain.low:.2f}–{gain.high:.2f}]",
+        f"{way.block_efficiency:.2f}",
+        f"{way.acceptance_rate:.1%}" if way.draft_tokens_proposed else "–",
+        f"{way.drafter_milliseconds:.1f}",
+        f"{way.target_milliseconds:.1f}",
+        f"{way.overhead_milliseconds:.2f}",
+        _ratio(way.mbsu_by_parameters),
+        _ratio(way.mbsu_by_bytes),
+        _ratio(way.mbsu_by_seconds),
+        f"{way.equal_texts}/{prompts}",
+    )
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def show_costs(console: Console, costs: "Sequence[ProcessCost]") -> None:
+    """Seconds and peak memory of each conversion step."""
+    for cost in costs:
+        console.note(f"{cost.what}: {cost.seconds:.0f} s, peak memory {cost.peak_bytes / 2**30:.1f} GiB")
+
+
+def show_coverage(console: Console, calibration: CalibrationEntry) -> None:
+    """What the chosen tokens cover on held-out prompts."""
+    console.say(
+        f"The draft vocabulary, ranked on {calibration.ranking_tokens:,} generated tokens, covers "
+        f"{calibration.coverage:.1%} [{calibration.coverage_low:.1%}–{calibration.coverage_high:.1%}] of the target's "
+        f"tokens on {calibration.scoring_prompts} held-out prompts."
+    )
+
+
+def show_curves(console: Console, drawn: "Curves", draft_length: int) -> None:
+    """Coverage and τ by size."""
+    columns = zip(drawn.sizes, drawn.coverage, drawn.block_efficiency, strict=True)
+    rows = [(f"{size:,}", f"{share:.2%}", f"{tau:.3f}") for size, share, tau in columns]
+    console.table(("draft vocabulary", "held-out coverage", f"τ at draft length {draft_length}"), rows)
+
+
+def show_options(console: Console, options: "Sequence[Option]") -> None:
+    """The best options of a plan."""
+    rows = [
+        (
+            f"{option.draft_vocab_size:,}",
+            str(option.draft_length),
+            f"{option.block_efficiency:.2f}",
+            f"{option.acceptance_rate:.1%}",
+            f"{option.tokens_per_second:.1f}",
+        )
+        for option in options
+    ]
+    console.table(("draft vocabulary", "draft length", "τ", "acceptance", "predicted tokens/s"), rows)
+
+
+def verdict(measurement: Measurement) -> str:
+    """What was measured, in one sentence."""
+    trimmed = measurement.report.ways[TRIMMED].speed_up
+    against = ""
+    if FULL in measurement.report.ways:
+        full = measurement.report.ways[FULL].tokens_per_second.median
+        against = (
+            f" and {measurement.report.ways[TRIMMED].tokens_per_second.median / full:.2f}× the full vocabulary's speed"
+        )
+    spread = f"{trimmed.median:.2f}× [{trimmed.low:.2f}–{trimmed.high:.2f}]{against}"
+    if trimmed.low > 1:
+        return f"Verdict: speculate here - the trimmed drafter reaches {spread}, measured against the target alone."
+    if trimmed.high < 1:
+        return f"Verdict: do not speculate here - the trimmed drafter reaches only {spread} of the target alone."
+    return f"Verdict: a toss-up here - the trimmed drafter reaches {spread}, measured against the target alone."

@@ -1,0 +1,38 @@
+"""edgedraft chat: a conversation with a bundle in the terminal."""
+
+import argparse
+import time
+
+from edgedraft.console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of chat."""
+    from edgedraft.commands._options import add_answer_arguments, add_bundle_arguments
+
+    add_bundle_arguments(parser)
+    parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
+    add_answer_arguments(parser)
+
+
+def run(options: argparse.Namespace, console: Console) -> None:
+    """Read a line, answer it, until the input ends."""
+    from edgedraft.commands._answer import answer
+    from edgedraft.runtime.engine import Engine
+
+    engine = Engine.open(options.bundle, threads=options.threads, verify_hashes=not options.no_verify)
+    messages = [{"role": "system", "content": options.system}] if options.system else []
+    console.note("Write a line and press Enter; an empty line or Ctrl-D ends the chat.")
+    while line := _read_line(console):
+        messages.append({"role": "user", "content": line})
+        result = answer(engine, engine.codec.encode_chat(messages), options, console, time.perf_counter)
+        messages.append({"role": "assistant", "content": result.text})
+        console.note(result.summary)
+    console.result({"messages": messages})
+
+
+def _read_line(console: Console) -> str:
+    try:
+        return input("" if console.as_json else "> ").strip()
+    except EOFError:
+        return ""

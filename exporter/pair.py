@@ -1,0 +1,80 @@
+"""A target and its drafter, converted, checked against each other, and opened when first needed."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from edgedraft.exporter.convert import OnnxFolder, context_length, convert, end_token_ids
+from edgedraft.exporter.graphs import ModelSize, load_graph, model_size, vocabulary_width
+from edgedraft.exporter.head import head_row_size
+from edgedraft.exporter.sources import resolve
+from edgedraft.runtime.progress import Progress, silent
+from edgedraft.runtime.records import require
+from edgedraft.runtime.session import OnnxModel, SessionSettings
+from edgedraft.runtime.text import TextCodec, tokenizer_fingerprint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairRequest:
+    """Which models, in which precisions, opened how."""
+
+    target: str
+    drafter: str
+    target_precision: str
+    drafter_precision: str
+    settings: SessionSettings
+
+
+class Pair:
+    """Two ONNX folders that share a vocabulary. Sessions open on first use and stay open."""
+
+    def __init__(self, target: OnnxFolder, drafter: OnnxFolder, settings: SessionSettings) -> None:
+        self.target = target
+        self.drafter = drafter
+        self.settings = settings
+        self.fingerprint = _shared_fingerprint(target.path, drafter.path)
+        target_graph, drafter_graph = load_graph(target.graph), load_graph(drafter.graph)
+        self.vocab_size = vocabulary_width(target_graph)
+        width = vocabulary_width(drafter_graph)
+        remedy = "choose a drafter of the target's family"
+        require(width == self.vocab_size, f"drafter logits must be {self.vocab_size} wide", got=width, remedy=remedy)
+        self.target_size: ModelSize = model_size(target_graph)
+        self.drafter_size: ModelSize = model_size(drafter_graph)
+        self.head_row: ModelSize = head_row_size(drafter_graph)
+        self.end_token_ids = end_token_ids(target.path)
+        self.context_length = context_length(target.path)
+
+    @cached_property
+    def codec(self) -> TextCodec:
+        """The target's tokenizer and chat template."""
+        return TextCodec(self.target.path)
+
+    @cached_property
+    def target_model(self) -> OnnxModel:
+        """The target, open."""
+        return OnnxModel(self.target.graph, self.settings)
+
+    @cached_property
+    def drafter_model(self) -> OnnxModel:
+        """The drafter with its full vocabulary, open."""
+        return OnnxModel(self.drafter.graph, self.settings)
+
+
+def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent) -> Pair:
+    """Fetch and convert both models (or take them from ``cache``) and check that they fit."""
+    sources = [resolve(reference, cache, progress) for reference in (request.drafter, request.target)]
+    drafter = convert(sources[0], request.drafter_precision, cache, progress)
+    target = convert(sources[1], request.target_precision, cache, progress)
+    return Pair(target, drafter, request.settings)
+
+
+def _shared_fingerprint(target: Path, drafter: Path) -> str:
+    """The fingerprint of both tokenizers, or an error: a drafter's ids must mean the target's tokens."""
+    wanted, found = (tokenizer_fingerprint(folder / "tokenizer.json") for folder in (target, drafter))
+    require(
+        wanted == found,
+        f"target and drafter must share one tokenizer: {target.name} has {wanted[:12]}",
+        got=f"{found[:12]} from {drafter.name}",
+        remedy="choose a drafter of the target's family",
+    )
+    return wanted

@@ -1,0 +1,156 @@
+"""The export job in stages that each can be cached: pair, calibration, step times, plan, bundle."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgedraft.calibration.prompts import RANK, SCORE, Prompt, take
+from edgedraft.calibration.run import Calibration, CalibrationJob, calibrate
+from edgedraft.calibration.sampling import Answer
+from edgedraft.devices.profile import DeviceProfile
+from edgedraft.exporter.bundle_writer import BundleContents
+from edgedraft.exporter.head import round_to_tile
+from edgedraft.exporter.pair import Pair
+from edgedraft.exporter.planner import DRAFT_LENGTHS, Option, PlanSettings, StepCosts, candidate_sizes, choose, weigh
+from edgedraft.exporter.ranking import coverage, index_map, rank_tokens, ranks_of
+from edgedraft.exporter.replay import AcceptanceWindows, acceptance_windows
+from edgedraft.exporter.step_probe import probe_pair, step_costs
+from edgedraft.runtime.generation import Limits
+from edgedraft.runtime.index_map import Ids
+from edgedraft.runtime.manifest import CalibrationEntry
+from edgedraft.runtime.plan import DecodingPlan
+from edgedraft.runtime.progress import Progress, silent
+from edgedraft.runtime.records import require
+from edgedraft.runtime.statistics import ratio_interval
+from edgedraft.runtime.timing import Clock
+
+_BOOTSTRAP_SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptSet:
+    """The prompts of a job, their name for the card, and how many tokens each answer may have."""
+
+    name: str
+    prompts: tuple[Prompt, ...]
+    max_new_tokens: int
+
+    def at_most(self, per_half: int | None) -> "PromptSet":
+        """The first ``per_half`` prompts of each half."""
+        kept = take(self.prompts, RANK, per_half) + take(self.prompts, SCORE, per_half)
+        return replace(self, prompts=kept)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FixedChoice:
+    """What the user decides instead of the planner; None leaves it to the planner."""
+
+    draft_vocab_size: int | None = None
+    draft_length: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Planned:
+    """The plan with everything it was weighed from."""
+
+    plan: DecodingPlan
+    order: Ids
+    windows: AcceptanceWindows
+    costs: StepCosts
+    options: tuple[Option, ...]
+    profile: DeviceProfile
+
+
+def calibrate_pair(pair: Pair, prompts: PromptSet, cache: Path, progress: Progress = silent) -> Calibration:
+    """Calibrate in a folder of ``cache`` named after all that decides the result."""
+    facts = [pair.target.key, pair.drafter.key, prompts.max_new_tokens, [_facts(prompt) for prompt in prompts.prompts]]
+    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
+    job = CalibrationJob(
+        prompts=prompts.prompts,
+        limits=Limits(max_new_tokens=prompts.max_new_tokens, end_token_ids=pair.end_token_ids),
+        vocab_size=pair.vocab_size,
+        folder=cache / "calibration" / key,
+    )
+    return calibrate(job, lambda: pair.target_model, lambda: pair.drafter_model, pair.codec, progress)
+
+
+def plan_pair(
+    pair: Pair,
+    calibration: Calibration,
+    choice: FixedChoice,
+    clock: Clock,
+    cache: Path,
+    progress: Progress = silent,
+) -> Planned:
+    """Rank the tokens, time the steps on this machine and choose."""
+    sizes, lengths = _grid(pair.vocab_size, choice)
+    order = token_order(pair, calibration)
+    windows = acceptance_windows(calibration.trace, ranks_of(order))
+    context = [token for entry in calibration.scoring_answers for token in (*entry.prompt_ids, *entry.token_ids)]
+    profile = probe_pair(pair, order, context, clock, cache, progress)
+    costs = step_costs(pair, profile)
+    options = weigh(windows, costs, sizes, lengths)
+    settings = PlanSettings(
+        target_precision=pair.target.precision,
+        drafter_precision=pair.drafter.precision,
+        threads=profile.threads,
+        device=profile.machine.name,
+    )
+    return Planned(
+        plan=choose(options, costs, settings),
+        order=order,
+        windows=windows,
+        costs=costs,
+        options=tuple(options),
+        profile=profile,
+    )
+
+
+def token_order(pair: Pair, calibration: Calibration) -> Ids:
+    """Tokens by the target's counts, then the drafter's, the end of turn first."""
+    return rank_tokens([calibration.ranking_by_target, calibration.ranking_by_drafter], pair.end_token_ids)
+
+
+def bundle_contents(pair: Pair, calibration: Calibration, planned: Planned, prompts_name: str) -> BundleContents:
+    """What the plan's bundle holds."""
+    size = planned.plan.draft_vocab_size
+    low, high = coverage_interval(calibration.scoring_answers, planned.order[:size])
+    entry = CalibrationEntry(
+        prompts=prompts_name,
+        ranking_prompts=calibration.ranking_by_target.prompts,
+        scoring_prompts=calibration.scoring.prompts,
+        ranking_tokens=calibration.ranking_by_target.tokens,
+        scoring_tokens=calibration.scoring.tokens,
+        coverage=coverage(calibration.scoring, planned.order, size),
+        coverage_low=low,
+        coverage_high=high,
+    )
+    return BundleContents(pair=pair, index_map=index_map(planned.order, size), plan=planned.plan, calibration=entry)
+
+
+def coverage_interval(answers: Sequence[Answer], kept_ids: Ids) -> tuple[float, float]:
+    """95 % bootstrap interval of the share of answer tokens that ``kept_ids`` cover."""
+    covered = [int(np.isin(entry.token_ids, kept_ids).sum()) for entry in answers]
+    lengths = [len(entry.token_ids) for entry in answers]
+    return ratio_interval(covered, lengths, np.random.default_rng(_BOOTSTRAP_SEED))
+
+
+def _facts(prompt: Prompt) -> list[object]:
+    return [prompt.id, prompt.split, [dict(message) for message in prompt.messages]]
+
+
+def _grid(vocab_size: int, choice: FixedChoice) -> tuple[Sequence[int], Sequence[int]]:
+    """The sizes and draft lengths to weigh, narrowed to what the user fixed."""
+    sizes = candidate_sizes(vocab_size)
+    if choice.draft_vocab_size is not None:
+        sizes = (round_to_tile(choice.draft_vocab_size, vocab_size),)
+    lengths: Sequence[int] = DRAFT_LENGTHS
+    if choice.draft_length is not None:
+        longest = DRAFT_LENGTHS[-1]
+        require(1 <= choice.draft_length <= longest, f"draft length: expected 1..{longest}", got=choice.draft_length)
+        lengths = (choice.draft_length,)
+    return sizes, lengths

@@ -1,0 +1,40 @@
+"""The order in which tokens enter the draft vocabulary."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgedraft.calibration.counts import TokenCounts
+from edgedraft.runtime.index_map import Ids, IndexMap
+from edgedraft.runtime.records import require
+
+
+def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
+    """All token ids, most wanted first, int64 (vocab,).
+
+    ``first_ids`` (the end of turn) lead; then the counts decide in the order given, each breaking the ties of those
+    before it; among tokens never seen the smaller id leads, because byte-pair ids are roughly in order of frequency.
+    """
+    require(len(counts) > 0, "ranking: expected at least one count")
+    size = len(counts[0].counts)
+    keys = [np.arange(size), *(-part.counts for part in reversed(counts))]
+    order = np.lexsort(keys)
+    first = np.asarray(sorted(set(first_ids)), dtype=np.int64)
+    return np.concatenate([first, order[~np.isin(order, first)]]).astype(np.int64)
+
+
+def ranks_of(order: Ids) -> Ids:
+    """The inverse: ``ranks[token_id]`` is the token's place in ``order``."""
+    ranks = np.empty_like(order)
+    ranks[order] = np.arange(len(order))
+    return ranks
+
+
+def index_map(order: Ids, size: int) -> IndexMap:
+    """The map of the ``size`` most wanted tokens."""
+    return IndexMap(target_ids=np.sort(order[:size]), target_vocab_size=len(order))
+
+
+def coverage(counts: TokenCounts, order: Ids, size: int) -> float:
+    """Share of the counted tokens that the ``size`` most wanted tokens hold."""
+    return float(counts.counts[order[:size]].sum() / max(counts.tokens, 1))

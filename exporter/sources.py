@@ -1,0 +1,138 @@
+"""Where a model comes from: a packaged name, a GGUF file, a Hugging Face folder or hub id, an ONNX folder."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedraft.exporter.fetch import fetch
+from edgedraft.exporter.packaged_models import packaged_model, packaged_models
+from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.files import read_json, sha256
+from edgedraft.runtime.progress import Progress, silent
+from edgedraft.runtime.records import require
+
+GGUF, HUGGING_FACE, ONNX = "gguf", "hugging-face", "onnx"
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_UNKNOWN = "unknown"
+_NOT_NEEDED = ["*.gguf", "*.bin", "*.pth"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSource:
+    """A model on disk. ``identity`` changes whenever its weights do, so converted copies can be cached by it."""
+
+    kind: str
+    path: Path
+    name: str
+    base_model: str
+    license: str
+    identity: str
+
+
+def resolve(reference: str, cache: Path, progress: Progress = silent) -> ModelSource:
+    """Find the model that ``reference`` names, downloading it when it is packaged or on a hub."""
+    if reference in {model.name for model in packaged_models()}:
+        return _packaged(reference, cache, progress)
+    path = Path(reference).expanduser()
+    if path.is_file():
+        return _file(path)
+    if path.is_dir():
+        return _folder(path)
+    if _HUB_ID.fullmatch(reference) and not reference.startswith("."):
+        return _hub(reference, cache)
+    names = ", ".join(model.name for model in packaged_models())
+    raise EdgedraftError(
+        "model: expected a packaged name, a GGUF file, a Hugging Face or ONNX folder, or a hub id",
+        got=reference,
+        remedy=f"packaged: {names}",
+    )
+
+
+def _packaged(name: str, cache: Path, progress: Progress) -> ModelSource:
+    model = packaged_model(name)
+    path = fetch(model, cache / "models", progress)
+    return ModelSource(
+        kind=GGUF,
+        path=path,
+        name=model.name,
+        base_model=model.base_model,
+        license=model.license,
+        identity=model.sha256,
+    )
+
+
+def _file(path: Path) -> ModelSource:
+    with path.open("rb") as file:
+        magic = file.read(4)
+    remedy = "give a .gguf file or a model folder"
+    require(magic == b"GGUF", f"{path}: not a GGUF file", got=repr(magic), remedy=remedy)
+    return ModelSource(
+        kind=GGUF,
+        path=path,
+        name=path.stem.lower(),
+        base_model=_UNKNOWN,
+        license=_UNKNOWN,
+        identity=sha256(path),
+    )
+
+
+def _folder(path: Path) -> ModelSource:
+    kind = _folder_kind(path)
+    return ModelSource(
+        kind=kind,
+        path=path,
+        name=path.resolve().name.lower(),
+        base_model=_base_model(path),
+        license=_UNKNOWN,
+        identity=_folder_identity(path),
+    )
+
+
+def _folder_kind(path: Path) -> str:
+    if (path / "model.onnx").is_file():
+        return ONNX
+    weights = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
+    complete = (path / "config.json").is_file() and weights
+    require(complete, f"{path}: neither model.onnx nor config.json with weights", remedy="give a whole model folder")
+    return HUGGING_FACE
+
+
+def _base_model(path: Path) -> str:
+    config = path / "config.json"
+    return str(read_json(config).get("_name_or_path") or _UNKNOWN) if config.is_file() else _UNKNOWN
+
+
+def _folder_identity(path: Path) -> str:
+    """Names, sizes and times of the files: reading the weights to key a cache would take longer than it saves."""
+    digest = hashlib.sha256()
+    for file in sorted(path.iterdir()):
+        if file.is_file():
+            facts = file.stat()
+            digest.update(f"{file.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def _hub(reference: str, cache: Path) -> ModelSource:
+    """Download a hub repository; the library's own cache makes the second time free."""
+    try:
+        from huggingface_hub import ModelCard, snapshot_download
+    except ImportError as error:
+        raise MissingExtraError("huggingface_hub", "export") from error
+    try:
+        folder = Path(snapshot_download(reference, cache_dir=cache / "hub", ignore_patterns=_NOT_NEEDED))
+    except Exception as error:  # the hub's client raises classes of several libraries
+        reason = str(error).strip().splitlines()[0]
+        remedy = "check the name and the network"
+        raise EdgedraftError(f"{reference}: the hub did not give it", got=reason, remedy=remedy) from error
+    card = folder / "README.md"
+    license_name = str(ModelCard.load(card).data.get("license") or _UNKNOWN) if card.is_file() else _UNKNOWN
+    return ModelSource(
+        kind=_folder_kind(folder),
+        path=folder,
+        name=reference.split("/")[1].lower(),
+        base_model=reference,
+        license=license_name,
+        identity=hashlib.sha256(f"{reference}@{folder.name}".encode()).hexdigest(),
+    )
