@@ -9,7 +9,7 @@ import onnx_ir as ir
 from edgedraft.exporter.card import model_card
 from edgedraft.exporter.convert import GRAPH_NAME, OnnxFolder
 from edgedraft.exporter.expanded import expand_logits
-from edgedraft.exporter.genai_config import genai_config
+from edgedraft.exporter.genai_config import GenaiPair, genai_config
 from edgedraft.exporter.graphs import ModelSize, load_graph, save_graph
 from edgedraft.exporter.head import trim_head
 from edgedraft.exporter.pair import Pair
@@ -131,9 +131,13 @@ def _write_texts(contents: BundleContents, folder: Path) -> None:
     for name in _TEXT_FILES:
         if (pair.target.path / name).is_file():
             shutil.copyfile(pair.target.path / name, folder / name)
-    configs = (read_json(part.path / "genai_config.json") for part in (pair.target, pair.drafter))
-    draft_length = contents.plan.draft_length
-    write_json(folder / "genai_config.json", genai_config(*configs, TARGET_GRAPH, EXPANDED_GRAPH, draft_length))
+    both = GenaiPair(
+        target=read_json(pair.target.path / "genai_config.json"),
+        target_graph=TARGET_GRAPH,
+        drafter=read_json(pair.drafter.path / "genai_config.json"),
+        drafter_graph=EXPANDED_GRAPH,
+    )
+    write_json(folder / "genai_config.json", genai_config(both, contents.plan.draft_length))
     write_json(folder / "generation_config.json", {"do_sample": False, "eos_token_id": list(pair.end_token_ids)})
 
 

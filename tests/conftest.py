@@ -1,0 +1,171 @@
+"""Fixtures that every room's tests share: a tiny real pair, its bundle, and the wheel."""
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgedraft.calibration.prompts import Prompt
+from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
+from edgedraft.exporter.pipeline import FixedChoice, PromptSet, bundle_contents, calibrate_pair, plan_pair
+from edgedraft.runtime.session import SessionSettings
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+
+VOCAB = 1024
+WORDS = [
+    "def",
+    "return",
+    "for",
+    "in",
+    "range",
+    "print",
+    "list",
+    "dict",
+    "value",
+    "index",
+    "node",
+    "left",
+    "right",
+    "sort",
+    "merge",
+    "the",
+    "of",
+    "a",
+    "to",
+    "and",
+    "is",
+    "file",
+    "line",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyPair:
+    """Two random Llamas that agree often but not always, and the cache they were converted into."""
+
+    target: Path
+    drafter: Path
+    cache: Path
+
+
+def save_tokenizer(folder: Path, words: list[str]) -> None:
+    """A byte-level BPE tokenizer trained on ``words``, with a chat template."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=VOCAB, special_tokens=["<s>", "</s>"], initial_alphabet=alphabet)
+    tokenizer.train_from_iterator([" ".join(words)] * 4, trainer)
+    template = "{% for m in messages %}<s>{{ m['role'] }}: {{ m['content'] }}</s>{% endfor %}<s>assistant: "
+    whole = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", chat_template=template
+    )
+    whole.save_pretrained(folder)
+
+
+def save_llama(folder: Path, noise: float) -> None:
+    """A Llama of 2 layers whose logits are spread enough for varied text, moved away from the target by ``noise``."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCAB,
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=32,
+        tie_word_embeddings=False,
+        max_position_embeddings=512,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
+    model = LlamaForCausalLM(config).float()
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.dim() == 2:
+                scale = (4.0 if "lm_head" in name else 1.5) / weight.shape[1] ** 0.5
+                weight.normal_(0.0, scale)
+                weight.add_(torch.randn(weight.shape, generator=generator) * scale * noise)
+    model.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_pair(tmp_path_factory) -> TinyPair:
+    root = tmp_path_factory.mktemp("tiny")
+    for name, noise in (("tiny-target", 0.0), ("tiny-drafter", 0.05)):
+        save_tokenizer(root / name, WORDS)
+        save_llama(root / name, noise)
+    return TinyPair(target=root / "tiny-target", drafter=root / "tiny-drafter", cache=root / "cache")
+
+
+@pytest.fixture(scope="session")
+def tiny_opened(tiny_pair) -> Pair:
+    """The pair at fp32, where one row and many rows agree bit for bit."""
+    request = PairRequest(
+        target=str(tiny_pair.target),
+        drafter=str(tiny_pair.drafter),
+        target_precision="fp32",
+        drafter_precision="fp32",
+        settings=SessionSettings(threads=2, context_length=256),
+    )
+    return prepare_pair(request, tiny_pair.cache)
+
+
+def random_prompts(count: int, seed: int) -> list[list[int]]:
+    """Prompts of 1 to 60 random ids, without the end of turn."""
+    rng = np.random.default_rng(seed)
+    return [rng.integers(2, VOCAB, rng.integers(1, 61)).tolist() for _ in range(count)]
+
+
+@pytest.fixture(scope="session")
+def tiny_prompts() -> PromptSet:
+    rng = np.random.default_rng(7)
+    prompts = tuple(
+        Prompt(
+            id=f"p{number}",
+            split=("rank", "score")[number % 2],
+            messages=({"role": "user", "content": " ".join(rng.choice(WORDS, 6))},),
+        )
+        for number in range(24)
+    )
+    return PromptSet(name="tiny prompts", prompts=prompts, max_new_tokens=40)
+
+
+@pytest.fixture(scope="session")
+def tiny_planned(tiny_opened, tiny_pair, tiny_prompts):
+    """Calibration and plan of the tiny pair, with a fixed 256-token draft vocabulary."""
+    import time
+
+    calibration = calibrate_pair(tiny_opened, tiny_prompts, tiny_pair.cache)
+    choice = FixedChoice(draft_vocab_size=256)
+    planned = plan_pair(tiny_opened, calibration, choice, time.perf_counter, tiny_pair.cache)
+    return calibration, planned
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_opened, tiny_planned, tiny_prompts, tmp_path_factory) -> Path:
+    from edgedraft.exporter.bundle_writer import write_bundle
+
+    path = tmp_path_factory.mktemp("bundles") / "tiny"
+    write_bundle(bundle_contents(tiny_opened, *tiny_planned, tiny_prompts.name), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    """The project's wheel, built from this checkout."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", str(folder), str(REPOSITORY)]
+    subprocess.run(command, check=True, capture_output=True)
+    return next(folder.glob("edgedraft-*.whl"))

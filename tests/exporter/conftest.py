@@ -1,0 +1,133 @@
+"""What the exporter's tests share: graphs of a few nodes built by hand, and draft-and-verify walked naively."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime
+import pytest
+
+OPSETS = {"": 21, "com.microsoft": 1}
+IR_VERSION = 10
+
+
+class Graphs:
+    """Builds graphs that end in logits (1, rows, vocab) and runs them in ONNX Runtime on one thread."""
+
+    def value(self, name: str, shape: Sequence[int | str], dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Value:
+        return ir.val(name, dtype, shape)
+
+    def constant(self, name: str, array: np.ndarray) -> ir.Value:
+        return ir.val(name, const_value=ir.tensor(array, name=name))
+
+    def node(self, op_type: str, inputs: Sequence[ir.Value | None], name: str | None = None, **attributes) -> ir.Node:
+        domain = "com.microsoft" if op_type in {"MatMulNBits", "GroupQueryAttention", "GatherBlockQuantized"} else ""
+        return ir.node(op_type, inputs, attributes, name=name, domain=domain)
+
+    def model(
+        self, inputs: Sequence[ir.Value], nodes: Sequence[ir.Node], outputs: Sequence[ir.Value], **names: ir.Value
+    ) -> ir.Model:
+        """A model of ``nodes`` with every constant they read as an initializer."""
+        read = [value for node in nodes for value in node.inputs if value is not None and value.const_value is not None]
+        constants = {value.name: value for value in read}
+        graph = ir.Graph(
+            inputs, outputs, nodes=nodes, initializers=list(constants.values()), opset_imports=OPSETS, name="hand-made"
+        )
+        return ir.Model(graph, ir_version=IR_VERSION)
+
+    def logits_of(self, node: ir.Node, width: int) -> ir.Value:
+        """Make the node's output the logits."""
+        logits = node.outputs[0]
+        logits.name, logits.dtype, logits.shape = "logits", ir.DataType.FLOAT, ir.Shape([1, "rows", width])
+        return logits
+
+    def plain(self, hidden: int, width: int, seed: int = 0) -> ir.Model:
+        """Hidden states times a float matrix."""
+        weight = np.random.default_rng(seed).normal(size=(hidden, width)).astype(np.float32)
+        states = self.value("hidden", [1, "rows", hidden])
+        head = self.node("MatMul", [states, self.constant("head.weight", weight)], name="head")
+        return self.model([states], [head], [self.logits_of(head, width)])
+
+    def packed(
+        self,
+        hidden: int,
+        width: int,
+        *,
+        bits: int = 4,
+        zero_points: bool = False,
+        bias: bool = False,
+        level: int = 4,
+        flat: bool = False,
+        seed: int = 0,
+    ) -> ir.Model:
+        """Hidden states times a block-quantized matrix of random packed values, blocks of 32."""
+        rng = np.random.default_rng(seed)
+        blocks = hidden // 32
+        points = -(-blocks * bits // 8)
+        values = rng.integers(0, 256, (width, blocks, 4 * bits), dtype=np.uint8)
+        scales = rng.uniform(0.01, 0.02, (width, blocks)).astype(np.float32)
+        zeros = rng.integers(0, 256, (width, points), dtype=np.uint8)
+        shift = rng.normal(size=width).astype(np.float32)
+        if flat:
+            scales, zeros = scales.reshape(-1), zeros.reshape(-1)
+        states = self.value("hidden", [1, "rows", hidden])
+        inputs = [
+            states,
+            self.constant("head.values", values),
+            self.constant("head.scales", scales),
+            self.constant("head.zero_points", zeros) if zero_points else None,
+            None,
+            self.constant("head.bias", shift) if bias else None,
+        ]
+        while inputs[-1] is None:
+            inputs.pop()
+        attributes = {"K": hidden, "N": width, "bits": bits, "block_size": 32, "accuracy_level": level}
+        head = self.node("MatMulNBits", inputs, name="head", **attributes)
+        return self.model([states], [head], [self.logits_of(head, width)])
+
+    def run(self, model: ir.Model | Path, inputs: dict[str, np.ndarray], output: str = "logits") -> np.ndarray:
+        """One output of a model in memory or on disk."""
+        return self.session(model).run([output], inputs)[0]
+
+    def session(self, model: ir.Model | Path) -> "onnxruntime.InferenceSession":
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 3
+        source = str(model) if isinstance(model, Path) else ir.to_proto(model).SerializeToString()
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+    def states(self, hidden: int, rows: int, seed: int = 0) -> dict[str, np.ndarray]:
+        """Random hidden states of ``rows`` positions, as a feed."""
+        return {"hidden": np.random.default_rng([seed, rows]).normal(size=(1, rows, hidden)).astype(np.float32)}
+
+
+@pytest.fixture(scope="session")
+def graphs() -> Graphs:
+    return Graphs()
+
+
+def walk_naively(proposals: Sequence[int], targets: Sequence[int], draft_length: int) -> tuple[int, int, int, int, int]:
+    """Rounds, tokens, accepted, evaluated and full rounds of one answer, drafted and verified token by token.
+
+    A round looks at its accepted drafts and, unless all were, at the one after them.
+    """
+    position = rounds = tokens = accepted = evaluated = full = 0
+    while position < len(targets):
+        kept = 0
+        while kept < draft_length and position + kept < len(targets):
+            if proposals[position + kept] != targets[position + kept]:
+                break
+            kept += 1
+        rounds += 1
+        tokens += min(kept + 1, len(targets) - position)
+        accepted += kept
+        evaluated += kept if kept == draft_length else kept + 1
+        full += kept == draft_length
+        position += kept + 1
+    return rounds, tokens, accepted, evaluated, full
+
+
+@pytest.fixture(scope="session")
+def naive_walk():
+    return walk_naively

@@ -1,0 +1,149 @@
+"""The whole export on a tiny real pair: converted by the model builder, run by ONNX Runtime."""
+
+import numpy as np
+import pytest
+
+from edgedraft.exporter.bundle_writer import is_current, write_bundle
+from edgedraft.exporter.graphs import load_graph, model_size
+from edgedraft.exporter.pipeline import bundle_contents
+from edgedraft.exporter.replay import replay
+from edgedraft.exporter.step_probe import drafter_bytes, drafter_parameters
+from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
+from edgedraft.runtime.engine import Engine
+from edgedraft.runtime.generation import Limits, limited
+from edgedraft.runtime.statistics import count_rounds
+
+NEW_TOKENS = 24
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_bundle):
+    return Engine.open(tiny_bundle)
+
+
+def tokens_of(rounds):
+    return [token for turn in rounds for token in turn.token_ids]
+
+
+def random_prompts(count, seed):
+    rng = np.random.default_rng(seed)
+    return [rng.integers(2, 1024, rng.integers(1, 61)).tolist() for _ in range(count)]
+
+
+def test_speculation_never_changes_the_text(engine):
+    """200 random prompts, every draft length 1..8, fp32: the same tokens as the target alone."""
+    limits = Limits(max_new_tokens=NEW_TOKENS)
+    proposed = accepted = 0
+    for prompt in random_prompts(200, seed=3):
+        plain = tokens_of(engine.rounds(prompt, limits, speculate=False))
+        for draft_length in range(1, 9):
+            rounds = list(engine.rounds(prompt, limits, speculate=True, draft_length=draft_length))
+            assert tokens_of(rounds) == plain
+            proposed += sum(turn.proposed for turn in rounds)
+            accepted += sum(turn.accepted for turn in rounds)
+    assert 0.05 < accepted / proposed < 0.95, (
+        "the pair must sometimes agree and sometimes not for this to mean anything"
+    )
+
+
+def test_decoding_fills_the_context_and_stops(tiny_opened):
+    target, drafter = tiny_opened.target_model, tiny_opened.drafter_model
+    from edgedraft.runtime.index_map import IndexMap
+
+    prompt = random_prompts(1, seed=5)[0]
+    texts = []
+    for speculate in (False, True):
+        target.rewind(0)
+        drafter.rewind(0)
+        everything = IndexMap.identity(tiny_opened.vocab_size)
+        rounds = (
+            speculative_rounds(target, drafter, everything, prompt, 4) if speculate else plain_rounds(target, prompt)
+        )
+        texts.append(tokens_of(rounds))
+    assert texts[0] == texts[1]
+    assert len(prompt) + len(texts[0]) == tiny_opened.settings.context_length + 1
+
+
+def test_replay_predicts_exactly_what_running_measures(engine, tiny_planned, tiny_opened, tiny_prompts):
+    """Replayed and run rounds, drafts and acceptances are equal, for the bundle's K and for the full vocabulary."""
+    from edgedraft.runtime.index_map import IndexMap
+
+    calibration, planned = tiny_planned
+    limits = Limits(max_new_tokens=tiny_prompts.max_new_tokens, end_token_ids=tiny_opened.end_token_ids)
+    everything = IndexMap.identity(tiny_opened.vocab_size)
+    for size, drafter, index_map in (
+        (256, engine.drafter, engine.bundle.index_map),
+        (1024, tiny_opened.drafter_model, everything),
+    ):
+        for draft_length in (1, 3, 5):
+            turns = []
+            for entry in calibration.scoring_answers:
+                engine.target.rewind(0)
+                drafter.rewind(0)
+                rounds = speculative_rounds(engine.target, drafter, index_map, entry.prompt_ids, draft_length)
+                turns += list(limited(rounds, limits))[1:]
+            measured, predicted = count_rounds(turns), replay(planned.windows, size, draft_length)
+            assert measured.rounds == predicted.rounds.sum()
+            assert measured.draft_tokens_accepted == predicted.accepted.sum()
+            assert measured.draft_tokens_evaluated == predicted.evaluated.sum()
+            assert measured.block_efficiency == pytest.approx(predicted.block_efficiency)
+
+
+def test_the_bundled_drafter_scores_kept_tokens_as_the_full_one_does(engine, tiny_opened):
+    kept = engine.bundle.index_map.target_ids
+    full, trimmed = tiny_opened.drafter_model, engine.drafter
+    for rows in (1, 2, 5, 33):
+        full.rewind(0)
+        trimmed.rewind(0)
+        prompt = np.random.default_rng(rows).integers(2, 1024, rows).tolist()
+        np.testing.assert_array_equal(full.read(prompt)[:, kept], trimmed.read(prompt))
+
+
+def test_the_expanded_drafter_is_the_reduced_one_scattered(engine, tiny_bundle):
+    from edgedraft.runtime.session import OnnxModel
+
+    expanded = OnnxModel(tiny_bundle / "drafter" / "expanded.onnx", engine.settings)
+    engine.drafter.rewind(0)
+    prompt = list(range(2, 20))
+    reduced = engine.drafter.read(prompt).copy()
+    np.testing.assert_array_equal(expanded.read(prompt), engine.bundle.index_map.scatter(reduced))
+
+
+def test_sizes_in_the_manifest_are_those_of_the_written_graph(engine, tiny_opened):
+    size = model_size(load_graph(engine.bundle.drafter_graph))
+    manifest = engine.bundle.manifest
+    assert (size.parameters, size.weight_bytes) == (manifest.drafter.parameters, manifest.drafter.weight_bytes)
+    assert (size.parameters, size.weight_bytes) == (
+        drafter_parameters(tiny_opened, 256),
+        drafter_bytes(tiny_opened, 256),
+    )
+
+
+def test_a_written_bundle_is_current_until_something_changes(
+    tiny_opened, tiny_planned, tiny_prompts, tiny_bundle, tmp_path
+):
+    contents = bundle_contents(tiny_opened, *tiny_planned, tiny_prompts.name)
+    assert is_current(contents, tiny_bundle)
+    again = tmp_path / "again"
+    write_bundle(contents, again)
+    assert is_current(contents, again)
+    with (again / "target" / "model.onnx.data").open("r+b") as file:
+        byte = file.read(1)
+        file.seek(0)
+        file.write(bytes([byte[0] ^ 1]))
+    assert not is_current(contents, again)
+    write_bundle(contents, again)
+    assert is_current(contents, again)
+    assert not list(tmp_path.glob(".again*")), "no temporary folder is left"
+
+
+def test_the_engine_refuses_what_it_cannot_answer(engine):
+    from edgedraft.runtime.errors import EdgedraftError
+
+    with pytest.raises(EdgedraftError, match="the prompt holds no token"):
+        engine.rounds([], Limits(max_new_tokens=4))
+    with pytest.raises(EdgedraftError, match="the prompt must be shorter than the context of"):
+        engine.rounds([2] * 5000, Limits(max_new_tokens=4))
+    with pytest.raises(EdgedraftError, match="cannot rewind to 9: only 0 tokens were read"):
+        engine.target.rewind(0)
+        engine.target.rewind(9)

@@ -1,0 +1,119 @@
+"""The house keeps its shape: imports run down, third-party packages stay in their rooms, packaging is complete."""
+
+import ast
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+FLOORS = ("runtime", "devices", "calibration", "exporter", "edgedraft")
+RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2"}
+ALLOWED = {
+    "runtime": RUNTIME_PACKAGES,
+    "devices": {"numpy", "psutil"},
+    "calibration": {"numpy"},
+    "exporter": {
+        *("numpy", "onnx_ir", "torch", "transformers", "matplotlib", "platformdirs", "huggingface_hub"),
+    },
+    "edgedraft": set(),
+}
+# Libraries that only one file may know, so that changing one stays a change in one place.
+ONE_FILE = {
+    "onnxruntime": "runtime/session.py",
+    "torch": "exporter/worker_unpack.py",
+    "matplotlib": "exporter/picture.py",
+    "tokenizers": "runtime/text.py",
+    "jinja2": "runtime/text.py",
+}
+
+
+def sources():
+    return [path for floor in FLOORS for path in sorted((REPOSITORY / floor).rglob("*.py"))]
+
+
+def floor_of(path: Path) -> str:
+    return path.relative_to(REPOSITORY).parts[0]
+
+
+def imported_modules(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return found
+
+
+def our_floor(module: str) -> str | None:
+    parts = module.split(".")
+    if parts[0] != "edgedraft":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in FLOORS else "edgedraft"
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_imports_run_down(path):
+    here = FLOORS.index(floor_of(path))
+    floors = {our_floor(module) for module in imported_modules(path)} - {None}
+    assert {floor for floor in floors if FLOORS.index(floor) > here} == set()
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_third_party_packages_stay_in_their_rooms(path):
+    import sys
+
+    roots = {module.split(".")[0] for module in imported_modules(path)}
+    foreign = {root for root in roots if root not in sys.stdlib_module_names and root != "edgedraft"}
+    assert foreign <= ALLOWED[floor_of(path)]
+
+
+def test_some_libraries_are_known_to_one_file_only():
+    users = {
+        library: {
+            str(p.relative_to(REPOSITORY))
+            for p in sources()
+            if library in {m.split(".")[0] for m in imported_modules(p)}
+        }
+        for library in ONE_FILE
+    }
+    assert users == {library: {file} for library, file in ONE_FILE.items()}
+
+
+def test_runtime_dependencies_are_the_runtimes_own():
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    assert {line.split(">")[0] for line in project["dependencies"]} == RUNTIME_PACKAGES
+
+
+def test_the_list_of_packages_matches_the_tree():
+    listed = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(REPOSITORY) for path in sources() if path.name == "__init__.py"}
+    names = {
+        ".".join(folder.parts if folder.parts[0] == "edgedraft" else ("edgedraft", *folder.parts)) for folder in folders
+    }
+    assert set(listed) == names
+
+
+def test_the_wheel_holds_every_source_and_data_file(wheel):
+    held = set(zipfile.ZipFile(wheel).namelist())
+    wanted = {path for path in sources()} | {
+        *(REPOSITORY / "calibration" / "prompts").glob("*.jsonl"),
+        *(REPOSITORY / "exporter" / "packaged").iterdir(),
+        REPOSITORY / "edgedraft" / "py.typed",
+    }
+    relative = {path.relative_to(REPOSITORY) for path in wanted}
+    inside = {(path if path.parts[0] == "edgedraft" else Path("edgedraft") / path).as_posix() for path in relative}
+    assert inside <= held
+    assert {name for name in held if not name.startswith(("edgedraft/", "edgedraft-"))} == set()
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_files_and_functions_stay_small_and_say_what_they_own(path):
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "a file says in one line what it owns"
+    assert text.count("\n") <= 350
+    functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]
+    assert {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno - f.lineno + 1 > 55} == {}
