@@ -13,7 +13,6 @@ from edgedraft.exporter.genai_config import GenaiPair, genai_config
 from edgedraft.exporter.graphs import ModelSize, load_graph, save_graph
 from edgedraft.exporter.head import trim_head
 from edgedraft.exporter.pair import Pair
-from edgedraft.exporter.step_probe import drafter_bytes, drafter_parameters
 from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.files import read_json, replacing_folder, sha256, write_json
@@ -77,8 +76,8 @@ def is_current(contents: BundleContents, path: Path) -> bool:
 
 
 def _manifest(contents: BundleContents, files: dict[str, FileEntry]) -> BundleManifest:
-    pair, size = contents.pair, contents.index_map.draft_vocab_size
-    drafter_size = ModelSize(parameters=drafter_parameters(pair, size), weight_bytes=drafter_bytes(pair, size))
+    pair = contents.pair
+    drafter_size = pair.trimmed_size(contents.index_map.draft_vocab_size)
     return BundleManifest(
         schema_version=SCHEMA_VERSION,
         target=_model_entry(pair.target, TARGET_GRAPH, pair.target_size),

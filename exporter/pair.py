@@ -44,6 +44,14 @@ class Pair:
         self.end_token_ids = end_token_ids(target.path)
         self.context_length = context_length(target.path)
 
+    def trimmed_size(self, size: int) -> ModelSize:
+        """What one step of the drafter multiplies with when its head has ``size`` rows."""
+        dropped = self.vocab_size - size
+        return ModelSize(
+            parameters=self.drafter_size.parameters - dropped * self.head_row.parameters,
+            weight_bytes=self.drafter_size.weight_bytes - dropped * self.head_row.weight_bytes,
+        )
+
     @cached_property
     def codec(self) -> TextCodec:
         """The target's tokenizer and chat template."""

@@ -147,7 +147,7 @@ def _open(graph: Path) -> "onnxruntime.InferenceSession":
     options.use_per_session_threads = False
     options.log_severity_level = _ERRORS_ONLY
     try:
-        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's exception classes are not importable by name
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EdgedraftError(f"{graph}: ONNX Runtime cannot open it", got=first_line) from error

@@ -16,31 +16,8 @@ from edgedraft.runtime.session import SessionSettings
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 VOCAB = 1024
-WORDS = [
-    "def",
-    "return",
-    "for",
-    "in",
-    "range",
-    "print",
-    "list",
-    "dict",
-    "value",
-    "index",
-    "node",
-    "left",
-    "right",
-    "sort",
-    "merge",
-    "the",
-    "of",
-    "a",
-    "to",
-    "and",
-    "is",
-    "file",
-    "line",
-]
+TEXT = "def return for in range print list dict value index node left right sort merge the of a to"
+WORDS = TEXT.split()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,12 +97,6 @@ def tiny_opened(tiny_pair) -> Pair:
         settings=SessionSettings(threads=2, context_length=256),
     )
     return prepare_pair(request, tiny_pair.cache)
-
-
-def random_prompts(count: int, seed: int) -> list[list[int]]:
-    """Prompts of 1 to 60 random ids, without the end of turn."""
-    rng = np.random.default_rng(seed)
-    return [rng.integers(2, VOCAB, rng.integers(1, 61)).tolist() for _ in range(count)]
 
 
 @pytest.fixture(scope="session")

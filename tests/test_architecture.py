@@ -1,6 +1,7 @@
 """The house keeps its shape: imports run down, third-party packages stay in their rooms, packaging is complete."""
 
 import ast
+import sys
 import tomllib
 import zipfile
 from pathlib import Path
@@ -47,6 +48,14 @@ def imported_modules(path: Path) -> set[str]:
     return found
 
 
+def imported_roots(path: Path) -> set[str]:
+    return {module.split(".")[0] for module in imported_modules(path)}
+
+
+def inside_package(path: Path) -> Path:
+    return path if path.parts[0] == "edgedraft" else Path("edgedraft") / path
+
+
 def our_floor(module: str) -> str | None:
     parts = module.split(".")
     if parts[0] != "edgedraft":
@@ -63,10 +72,7 @@ def test_imports_run_down(path):
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_third_party_packages_stay_in_their_rooms(path):
-    import sys
-
-    roots = {module.split(".")[0] for module in imported_modules(path)}
-    foreign = {root for root in roots if root not in sys.stdlib_module_names and root != "edgedraft"}
+    foreign = {root for root in imported_roots(path) if root not in sys.stdlib_module_names and root != "edgedraft"}
     assert foreign <= ALLOWED[floor_of(path)]
 
 
@@ -98,14 +104,12 @@ def test_the_list_of_packages_matches_the_tree():
 
 def test_the_wheel_holds_every_source_and_data_file(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
-    wanted = {path for path in sources()} | {
+    wanted = set(sources()) | {
         *(REPOSITORY / "calibration" / "prompts").glob("*.jsonl"),
         *(REPOSITORY / "exporter" / "packaged").iterdir(),
         REPOSITORY / "edgedraft" / "py.typed",
     }
-    relative = {path.relative_to(REPOSITORY) for path in wanted}
-    inside = {(path if path.parts[0] == "edgedraft" else Path("edgedraft") / path).as_posix() for path in relative}
-    assert inside <= held
+    assert {inside_package(path.relative_to(REPOSITORY)).as_posix() for path in wanted} <= held
     assert {name for name in held if not name.startswith(("edgedraft/", "edgedraft-"))} == set()
 
 

@@ -25,9 +25,7 @@ class Graphs:
         domain = "com.microsoft" if op_type in {"MatMulNBits", "GroupQueryAttention", "GatherBlockQuantized"} else ""
         return ir.node(op_type, inputs, attributes, name=name, domain=domain)
 
-    def model(
-        self, inputs: Sequence[ir.Value], nodes: Sequence[ir.Node], outputs: Sequence[ir.Value], **names: ir.Value
-    ) -> ir.Model:
+    def model(self, inputs: Sequence[ir.Value], nodes: Sequence[ir.Node], outputs: Sequence[ir.Value]) -> ir.Model:
         """A model of ``nodes`` with every constant they read as an initializer."""
         read = [value for node in nodes for value in node.inputs if value is not None and value.const_value is not None]
         constants = {value.name: value for value in read}

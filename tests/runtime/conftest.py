@@ -2,7 +2,7 @@
 
 import contextlib
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -109,7 +109,7 @@ def raises_exactly() -> Callable[[str], contextlib.AbstractContextManager[None]]
     """Expect an `EdgedraftError` whose whole text is the one given."""
 
     @contextlib.contextmanager
-    def expect(message: str) -> "Iterable[None]":
+    def expect(message: str) -> Iterator[None]:
         with pytest.raises(EdgedraftError) as caught:
             yield
         assert str(caught.value) == message

@@ -29,6 +29,13 @@ def names_in(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def break_off(replacing, path, error):
+    """Begin to write a file or folder and fail half way."""
+    with replacing(path) as temporary:
+        (temporary / "inner" if temporary.is_dir() else temporary).write_text("ne")
+        raise error
+
+
 def test_a_replaced_file_holds_the_new_content(tmp_path):
     path = tmp_path / "file"
     for content in ("old", "new"):
@@ -49,17 +56,15 @@ def test_the_old_file_stays_readable_until_the_block_ends(tmp_path):
 def test_a_failed_block_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "file"
     path.write_text("old")
-    with pytest.raises(RuntimeError, match="half way"), replacing_file(path) as temporary:
-        temporary.write_text("ne")
-        raise RuntimeError("half way")
+    with pytest.raises(RuntimeError, match="half way"):
+        break_off(replacing_file, path, RuntimeError("half way"))
     assert path.read_text() == "old"
     assert names_in(tmp_path) == ["file"]
 
 
 def test_a_failed_first_write_leaves_nothing(tmp_path):
-    with pytest.raises(KeyboardInterrupt), replacing_file(tmp_path / "file") as temporary:
-        temporary.write_text("ne")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        break_off(replacing_file, tmp_path / "file", KeyboardInterrupt())
     assert names_in(tmp_path) == []
 
 
@@ -116,17 +121,15 @@ def test_a_failed_block_leaves_the_old_folder_and_no_other(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir()
     (folder / "kept").write_text("old")
-    with pytest.raises(RuntimeError, match="half way"), replacing_folder(folder) as temporary:
-        (temporary / "inner").write_text("new")
-        raise RuntimeError("half way")
-    assert (folder / "kept").read_text() == "old"
+    with pytest.raises(RuntimeError, match="half way"):
+        break_off(replacing_folder, folder, RuntimeError("half way"))
+    assert names_in(folder) == ["kept"]
     assert names_in(tmp_path) == ["folder"]
 
 
 def test_a_failed_first_folder_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError, match="half way"), replacing_folder(tmp_path / "folder") as temporary:
-        (temporary / "inner").write_text("new")
-        raise RuntimeError("half way")
+    with pytest.raises(RuntimeError, match="half way"):
+        break_off(replacing_folder, tmp_path / "folder", RuntimeError("half way"))
     assert names_in(tmp_path) == []
 
 

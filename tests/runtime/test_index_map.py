@@ -32,7 +32,7 @@ def test_a_faulty_map_is_refused(ids, message):
 
 
 def test_more_than_one_row_is_refused():
-    with pytest.raises(EdgedraftError, match="^index map: expected one row of int64"):
+    with pytest.raises(EdgedraftError, match=r"^index map: expected one row of int64"):
         IndexMap(target_ids=np.zeros((1, 2), dtype=np.int64), target_vocab_size=5)
 
 

