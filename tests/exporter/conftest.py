@@ -1,5 +1,6 @@
 """What the exporter's tests share: graphs of a few nodes built by hand, and draft-and-verify walked naively."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,6 +8,12 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime
 import pytest
+
+from edgedraft.exporter.convert import OnnxFolder
+from edgedraft.exporter.graphs import save_graph
+from edgedraft.exporter.pair import Pair
+from edgedraft.exporter.sources import ONNX, ModelSource
+from edgedraft.runtime.session import SessionSettings
 
 OPSETS = {"": 21, "com.microsoft": 1}
 IR_VERSION = 10
@@ -129,3 +136,40 @@ def walk_naively(proposals: Sequence[int], targets: Sequence[int], draft_length:
 @pytest.fixture(scope="session")
 def naive_walk():
     return walk_naively
+
+
+class TinyPairs:
+    """Pairs of one-node models in folders as the converter leaves them; nothing in them can be opened as a decoder."""
+
+    hidden, vocab_size, end_token_ids = 32, 192, (7, 190)
+
+    def __init__(self, graphs: Graphs) -> None:
+        self.graphs = graphs
+
+    def folder(self, path: Path, *, width: int = vocab_size, words: int = 3, seed: int = 0) -> OnnxFolder:
+        """A converted model: graph with its data, tokenizer, and the two settings that are read."""
+        path.mkdir(parents=True)
+        save_graph(self.graphs.packed(self.hidden, width, seed=seed), path / "model.onnx", "model.onnx.data")
+        tokenizer = {"model": {"vocab": {f"word{i}": i for i in range(words)}}}
+        settings = {"model": {"eos_token_id": [190, 7], "context_length": 4096, "type": "tiny"}}
+        (path / "tokenizer.json").write_text(json.dumps(tokenizer))
+        (path / "tokenizer_config.json").write_text("{}")
+        (path / "genai_config.json").write_text(json.dumps(settings))
+        source = ModelSource(
+            kind=ONNX,
+            path=path,
+            name=path.name,
+            base_model=f"org/{path.name}",
+            license="Apache-2.0",
+            identity=path.name,
+        )
+        return OnnxFolder(path=path, source=source, precision="int4", costs=())
+
+    def pair(self, root: Path) -> Pair:
+        target, drafter = self.folder(root / "big", seed=1), self.folder(root / "small", seed=2)
+        return Pair(target, drafter, SessionSettings(threads=1))
+
+
+@pytest.fixture(scope="session")
+def tiny_pairs(graphs) -> TinyPairs:
+    return TinyPairs(graphs)

@@ -1,0 +1,227 @@
+"""The law of bundles: a bundle is written whole or not at all, and nothing but a bundle is ever overwritten."""
+
+import dataclasses
+import json
+from collections import namedtuple
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgedraft.exporter import bundle_writer
+from edgedraft.exporter.bundle_writer import BundleContents, is_current, write_bundle
+from edgedraft.runtime.bundle import read_bundle
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.index_map import IndexMap
+from edgedraft.runtime.manifest import CalibrationEntry
+from edgedraft.runtime.plan import DecodingPlan
+
+SIZE = 64
+
+PLAN = DecodingPlan(
+    draft_vocab_size=SIZE,
+    draft_length=3,
+    target_precision="int4",
+    drafter_precision="int4",
+    threads=2,
+    predicted_tokens_per_second=20.0,
+    predicted_plain_tokens_per_second=15.0,
+    predicted_block_efficiency=2.5,
+    speculate=True,
+    reason="speculate: it pays",
+    device="a laptop",
+)
+CALIBRATION = CalibrationEntry(
+    prompts="my prompts",
+    ranking_prompts=4,
+    scoring_prompts=5,
+    ranking_tokens=100,
+    scoring_tokens=110,
+    coverage=0.75,
+    coverage_low=0.5,
+    coverage_high=0.875,
+)
+
+
+@pytest.fixture
+def contents(tiny_pairs, tmp_path, monkeypatch) -> BundleContents:
+    """Contents of a pair of one-node models; what genai_config.json holds is another test's business."""
+    monkeypatch.setattr(bundle_writer, "genai_config", lambda *arguments: {"asked": list(map(str, arguments[2:]))})
+    pair = tiny_pairs.pair(tmp_path / "models")
+    others = np.random.default_rng(0).permutation(tiny_pairs.vocab_size)
+    ids = [*pair.end_token_ids, *(token for token in others.tolist() if token not in pair.end_token_ids)]
+    index_map = IndexMap(target_ids=np.sort(ids[:SIZE]).astype(np.int64), target_vocab_size=pair.vocab_size)
+    return BundleContents(pair=pair, index_map=index_map, plan=PLAN, calibration=CALIBRATION)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+# --- what is written -------------------------------------------------------------------------------------------------
+
+
+def test_a_written_bundle_is_read_back_with_everything_it_promises(contents, tmp_path):
+    seen = []
+    write_bundle(contents, tmp_path / "out" / "bundle", lambda *facts: seen.append(facts))
+    assert seen == [("bundle parts", done, 3) for done in range(4)]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["bundle"]
+    bundle = read_bundle(tmp_path / "out" / "bundle")
+    manifest = bundle.manifest
+    files = names(bundle.path)
+    assert files == [
+        "README.md",
+        "drafter/expanded.onnx",
+        "drafter/index_map.safetensors",
+        "drafter/model.onnx",
+        "drafter/model.onnx.data",
+        "edgedraft.json",
+        "genai_config.json",
+        "generation_config.json",
+        "target/model.onnx",
+        "target/model.onnx.data",
+        "tokenizer.json",
+        "tokenizer_config.json",
+    ]
+    assert sorted(manifest.files) == [name for name in files if name != "edgedraft.json"]
+    assert bundle.index_map.target_ids.tolist() == contents.index_map.target_ids.tolist()
+    assert (manifest.plan, manifest.calibration) == (PLAN, CALIBRATION)
+    assert (manifest.target.name, manifest.drafter.name) == ("big", "small")
+    assert (manifest.target_vocab_size, manifest.end_token_ids, manifest.context_length) == (192, (7, 190), 4096)
+    assert json.loads((bundle.path / "generation_config.json").read_text()) == {
+        "do_sample": False,
+        "eos_token_id": [7, 190],
+    }
+    asked = ["target/model.onnx", "drafter/expanded.onnx", "3"]
+    assert json.loads((bundle.path / "genai_config.json").read_text()) == {"asked": asked}
+
+
+def test_the_target_is_copied_and_the_drafter_trimmed_and_expanded(contents, tmp_path, graphs, tiny_pairs):
+    write_bundle(contents, tmp_path / "bundle")
+    pair, feed = contents.pair, graphs.states(tiny_pairs.hidden, 3)
+    for name in ("model.onnx", "model.onnx.data"):
+        assert (tmp_path / "bundle" / "target" / name).read_bytes() == (pair.target.path / name).read_bytes()
+    full = graphs.run(pair.drafter.graph, feed)
+    reduced = graphs.run(tmp_path / "bundle" / "drafter" / "model.onnx", feed)
+    expanded = graphs.run(tmp_path / "bundle" / "drafter" / "expanded.onnx", feed)
+    assert np.array_equal(reduced, full[..., contents.index_map.target_ids])
+    assert np.array_equal(expanded[0], contents.index_map.scatter(reduced[0]))
+
+
+def test_the_manifest_counts_what_a_trimmed_step_reads(contents, tmp_path, tiny_pairs):
+    write_bundle(contents, tmp_path / "bundle")
+    manifest = read_bundle(tmp_path / "bundle").manifest
+    row_bytes = tiny_pairs.hidden // 2 + 4
+    assert (manifest.target.parameters, manifest.target.weight_bytes) == (192 * 32, 192 * row_bytes)
+    assert (manifest.drafter.parameters, manifest.drafter.weight_bytes) == (SIZE * 32, SIZE * row_bytes)
+
+
+# --- what is refused -------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_no_bundle_is_left_alone(contents, tmp_path):
+    folder = tmp_path / "thesis"
+    folder.mkdir()
+    (folder / "thesis.tex").write_text("years of work")
+    with pytest.raises(EdgedraftError) as error:
+        write_bundle(contents, folder)
+    assert str(error.value) == f"{folder}: exists and is not a bundle - choose another output folder"
+    assert names(folder) == ["thesis.tex"]
+
+
+def test_a_file_in_the_way_is_left_alone(contents, tmp_path):
+    path = tmp_path / "thesis.tex"
+    path.write_text("years of work")
+    with pytest.raises(EdgedraftError) as error:
+        write_bundle(contents, path)
+    assert str(error.value) == f"{path}: exists and is not a bundle - choose another output folder"
+    assert path.read_text() == "years of work"
+
+
+def test_an_empty_folder_and_an_old_bundle_are_replaced(contents, tmp_path):
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    write_bundle(contents, folder)
+    (folder / "left over.txt").write_text("from an older version")
+    write_bundle(dataclasses.replace(contents, plan=dataclasses.replace(PLAN, draft_length=2)), folder)
+    assert "left over.txt" not in names(folder)
+    assert read_bundle(folder).manifest.plan.draft_length == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "models"]
+
+
+def test_a_full_disk_is_found_before_anything_is_written(contents, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "free")
+    asked = []
+    monkeypatch.setattr(bundle_writer.shutil, "disk_usage", lambda path: asked.append(path) or usage(1))
+    path = tmp_path / "new" / "folder" / "bundle"
+    with pytest.raises(EdgedraftError) as error:
+        write_bundle(contents, path)
+    assert str(error.value) == (
+        f"{path}: the bundle needs 0.0 GB of free disk space, got 0.0 GB - free some space or choose another folder"
+    )
+    assert asked == [tmp_path]
+    assert not (tmp_path / "new").exists()
+
+
+def test_room_for_both_models_is_enough(contents, tmp_path, monkeypatch):
+    usage = namedtuple("usage", "free")
+    pair = contents.pair
+    sizes = [file.stat().st_size for part in (pair.target, pair.drafter) for file in part.path.glob("model.onnx*")]
+    assert len(sizes) == 4
+    monkeypatch.setattr(bundle_writer.shutil, "disk_usage", lambda path: usage(sum(sizes)))
+    bundle_writer._require_space(pair, tmp_path / "bundle")
+    monkeypatch.setattr(bundle_writer.shutil, "disk_usage", lambda path: usage(sum(sizes) - 1))
+    with pytest.raises(EdgedraftError):
+        bundle_writer._require_space(pair, tmp_path / "bundle")
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), EdgedraftError("no")])
+def test_a_crash_leaves_the_old_bundle(contents, tmp_path, monkeypatch, failure):
+    write_bundle(contents, tmp_path / "bundle")
+    before = {name: (tmp_path / "bundle" / name).read_bytes() for name in names(tmp_path / "bundle")}
+
+    def crash(*arguments):
+        raise failure
+
+    monkeypatch.setattr(bundle_writer, "write_index_map", crash)
+    with pytest.raises(type(failure)):
+        write_bundle(dataclasses.replace(contents, plan=dataclasses.replace(PLAN, threads=1)), tmp_path / "bundle")
+    assert {name: (tmp_path / "bundle" / name).read_bytes() for name in names(tmp_path / "bundle")} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "models"]
+
+
+# --- is_current ------------------------------------------------------------------------------------------------------
+
+
+def test_a_bundle_is_current_until_anything_that_made_it_changes(contents, tmp_path):
+    path = tmp_path / "bundle"
+    assert not is_current(contents, path)
+    write_bundle(contents, path)
+    assert is_current(contents, path)
+    changes = {
+        "plan": dataclasses.replace(PLAN, draft_length=2),
+        "calibration": dataclasses.replace(CALIBRATION, prompts="other prompts"),
+    }
+    for field, value in changes.items():
+        assert not is_current(dataclasses.replace(contents, **{field: value}), path)
+
+
+def test_a_bundle_of_other_tokens_is_not_current(contents, tmp_path):
+    """Same size, same plan, another choice of tokens: another calibration made it."""
+    path = tmp_path / "bundle"
+    write_bundle(contents, path)
+    ids = contents.index_map.target_ids.tolist()
+    spare = next(token for token in range(192) if token not in ids)
+    dropped = next(token for token in ids if token not in contents.pair.end_token_ids)
+    other = np.sort([spare if token == dropped else token for token in ids]).astype(np.int64)
+    changed = dataclasses.replace(contents, index_map=IndexMap(target_ids=other, target_vocab_size=192))
+    assert not is_current(changed, path)
+
+
+@pytest.mark.parametrize("name", ["target/model.onnx.data", "drafter/model.onnx", "tokenizer.json"])
+def test_a_damaged_bundle_is_not_current(contents, tmp_path, name):
+    path = tmp_path / "bundle"
+    write_bundle(contents, path)
+    data = (path / name).read_bytes()
+    (path / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    assert not is_current(contents, path)

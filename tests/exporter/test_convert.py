@@ -1,0 +1,63 @@
+"""Converting an ONNX folder: it is copied whole, once, with its cache shapes fixed; what is missing is named."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from edgedraft.exporter import convert as converting
+from edgedraft.exporter.convert import context_length, convert, end_token_ids
+from edgedraft.runtime.errors import EdgedraftError
+
+
+@pytest.fixture
+def source(tiny_pairs, tmp_path):
+    return tiny_pairs.folder(tmp_path / "exported").source
+
+
+def test_an_onnx_folder_is_copied_once_and_computes_the_same(source, tmp_path, graphs, monkeypatch):
+    made = convert(source, "int4", tmp_path / "cache")
+    assert made.path.parent == tmp_path / "cache" / "onnx"
+    assert (made.graph, made.key, made.costs) == (made.path / "model.onnx", made.path.name, ())
+    copied = ["genai_config.json", "model.onnx", "model.onnx.data", "tokenizer.json", "tokenizer_config.json"]
+    assert sorted(file.name for file in made.path.iterdir()) == copied
+    feed = graphs.states(32, 2)
+    assert np.array_equal(graphs.run(made.graph, feed), graphs.run(source.path / "model.onnx", feed))
+    monkeypatch.setattr(converting, "_make", None)
+    assert convert(source, "int4", tmp_path / "cache") == made
+
+
+def test_other_weights_or_another_precision_are_another_conversion(source, tmp_path):
+    changed = dataclasses.replace(source, identity="other")
+    made = [convert(source, "int4", tmp_path), convert(source, "fp32", tmp_path), convert(changed, "int4", tmp_path)]
+    assert len({each.key for each in made}) == 3
+
+
+def test_an_unknown_precision_is_refused(source, tmp_path):
+    with pytest.raises(EdgedraftError) as error:
+        convert(source, "int2", tmp_path)
+    assert str(error.value) == "precision: expected one of int4, int8, fp32, got int2"
+
+
+def test_a_folder_without_genai_config_is_refused_and_nothing_stays(source, tmp_path):
+    (source.path / "genai_config.json").unlink()
+    with pytest.raises(EdgedraftError) as error:
+        convert(source, "int4", tmp_path / "cache")
+    remedy = "export it with onnxruntime-genai's model builder"
+    assert str(error.value) == f"{source.path}: no genai_config.json - {remedy}"
+    assert list((tmp_path / "cache" / "onnx").iterdir()) == []
+
+
+def test_a_folder_without_its_data_file_is_refused(source, tmp_path):
+    (source.path / "model.onnx.data").unlink()
+    with pytest.raises(EdgedraftError, match=r"model\.onnx"):
+        convert(source, "int4", tmp_path / "cache")
+
+
+@pytest.mark.parametrize(("value", "ids"), [([9, 3], (3, 9)), (5, (5,))])
+def test_end_tokens_and_context_come_from_genai_config(tmp_path, value, ids):
+    settings = {"model": {"eos_token_id": value, "context_length": 2048}}
+    (tmp_path / "genai_config.json").write_text(json.dumps(settings))
+    assert end_token_ids(tmp_path) == ids
+    assert context_length(tmp_path) == 2048
