@@ -28,12 +28,12 @@ from edgedraft.runtime.manifest import (
 from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require, to_plain
+from edgedraft.runtime.text import TEXT_FILES
 
 TARGET_GRAPH, DRAFTER_GRAPH, EXPANDED_GRAPH = "target/model.onnx", "drafter/model.onnx", "drafter/expanded.onnx"
 INDEX_MAP = "drafter/index_map.safetensors"
 
 _DATA_NAME = f"{GRAPH_NAME}.data"
-_TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -127,7 +127,7 @@ def _write_drafter(contents: BundleContents, folder: Path) -> None:
 
 def _write_texts(contents: BundleContents, folder: Path) -> None:
     pair = contents.pair
-    for name in _TEXT_FILES:
+    for name in TEXT_FILES:
         if (pair.target.path / name).is_file():
             shutil.copyfile(pair.target.path / name, folder / name)
     both = GenaiPair(

@@ -15,6 +15,7 @@ from edgedraft.runtime.errors import MissingExtraError
 from edgedraft.runtime.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
+from edgedraft.runtime.text import TEXT_FILES
 
 GRAPH_NAME = "model.onnx"
 
@@ -28,8 +29,6 @@ PRECISIONS = tuple(_BUILDER_OPTIONS)
 
 # A 4- or 8-bit step is far coarser than float16's rounding, and half the size keeps the builder's memory down.
 _UNPACKED_DTYPE = {"int4": "float16", "int8": "float16", "fp32": "float32"}
-
-_TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,6 +138,6 @@ def _copy_onnx(source: Path, folder: Path) -> None:
     save_graph(model, folder / GRAPH_NAME, f"{GRAPH_NAME}.data")
     remedy = "export it with onnxruntime-genai's model builder"
     require((source / "genai_config.json").is_file(), f"{source}: no genai_config.json", remedy=remedy)
-    for name in ("genai_config.json", *_TEXT_FILES):
+    for name in ("genai_config.json", *TEXT_FILES):
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

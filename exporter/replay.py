@@ -92,7 +92,8 @@ def _walk(accepted: npt.NDArray[np.bool_], draft_length: int) -> tuple[int, int,
         run = min(int(runs[position]), draft_length)
         rounds += 1
         kept += run
-        evaluated += min(run + 1, draft_length)
+        refused = position + run < len(accepted)
+        evaluated += min(run + refused, draft_length)
         full += run == draft_length
         position += run + 1
     return rounds, len(accepted), kept, evaluated, full

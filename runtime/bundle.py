@@ -6,9 +6,9 @@ from pathlib import Path
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.files import read_json, sha256
 from edgedraft.runtime.index_map import IndexMap, read_index_map
-from edgedraft.runtime.manifest import MANIFEST_NAME, BundleManifest, FileEntry
+from edgedraft.runtime.manifest import MANIFEST_NAME, BundleManifest, FileEntry, require_schema
 from edgedraft.runtime.records import from_plain, require
-from edgedraft.runtime.text import tokenizer_fingerprint
+from edgedraft.runtime.text import TEXT_FILES, tokenizer_fingerprint
 
 _EXPORT_AGAIN = "export the bundle again or copy it afresh"
 
@@ -42,6 +42,8 @@ def read_bundle(path: Path, *, verify_hashes: bool = True) -> Bundle:
     require(path.is_dir(), f"{path}: no such bundle folder", remedy="name a folder written by edgedraft export")
     data = read_json(manifest_path)
     try:
+        if isinstance(data, dict) and isinstance(data.get("schema_version"), int):
+            require_schema(data["schema_version"])  # first: a newer manifest may hold keys unknown here
         manifest = from_plain(BundleManifest, data, "manifest")
     except EdgedraftError as error:
         raise EdgedraftError(f"{manifest_path}: {error.rule}", got=error.got, remedy=error.remedy) from error
@@ -73,7 +75,8 @@ def _check_file(bundle: Path, name: str, entry: FileEntry, verify_hashes: bool) 
 
 
 def _check_listed(manifest: BundleManifest, where: Path) -> None:
-    for name in (manifest.target.graph, manifest.drafter.graph, manifest.index_map, "tokenizer.json"):
+    texts = [name for name in TEXT_FILES if (where.parent / name).exists()]
+    for name in (manifest.target.graph, manifest.drafter.graph, manifest.index_map, "tokenizer.json", *texts):
         require(name in manifest.files, f"{where}: files: {name} is not listed", remedy=_EXPORT_AGAIN)
 
 

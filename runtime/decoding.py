@@ -14,7 +14,7 @@ PREFILL_ROWS = 32
 class Round:
     """One target pass: the tokens it settled, how many drafts it was given and how many of those it kept.
 
-    The last token is always the target's own choice; the ``accepted`` before it were drafted.
+    The first ``accepted`` tokens were drafted; the one after them is the target's own, unless the answer was cut.
     """
 
     token_ids: tuple[int, ...]
@@ -63,7 +63,8 @@ def speculative_rounds(
     nothing once the drafter's is. Source: Leviathan et al. 2023, greedy case.
     """
     token = greedy_choices(prefill(target, prompt_ids)[None])[0]
-    prefill(drafter, prompt_ids)
+    if len(prompt_ids) <= drafter.context_length:
+        prefill(drafter, prompt_ids)
     yield Round(token_ids=(token,))
     settled = [*prompt_ids, token]
     while len(settled) <= target.context_length:

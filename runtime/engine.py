@@ -17,7 +17,7 @@ class Engine:
     def __init__(self, bundle: Bundle, *, threads: int | None = None, context_length: int = 2048) -> None:
         manifest = bundle.manifest
         settings = SessionSettings(
-            threads=threads or manifest.plan.threads,
+            threads=manifest.plan.threads if threads is None else threads,
             context_length=min(context_length, manifest.context_length),
         )
         self.bundle = bundle
@@ -57,7 +57,8 @@ class Engine:
         self.target.rewind(0)
         self.drafter.rewind(0)
         if plan.speculate if speculate is None else speculate:
-            length = draft_length or plan.draft_length
+            length = plan.draft_length if draft_length is None else draft_length
+            require(length >= 1, "draft length must be at least 1", got=length)
             rounds = speculative_rounds(self.target, self.drafter, self.bundle.index_map, prompt_ids, length)
         else:
             rounds = plain_rounds(self.target, prompt_ids)

@@ -38,9 +38,10 @@ def write_json(path: Path, value: object) -> None:
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
     """Give a temporary sibling to write; when the block succeeds it takes the place of ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
+    with full_disk_is_users(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
     temporary = Path(name)
     try:
         with full_disk_is_users(path):
@@ -58,8 +59,9 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 
     A crash leaves either the old folder or none, never a mixture.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    with full_disk_is_users(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
         with full_disk_is_users(path):
             yield temporary

@@ -68,12 +68,7 @@ class BundleManifest:
     files: dict[str, FileEntry]
 
     def __post_init__(self) -> None:
-        require(
-            self.schema_version == SCHEMA_VERSION,
-            f"schema_version: this edgedraft reads {SCHEMA_VERSION}",
-            got=self.schema_version,
-            remedy="export the bundle again or install a matching edgedraft",
-        )
+        require_schema(self.schema_version)
         require(
             1 <= self.plan.draft_vocab_size <= self.target_vocab_size,
             f"draft_vocab_size: expected 1..{self.target_vocab_size}",
@@ -82,6 +77,16 @@ class BundleManifest:
         )
         for name in (*self.files, self.target.graph, self.drafter.graph, self.index_map):
             _check_inside(name)
+
+
+def require_schema(version: int) -> None:
+    """Refuse manifests of another schema than this version reads."""
+    require(
+        version == SCHEMA_VERSION,
+        f"schema_version: this edgedraft reads {SCHEMA_VERSION}",
+        got=version,
+        remedy="export the bundle again or install a matching edgedraft",
+    )
 
 
 def _check_inside(name: str) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedraft.runtime.decoding import Round
+from edgedraft.runtime.records import require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,9 +50,14 @@ def count_rounds(rounds: Iterable[Round]) -> DraftStatistics:
         rounds=len(counted),
         tokens=sum(len(turn.token_ids) for turn in counted),
         draft_tokens_proposed=sum(turn.proposed for turn in counted),
-        draft_tokens_evaluated=sum(min(turn.proposed, turn.accepted + 1) for turn in counted),
+        draft_tokens_evaluated=sum(_evaluated(turn) for turn in counted),
         draft_tokens_accepted=sum(turn.accepted for turn in counted),
     )
+
+
+def _evaluated(turn: Round) -> int:
+    """Drafts the target looked at; where an answer was cut after a kept draft, none was refused."""
+    return min(turn.proposed, turn.accepted + (len(turn.token_ids) > turn.accepted))
 
 
 def memory_bound_speed_up(block_efficiency: float, cost_ratio: float, draft_length: int) -> float:
@@ -70,6 +76,7 @@ def ratio_interval(
 ) -> tuple[float, float]:
     """95 % bootstrap interval of sum(parts) / sum(wholes), resampling prompts (one entry each) with replacement."""
     part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
+    require(bool((whole > 0).all()), "bootstrap: every prompt must count for something", got=float(whole.min()))
     picks = rng.integers(0, len(part), size=(draws, len(part)))
     low, high = np.quantile(part[picks].sum(axis=1) / whole[picks].sum(axis=1), (0.025, 0.975))
     return float(low), float(high)

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,16 +19,22 @@ from edgedraft.runtime.records import require
 
 Message = Mapping[str, Any]
 
+TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+"""What `TextCodec` reads from a model folder, where it is there."""
+
+_TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+
+# Truncation and padding are not part of the meaning: `TextCodec` switches them off.
 _MEANING = ("model", "normalizer", "pre_tokenizer", "added_tokens")
 
 
-@lru_cache(maxsize=8)
 def tokenizer_fingerprint(path: Path) -> str:
     """SHA-256 over what decides the ids: vocabulary, merges, normalizer, pre-tokenizer and added tokens.
 
     Two files with one fingerprint turn every text into the same ids, whatever else they hold.
     """
     data = read_json(path)
+    require(isinstance(data, dict) and "model" in data, f"{path}: not a tokenizer file", got=type(data).__name__)
     meaning = {key: data.get(key) for key in _MEANING}
     return hashlib.sha256(json.dumps(meaning, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
@@ -39,11 +45,18 @@ class TextCodec:
     def __init__(self, folder: Path) -> None:
         path = folder / "tokenizer.json"
         require(path.is_file(), f"{path}: no such file", remedy="the folder must hold the model's tokenizer")
+        self._path = path
         self.tokenizer = Tokenizer.from_file(str(path))
-        self.fingerprint = tokenizer_fingerprint(path)
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
         template = folder / "chat_template.jinja"
         self._template = template.read_text(encoding="utf-8") if template.is_file() else None
         self._special = _special_tokens(folder)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """See `tokenizer_fingerprint`."""
+        return tokenizer_fingerprint(self._path)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text`` as it stands; special tokens written in it count as such."""
@@ -67,7 +80,7 @@ class TextCodec:
         try:
             template = _environment().from_string(self._template)
             return template.render(messages=list(messages), add_generation_prompt=True, **self._special)
-        except TemplateError as error:
+        except _TEMPLATE_FAULTS as error:
             raise EdgedraftError("chat_template.jinja cannot render this conversation", got=str(error)) from error
 
 
@@ -84,12 +97,11 @@ class TextStream:
     def push(self, token_id: int) -> str:
         """The text that ``token_id`` makes certain; sets ``stopped`` when a stop string is complete."""
         self._held += self._decoder.step(self._tokenizer, token_id) or ""
-        for stop in self._stop:
-            before, found, _ = self._held.partition(stop)
-            if found:
-                self.stopped = True
-                self._held = ""
-                return before
+        found = [place for stop in self._stop if (place := self._held.find(stop)) >= 0]
+        if found:
+            self.stopped = True
+            ready, self._held = self._held[: min(found)], ""
+            return ready
         keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
         ready, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
         return ready
@@ -126,8 +138,15 @@ def _environment() -> ImmutableSandboxedEnvironment:
     return environment
 
 
-def _to_json(value: object, indent: int | None = None) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=indent)
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """The filter with the arguments that transformers gives it; Jinja's own would escape HTML."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 
 def _raise_exception(message: str) -> NoReturn:
