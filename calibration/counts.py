@@ -79,3 +79,5 @@ def read_counts(path: Path) -> TokenCounts:
         )
     except (KeyError, ValueError) as error:
         raise EdgedraftError(f"{path}: not a token-counts file", got=f"no {error}") from error
+    except EdgedraftError as error:
+        raise EdgedraftError(f"{path}: {error.rule}", got=error.got) from error

@@ -42,7 +42,7 @@ def read_prompts(path: Path) -> tuple[Prompt, ...]:
 def parse_prompts(text: str, where: str) -> tuple[Prompt, ...]:
     """Prompts of JSON lines. Lines without a ``split`` take turns: rank, score, rank, …"""
     prompts: list[Prompt] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             prompts.append(_parse_line(line, len(prompts), f"{where}:{number}"))
     remedy = 'write one {"prompt": "..."} a line'

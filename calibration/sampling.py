@@ -12,6 +12,7 @@ from edgedraft.runtime.errors import full_disk_is_users
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.model import LanguageModel
 from edgedraft.runtime.progress import Progress, silent
+from edgedraft.runtime.records import require
 from edgedraft.runtime.text import TextCodec
 
 
@@ -54,6 +55,7 @@ def answer_all(
             entry = known.get(prompt.id)
             if entry is None:
                 prompt_ids = tuple(codec.encode_chat(prompt.messages))
+                require(len(prompt_ids) > 0, f"prompt {prompt.id}: holds no token", remedy="write something in it")
                 token_ids = answer(open_model(), prompt_ids, limits)
                 entry = Answer(prompt_id=prompt.id, prompt_ids=prompt_ids, token_ids=token_ids)
                 _append(file.fileno(), entry)

@@ -73,10 +73,15 @@ def trace_answers(
 def top_tokens(logits: Logits, top: int) -> Ids:
     """Ids of the ``top`` largest logits of each row (rows, vocab) -> (rows, top), best first, ties by smaller id."""
     top = min(top, logits.shape[-1])
-    # The cut may split a tie; which of the equals is kept there cannot change who comes first.
-    picked = np.sort(np.argpartition(logits, -top, axis=-1)[:, -top:], axis=-1)
-    order = np.argsort(-np.take_along_axis(logits, picked, axis=-1), axis=-1, kind="stable")
-    return np.take_along_axis(picked, order, axis=-1).astype(np.int64)
+    least_kept = np.partition(logits, -top, axis=-1)[:, -top]
+    rows = [_best(row, least, top) for row, least in zip(logits, least_kept, strict=True)]
+    return np.stack(rows).astype(np.int64)
+
+
+def _best(row: Logits, least: float, top: int) -> Ids:
+    """The first ``top`` ids by falling logit among those that reach ``least``, which may be more: ties go by id."""
+    reaching = np.flatnonzero(row >= least)
+    return reaching[np.argsort(-row[reaching], kind="stable")][:top]
 
 
 def write_trace(path: Path, trace: AcceptanceTrace) -> None:
@@ -96,6 +101,8 @@ def read_trace(path: Path) -> AcceptanceTrace:
         return AcceptanceTrace(**{name: tensors[name].astype(np.int64) for name in AcceptanceTrace.__slots__})
     except KeyError as error:
         raise EdgedraftError(f"{path}: not an acceptance-trace file", got=f"no {error}") from error
+    except EdgedraftError as error:
+        raise EdgedraftError(f"{path}: {error.rule}", got=error.got) from error
 
 
 def _draft_logits(drafter: LanguageModel, entry: Answer) -> Iterator[Logits]:

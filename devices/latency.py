@@ -67,7 +67,15 @@ def _fit_line(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, fl
 
 def _row_factor(steps: Sequence[StepTime], rows: int) -> float:
     """Median over model sizes of seconds at ``rows`` rows against one row."""
-    one = {step.weight_bytes: step.seconds for step in steps if step.rows == 1}
+    if rows == 1:
+        return 1.0
+    sizes = {step.weight_bytes for step in steps if step.rows == 1}
+    one = {size: _one_row_seconds(steps, size) for size in sizes}
     ratios = [step.seconds / one[step.weight_bytes] for step in steps if step.rows == rows and step.weight_bytes in one]
     require(len(ratios) > 0, f"latency model: {rows} rows were timed on a model never timed with one row")
     return float(np.median(ratios))
+
+
+def _one_row_seconds(steps: Sequence[StepTime], weight_bytes: int) -> float:
+    """Median over the one-row steps of one model size."""
+    return float(np.median([step.seconds for step in steps if step.rows == 1 and step.weight_bytes == weight_bytes]))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from edgedraft.runtime.model import LanguageModel
 from edgedraft.runtime.progress import Progress, silent
+from edgedraft.runtime.records import require
 from edgedraft.runtime.statistics import spread
 from edgedraft.runtime.timing import Clock
 
@@ -45,6 +46,8 @@ def measure_steps(
 
     Every model first reads ``context_ids``, so attention has something to look back on.
     """
+    longest = max(case.rows for case in cases)
+    require(len(context_ids) >= longest, f"step times: expected {longest} tokens of context", got=len(context_ids))
     for model in models.values():
         model.rewind(0)
         model.read(context_ids)

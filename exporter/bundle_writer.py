@@ -4,6 +4,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.card import model_card
@@ -49,7 +50,7 @@ class BundleContents:
 def write_bundle(contents: BundleContents, path: Path, progress: Progress = silent) -> None:
     """Write the bundle to ``path``, replacing one that is there; nothing else is ever overwritten."""
     if path.exists():
-        free = (path / MANIFEST_NAME).is_file() or not any(path.iterdir())
+        free = path.is_dir() and ((path / MANIFEST_NAME).is_file() or not any(path.iterdir()))
         require(free, f"{path}: exists and is not a bundle", remedy="choose another output folder")
     _require_space(contents.pair, path)
     with replacing_folder(path) as folder:
@@ -69,10 +70,11 @@ def write_bundle(contents: BundleContents, path: Path, progress: Progress = sile
 def is_current(contents: BundleContents, path: Path) -> bool:
     """Whether ``path`` already holds exactly this bundle, whole."""
     try:
-        manifest = read_bundle(path).manifest
+        bundle = read_bundle(path)
     except EdgedraftError:
         return False
-    return manifest == _manifest(contents, manifest.files)
+    same_tokens = np.array_equal(bundle.index_map.target_ids, contents.index_map.target_ids)
+    return same_tokens and bundle.manifest == _manifest(contents, bundle.manifest.files)
 
 
 def _manifest(contents: BundleContents, files: dict[str, FileEntry]) -> BundleManifest:

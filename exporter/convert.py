@@ -11,7 +11,7 @@ from pathlib import Path
 from edgedraft.exporter.graphs import fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.processes import ProcessCost, run_python
 from edgedraft.exporter.sources import GGUF, ONNX, ModelSource
-from edgedraft.runtime.errors import MissingExtraError
+from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
@@ -26,6 +26,7 @@ _BUILDER_OPTIONS = {
     "fp32": (),
 }
 PRECISIONS = tuple(_BUILDER_OPTIONS)
+AS_EXPORTED = "as-exported"
 
 # A 4- or 8-bit step is far coarser than float16's rounding, and half the size keeps the builder's memory down.
 _UNPACKED_DTYPE = {"int4": "float16", "int8": "float16", "fp32": "float32"}
@@ -57,6 +58,7 @@ def convert(source: ModelSource, precision: str, cache: Path, progress: Progress
     An ONNX source keeps its own precision; only its cache shapes are fixed, in a copy.
     """
     require(precision in PRECISIONS, f"precision: expected one of {', '.join(PRECISIONS)}", got=precision)
+    precision = AS_EXPORTED if source.kind == ONNX else precision
     folder = cache / "onnx" / f"{source.name}-{precision}-{_key(source, precision)}"
     costs: tuple[ProcessCost, ...] = ()
     if not (folder / GRAPH_NAME).is_file():
@@ -78,8 +80,10 @@ def context_length(folder: Path) -> int:
 
 
 def _key(source: ModelSource, precision: str) -> str:
-    versions = [] if source.kind == ONNX else [importlib.metadata.version("onnxruntime-genai")]
-    facts = [source.identity, precision, *_BUILDER_OPTIONS[precision], *versions]
+    facts = [source.identity, precision]
+    if source.kind != ONNX:
+        builder = importlib.metadata.version("onnxruntime-genai")
+        facts += [builder, _UNPACKED_DTYPE[precision], *_BUILDER_OPTIONS[precision]]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
@@ -135,7 +139,10 @@ def _copy_onnx(source: Path, folder: Path) -> None:
     """An exported folder, copied with fixed cache shapes and one data file."""
     model = load_graph(source / GRAPH_NAME)
     fix_cache_shapes(model)
-    save_graph(model, folder / GRAPH_NAME, f"{GRAPH_NAME}.data")
+    try:
+        save_graph(model, folder / GRAPH_NAME, f"{GRAPH_NAME}.data")
+    except FileNotFoundError as error:
+        raise EdgedraftError(f"{source}: the graph's data file is missing", got=first_line(error)) from error
     remedy = "export it with onnxruntime-genai's model builder"
     require((source / "genai_config.json").is_file(), f"{source}: no genai_config.json", remedy=remedy)
     for name in ("genai_config.json", *TEXT_FILES):

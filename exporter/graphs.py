@@ -6,7 +6,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.errors import EdgedraftError, first_line
 from edgedraft.runtime.records import require
 
 LOGITS = "logits"
@@ -30,7 +30,7 @@ def load_graph(path: Path) -> ir.Model:
     except FileNotFoundError as error:
         raise EdgedraftError(f"{path}: no such ONNX file") from error
     except Exception as error:  # onnx raises protobuf's own classes for broken files
-        raise EdgedraftError(f"{path}: not an ONNX model that can be read", got=str(error).splitlines()[0]) from error
+        raise EdgedraftError(f"{path}: not an ONNX model that can be read", got=first_line(error)) from error
 
 
 def save_graph(model: ir.Model, path: Path, data_name: str) -> None:

@@ -26,8 +26,10 @@ def round_to_tile(size: int, vocab_size: int) -> int:
 
 
 def trim_head(model: ir.Model, index_map: IndexMap) -> None:
-    """Keep only the rows of ``index_map`` in the head, in place; kept logits stay equal bit for bit.
+    """Keep only the rows of ``index_map`` in the head, in place.
 
+    Kept logits stay equal bit for bit while both vocabularies are whole tiles of the kernel: K a multiple of 64, the
+    full one a multiple of 4, as all known models' are. Elsewhere the last columns round apart (about 1e-6).
     The embedding keeps every row, because an accepted token can be any token. Raises `EdgedraftError` naming the node
     when the head has a shape that is not known.
     """
@@ -48,7 +50,7 @@ def find_head(model: ir.Model) -> ir.Node:
     known = ", ".join(sorted(_TRIMMERS))
     require(
         node.op_type in _TRIMMERS,
-        f"LM head: node {node.name or node.outputs[0].name}: expected one of {known}",
+        f"LM head: node {_label(node)}: expected one of {known}",
         got=node.op_type,
         remedy="export the drafter with a plain or block-quantized head",
     )
@@ -68,7 +70,7 @@ def _trim_matmul_nbits(head: ir.Node, ids: Ids, width: int) -> None:
     Inputs: 1 packed values (vocab, blocks, bytes); 2 scales; 3 zero points; 5 bias; the last three may be flat.
     """
     _require_rows(head, head.attributes["N"].as_int(), width)
-    require(_input(head, 4) is None, f"LM head: node {head.name}: g_idx is not supported")
+    require(_input(head, 4) is None, f"LM head: node {_label(head)}: g_idx is not supported")
     for position in (1, 2, 3, 5):
         if _input(head, position) is not None:
             rows = _constant(head, position).numpy().reshape(width, -1)[ids]
@@ -91,6 +93,11 @@ def head_row_size(model: ir.Model) -> ModelSize:
 _TRIMMERS: dict[str, Callable[[ir.Node, Ids, int], None]] = {"MatMul": _trim_matmul, "MatMulNBits": _trim_matmul_nbits}
 
 
+def _label(node: ir.Node) -> str:
+    """The node's name, or where it has none that of what it makes."""
+    return str(node.name or node.outputs[0].name)
+
+
 def _input(node: ir.Node, position: int) -> ir.Value | None:
     return node.inputs[position] if position < len(node.inputs) else None
 
@@ -98,12 +105,12 @@ def _input(node: ir.Node, position: int) -> ir.Value | None:
 def _constant(node: ir.Node, position: int) -> ir.TensorProtocol:
     value = _input(node, position)
     if value is None or value.const_value is None:
-        raise EdgedraftError(f"LM head: node {node.name}: input {position} is not a constant weight")
+        raise EdgedraftError(f"LM head: node {_label(node)}: input {position} is not a constant weight")
     return value.const_value
 
 
 def _require_rows(node: ir.Node, found: int, width: int) -> None:
-    require(found == width, f"LM head: node {node.name}: expected {width} rows", got=found)
+    require(found == width, f"LM head: node {_label(node)}: expected {width} rows", got=found)
 
 
 def _replace(node: ir.Node, position: int, array: np.ndarray) -> None:

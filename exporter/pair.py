@@ -7,7 +7,7 @@ from pathlib import Path
 from edgedraft.exporter.convert import OnnxFolder, context_length, convert, end_token_ids
 from edgedraft.exporter.graphs import ModelSize, load_graph, model_size, vocabulary_width
 from edgedraft.exporter.head import head_row_size
-from edgedraft.exporter.sources import resolve
+from edgedraft.exporter.sources import check_reference, resolve
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
 from edgedraft.runtime.session import OnnxModel, SessionSettings
@@ -70,9 +70,11 @@ class Pair:
 
 def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent) -> Pair:
     """Fetch and convert both models (or take them from ``cache``) and check that they fit."""
-    sources = [resolve(reference, cache, progress) for reference in (request.drafter, request.target)]
-    drafter = convert(sources[0], request.drafter_precision, cache, progress)
-    target = convert(sources[1], request.target_precision, cache, progress)
+    for reference in (request.drafter, request.target):
+        check_reference(reference)
+    drafter_source, target_source = (resolve(name, cache, progress) for name in (request.drafter, request.target))
+    drafter = convert(drafter_source, request.drafter_precision, cache, progress)
+    target = convert(target_source, request.target_precision, cache, progress)
     return Pair(target, drafter, request.settings)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from edgedraft.exporter.head import round_to_tile
 from edgedraft.exporter.replay import AcceptanceWindows, Replay, replay
 from edgedraft.runtime.plan import DecodingPlan
+from edgedraft.runtime.records import require
 
 DRAFT_LENGTHS = tuple(range(1, 9))
 
@@ -56,6 +57,8 @@ def weigh(
     windows: AcceptanceWindows, costs: StepCosts, sizes: Sequence[int], draft_lengths: Sequence[int] = DRAFT_LENGTHS
 ) -> list[Option]:
     """Every (K, γ) of the grid, best predicted tokens per second first."""
+    positions, remedy = int(windows.offsets[-1]), "allow longer answers or use other prompts"
+    require(positions > 0, "planning: expected answers of two tokens or more", got="only shorter ones", remedy=remedy)
     options = [
         _option(size, length, replay(windows, size, length), costs) for size in sizes for length in draft_lengths
     ]

@@ -13,7 +13,10 @@ from edgedraft.runtime.errors import EdgedraftError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProcessCost:
-    """What one child took. ``peak_bytes`` is its largest resident set, 0 where the system does not tell."""
+    """What one child took. ``peak_bytes`` is its largest resident set, 0 where the system does not tell.
+
+    Linux counts the parent's own size at the start as a child's, so start children from a small process.
+    """
 
     what: str
     seconds: float

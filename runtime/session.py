@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.errors import EdgedraftError, first_line
 from edgedraft.runtime.model import Logits
 from edgedraft.runtime.records import require
 
@@ -149,5 +149,4 @@ def _open(graph: Path) -> "onnxruntime.InferenceSession":
     try:
         return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"], enable_fallback=0)
     except Exception as error:  # onnxruntime's exception classes are not importable by name
-        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise EdgedraftError(f"{graph}: ONNX Runtime cannot open it", got=first_line) from error
+        raise EdgedraftError(f"{graph}: ONNX Runtime cannot open it", got=first_line(error)) from error

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pair_arguments(parser)
     add_choice_arguments(parser)
     parser.add_argument("--bench-prompts", type=int, default=8, metavar="N", help="default: 8")
-    parser.add_argument("--bench-tokens", type=int, default=96, metavar="N", help="new tokens each (default: 96)")
+    parser.add_argument("--bench-tokens", type=int, default=64, metavar="N", help="new tokens each (default: 64)")
 
 
 def run(options: argparse.Namespace, console: Console) -> None:

@@ -13,14 +13,14 @@ from edgedraft.exporter.convert import OnnxFolder
 from edgedraft.exporter.graphs import save_graph
 from edgedraft.exporter.pair import Pair
 from edgedraft.exporter.sources import ONNX, ModelSource
-from edgedraft.runtime.session import SessionSettings
+from edgedraft.runtime.session import SessionSettings, share_thread_pool
 
 OPSETS = {"": 21, "com.microsoft": 1}
 IR_VERSION = 10
 
 
 class Graphs:
-    """Builds graphs that end in logits (1, rows, vocab) and runs them in ONNX Runtime on one thread."""
+    """Builds graphs that end in logits (1, rows, vocab) and runs them in ONNX Runtime."""
 
     def value(self, name: str, shape: Sequence[int | str], dtype: ir.DataType = ir.DataType.FLOAT) -> ir.Value:
         return ir.val(name, dtype, shape)
@@ -91,13 +91,40 @@ class Graphs:
         head = self.node("MatMulNBits", inputs, name="head", **attributes)
         return self.model([states], [head], [self.logits_of(head, width)])
 
+    def attention_layer(self, projection: str = "MatMulNBits", size: int | str = "head_size") -> ir.Model:
+        """A GroupQueryAttention of 4 heads of 16 and its output projection; past and present end in ``size``."""
+        heads, kv_heads, width = 4, 2, 64
+        query = self.value("hidden", [1, "rows", width])
+        pasts = [self.value(f"past_key_values.0.{part}", [1, kv_heads, "past", size]) for part in ("key", "value")]
+        attention = ir.node(
+            "GroupQueryAttention",
+            [query, query, query, *pasts],
+            {"num_heads": heads, "kv_num_heads": kv_heads},
+            domain="com.microsoft",
+            num_outputs=3,
+        )
+        mixed, *presents = attention.outputs
+        for part, value in zip(("key", "value"), presents, strict=True):
+            value.name, value.dtype = f"present.0.{part}", ir.DataType.FLOAT
+            value.shape = ir.Shape([1, kv_heads, "total", size])
+        if projection == "MatMulNBits":
+            values = self.constant("values", np.zeros((width, width // 32, 16), np.uint8))
+            scales = self.constant("scales", np.zeros((width, width // 32), np.float32))
+            output = self.node("MatMulNBits", [mixed, values, scales], K=width, N=width, bits=4, block_size=32)
+        elif projection == "MatMul":
+            output = self.node("MatMul", [mixed, self.constant("weight", np.zeros((width, width), np.float32))])
+        else:
+            output = self.node("Relu", [mixed])
+        return self.model([query, *pasts], [attention, output], [self.logits_of(output, width), *presents])
+
     def run(self, model: ir.Model | Path, inputs: dict[str, np.ndarray], output: str = "logits") -> np.ndarray:
         """One output of a model in memory or on disk."""
         return self.session(model).run([output], inputs)[0]
 
     def session(self, model: ir.Model | Path) -> "onnxruntime.InferenceSession":
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
+        share_thread_pool(2)  # a process that shares one pool opens every session on it
+        options.use_per_session_threads = False
         options.log_severity_level = 3
         source = str(model) if isinstance(model, Path) else ir.to_proto(model).SerializeToString()
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
@@ -115,19 +142,19 @@ def graphs() -> Graphs:
 def walk_naively(proposals: Sequence[int], targets: Sequence[int], draft_length: int) -> tuple[int, int, int, int, int]:
     """Rounds, tokens, accepted, evaluated and full rounds of one answer, drafted and verified token by token.
 
-    A round looks at its accepted drafts and, unless all were, at the one after them.
+    A draft is evaluated when those before it in its round were kept and the answer has not ended yet.
     """
     position = rounds = tokens = accepted = evaluated = full = 0
     while position < len(targets):
         kept = 0
         while kept < draft_length and position + kept < len(targets):
+            evaluated += 1
             if proposals[position + kept] != targets[position + kept]:
                 break
             kept += 1
         rounds += 1
         tokens += min(kept + 1, len(targets) - position)
         accepted += kept
-        evaluated += kept if kept == draft_length else kept + 1
         full += kept == draft_length
         position += kept + 1
     return rounds, tokens, accepted, evaluated, full
@@ -138,7 +165,7 @@ def naive_walk():
     return walk_naively
 
 
-class TinyPairs:
+class OneNodePairs:
     """Pairs of one-node models in folders as the converter leaves them; nothing in them can be opened as a decoder."""
 
     hidden, vocab_size, end_token_ids = 32, 192, (7, 190)
@@ -151,7 +178,8 @@ class TinyPairs:
         path.mkdir(parents=True)
         save_graph(self.graphs.packed(self.hidden, width, seed=seed), path / "model.onnx", "model.onnx.data")
         tokenizer = {"model": {"vocab": {f"word{i}": i for i in range(words)}}}
-        settings = {"model": {"eos_token_id": [190, 7], "context_length": 4096, "type": "tiny"}}
+        decoder = {"filename": "model.onnx", "head_size": self.hidden}
+        settings = {"model": {"eos_token_id": [190, 7], "context_length": 4096, "decoder": decoder}}
         (path / "tokenizer.json").write_text(json.dumps(tokenizer))
         (path / "tokenizer_config.json").write_text("{}")
         (path / "genai_config.json").write_text(json.dumps(settings))
@@ -171,5 +199,5 @@ class TinyPairs:
 
 
 @pytest.fixture(scope="session")
-def tiny_pairs(graphs) -> TinyPairs:
-    return TinyPairs(graphs)
+def one_node_pairs(graphs) -> OneNodePairs:
+    return OneNodePairs(graphs)

@@ -44,11 +44,9 @@ CALIBRATION = CalibrationEntry(
 
 
 @pytest.fixture
-def contents(tiny_pairs, tmp_path, monkeypatch) -> BundleContents:
-    """Contents of a pair of one-node models; what genai_config.json holds is another test's business."""
-    monkeypatch.setattr(bundle_writer, "genai_config", lambda *arguments: {"asked": list(map(str, arguments[2:]))})
-    pair = tiny_pairs.pair(tmp_path / "models")
-    others = np.random.default_rng(0).permutation(tiny_pairs.vocab_size)
+def contents(one_node_pairs, tmp_path) -> BundleContents:
+    pair = one_node_pairs.pair(tmp_path / "models")
+    others = np.random.default_rng(0).permutation(one_node_pairs.vocab_size)
     ids = [*pair.end_token_ids, *(token for token in others.tolist() if token not in pair.end_token_ids)]
     index_map = IndexMap(target_ids=np.sort(ids[:SIZE]).astype(np.int64), target_vocab_size=pair.vocab_size)
     return BundleContents(pair=pair, index_map=index_map, plan=PLAN, calibration=CALIBRATION)
@@ -92,13 +90,14 @@ def test_a_written_bundle_is_read_back_with_everything_it_promises(contents, tmp
         "do_sample": False,
         "eos_token_id": [7, 190],
     }
-    asked = ["target/model.onnx", "drafter/expanded.onnx", "3"]
-    assert json.loads((bundle.path / "genai_config.json").read_text()) == {"asked": asked}
+    model = json.loads((bundle.path / "genai_config.json").read_text())["model"]
+    assert model["decoder"]["filename"] == "target/model.onnx"
+    assert model["draft"]["filename"] == "drafter/expanded.onnx"
 
 
-def test_the_target_is_copied_and_the_drafter_trimmed_and_expanded(contents, tmp_path, graphs, tiny_pairs):
+def test_the_target_is_copied_and_the_drafter_trimmed_and_expanded(contents, tmp_path, graphs, one_node_pairs):
     write_bundle(contents, tmp_path / "bundle")
-    pair, feed = contents.pair, graphs.states(tiny_pairs.hidden, 3)
+    pair, feed = contents.pair, graphs.states(one_node_pairs.hidden, 3)
     for name in ("model.onnx", "model.onnx.data"):
         assert (tmp_path / "bundle" / "target" / name).read_bytes() == (pair.target.path / name).read_bytes()
     full = graphs.run(pair.drafter.graph, feed)
@@ -108,10 +107,10 @@ def test_the_target_is_copied_and_the_drafter_trimmed_and_expanded(contents, tmp
     assert np.array_equal(expanded[0], contents.index_map.scatter(reduced[0]))
 
 
-def test_the_manifest_counts_what_a_trimmed_step_reads(contents, tmp_path, tiny_pairs):
+def test_the_manifest_counts_what_a_trimmed_step_reads(contents, tmp_path, one_node_pairs):
     write_bundle(contents, tmp_path / "bundle")
     manifest = read_bundle(tmp_path / "bundle").manifest
-    row_bytes = tiny_pairs.hidden // 2 + 4
+    row_bytes = one_node_pairs.hidden // 2 + 4
     assert (manifest.target.parameters, manifest.target.weight_bytes) == (192 * 32, 192 * row_bytes)
     assert (manifest.drafter.parameters, manifest.drafter.weight_bytes) == (SIZE * 32, SIZE * row_bytes)
 
@@ -166,6 +165,8 @@ def test_a_full_disk_is_found_before_anything_is_written(contents, tmp_path, mon
 def test_room_for_both_models_is_enough(contents, tmp_path, monkeypatch):
     usage = namedtuple("usage", "free")
     pair = contents.pair
+    with (pair.drafter.path / "model.onnx.data").open("ab") as file:
+        file.write(bytes(1000))
     sizes = [file.stat().st_size for part in (pair.target, pair.drafter) for file in part.path.glob("model.onnx*")]
     assert len(sizes) == 4
     monkeypatch.setattr(bundle_writer.shutil, "disk_usage", lambda path: usage(sum(sizes)))

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from edgedraft.exporter import convert as converting
-from edgedraft.exporter.convert import context_length, convert, end_token_ids
+from edgedraft.exporter.convert import AS_EXPORTED, PRECISIONS, context_length, convert, end_token_ids
+from edgedraft.exporter.graphs import load_graph, save_graph
+from edgedraft.exporter.sources import GGUF
 from edgedraft.runtime.errors import EdgedraftError
 
 
 @pytest.fixture
-def source(tiny_pairs, tmp_path):
-    return tiny_pairs.folder(tmp_path / "exported").source
+def source(one_node_pairs, tmp_path):
+    return one_node_pairs.folder(tmp_path / "exported").source
 
 
 def test_an_onnx_folder_is_copied_once_and_computes_the_same(source, tmp_path, graphs, monkeypatch):
@@ -28,10 +30,33 @@ def test_an_onnx_folder_is_copied_once_and_computes_the_same(source, tmp_path, g
     assert convert(source, "int4", tmp_path / "cache") == made
 
 
-def test_other_weights_or_another_precision_are_another_conversion(source, tmp_path):
-    changed = dataclasses.replace(source, identity="other")
-    made = [convert(source, "int4", tmp_path), convert(source, "fp32", tmp_path), convert(changed, "int4", tmp_path)]
-    assert len({each.key for each in made}) == 3
+def test_the_copy_has_fixed_cache_shapes_and_the_original_keeps_its_own(source, tmp_path, graphs):
+    save_graph(graphs.attention_layer(), source.path / "model.onnx", "model.onnx.data")
+    before = (source.path / "model.onnx").read_bytes()
+    made = convert(source, "int4", tmp_path / "cache")
+    past, present = load_graph(made.graph).graph.inputs[1], load_graph(made.graph).graph.outputs[1]
+    assert (past.shape[3], present.shape[3]) == (16, 16)
+    assert (source.path / "model.onnx").read_bytes() == before
+
+
+def test_other_weights_or_another_precision_are_another_conversion(source, tmp_path, monkeypatch):
+    def make(source, precision, folder, log, progress):
+        (folder / "model.onnx").write_text(f"{source.identity} {precision}")
+        return ()
+
+    monkeypatch.setattr(converting, "_make", make)
+    packed = dataclasses.replace(source, kind=GGUF)
+    changed = dataclasses.replace(packed, identity="other")
+    made = [convert(each, precision, tmp_path) for each in (packed, changed) for precision in PRECISIONS]
+    assert len({each.key for each in made}) == 2 * len(PRECISIONS)
+    texts = [each.graph.read_text() for each in made]
+    assert texts == [f"{identity} {precision}" for identity in ("exported", "other") for precision in PRECISIONS]
+
+
+def test_an_onnx_folder_keeps_its_own_precision(source, tmp_path):
+    int4, fp32 = convert(source, "int4", tmp_path), convert(source, "fp32", tmp_path)
+    assert int4 == fp32
+    assert int4.precision == AS_EXPORTED
 
 
 def test_an_unknown_precision_is_refused(source, tmp_path):

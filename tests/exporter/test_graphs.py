@@ -65,37 +65,7 @@ def test_the_size_is_the_same_for_a_graph_whose_data_lies_outside(graphs, tmp_pa
 
 # --- fix_cache_shapes ------------------------------------------------------------------------------------------------
 
-HEADS, KV_HEADS, HEAD_SIZE = 4, 2, 16
-
-
-def attention_layer(graphs, projection: str = "MatMulNBits", size: int | str = "head_size") -> ir.Model:
-    """One GroupQueryAttention with its output projection; past and present have ``size`` as their last dimension."""
-    width = HEADS * HEAD_SIZE
-    query = graphs.value("hidden", [1, "rows", width])
-    pasts = [graphs.value(f"past_key_values.0.{part}", [1, KV_HEADS, "past", size]) for part in ("key", "value")]
-    attention = ir.node(
-        "GroupQueryAttention",
-        [query, query, query, *pasts],
-        {"num_heads": HEADS, "kv_num_heads": KV_HEADS},
-        domain="com.microsoft",
-        num_outputs=3,
-    )
-    presents = attention.outputs[1:]
-    for part, value in zip(("key", "value"), presents, strict=True):
-        value.name, value.dtype = f"present.0.{part}", ir.DataType.FLOAT
-        value.shape = ir.Shape([1, KV_HEADS, "total", size])
-    mixed = attention.outputs[0]
-    if projection == "MatMulNBits":
-        values = graphs.constant("values", np.zeros((width, width // 32, 16), np.uint8))
-        scales = graphs.constant("scales", np.zeros((width, width // 32), np.float32))
-        attributes = {"K": width, "N": width, "bits": 4, "block_size": 32}
-        output = graphs.node("MatMulNBits", [mixed, values, scales], **attributes)
-    elif projection == "MatMul":
-        output = graphs.node("MatMul", [mixed, graphs.constant("weight", np.zeros((width, width), np.float32))])
-    else:
-        output = graphs.node("Relu", [mixed])
-    logits = graphs.logits_of(output, width)
-    return graphs.model([query, *pasts], [attention, output], [logits, *presents])
+KV_HEADS, HEAD_SIZE = 2, 16
 
 
 def cache_shapes(model: ir.Model) -> dict[str, list]:
@@ -105,7 +75,7 @@ def cache_shapes(model: ir.Model) -> dict[str, list]:
 
 @pytest.mark.parametrize("projection", ["MatMulNBits", "MatMul"])
 def test_the_head_size_is_written_into_past_and_present(graphs, projection, tmp_path):
-    model = attention_layer(graphs, projection)
+    model = graphs.attention_layer(projection)
     fix_cache_shapes(model)
     save_graph(model, tmp_path / "model.onnx", "model.data")
     assert cache_shapes(load_graph(tmp_path / "model.onnx")) == {
@@ -117,7 +87,7 @@ def test_the_head_size_is_written_into_past_and_present(graphs, projection, tmp_
 
 
 def test_shapes_that_are_fixed_are_left_alone(graphs):
-    model = attention_layer(graphs, "Relu", size=24)
+    model = graphs.attention_layer("Relu", size=24)
     before = cache_shapes(model)
     fix_cache_shapes(model)
     assert cache_shapes(model) == before
@@ -125,14 +95,14 @@ def test_shapes_that_are_fixed_are_left_alone(graphs):
 
 def test_a_head_size_that_cannot_be_told_is_an_error(graphs):
     with pytest.raises(EdgedraftError) as error:
-        fix_cache_shapes(attention_layer(graphs, "Relu"))
+        fix_cache_shapes(graphs.attention_layer("Relu"))
     assert str(error.value) == (
         "graph input past_key_values.0.key: cannot tell the head size - export with fixed cache shapes"
     )
 
 
 def test_a_present_that_is_missing_is_an_error(graphs):
-    model = attention_layer(graphs)
+    model = graphs.attention_layer()
     del model.graph.outputs[1:]
     with pytest.raises(EdgedraftError) as error:
         fix_cache_shapes(model)

@@ -1,5 +1,7 @@
 """The law of planning: of all (K, γ) the plan takes the one with the most predicted tokens per second."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -119,10 +121,7 @@ def test_the_first_option_is_the_best_of_a_brute_force_search(naive_walk, seed, 
     for each in options:
         size, length = each.draft_vocab_size, each.draft_length
         drafted = [next(token for token in row if token in order[:size]) for row in preferences]
-        walks = [
-            naive_walk(drafted[a:b], targets[a:b].tolist(), length)
-            for a, b in zip(offsets[:-1], offsets[1:], strict=True)
-        ]
+        walks = [naive_walk(drafted[a:b], targets[a:b].tolist(), length) for a, b in itertools.pairwise(offsets)]
         rounds, tokens, accepted, evaluated, full = (sum(column) for column in zip(*walks, strict=True))
         one, two = costs.drafter(size, 1), costs.drafter(size, 2)
         seconds = rounds * (length * one + costs.target(length + 1)) + full * (two - one)

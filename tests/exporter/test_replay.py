@@ -4,6 +4,7 @@ Two oracles: a naive draft-and-verify walk over scripted preferences, and the ru
 """
 
 import functools
+import itertools
 
 import numpy as np
 import pytest
@@ -63,7 +64,7 @@ def test_replay_is_the_naive_walk_for_every_size_and_draft_length(naive_walk, se
         assert windows.accepted(size).tolist() == (drafted == trace.target_ids).tolist()
         for draft_length in DRAFT_LENGTHS:
             got = replay(windows, size, draft_length)
-            spans = list(zip(trace.offsets[:-1], trace.offsets[1:], strict=True))
+            spans = list(itertools.pairwise(trace.offsets))
             walks = [naive_walk(drafted[a:b], trace.target_ids[a:b].tolist(), draft_length) for a, b in spans]
             rounds, tokens, accepted, evaluated, full = (list(column) for column in zip(*walks, strict=True))
             assert got.rounds.tolist() == rounds

@@ -85,7 +85,7 @@ def test_an_incomplete_folder_is_refused(tmp_path, files):
 
 def test_a_broken_config_is_named(tmp_path):
     folder = fill(tmp_path / "model", config__json="{", model__safetensors="weights")
-    with pytest.raises(EdgedraftError, match="config.json: not valid JSON"):
+    with pytest.raises(EdgedraftError, match=r"config\.json: not valid JSON"):
         resolve(str(folder), tmp_path / "cache")
 
 
