@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgedraft.runtime.decoding import Round, plain_rounds, prefill, speculative_rounds
+from edgedraft.runtime.decoding import Drafter, Round, plain_rounds, prefill, speculative_rounds
 from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.model import LanguageModel
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
@@ -23,9 +22,7 @@ from edgedraft.runtime.verify import logit_margin
 class Drafting:
     """How one way of decoding drafts, and what its drafter costs beside the target."""
 
-    model: LanguageModel
-    index_map: IndexMap
-    draft_length: int
+    drafter: Drafter
     parameter_ratio: float
     byte_ratio: float
 
@@ -119,7 +116,7 @@ def run_prompt(
 ) -> PromptRun:
     """Decode one prompt and time its parts."""
     timed_target = TimedModel(target, clock)
-    timed_drafter = TimedModel(drafting.model, clock) if drafting else None
+    timed_drafter = TimedModel(drafting.drafter.model, clock) if drafting else None
     timed_target.rewind(0)
     if timed_drafter:
         timed_drafter.rewind(0)
@@ -147,7 +144,7 @@ def _rounds(
 ) -> Iterator[Round]:
     if drafter is None or drafting is None:
         return plain_rounds(target, prompt_ids)
-    return speculative_rounds(target, drafter, drafting.index_map, prompt_ids, drafting.draft_length)
+    return speculative_rounds(target, replace(drafting.drafter, model=drafter), prompt_ids)
 
 
 def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: Drafting | None) -> WayReport:
@@ -205,7 +202,7 @@ def _speed_ups(
     drafter_step = sum(run.drafter_seconds for run in runs) / counts.draft_tokens_proposed
     ratios = (drafting.parameter_ratio, drafting.byte_ratio, drafter_step / plain_step)
     by_parameters, by_bytes, by_seconds = (
-        memory_bound_speed_up(counts.block_efficiency, ratio, drafting.draft_length) for ratio in ratios
+        memory_bound_speed_up(counts.block_efficiency, ratio, drafting.drafter.draft_length) for ratio in ratios
     )
     return by_parameters, by_bytes, by_seconds
 

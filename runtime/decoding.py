@@ -3,11 +3,20 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from edgedraft.runtime.chooser import GREEDY, Chooser, Proposal
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.model import LanguageModel, Logits
-from edgedraft.runtime.verify import accepted_prefix, greedy_choices
 
 PREFILL_ROWS = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Drafter:
+    """A model that proposes ``draft_length`` tokens a round, and what its ids mean to the target."""
+
+    model: LanguageModel
+    index_map: IndexMap
+    draft_length: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,45 +54,47 @@ def prompt_pieces(token_ids: Sequence[int], rows: int = PREFILL_ROWS) -> Iterato
         start = end
 
 
-def plain_rounds(target: LanguageModel, prompt_ids: Sequence[int]) -> Iterator[Round]:
-    """Greedy decoding by the target alone, one token a pass, until its context is full."""
-    token = greedy_choices(prefill(target, prompt_ids)[None])[0]
-    yield Round(token_ids=(token,))
-    while target.length < target.context_length:
-        token = greedy_choices(target.read([token]))[0]
-        yield Round(token_ids=(token,))
+def plain_rounds(target: LanguageModel, prompt_ids: Sequence[int], chooser: Chooser = GREEDY) -> Iterator[Round]:
+    """Decoding by the target alone, one token a pass, until its context is full. The target starts empty."""
+    settled = list(prompt_ids)
+    row = prefill(target, prompt_ids)
+    while True:
+        settled += chooser.settle([], row[None], settled)
+        yield Round(token_ids=(settled[-1],))
+        if target.length >= target.context_length:
+            return
+        row = target.read([settled[-1]])[-1]
 
 
 def speculative_rounds(
-    target: LanguageModel, drafter: LanguageModel, index_map: IndexMap, prompt_ids: Sequence[int], draft_length: int
+    target: LanguageModel, drafter: Drafter, prompt_ids: Sequence[int], chooser: Chooser = GREEDY
 ) -> Iterator[Round]:
-    """Greedy draft-and-verify: the same tokens as `plain_rounds`, ``draft_length`` of them drafted before each pass.
+    """Draft-and-verify: what `plain_rounds` would settle (by drawing: in distribution), several tokens a pass.
 
     Models start empty; both read the prompt before the first token. Ends when the target's context is full and drafts
-    nothing once the drafter's is. Source: Leviathan et al. 2023, greedy case.
+    nothing once the drafter's is. Source: Leviathan et al. 2023.
     """
-    token = greedy_choices(prefill(target, prompt_ids)[None])[0]
-    if len(prompt_ids) <= drafter.context_length:
-        prefill(drafter, prompt_ids)
-    yield Round(token_ids=(token,))
-    settled = [*prompt_ids, token]
+    settled = [*prompt_ids, *chooser.settle([], prefill(target, prompt_ids)[None], prompt_ids)]
+    if len(prompt_ids) <= drafter.model.context_length:
+        prefill(drafter.model, prompt_ids)
+    yield Round(token_ids=(settled[-1],))
     while len(settled) <= target.context_length:
-        room = min(target.context_length, drafter.context_length) - len(settled)
-        drafts = draft(drafter, index_map, settled, min(draft_length, max(room, 0)))
-        choices = greedy_choices(target.read([settled[-1], *drafts]))
-        accepted = accepted_prefix(drafts, choices)
-        settled += choices[: accepted + 1]
+        room = min(target.context_length, drafter.model.context_length) - len(settled)
+        proposals = draft(drafter, settled, max(room, 0), chooser)
+        logits = target.read([settled[-1], *(proposal.token_id for proposal in proposals)])
+        kept = chooser.settle(proposals, logits, settled)
+        settled += kept
         target.rewind(len(settled) - 1)
-        drafter.rewind(min(drafter.length, len(settled) - 1))
-        yield Round(token_ids=tuple(choices[: accepted + 1]), proposed=len(drafts), accepted=accepted)
+        drafter.model.rewind(min(drafter.model.length, len(settled) - 1))
+        yield Round(token_ids=tuple(kept), proposed=len(proposals), accepted=len(kept) - 1)
 
 
-def draft(drafter: LanguageModel, index_map: IndexMap, settled: Sequence[int], draft_length: int) -> list[int]:
-    """Let the drafter catch up with the settled text and propose the next ``draft_length`` target tokens."""
-    drafts: list[int] = []
-    unread: Sequence[int] = settled[drafter.length :]
-    while len(drafts) < draft_length:
-        last_row = prefill(drafter, unread)
-        drafts.append(index_map.to_target(greedy_choices(last_row[None])[0]))
-        unread = drafts[-1:]
-    return drafts
+def draft(drafter: Drafter, settled: Sequence[int], room: int, chooser: Chooser) -> list[Proposal]:
+    """Let the drafter catch up with the settled text and propose what follows, at most ``room`` tokens."""
+    proposals: list[Proposal] = []
+    context = list(settled)
+    while len(proposals) < min(drafter.draft_length, room):
+        last_row = prefill(drafter.model, context[drafter.model.length :])
+        proposals.append(chooser.propose(last_row, drafter.index_map, context))
+        context.append(proposals[-1].token_id)
+    return proposals

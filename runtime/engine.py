@@ -1,14 +1,38 @@
 """Engine: one bundle, opened. It owns both sessions and starts answers on them."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from edgedraft.runtime.bundle import Bundle, read_bundle
-from edgedraft.runtime.decoding import Round, plain_rounds, speculative_rounds
-from edgedraft.runtime.generation import Limits, limited
+from edgedraft.runtime.chooser import GREEDY, Chooser, SampledChooser
+from edgedraft.runtime.decoding import Drafter, Round, plain_rounds, speculative_rounds
+from edgedraft.runtime.generation import Limits, TextPiece, limited, text_pieces
 from edgedraft.runtime.records import require
+from edgedraft.runtime.sampling import SamplingSettings
 from edgedraft.runtime.session import OnnxModel, SessionSettings
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.text import Message, TextCodec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodingOptions:
+    """How to answer; None leaves it to the bundle's plan. Without ``sampling`` the best token is always taken.
+
+    ``seed`` makes drawn answers repeat: the same seed, bundle, machine and options give the same text.
+    """
+
+    speculate: bool | None = None
+    draft_length: int | None = None
+    sampling: SamplingSettings | None = None
+    seed: int | None = None
+
+    def chooser(self) -> Chooser:
+        """What picks the tokens."""
+        if self.sampling is None:
+            return GREEDY
+        return SampledChooser(self.sampling, np.random.default_rng(self.seed))
 
 
 class Engine:
@@ -41,12 +65,11 @@ class Engine:
         self,
         prompt_ids: Sequence[int],
         limits: Limits,
-        *,
-        speculate: bool | None = None,
-        draft_length: int | None = None,
+        options: DecodingOptions | None = None,
     ) -> Iterator[Round]:
-        """Answer ``prompt_ids`` greedily; ``speculate`` and ``draft_length`` default to the plan's."""
+        """Answer ``prompt_ids``; without options greedily and as the plan says."""
         plan = self.bundle.manifest.plan
+        options = options or DecodingOptions()
         require(len(prompt_ids) > 0, "the prompt holds no token", remedy="write a prompt")
         require(
             len(prompt_ids) < self.settings.context_length,
@@ -56,13 +79,44 @@ class Engine:
         )
         self.target.rewind(0)
         self.drafter.rewind(0)
-        if plan.speculate if speculate is None else speculate:
-            length = plan.draft_length if draft_length is None else draft_length
+        chooser = options.chooser()
+        if plan.speculate if options.speculate is None else options.speculate:
+            length = plan.draft_length if options.draft_length is None else options.draft_length
             require(length >= 1, "draft length must be at least 1", got=length)
-            rounds = speculative_rounds(self.target, self.drafter, self.bundle.index_map, prompt_ids, length)
+            drafter = Drafter(model=self.drafter, index_map=self.bundle.index_map, draft_length=length)
+            rounds = speculative_rounds(self.target, drafter, prompt_ids, chooser)
         else:
-            rounds = plain_rounds(self.target, prompt_ids)
+            rounds = plain_rounds(self.target, prompt_ids, chooser)
         return limited(rounds, limits)
+
+    def stream(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        max_new_tokens: int = 256,
+        stop: Sequence[str] = (),
+        options: DecodingOptions | None = None,
+    ) -> Iterator[TextPiece]:
+        """The answer to a text or a conversation, piece by piece, each saying whether it was drafted.
+
+        >>> for piece in engine.stream("Reverse a list in Python."):  # doctest: +SKIP
+        ...     print(piece.text, end="")
+        """
+        messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
+        rounds = self.rounds(self.codec.encode_chat(messages), self.limits(max_new_tokens), options)
+        return text_pieces(rounds, self.codec, stop)
+
+    def generate(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        max_new_tokens: int = 256,
+        stop: Sequence[str] = (),
+        options: DecodingOptions | None = None,
+    ) -> str:
+        """The whole answer to a text or a conversation; see `stream`."""
+        pieces = self.stream(prompt, max_new_tokens=max_new_tokens, stop=stop, options=options)
+        return "".join(piece.text for piece in pieces)
 
 
 def _check_width(graph: Path, found: int, promised: int) -> None:

@@ -1,6 +1,6 @@
 """IndexMap: which target token each row of a trimmed drafter's LM head stands for."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +55,15 @@ class IndexMap:
     def to_target(self, draft_id: int) -> int:
         """The target token id behind one draft id."""
         return int(self.target_ids[draft_id])
+
+    def to_draft(self, token_ids: Sequence[int]) -> Ids:
+        """Draft ids of those of the ascending target ``token_ids`` that can be drafted."""
+        wanted = np.asarray(token_ids, dtype=np.int64)
+        places = np.searchsorted(self.target_ids, wanted)
+        inside = places < len(self.target_ids)
+        candidates: Ids = places[inside]
+        found: Ids = candidates[self.target_ids[candidates] == wanted[inside]]
+        return found
 
     def scatter(self, logits: Logits) -> Logits:
         """Logits (rows, K) spread over the target's vocabulary, -inf for every token the drafter lacks."""

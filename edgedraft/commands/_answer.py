@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from edgedraft.commands._options import decoding_options
 from edgedraft.console import Console
 from edgedraft.runtime.decoding import Round
 from edgedraft.runtime.engine import Engine
@@ -41,12 +42,7 @@ def answer(
     """Stream one answer to ``console``."""
     seen: list[Round] = []
     started = first = clock()
-    rounds = engine.rounds(
-        prompt_ids,
-        engine.limits(options.max_new_tokens),
-        speculate=options.speculate,
-        draft_length=options.draft_length,
-    )
+    rounds = engine.rounds(prompt_ids, engine.limits(options.max_new_tokens), decoding_options(options))
 
     def noted() -> Iterator[Round]:
         nonlocal first

@@ -9,6 +9,7 @@ from edgedraft.calibration.prompts import Prompt
 from edgedraft.console import Console
 from edgedraft.devices.machine import Machine, this_machine
 from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences
+from edgedraft.runtime.decoding import Drafter
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.model import LanguageModel
@@ -67,16 +68,12 @@ def measure(
     ways = {}
     if full is not None:
         ways[FULL] = Drafting(
-            model=full.model,
-            index_map=IndexMap.identity(full.vocab_size),
-            draft_length=draft_length,
+            drafter=Drafter(model=full.model, index_map=IndexMap.identity(full.vocab_size), draft_length=draft_length),
             parameter_ratio=full.parameters / manifest.target.parameters,
             byte_ratio=full.weight_bytes / manifest.target.weight_bytes,
         )
     ways[TRIMMED] = Drafting(
-        model=engine.drafter,
-        index_map=engine.bundle.index_map,
-        draft_length=draft_length,
+        drafter=Drafter(model=engine.drafter, index_map=engine.bundle.index_map, draft_length=draft_length),
         parameter_ratio=manifest.drafter.parameters / manifest.target.parameters,
         byte_ratio=manifest.drafter.weight_bytes / manifest.target.weight_bytes,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgedraft.exporter.pair import Pair
     from edgedraft.exporter.pipeline import FixedChoice, PromptSet
+    from edgedraft.runtime.engine import DecodingOptions
     from edgedraft.runtime.progress import Progress
 
 TARGET, DRAFTER = "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct"
@@ -49,9 +50,41 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
         "--stop", action="append", default=[], metavar="TEXT", help="end where TEXT appears; repeatable"
     )
     parser.add_argument("--draft-length", type=_positive, metavar="N", help="default: the plan's")
+    add_sampling_arguments(parser)
     speculate = parser.add_mutually_exclusive_group()
     speculate.add_argument("--speculate", action="store_true", default=None, help="draft even if the plan says no")
     speculate.add_argument("--plain", action="store_false", dest="speculate", help="decode with the target alone")
+
+
+def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+    """How tokens are drawn; with the default temperature of 0 the best one is always taken."""
+    parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default: 0, greedy")
+    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw from the K best tokens only")
+    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P only")
+    parser.add_argument("--min-p", type=float, default=0.0, metavar="P", help="drop tokens under P times the best")
+    parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="R", help="default: 1, none")
+    parser.add_argument("--seed", type=int, metavar="N", help="make drawn answers repeat")
+
+
+def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
+    """The record behind the options of an answer; plain greedy decoding needs no sampling at all."""
+    from edgedraft.runtime.engine import DecodingOptions
+    from edgedraft.runtime.sampling import SamplingSettings
+
+    sampling = SamplingSettings(
+        temperature=options.temperature,
+        top_k=options.top_k,
+        top_p=options.top_p,
+        min_p=options.min_p,
+        repetition_penalty=options.repetition_penalty,
+    )
+    greedy = options.temperature == 0 and options.repetition_penalty == 1
+    return DecodingOptions(
+        speculate=options.speculate,
+        draft_length=options.draft_length,
+        sampling=None if greedy else sampling,
+        seed=options.seed,
+    )
 
 
 def cache_of(options: argparse.Namespace) -> Path:

@@ -72,6 +72,21 @@ def test_quickstart_runs_the_whole_job(pair_options, prompts_file, tmp_path, cap
     assert (tmp_path / "quick.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_drawn_answers_repeat_with_their_seed(tiny_bundle, capsys):
+    texts = []
+    for seed in ("1", "1", "2"):
+        drawn = ["--temperature", "0.9", "--top-p", "0.95", "--seed", seed, "--speculate", "--max-new-tokens", "24"]
+        assert main(["generate", str(tiny_bundle), "sort the list", *drawn, "--json"]) == 0
+        texts.append(json.loads(capsys.readouterr().out)["text"])
+    assert texts[0] == texts[1]
+    assert texts[0] != texts[2]
+
+
+def test_a_setting_without_a_meaning_is_refused(tiny_bundle, capsys):
+    line = refused(["generate", tiny_bundle, "hello", "--top-p", "2"], capsys)
+    assert line == "edgedraft: top_p must lie above 0 and up to 1, got 2.0"
+
+
 def test_chat_answers_line_by_line(tiny_bundle, monkeypatch, capsys):
     lines = iter(["sort the list", "and merge", ""])
     monkeypatch.setattr("builtins.input", lambda prompt: next(lines))

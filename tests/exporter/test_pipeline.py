@@ -7,8 +7,8 @@ from edgedraft.exporter.bundle_writer import is_current, write_bundle
 from edgedraft.exporter.graphs import load_graph, model_size
 from edgedraft.exporter.pipeline import bundle_contents
 from edgedraft.exporter.replay import replay
-from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.engine import Engine
+from edgedraft.runtime.decoding import Drafter, plain_rounds, speculative_rounds
+from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.index_map import IndexMap
@@ -16,6 +16,10 @@ from edgedraft.runtime.session import OnnxModel
 from edgedraft.runtime.statistics import count_rounds
 
 NEW_TOKENS = 24
+
+
+def drafted(target, drafter, index_map, prompt, draft_length):
+    return speculative_rounds(target, Drafter(model=drafter, index_map=index_map, draft_length=draft_length), prompt)
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +41,9 @@ def test_speculation_never_changes_the_text(engine):
     limits = Limits(max_new_tokens=NEW_TOKENS)
     proposed = accepted = 0
     for prompt in random_prompts(200, seed=3):
-        plain = tokens_of(engine.rounds(prompt, limits, speculate=False))
+        plain = tokens_of(engine.rounds(prompt, limits, DecodingOptions(speculate=False)))
         for draft_length in range(1, 9):
-            rounds = list(engine.rounds(prompt, limits, speculate=True, draft_length=draft_length))
+            rounds = list(engine.rounds(prompt, limits, DecodingOptions(speculate=True, draft_length=draft_length)))
             assert tokens_of(rounds) == plain
             proposed += sum(turn.proposed for turn in rounds)
             accepted += sum(turn.accepted for turn in rounds)
@@ -54,9 +58,7 @@ def test_decoding_fills_the_context_and_stops(tiny_opened):
         target.rewind(0)
         drafter.rewind(0)
         everything = IndexMap.identity(tiny_opened.vocab_size)
-        rounds = (
-            speculative_rounds(target, drafter, everything, prompt, 4) if speculate else plain_rounds(target, prompt)
-        )
+        rounds = drafted(target, drafter, everything, prompt, 4) if speculate else plain_rounds(target, prompt)
         texts.append(tokens_of(rounds))
     assert texts[0] == texts[1]
     assert len(prompt) + len(texts[0]) == tiny_opened.settings.context_length + 1
@@ -76,7 +78,7 @@ def test_replay_predicts_exactly_what_running_measures(engine, tiny_planned, tin
             for entry in calibration.scoring_answers:
                 engine.target.rewind(0)
                 drafter.rewind(0)
-                rounds = speculative_rounds(engine.target, drafter, index_map, entry.prompt_ids, draft_length)
+                rounds = drafted(engine.target, drafter, index_map, entry.prompt_ids, draft_length)
                 turns += list(limited(rounds, limits))[1:]
             measured, predicted = count_rounds(turns), replay(planned.windows, size, draft_length)
             assert measured.rounds == predicted.rounds.sum()

@@ -15,7 +15,7 @@ from edgedraft.calibration.sampling import Answer, answer
 from edgedraft.calibration.trace import AcceptanceTrace, trace_answers
 from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
-from edgedraft.runtime.decoding import speculative_rounds
+from edgedraft.runtime.decoding import Drafter, speculative_rounds
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.statistics import count_rounds
 
@@ -23,6 +23,10 @@ VOCAB = 12
 DRAFT_LENGTHS = range(1, 9)
 
 seeds = st.integers(0, 2**32 - 1)
+
+
+def drafted(target, drafter, index_map, prompt, draft_length):
+    return speculative_rounds(target, Drafter(model=drafter, index_map=index_map, draft_length=draft_length), prompt)
 
 
 def random_trace(rng: np.random.Generator, lengths: list[int], agreement: float) -> AcceptanceTrace:
@@ -150,7 +154,7 @@ class Scripts:
     def run(self, entry: Answer, size: int, draft_length: int):
         kept = index_map(self.order, size)
         target, drafter = ScriptedModel(self.target), ScriptedModel(self.drafter, kept.target_ids)
-        rounds = speculative_rounds(target, drafter, kept, entry.prompt_ids, draft_length)
+        rounds = drafted(target, drafter, kept, entry.prompt_ids, draft_length)
         return list(limited(rounds, self.limits))
 
 

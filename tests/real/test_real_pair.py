@@ -14,7 +14,7 @@ from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
 from edgedraft.exporter.trimmed import open_trimmed
 from edgedraft.runtime.bundle import read_bundle
-from edgedraft.runtime.decoding import speculative_rounds
+from edgedraft.runtime.decoding import Drafter, speculative_rounds
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.statistics import count_rounds
@@ -22,6 +22,10 @@ from edgedraft.runtime.statistics import count_rounds
 pytestmark = pytest.mark.real
 
 PER_HALF, NEW_TOKENS = 12, 32
+
+
+def drafted(target, drafter, index_map, prompt, draft_length):
+    return speculative_rounds(target, Drafter(model=drafter, index_map=index_map, draft_length=draft_length), prompt)
 
 
 def test_quickstart_measures_all_three_ways(quickstart):
@@ -64,9 +68,7 @@ def test_replay_agrees_with_running(quickstart, real_pair):
     for entry in calibration.scoring_answers:
         engine.target.rewind(0)
         engine.drafter.rewind(0)
-        rounds = speculative_rounds(
-            engine.target, engine.drafter, engine.bundle.index_map, entry.prompt_ids, draft_length
-        )
+        rounds = drafted(engine.target, engine.drafter, engine.bundle.index_map, entry.prompt_ids, draft_length)
         turns += list(limited(rounds, limits))[1:]
     measured = count_rounds(turns).block_efficiency
     assert replay(windows, size, draft_length).block_efficiency == pytest.approx(measured, rel=0.05)

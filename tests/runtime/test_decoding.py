@@ -5,11 +5,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.runtime.decoding import PREFILL_ROWS, draft, plain_rounds, prefill, prompt_pieces, speculative_rounds
+from edgedraft.runtime.chooser import GREEDY
+from edgedraft.runtime.decoding import (
+    PREFILL_ROWS,
+    Drafter,
+    draft,
+    plain_rounds,
+    prefill,
+    prompt_pieces,
+    speculative_rounds,
+)
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import IndexMap
 
 LAWS = settings(max_examples=120, deadline=None, derandomize=True, database=None)
+
+
+def drafted(target, drafter, index_map, prompt, draft_length):
+    return speculative_rounds(target, Drafter(model=drafter, index_map=index_map, draft_length=draft_length), prompt)
 
 
 def tokens_of(rounds):
@@ -64,7 +77,7 @@ def test_speculative_text_is_the_plain_text(cast_of, scene):
     target, drafter, index_map = cast_of(scene)
     alone, _, _ = cast_of(scene)
     expected = tokens_of(plain_rounds(alone, scene["prompt"]))
-    found = tokens_of(speculative_rounds(target, drafter, index_map, scene["prompt"], scene["draft_length"]))
+    found = tokens_of(drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"]))
     assert found == expected
     assert len(found) == scene["target_context"] - len(scene["prompt"]) + 1
 
@@ -73,7 +86,7 @@ def test_speculative_text_is_the_plain_text(cast_of, scene):
 @given(scene=scenes())
 def test_every_round_counts_its_own_tokens(cast_of, scene):
     target, drafter, index_map = cast_of(scene)
-    first, *rest = speculative_rounds(target, drafter, index_map, scene["prompt"], scene["draft_length"])
+    first, *rest = drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"])
     assert (len(first.token_ids), first.proposed, first.accepted) == (1, 0, 0)
     for turn in rest:
         assert len(turn.token_ids) == turn.accepted + 1
@@ -85,7 +98,7 @@ def test_every_round_counts_its_own_tokens(cast_of, scene):
 def test_a_round_drafts_its_full_length_while_both_contexts_have_room(cast_of, scene):
     target, drafter, index_map = cast_of(scene)
     settled = len(scene["prompt"])
-    first, *rest = speculative_rounds(target, drafter, index_map, scene["prompt"], scene["draft_length"])
+    first, *rest = drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"])
     settled += len(first.token_ids)
     for turn in rest:
         room = min(scene["target_context"], scene["drafter_context"]) - settled
@@ -98,7 +111,7 @@ def test_a_round_drafts_its_full_length_while_both_contexts_have_room(cast_of, s
 def test_after_each_round_memories_hold_only_settled_text(cast_of, scene):
     target, drafter, index_map = cast_of(scene)
     settled = list(scene["prompt"])
-    for turn in speculative_rounds(target, drafter, index_map, scene["prompt"], scene["draft_length"]):
+    for turn in drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"]):
         settled += turn.token_ids
         assert target.tokens == settled[:-1]
         assert drafter.tokens == settled[: drafter.length]
@@ -109,7 +122,7 @@ def test_after_each_round_memories_hold_only_settled_text(cast_of, scene):
 @given(scene=scenes())
 def test_the_drafter_reads_only_settled_tokens_and_its_own_proposals(cast_of, scene):
     target, drafter, index_map = cast_of(scene)
-    rounds = speculative_rounds(target, drafter, index_map, scene["prompt"], scene["draft_length"])
+    rounds = drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"])
     text = [*scene["prompt"], *tokens_of(rounds)]
     for context in drafter.contexts:
         for position, token in enumerate(context):
@@ -121,7 +134,7 @@ def test_the_drafter_reads_only_settled_tokens_and_its_own_proposals(cast_of, sc
 def test_the_target_reads_once_a_round(cast_of, scene):
     target, drafter, index_map = cast_of(scene)
     pieces = len(list(prompt_pieces(scene["prompt"])))
-    rounds = list(speculative_rounds(target, drafter, index_map, scene["prompt"], scene["draft_length"]))
+    rounds = list(drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"]))
     assert len(target.contexts) == pieces + len(rounds) - 1
 
 
@@ -129,14 +142,14 @@ def test_a_drafter_too_small_for_the_prompt_does_not_change_the_text(scripted, b
     choose = by_hash(3, 5)
     target, drafter = scripted(choose, 5, 12), scripted(choose, 5, 2)
     expected = tokens_of(plain_rounds(scripted(choose, 5, 12), [1, 2, 3]))
-    assert tokens_of(speculative_rounds(target, drafter, IndexMap.identity(5), [1, 2, 3], 4)) == expected
+    assert tokens_of(drafted(target, drafter, IndexMap.identity(5), [1, 2, 3], 4)) == expected
 
 
 @pytest.mark.parametrize("draft_length", range(1, 9))
 def test_a_perfect_drafter_is_always_accepted_in_full(scripted, by_hash, draft_length):
     choose = by_hash(7, 11)
     target, drafter = scripted(choose, 11, 60), scripted(choose, 11, 200)
-    _, *rest = speculative_rounds(target, drafter, IndexMap.identity(11), [1, 2, 3], draft_length)
+    _, *rest = drafted(target, drafter, IndexMap.identity(11), [1, 2, 3], draft_length)
     assert all(turn.accepted == turn.proposed for turn in rest)
     assert all(turn.proposed == draft_length for turn in rest[:-1])
 
@@ -146,7 +159,7 @@ def test_a_useless_drafter_is_never_accepted_and_changes_nothing(scripted, by_ha
     choose = by_hash(7, 11)
     target = scripted(choose, 11, 40)
     drafter = scripted(lambda context: (choose(context) + 1) % 11, 11, 40)
-    _, *rest = speculative_rounds(target, drafter, IndexMap.identity(11), [1, 2, 3], draft_length)
+    _, *rest = drafted(target, drafter, IndexMap.identity(11), [1, 2, 3], draft_length)
     assert {turn.accepted for turn in rest} == {0}
     assert tokens_of(rest) == tokens_of(plain_rounds(scripted(choose, 11, 40), [1, 2, 3]))[1:]
 
@@ -155,14 +168,14 @@ def test_a_perfect_drafter_without_the_token_proposes_another_and_is_refused_the
     cycle = by_table([1, 2, 3, 0])
     kept = IndexMap(target_ids=np.array([0, 1, 2], dtype=np.int64), target_vocab_size=4)
     drafter = scripted(by_table([1, 2, 0, 0]), 3)
-    rounds = speculative_rounds(scripted(cycle, 4), drafter, kept, [0], 3)
+    rounds = drafted(scripted(cycle, 4), drafter, kept, [0], 3)
     assert [next(rounds).token_ids for _ in range(4)] == [(1,), (2, 3), (0, 1, 2, 3), (0, 1, 2, 3)]
 
 
 def test_when_the_drafter_is_full_the_target_goes_on_alone(scripted, by_hash):
     choose = by_hash(3, 5)
     target, drafter = scripted(choose, 5, 20), scripted(choose, 5, 8)
-    rounds = list(speculative_rounds(target, drafter, IndexMap.identity(5), [1, 2, 3], 4))
+    rounds = list(drafted(target, drafter, IndexMap.identity(5), [1, 2, 3], 4))
     assert [turn.proposed for turn in rounds] == [0, 4, *[0] * 12]
     assert tokens_of(rounds) == tokens_of(plain_rounds(scripted(choose, 5, 20), [1, 2, 3]))
 
@@ -170,13 +183,13 @@ def test_when_the_drafter_is_full_the_target_goes_on_alone(scripted, by_hash):
 def test_stopping_early_leaves_both_models_ready_for_the_next_answer(scripted, by_hash):
     choose = by_hash(3, 5)
     target, drafter = scripted(choose, 5), scripted(choose, 5)
-    rounds = speculative_rounds(target, drafter, IndexMap.identity(5), [1, 2, 3], 4)
+    rounds = drafted(target, drafter, IndexMap.identity(5), [1, 2, 3], 4)
     next(rounds)
     next(rounds)
     rounds.close()
     target.rewind(0)
     drafter.rewind(0)
-    again = speculative_rounds(target, drafter, IndexMap.identity(5), [4, 4], 4)
+    again = drafted(target, drafter, IndexMap.identity(5), [4, 4], 4)
     assert tokens_of(again) == tokens_of(plain_rounds(scripted(choose, 5), [4, 4]))
 
 
@@ -191,7 +204,7 @@ def test_a_prompt_as_long_as_the_context_still_gets_one_token(scripted, by_table
     full = {"vocab_size": 3, "context_length": 2}
     assert tokens_of(plain_rounds(scripted(cycle, **full), [0, 1])) == [2]
     both = scripted(cycle, **full), scripted(cycle, **full)
-    assert tokens_of(speculative_rounds(*both, IndexMap.identity(3), [0, 1], 4)) == [2]
+    assert tokens_of(drafted(both[0], both[1], IndexMap.identity(3), [0, 1], 4)) == [2]
 
 
 def test_a_prompt_longer_than_the_targets_context_is_refused(scripted, by_table, raises_exactly):
@@ -222,13 +235,15 @@ def test_prefill_reads_everything_and_returns_the_last_row(scripted, by_hash, le
 def test_drafts_are_target_ids_and_the_last_one_is_not_read(scripted, by_table):
     index_map = IndexMap(target_ids=np.array([2, 5, 7], dtype=np.int64), target_vocab_size=9)
     drafter = scripted(by_table([0, 0, 1, 0, 0, 2, 0, 0]), 3)
-    assert draft(drafter, index_map, [8, 2], 3) == [5, 7, 2]
+    proposing = Drafter(model=drafter, index_map=index_map, draft_length=3)
+    assert [proposal.token_id for proposal in draft(proposing, [8, 2], 9, GREEDY)] == [5, 7, 2]
     assert drafter.tokens == [8, 2, 5, 7]
 
 
 def test_drafting_nothing_reads_nothing(scripted, by_table):
     drafter = scripted(by_table([0]), 1)
-    assert draft(drafter, IndexMap.identity(1), [0, 0], 0) == []
+    proposing = Drafter(model=drafter, index_map=IndexMap.identity(1), draft_length=4)
+    assert draft(proposing, [0, 0], 0, GREEDY) == []
     assert drafter.contexts == []
 
 
