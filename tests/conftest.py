@@ -11,6 +11,8 @@ import pytest
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.pipeline import FixedChoice, PromptSet, bundle_contents, calibrate_pair, plan_pair
+from edgedraft.runtime.manifest import CalibrationEntry
+from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.session import SessionSettings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -75,6 +77,31 @@ def save_llama(folder: Path, noise: float) -> None:
                 weight.normal_(0.0, scale)
                 weight.add_(torch.randn(weight.shape, generator=generator) * scale * noise)
     model.save_pretrained(folder)
+
+
+@pytest.fixture(scope="session")
+def make_plan():
+    """Builds a plausible plan; keyword arguments change it."""
+
+    def make(**changes) -> DecodingPlan:
+        values = {"draft_vocab_size": 2048, "draft_length": 3, "target_precision": "int4", "drafter_precision": "int4"}
+        speeds = {"predicted_tokens_per_second": 20.0, "predicted_plain_tokens_per_second": 15.0}
+        verdict = {"predicted_block_efficiency": 2.5, "speculate": True, "reason": "speculate: it pays"}
+        return DecodingPlan(**values | speeds | verdict | {"threads": 2, "device": "a laptop"} | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_calibration():
+    """Builds a plausible calibration entry; keyword arguments change it."""
+
+    def make(**changes) -> CalibrationEntry:
+        counts = {"ranking_prompts": 4, "scoring_prompts": 5, "ranking_tokens": 100, "scoring_tokens": 110}
+        shares = {"coverage": 0.75, "coverage_low": 0.5, "coverage_high": 0.875}
+        return CalibrationEntry(**{"prompts": "my prompts"} | counts | shares | changes)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -13,43 +13,18 @@ from edgedraft.exporter.bundle_writer import BundleContents, is_current, write_b
 from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.manifest import CalibrationEntry
-from edgedraft.runtime.plan import DecodingPlan
 
 SIZE = 64
 
-PLAN = DecodingPlan(
-    draft_vocab_size=SIZE,
-    draft_length=3,
-    target_precision="int4",
-    drafter_precision="int4",
-    threads=2,
-    predicted_tokens_per_second=20.0,
-    predicted_plain_tokens_per_second=15.0,
-    predicted_block_efficiency=2.5,
-    speculate=True,
-    reason="speculate: it pays",
-    device="a laptop",
-)
-CALIBRATION = CalibrationEntry(
-    prompts="my prompts",
-    ranking_prompts=4,
-    scoring_prompts=5,
-    ranking_tokens=100,
-    scoring_tokens=110,
-    coverage=0.75,
-    coverage_low=0.5,
-    coverage_high=0.875,
-)
-
 
 @pytest.fixture
-def contents(one_node_pairs, tmp_path) -> BundleContents:
+def contents(one_node_pairs, make_plan, make_calibration, tmp_path) -> BundleContents:
     pair = one_node_pairs.pair(tmp_path / "models")
     others = np.random.default_rng(0).permutation(one_node_pairs.vocab_size)
     ids = [*pair.end_token_ids, *(token for token in others.tolist() if token not in pair.end_token_ids)]
     index_map = IndexMap(target_ids=np.sort(ids[:SIZE]).astype(np.int64), target_vocab_size=pair.vocab_size)
-    return BundleContents(pair=pair, index_map=index_map, plan=PLAN, calibration=CALIBRATION)
+    facts = {"plan": make_plan(draft_vocab_size=SIZE), "calibration": make_calibration()}
+    return BundleContents(pair=pair, index_map=index_map, **facts)
 
 
 def names(folder: Path) -> list[str]:
@@ -83,7 +58,7 @@ def test_a_written_bundle_is_read_back_with_everything_it_promises(contents, tmp
     ]
     assert sorted(manifest.files) == [name for name in files if name != "edgedraft.json"]
     assert bundle.index_map.target_ids.tolist() == contents.index_map.target_ids.tolist()
-    assert (manifest.plan, manifest.calibration) == (PLAN, CALIBRATION)
+    assert (manifest.plan, manifest.calibration) == (contents.plan, contents.calibration)
     assert (manifest.target.name, manifest.drafter.name) == ("big", "small")
     assert (manifest.target_vocab_size, manifest.end_token_ids, manifest.context_length) == (192, (7, 190), 4096)
     assert json.loads((bundle.path / "generation_config.json").read_text()) == {
@@ -142,7 +117,7 @@ def test_an_empty_folder_and_an_old_bundle_are_replaced(contents, tmp_path):
     folder.mkdir()
     write_bundle(contents, folder)
     (folder / "left over.txt").write_text("from an older version")
-    write_bundle(dataclasses.replace(contents, plan=dataclasses.replace(PLAN, draft_length=2)), folder)
+    write_bundle(dataclasses.replace(contents, plan=dataclasses.replace(contents.plan, draft_length=2)), folder)
     assert "left over.txt" not in names(folder)
     assert read_bundle(folder).manifest.plan.draft_length == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "models"]
@@ -186,7 +161,9 @@ def test_a_crash_leaves_the_old_bundle(contents, tmp_path, monkeypatch, failure)
 
     monkeypatch.setattr(bundle_writer, "write_index_map", crash)
     with pytest.raises(type(failure)):
-        write_bundle(dataclasses.replace(contents, plan=dataclasses.replace(PLAN, threads=1)), tmp_path / "bundle")
+        write_bundle(
+            dataclasses.replace(contents, plan=dataclasses.replace(contents.plan, threads=1)), tmp_path / "bundle"
+        )
     assert {name: (tmp_path / "bundle" / name).read_bytes() for name in names(tmp_path / "bundle")} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "models"]
 
@@ -200,8 +177,8 @@ def test_a_bundle_is_current_until_anything_that_made_it_changes(contents, tmp_p
     write_bundle(contents, path)
     assert is_current(contents, path)
     changes = {
-        "plan": dataclasses.replace(PLAN, draft_length=2),
-        "calibration": dataclasses.replace(CALIBRATION, prompts="other prompts"),
+        "plan": dataclasses.replace(contents.plan, draft_length=2),
+        "calibration": dataclasses.replace(contents.calibration, prompts="other prompts"),
     }
     for field, value in changes.items():
         assert not is_current(dataclasses.replace(contents, **{field: value}), path)

@@ -5,8 +5,9 @@ import re
 import pytest
 
 from edgedraft.exporter.card import model_card
-from edgedraft.runtime.manifest import SCHEMA_VERSION, BundleManifest, CalibrationEntry, ModelEntry
-from edgedraft.runtime.plan import DecodingPlan
+from edgedraft.runtime.manifest import SCHEMA_VERSION, BundleManifest, ModelEntry
+
+COVERAGE = {"coverage": 0.98765, "coverage_low": 0.97, "coverage_high": 0.99}
 
 
 def entry(name: str, **changes) -> ModelEntry:
@@ -16,7 +17,7 @@ def entry(name: str, **changes) -> ModelEntry:
 
 
 @pytest.fixture
-def manifest() -> BundleManifest:
+def manifest(make_plan, make_calibration) -> BundleManifest:
     return BundleManifest(
         schema_version=SCHEMA_VERSION,
         target=entry("Big"),
@@ -26,29 +27,8 @@ def manifest() -> BundleManifest:
         context_length=32_768,
         end_token_ids=(1,),
         tokenizer_fingerprint="f",
-        calibration=CalibrationEntry(
-            prompts="my prompts",
-            ranking_prompts=60,
-            scoring_prompts=61,
-            ranking_tokens=12_345,
-            scoring_tokens=110,
-            coverage=0.98765,
-            coverage_low=0.97,
-            coverage_high=0.99,
-        ),
-        plan=DecodingPlan(
-            draft_vocab_size=16_384,
-            draft_length=3,
-            target_precision="int4",
-            drafter_precision="int8",
-            threads=2,
-            predicted_tokens_per_second=20.0,
-            predicted_plain_tokens_per_second=15.0,
-            predicted_block_efficiency=2.5,
-            speculate=True,
-            reason="speculate: it pays",
-            device="a laptop",
-        ),
+        calibration=make_calibration(ranking_prompts=60, scoring_prompts=61, ranking_tokens=12_345, **COVERAGE),
+        plan=make_plan(draft_vocab_size=16_384, drafter_precision="int8"),
         files={},
     )
 

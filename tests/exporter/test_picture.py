@@ -12,27 +12,14 @@ from edgedraft.exporter.planner import candidate_sizes
 from edgedraft.exporter.ranking import coverage, rank_tokens, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
 from edgedraft.runtime.errors import MissingExtraError
-from edgedraft.runtime.plan import DecodingPlan
 
 VOCAB = 5000
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
 @pytest.fixture
-def plan() -> DecodingPlan:
-    return DecodingPlan(
-        draft_vocab_size=2048,
-        draft_length=3,
-        target_precision="int4",
-        drafter_precision="int4",
-        threads=2,
-        predicted_tokens_per_second=20.0,
-        predicted_plain_tokens_per_second=15.0,
-        predicted_block_efficiency=2.5,
-        speculate=True,
-        reason="speculate: it pays",
-        device="a laptop",
-    )
+def plan(make_plan):
+    return make_plan()
 
 
 def measured() -> tuple[TokenCounts, AcceptanceTrace]:
