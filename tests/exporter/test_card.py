@@ -39,7 +39,7 @@ def test_the_front_matter_is_what_model_hubs_read(manifest):
     data = ModelCard(model_card(manifest)).data
     assert data.license == "apache-2.0"
     assert data.base_model == ["Org/Big", "Org/Small"]
-    assert data.library_name == "edgedraft"
+    assert data.to_dict()["library_name"] == "edgedraft"
 
 
 @pytest.mark.parametrize(
