@@ -21,7 +21,7 @@ from edgedraft.runtime.session import onnxruntime_version
 from edgedraft.runtime.timing import Clock
 
 PROBED_SIZES = (4096, 32768)
-REPEATS = 15
+REPEATS = 40
 CONTEXT_TOKENS = 128
 
 
