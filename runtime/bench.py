@@ -152,17 +152,15 @@ def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: D
 
     Prompts answered by a single token have no decoding to time and are left out of the speeds.
     """
-    timed = [
-        (run, base) for run, base in zip(runs, plain, strict=True) if run.statistics.rounds and base.statistics.rounds
-    ]
+    timed = [run for run in runs if run.statistics.rounds]
     require(len(timed) > 0, "every prompt was answered by a single token", remedy="bench on other prompts")
     counts = total_statistics([run.statistics for run in runs])
     rounds = max(counts.rounds, 1)
     overhead = sum(run.decode_seconds - run.drafter_seconds - run.target_seconds for run in runs)
     by_parameters, by_bytes, by_seconds = _speed_ups(runs, plain, counts, drafting)
     return WayReport(
-        tokens_per_second=spread([run.tokens_per_second for run, _ in timed]),
-        speed_up=spread([run.tokens_per_second / base.tokens_per_second for run, base in timed]),
+        tokens_per_second=spread([run.tokens_per_second for run in timed]),
+        speed_up=speed_ratio(runs, plain),
         block_efficiency=counts.block_efficiency,
         acceptance_rate=counts.acceptance_rate,
         rounds=counts.rounds,
@@ -179,6 +177,12 @@ def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: D
         mbsu_by_seconds=by_seconds,
         equal_texts=sum(run.token_ids == base.token_ids for run, base in zip(runs, plain, strict=True)),
     )
+
+
+def speed_ratio(runs: Sequence[PromptRun], others: Sequence[PromptRun]) -> Spread:
+    """Tokens per second of one way over another's, prompt by prompt."""
+    pairs = [pair for pair in zip(runs, others, strict=True) if all(run.statistics.rounds for run in pair)]
+    return spread([run.tokens_per_second / other.tokens_per_second for run, other in pairs])
 
 
 def total_statistics(parts: Sequence[DraftStatistics]) -> DraftStatistics:

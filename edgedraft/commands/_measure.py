@@ -8,20 +8,21 @@ from pathlib import Path
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.console import Console
 from edgedraft.devices.machine import Machine, this_machine
-from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences
+from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
 from edgedraft.runtime.decoding import Drafter
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.model import LanguageModel
 from edgedraft.runtime.records import require
 from edgedraft.runtime.session import OnnxModel, onnxruntime_version
+from edgedraft.runtime.statistics import Spread
 
 TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """A bench with what it ran on, ready for JSON."""
+    """A bench with what it ran on, ready for JSON. ``trimmed_over_full`` compares the two drafters prompt by prompt."""
 
     machine: Machine
     threads: int
@@ -29,6 +30,7 @@ class Measurement:
     draft_vocab_size: int
     draft_length: int
     report: BenchReport
+    trimmed_over_full: Spread | None
     divergences: dict[str, tuple[Divergence, ...]]
 
 
@@ -86,5 +88,6 @@ def measure(
         draft_vocab_size=manifest.plan.draft_vocab_size,
         draft_length=draft_length,
         report=report,
+        trimmed_over_full=speed_ratio(runs[TRIMMED], runs[FULL]) if full is not None else None,
         divergences={way: tuple(divergences(engine.target, prompt_ids, runs, way)) for way in ways},
     )

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgedraft.commands._measure import FULL, TRIMMED, Measurement
+from edgedraft.commands._measure import TRIMMED, Measurement
 from edgedraft.console import Console
 from edgedraft.runtime.bench import BenchReport, Divergence, WayReport
 from edgedraft.runtime.manifest import CalibrationEntry
 from edgedraft.runtime.plan import DecodingPlan
+from edgedraft.runtime.statistics import Spread
 
 if TYPE_CHECKING:
     from edgedraft.exporter.picture import Curves
@@ -78,7 +79,7 @@ def _bench_row(name: str, way: WayReport, prompts: int) -> tuple[str, ...]:
     return (
         name,
         f"{speed.median:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
-        f"{gain.median:.2f}× [{gain.low:.2f}–{gain.high:.2f}]",
+        _spread(gain),
         f"{way.block_efficiency:.2f}",
         f"{way.acceptance_rate:.1%}" if way.draft_tokens_proposed else "–",
         f"{way.drafter_milliseconds:.1f}",
@@ -134,16 +135,16 @@ def show_options(console: Console, options: "Sequence[Option]") -> None:
 
 def verdict(measurement: Measurement) -> str:
     """What was measured, in one sentence."""
-    trimmed = measurement.report.ways[TRIMMED].speed_up
-    against = ""
-    if FULL in measurement.report.ways:
-        full = measurement.report.ways[FULL].tokens_per_second.median
-        against = (
-            f" and {measurement.report.ways[TRIMMED].tokens_per_second.median / full:.2f}× the full vocabulary's speed"
-        )
-    spread = f"{trimmed.median:.2f}× [{trimmed.low:.2f}–{trimmed.high:.2f}]{against}"
-    if trimmed.low > 1:
-        return f"Verdict: speculate here - the trimmed drafter reaches {spread}, measured against the target alone."
-    if trimmed.high < 1:
-        return f"Verdict: do not speculate here - the trimmed drafter reaches only {spread} of the target alone."
-    return f"Verdict: a toss-up here - the trimmed drafter reaches {spread}, measured against the target alone."
+    against_plain = measurement.report.ways[TRIMMED].speed_up
+    reached = f"{_spread(against_plain)} the target's own speed"
+    if measurement.trimmed_over_full is not None:
+        reached += f" and {_spread(measurement.trimmed_over_full)} that of the full-vocabulary drafter"
+    if against_plain.low > 1:
+        return f"Verdict: speculate here - the trimmed drafter reaches {reached}."
+    if against_plain.high < 1:
+        return f"Verdict: do not speculate here - the trimmed drafter reaches only {reached}."
+    return f"Verdict: a toss-up here - the trimmed drafter reaches {reached}."
+
+
+def _spread(ratio: Spread) -> str:
+    return f"{ratio.median:.2f}× [{ratio.low:.2f}–{ratio.high:.2f}]"
