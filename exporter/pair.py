@@ -1,6 +1,6 @@
 """A target and its drafter, converted, checked against each other, and opened when first needed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -31,7 +31,6 @@ class Pair:
     def __init__(self, target: OnnxFolder, drafter: OnnxFolder, settings: SessionSettings) -> None:
         self.target = target
         self.drafter = drafter
-        self.settings = settings
         self.fingerprint = _shared_fingerprint(target.path, drafter.path)
         target_graph, drafter_graph = load_graph(target.graph), load_graph(drafter.graph)
         self.vocab_size = vocabulary_width(target_graph)
@@ -43,6 +42,8 @@ class Pair:
         self.head_row: ModelSize = head_row_size(drafter_graph)
         self.end_token_ids = end_token_ids(target.path)
         self.context_length = context_length(target.path)
+        longest = min(settings.context_length, self.context_length, context_length(drafter.path))
+        self.settings = replace(settings, context_length=longest)
 
     def trimmed_size(self, size: int) -> ModelSize:
         """What one step of the drafter multiplies with when its head has ``size`` rows."""

@@ -15,6 +15,9 @@ from edgedraft.runtime.sampling import SamplingSettings
 from edgedraft.runtime.session import OnnxModel, SessionSettings
 from edgedraft.runtime.text import Message, TextCodec
 
+CONTEXT_LENGTH = 2048
+"""Tokens that the key/value buffers hold unless the caller says otherwise, at most what the model was made for."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingOptions:
@@ -38,7 +41,7 @@ class DecodingOptions:
 class Engine:
     """Target and trimmed drafter of a bundle, ready to decode. One answer at a time."""
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, context_length: int = 2048) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int | None = None, context_length: int = CONTEXT_LENGTH) -> None:
         manifest = bundle.manifest
         settings = SessionSettings(
             threads=manifest.plan.threads if threads is None else threads,
@@ -53,9 +56,20 @@ class Engine:
         _check_width(bundle.drafter_graph, self.drafter.vocab_size, manifest.plan.draft_vocab_size)
 
     @classmethod
-    def open(cls, path: Path, *, threads: int | None = None, verify_hashes: bool = True) -> "Engine":
-        """Check the bundle in ``path`` and open it. ``threads`` overrides the plan's."""
-        return cls(read_bundle(path, verify_hashes=verify_hashes), threads=threads)
+    def open(
+        cls,
+        path: Path,
+        *,
+        threads: int | None = None,
+        context_length: int = CONTEXT_LENGTH,
+        verify_hashes: bool = True,
+    ) -> "Engine":
+        """Check the bundle in ``path`` and open it.
+
+        ``threads`` overrides the plan's; prompt and answer may have ``context_length`` tokens together.
+        """
+        bundle = read_bundle(path, verify_hashes=verify_hashes)
+        return cls(bundle, threads=threads, context_length=context_length)
 
     def limits(self, max_new_tokens: int) -> Limits:
         """Limits with this bundle's end-of-turn ids."""

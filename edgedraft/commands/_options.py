@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from edgedraft.exporter.pair import Pair
     from edgedraft.exporter.pipeline import FixedChoice, PromptSet
-    from edgedraft.runtime.engine import DecodingOptions
+    from edgedraft.runtime.engine import DecodingOptions, Engine
     from edgedraft.runtime.progress import Progress
 
 TARGET, DRAFTER = "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct"
-CONTEXT_LENGTH = 1024
+CONTEXT_LENGTH = 2048
 
 _MODEL_HELP = "packaged name, GGUF file, Hugging Face or ONNX folder, or hub id"
 
@@ -27,6 +27,7 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts-per-half", type=_positive, metavar="N", help="use the first N of each half only")
     parser.add_argument("--max-new-tokens", type=_positive, default=64, metavar="N", help="per answer (default: 64)")
     parser.add_argument("--threads", type=_positive, metavar="N", help="default: every core this process may use")
+    _add_context_argument(parser)
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="default: the user's cache folder")
 
 
@@ -40,6 +41,7 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     """How a command opens a bundle."""
     parser.add_argument("bundle", type=Path, help="a folder written by edgedraft export")
     parser.add_argument("--threads", type=_positive, metavar="N", help="default: the plan's")
+    _add_context_argument(parser)
     parser.add_argument("--no-verify", action="store_true", help="skip the SHA-256 sums, for a bundle verified before")
 
 
@@ -117,7 +119,7 @@ def open_pair(options: argparse.Namespace, cache: Path, progress: "Progress") ->
         drafter=options.drafter,
         target_precision=options.target_precision,
         drafter_precision=options.drafter_precision,
-        settings=SessionSettings(threads=options.threads or usable_cores(), context_length=CONTEXT_LENGTH),
+        settings=SessionSettings(threads=options.threads or usable_cores(), context_length=options.context_length),
     )
     return prepare_pair(request, cache, progress)
 
@@ -127,6 +129,23 @@ def fixed_choice(options: argparse.Namespace) -> "FixedChoice":
     from edgedraft.exporter.pipeline import FixedChoice
 
     return FixedChoice(draft_vocab_size=options.vocab_size, draft_length=options.draft_length)
+
+
+def _add_context_argument(parser: argparse.ArgumentParser) -> None:
+    text = f"tokens that prompt and answer may have together (default: {CONTEXT_LENGTH})"
+    parser.add_argument("--context-length", type=_positive, default=CONTEXT_LENGTH, metavar="N", help=text)
+
+
+def open_engine(options: argparse.Namespace) -> "Engine":
+    """The bundle a command works on, checked and opened."""
+    from edgedraft.runtime.engine import Engine
+
+    return Engine.open(
+        options.bundle,
+        threads=options.threads,
+        context_length=options.context_length,
+        verify_hashes=not options.no_verify,
+    )
 
 
 def _positive(text: str) -> int:

@@ -22,11 +22,11 @@ def run(options: argparse.Namespace, console: Console) -> None:
     """Open, measure, show."""
     from edgedraft.calibration.prompts import SCORE, read_prompts, shipped_prompts, take
     from edgedraft.commands._measure import full_drafter, measure
+    from edgedraft.commands._options import open_engine
     from edgedraft.commands._show import show_measurement
-    from edgedraft.runtime.engine import Engine
 
     prompts = take(read_prompts(options.prompts) if options.prompts else shipped_prompts(), SCORE, options.number)
-    engine = Engine.open(options.bundle, threads=options.threads, verify_hashes=not options.no_verify)
+    engine = open_engine(options)
     full = full_drafter(options.full_drafter, engine) if options.full_drafter else None
     length = options.draft_length or engine.bundle.manifest.plan.draft_length
     measurement = measure(engine, prompts, options.max_new_tokens, length, full, console)

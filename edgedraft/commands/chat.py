@@ -18,9 +18,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Read a line, answer it, until the input ends."""
     from edgedraft.commands._answer import answer
-    from edgedraft.runtime.engine import Engine
+    from edgedraft.commands._options import open_engine
 
-    engine = Engine.open(options.bundle, threads=options.threads, verify_hashes=not options.no_verify)
+    engine = open_engine(options)
     messages = [{"role": "system", "content": options.system}] if options.system else []
     console.note("Write a line and press Enter; an empty line or Ctrl-D ends the chat.")
     while line := _read_line(console):

@@ -20,12 +20,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Open the bundle and stream the answer."""
     from edgedraft.commands._answer import answer
-    from edgedraft.runtime.engine import Engine
+    from edgedraft.commands._options import open_engine
     from edgedraft.runtime.records import require
 
     prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
     require(bool(prompt.strip()), "prompt: expected a text that is not empty", got=repr(prompt))
-    engine = Engine.open(options.bundle, threads=options.threads, verify_hashes=not options.no_verify)
+    engine = open_engine(options)
     messages = [{"role": "user", "content": prompt}]
     prompt_ids = engine.codec.encode(prompt) if options.raw else engine.codec.encode_chat(messages)
     result = answer(engine, prompt_ids, options, console, time.perf_counter)

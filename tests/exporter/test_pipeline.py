@@ -1,18 +1,21 @@
 """The whole export on a tiny real pair: converted by the model builder, run by ONNX Runtime."""
 
+import time
+
 import numpy as np
 import pytest
 
 from edgedraft.exporter.bundle_writer import is_current, write_bundle
 from edgedraft.exporter.graphs import load_graph, model_size
-from edgedraft.exporter.pipeline import bundle_contents
+from edgedraft.exporter.pair import PairRequest, prepare_pair
+from edgedraft.exporter.pipeline import FixedChoice, bundle_contents, calibrate_pair, plan_pair
 from edgedraft.exporter.replay import replay
 from edgedraft.runtime.decoding import Drafter, plain_rounds, speculative_rounds
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.session import OnnxModel
+from edgedraft.runtime.session import OnnxModel, SessionSettings
 from edgedraft.runtime.statistics import count_rounds
 
 NEW_TOKENS = 24
@@ -138,3 +141,26 @@ def test_the_engine_refuses_what_it_cannot_answer(engine):
     engine.target.rewind(0)
     with pytest.raises(EdgedraftError, match="cannot rewind to 9: only 0 tokens were read"):
         engine.target.rewind(9)
+
+
+@pytest.mark.parametrize("precision", ["int4", "int8"])
+def test_quantized_pairs_export_and_run_trimmed_bit_for_bit(precision, tiny_pair, tiny_prompts, tmp_path):
+    request = PairRequest(
+        target=str(tiny_pair.target),
+        drafter=str(tiny_pair.drafter),
+        target_precision=precision,
+        drafter_precision=precision,
+        settings=SessionSettings(threads=2, context_length=256),
+    )
+    pair = prepare_pair(request, tiny_pair.cache)
+    calibration = calibrate_pair(pair, tiny_prompts.at_most(2), tiny_pair.cache)
+    choice = FixedChoice(draft_vocab_size=192, draft_length=2)
+    planned = plan_pair(pair, calibration, choice, time.perf_counter, tiny_pair.cache)
+    write_bundle(bundle_contents(pair, calibration, planned, "tiny"), tmp_path / "bundle")
+    engine = Engine.open(tmp_path / "bundle")
+    assert engine.bundle.manifest.drafter.precision == precision
+    kept, prompt = engine.bundle.index_map.target_ids, list(range(2, 9))
+    pair.drafter_model.rewind(0)
+    np.testing.assert_array_equal(pair.drafter_model.read(prompt)[:, kept], engine.drafter.read(prompt))
+    rounds = list(engine.rounds(prompt, Limits(max_new_tokens=16), DecodingOptions(speculate=True)))
+    assert len(tokens_of(rounds)) == 16
