@@ -49,9 +49,7 @@ class BundleContents:
 
 def write_bundle(contents: BundleContents, path: Path, progress: Progress = silent) -> None:
     """Write the bundle to ``path``, replacing one that is there; nothing else is ever overwritten."""
-    if path.exists():
-        free = path.is_dir() and ((path / MANIFEST_NAME).is_file() or not any(path.iterdir()))
-        require(free, f"{path}: exists and is not a bundle", remedy="choose another output folder")
+    check_output(path)
     _require_space(contents.pair, path)
     with replacing_folder(path) as folder:
         progress("bundle parts", 0, 3)
@@ -65,6 +63,13 @@ def write_bundle(contents: BundleContents, path: Path, progress: Progress = sile
         entries = {name: FileEntry(bytes=file.stat().st_size, sha256=sha256(file)) for name, file in files.items()}
         write_json(folder / MANIFEST_NAME, to_plain(_manifest(contents, entries)))
         progress("bundle parts", 3, 3)
+
+
+def check_output(path: Path) -> None:
+    """Refuse to write where something other than a bundle is; callers ask before they begin long work."""
+    if path.exists():
+        free = path.is_dir() and ((path / MANIFEST_NAME).is_file() or not any(path.iterdir()))
+        require(free, f"{path}: exists and is not a bundle", remedy="choose another output folder")
 
 
 def is_current(contents: BundleContents, path: Path) -> bool:

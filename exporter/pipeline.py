@@ -87,7 +87,7 @@ def plan_pair(
     progress: Progress = silent,
 ) -> Planned:
     """Rank the tokens, time the steps on this machine and choose."""
-    sizes, lengths = _grid(pair.vocab_size, choice)
+    sizes, lengths = plan_grid(pair.vocab_size, choice)
     order = token_order(pair, calibration)
     windows = acceptance_windows(calibration.trace, ranks_of(order))
     context = [token for entry in calibration.scoring_answers for token in (*entry.prompt_ids, *entry.token_ids)]
@@ -143,8 +143,8 @@ def _facts(prompt: Prompt) -> list[object]:
     return [prompt.id, prompt.split, [dict(message) for message in prompt.messages]]
 
 
-def _grid(vocab_size: int, choice: FixedChoice) -> tuple[Sequence[int], Sequence[int]]:
-    """The sizes and draft lengths to weigh, narrowed to what the user fixed."""
+def plan_grid(vocab_size: int, choice: FixedChoice) -> tuple[Sequence[int], Sequence[int]]:
+    """The sizes and draft lengths to weigh, narrowed to what the user fixed; refuses what cannot be."""
     sizes = candidate_sizes(vocab_size)
     if choice.draft_vocab_size is not None:
         sizes = (round_to_tile(choice.draft_vocab_size, vocab_size),)

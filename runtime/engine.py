@@ -10,13 +10,11 @@ from edgedraft.runtime.bundle import Bundle, read_bundle
 from edgedraft.runtime.chooser import GREEDY, Chooser, SampledChooser
 from edgedraft.runtime.decoding import Drafter, Round, plain_rounds, speculative_rounds
 from edgedraft.runtime.generation import Limits, TextPiece, limited, text_pieces
+from edgedraft.runtime.model import CONTEXT_LENGTH
 from edgedraft.runtime.records import require
 from edgedraft.runtime.sampling import SamplingSettings
 from edgedraft.runtime.session import OnnxModel, SessionSettings
 from edgedraft.runtime.text import Message, TextCodec
-
-CONTEXT_LENGTH = 2048
-"""Tokens that the key/value buffers hold unless the caller says otherwise, at most what the model was made for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,6 +8,9 @@ import numpy.typing as npt
 
 Logits = npt.NDArray[np.float32]
 
+CONTEXT_LENGTH = 2048
+"""Tokens that a model's memory holds unless the caller says otherwise, at most what the model was made for."""
+
 
 class LanguageModel(Protocol):
     """A causal language model that remembers what it has read."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from edgedraft.runtime.errors import EdgedraftError, first_line
-from edgedraft.runtime.model import Logits
+from edgedraft.runtime.model import CONTEXT_LENGTH, Logits
 from edgedraft.runtime.records import require
 
 _PAST, _PRESENT = "past_key_values.", "present."
@@ -31,7 +31,7 @@ class SessionSettings:
     """How sessions are opened. ``threads`` sizes the one pool that all sessions of the process share."""
 
     threads: int
-    context_length: int = 2048
+    context_length: int = CONTEXT_LENGTH
 
 
 def share_thread_pool(threads: int) -> None:

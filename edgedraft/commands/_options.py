@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from edgedraft.runtime.progress import Progress
 
 TARGET, DRAFTER = "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct"
-CONTEXT_LENGTH = 2048
 
 _MODEL_HELP = "packaged name, GGUF file, Hugging Face or ONNX folder, or hub id"
 
@@ -24,9 +23,9 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target-precision", choices=precisions, default="int4", help="default: int4")
     parser.add_argument("--drafter-precision", choices=precisions, default="int4", help="default: int4")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="JSON lines (default: the shipped coding prompts)")
-    parser.add_argument("--prompts-per-half", type=_positive, metavar="N", help="use the first N of each half only")
-    parser.add_argument("--max-new-tokens", type=_positive, default=64, metavar="N", help="per answer (default: 64)")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="default: every core this process may use")
+    parser.add_argument("--prompts-per-half", type=positive, metavar="N", help="use the first N of each half only")
+    parser.add_argument("--max-new-tokens", type=positive, default=64, metavar="N", help="per answer (default: 64)")
+    parser.add_argument("--threads", type=positive, metavar="N", help="default: every core this process may use")
     _add_context_argument(parser)
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="default: the user's cache folder")
 
@@ -40,18 +39,18 @@ def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     """How a command opens a bundle."""
     parser.add_argument("bundle", type=Path, help="a folder written by edgedraft export")
-    parser.add_argument("--threads", type=_positive, metavar="N", help="default: the plan's")
+    parser.add_argument("--threads", type=positive, metavar="N", help="default: the plan's")
     _add_context_argument(parser)
     parser.add_argument("--no-verify", action="store_true", help="skip the SHA-256 sums, for a bundle verified before")
 
 
 def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
     """How a command answers."""
-    parser.add_argument("--max-new-tokens", type=_positive, default=256, metavar="N", help="default: 256")
+    parser.add_argument("--max-new-tokens", type=positive, default=256, metavar="N", help="default: 256")
     parser.add_argument(
         "--stop", action="append", default=[], metavar="TEXT", help="end where TEXT appears; repeatable"
     )
-    parser.add_argument("--draft-length", type=_positive, metavar="N", help="default: the plan's")
+    parser.add_argument("--draft-length", type=positive, metavar="N", help="default: the plan's")
     add_sampling_arguments(parser)
     speculate = parser.add_mutually_exclusive_group()
     speculate.add_argument("--speculate", action="store_true", default=None, help="draft even if the plan says no")
@@ -132,8 +131,10 @@ def fixed_choice(options: argparse.Namespace) -> "FixedChoice":
 
 
 def _add_context_argument(parser: argparse.ArgumentParser) -> None:
+    from edgedraft.runtime.model import CONTEXT_LENGTH
+
     text = f"tokens that prompt and answer may have together (default: {CONTEXT_LENGTH})"
-    parser.add_argument("--context-length", type=_positive, default=CONTEXT_LENGTH, metavar="N", help=text)
+    parser.add_argument("--context-length", type=positive, default=CONTEXT_LENGTH, metavar="N", help=text)
 
 
 def open_engine(options: argparse.Namespace) -> "Engine":
@@ -148,7 +149,8 @@ def open_engine(options: argparse.Namespace) -> "Engine":
     )
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """An option's whole number of 1 or more."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")

@@ -11,7 +11,7 @@ from edgedraft.commands._show import show_costs
 from edgedraft.console import Console
 from edgedraft.exporter.bundle_writer import BundleContents, is_current, write_bundle
 from edgedraft.exporter.pair import Pair
-from edgedraft.exporter.pipeline import Planned, PromptSet, bundle_contents, calibrate_pair, plan_pair
+from edgedraft.exporter.pipeline import Planned, PromptSet, bundle_contents, calibrate_pair, plan_grid, plan_pair
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -25,12 +25,16 @@ class Stages:
 
 
 def planned_pair(options: argparse.Namespace, cache: Path, console: Console) -> Stages:
-    """Fetch, convert, calibrate, time and plan; each stage is taken from the cache when it was done before."""
-    prompts = prompt_set(options)
+    """Fetch, convert, calibrate, time and plan; each stage is taken from the cache when it was done before.
+
+    What the user fixed is checked against the pair before minutes of sampling.
+    """
+    prompts, choice = prompt_set(options), fixed_choice(options)
     pair = open_pair(options, cache, console.progress)
+    plan_grid(pair.vocab_size, choice)
     show_costs(console, (*pair.drafter.costs, *pair.target.costs))
     calibration = calibrate_pair(pair, prompts, cache, console.progress)
-    planned = plan_pair(pair, calibration, fixed_choice(options), time.perf_counter, cache, console.progress)
+    planned = plan_pair(pair, calibration, choice, time.perf_counter, cache, console.progress)
     return Stages(prompts=prompts, pair=pair, calibration=calibration, planned=planned)
 
 

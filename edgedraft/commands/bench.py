@@ -8,13 +8,13 @@ from edgedraft.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of bench."""
-    from edgedraft.commands._options import add_bundle_arguments
+    from edgedraft.commands._options import add_bundle_arguments, positive
 
     add_bundle_arguments(parser)
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="JSON lines; the scoring half is used")
-    parser.add_argument("-n", "--number", type=int, default=8, metavar="N", help="prompts to run (default: 8)")
-    parser.add_argument("--max-new-tokens", type=int, default=128, metavar="N", help="per prompt (default: 128)")
-    parser.add_argument("--draft-length", type=int, metavar="N", help="default: the plan's")
+    parser.add_argument("-n", "--number", type=positive, default=8, metavar="N", help="prompts to run (default: 8)")
+    parser.add_argument("--max-new-tokens", type=positive, default=128, metavar="N", help="per prompt (default: 128)")
+    parser.add_argument("--draft-length", type=positive, metavar="N", help="default: the plan's")
     parser.add_argument("--full-drafter", type=Path, metavar="FOLDER", help="untrimmed drafter (ONNX) to compare with")
 
 

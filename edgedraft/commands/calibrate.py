@@ -4,6 +4,8 @@ import argparse
 
 from edgedraft.console import Console
 
+SHOWN_DRAFT_LENGTH = 3
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of calibrate."""
@@ -26,6 +28,6 @@ def run(options: argparse.Namespace, console: Console) -> None:
     calibration = calibrate_pair(pair, prompts, cache, console.progress)
     order = token_order(pair, calibration)
     windows = acceptance_windows(calibration.trace, ranks_of(order))
-    drawn = curves(calibration.scoring, windows, order, draft_length=3)
-    show_curves(console, drawn, draft_length=3)
+    drawn = curves(calibration.scoring, windows, order, draft_length=SHOWN_DRAFT_LENGTH)
+    show_curves(console, drawn, draft_length=SHOWN_DRAFT_LENGTH)
     console.result(drawn)

@@ -20,7 +20,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._show import show_coverage, show_plan
     from edgedraft.commands._stages import planned_pair, written_bundle
+    from edgedraft.exporter.bundle_writer import check_output
 
+    check_output(options.output)
     stages = planned_pair(options, cache_of(options), console)
     contents = written_bundle(stages, options.output, console)
     show_coverage(console, contents.calibration)

@@ -8,13 +8,13 @@ from edgedraft.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of quickstart; all have defaults."""
-    from edgedraft.commands._options import add_choice_arguments, add_pair_arguments
+    from edgedraft.commands._options import add_choice_arguments, add_pair_arguments, positive
 
     parser.add_argument("--output", type=Path, default=Path("quickstart-bundle"), help="default: ./quickstart-bundle")
     add_pair_arguments(parser)
     add_choice_arguments(parser)
-    parser.add_argument("--bench-prompts", type=int, default=8, metavar="N", help="default: 8")
-    parser.add_argument("--bench-tokens", type=int, default=64, metavar="N", help="new tokens each (default: 64)")
+    parser.add_argument("--bench-prompts", type=positive, default=8, metavar="N", help="default: 8")
+    parser.add_argument("--bench-tokens", type=positive, default=64, metavar="N", help="new tokens each (default: 64)")
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
@@ -24,9 +24,11 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._show import show_coverage, show_measurement, show_plan, verdict
     from edgedraft.commands._stages import planned_pair, written_bundle
+    from edgedraft.exporter.bundle_writer import check_output
     from edgedraft.exporter.picture import curves, draw
     from edgedraft.runtime.engine import Engine
 
+    check_output(options.output)
     stages = planned_pair(options, cache_of(options), console)
     contents = written_bundle(stages, options.output, console)
     planned, plan = stages.planned, stages.planned.plan

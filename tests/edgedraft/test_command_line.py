@@ -10,7 +10,8 @@ import sys
 import onnx_ir as ir
 import pytest
 
-from edgedraft.__main__ import main
+from edgedraft.__main__ import build_parser, main
+from edgedraft.exporter.convert import PRECISIONS
 
 THREADS = ("--threads", "2")
 
@@ -161,6 +162,33 @@ def test_a_folder_that_is_not_a_bundle_is_never_replaced(pair_options, prompts_f
     line = refused(["export", precious, *pair_options, "--prompts", prompts_file], capsys)
     assert "exists and is not a bundle" in line
     assert (precious / "thesis.txt").read_text() == "years of work"
+
+
+def test_mistakes_are_found_before_anything_is_sampled(pair_options, prompts_file, tmp_path, capsys, monkeypatch):
+    def never(*_):
+        raise AssertionError("calibrated first")
+
+    monkeypatch.setattr("edgedraft.commands._stages.calibrate_pair", never)
+    (tmp_path / "notes.txt").write_text("mine")
+    arguments = ["export", tmp_path / "bundle", *pair_options, "--prompts", prompts_file]
+    assert "expected 1..1024, got 0" in refused([*arguments, "--vocab-size", "0"], capsys)
+    assert "draft length: expected 1..8, got 9" in refused([*arguments, "--draft-length", "9"], capsys)
+    assert "exists and is not a bundle" in refused(["export", tmp_path, *pair_options], capsys)
+
+
+@pytest.mark.parametrize("option", [["-n", "-1"], ["--draft-length", "0"], ["--max-new-tokens", "0"]])
+def test_numbers_below_one_are_refused(tiny_bundle, option, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["bench", str(tiny_bundle), *option])
+    assert stopped.value.code == 2
+    assert "expected 1 or more" in capsys.readouterr().err
+
+
+def test_the_offered_precisions_are_those_that_can_be_built():
+    options = build_parser().parse_args(["plan"])
+    assert {options.target_precision, options.drafter_precision} <= set(PRECISIONS)
+    for precision in PRECISIONS:
+        assert build_parser().parse_args(["plan", "--target-precision", precision]).target_precision == precision
 
 
 def test_unknown_models_list_the_known_ones(tmp_path, capsys):
