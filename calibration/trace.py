@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedraft.calibration.sampling import Answer
-from edgedraft.runtime.decoding import prompt_pieces
 from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.model import LanguageModel, Logits
+from edgedraft.runtime.model import LanguageModel, Logits, prompt_pieces
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
 from edgedraft.runtime.tensors import Array, read_tensors, write_tensors

@@ -10,7 +10,7 @@ from edgedraft.exporter.head import head_row_size
 from edgedraft.exporter.sources import check_reference, resolve
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
-from edgedraft.runtime.session import OnnxModel, SessionSettings
+from edgedraft.runtime.session import OnnxModel, SessionSettings, open_model
 from edgedraft.runtime.text import TextCodec, tokenizer_fingerprint
 
 
@@ -61,12 +61,12 @@ class Pair:
     @cached_property
     def target_model(self) -> OnnxModel:
         """The target, open."""
-        return OnnxModel(self.target.graph, self.settings)
+        return open_model(self.target.graph, self.settings)
 
     @cached_property
     def drafter_model(self) -> OnnxModel:
         """The drafter with its full vocabulary, open."""
-        return OnnxModel(self.drafter.graph, self.settings)
+        return open_model(self.drafter.graph, self.settings)
 
 
 def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent) -> Pair:

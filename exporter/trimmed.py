@@ -8,7 +8,7 @@ from edgedraft.exporter.graphs import load_graph
 from edgedraft.exporter.head import trim_head
 from edgedraft.exporter.pair import Pair
 from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.session import OnnxModel
+from edgedraft.runtime.session import OnnxModel, open_model
 
 
 def open_trimmed(pair: Pair, kept: IndexMap) -> OnnxModel:
@@ -22,6 +22,6 @@ def open_trimmed(pair: Pair, kept: IndexMap) -> OnnxModel:
     graph = pair.drafter.path / f"trimmed-{kept.draft_vocab_size}-{os.getpid()}.onnx"
     try:
         ir.save(model, graph)
-        return OnnxModel(graph, pair.settings)
+        return open_model(graph, pair.settings)
     finally:
         graph.unlink(missing_ok=True)

@@ -16,12 +16,12 @@ from edgedraft.runtime.sampling import (
     probabilities,
     settle_draws,
 )
-from edgedraft.runtime.verify import accepted_prefix, greedy_choices
+from edgedraft.runtime.verify import accepted_prefix, greedy_choices, require_finite
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Proposal:
-    """A drafted target token and, where it was drawn, the (target vocab,) distribution it was drawn from."""
+    """A drafted target token and the (target vocab,) distribution it was drawn from; None: it was not drawn."""
 
     token_id: int
     by_drafter: Probabilities | None = None
@@ -47,11 +47,11 @@ class GreedyChooser:
 
     def propose(self, logits: Logits, index_map: IndexMap, context_ids: Sequence[int]) -> Proposal:
         """See `Chooser.propose`."""
-        return Proposal(token_id=index_map.to_target(greedy_choices(logits[None])[0]))
+        return Proposal(token_id=index_map.to_target(greedy_choices(logits[None], "the drafter")[0]))
 
     def settle(self, proposals: Sequence[Proposal], logits: Logits, context_ids: Sequence[int]) -> list[int]:
         """See `Chooser.settle`."""
-        choices = greedy_choices(logits)
+        choices = greedy_choices(logits, "the target")
         return choices[: accepted_prefix([proposal.token_id for proposal in proposals], choices) + 1]
 
 
@@ -64,6 +64,7 @@ class SampledChooser:
 
     def propose(self, logits: Logits, index_map: IndexMap, context_ids: Sequence[int]) -> Proposal:
         """See `Chooser.propose`. The same steps shape the drafter's distribution, so that drafts are kept often."""
+        require_finite(bool(np.isfinite(logits.max())), "the drafter")
         settings = self._settings
         seen = index_map.to_draft(sorted(set(context_ids))) if settings.reads_context else _NONE
         biased = {token: bias for token, bias in settings.logit_bias.items() if index_map.holds([token])}
@@ -76,9 +77,10 @@ class SampledChooser:
 
     def settle(self, proposals: Sequence[Proposal], logits: Logits, context_ids: Sequence[int]) -> list[int]:
         """See `Chooser.settle`."""
+        require_finite(bool(np.isfinite(logits.max(axis=-1)).all()), "the target")
         drafts = [proposal.token_id for proposal in proposals]
         by_target = [self._by_target(row, [*context_ids, *drafts[:position]]) for position, row in enumerate(logits)]
-        by_drafter = [proposal.by_drafter for proposal in proposals if proposal.by_drafter is not None]
+        by_drafter = [proposal.by_drafter for proposal in proposals]
         return settle_draws(drafts, by_drafter, by_target, self._rng)
 
     def _by_target(self, row: Logits, context_ids: Sequence[int]) -> Probabilities:

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from edgedraft.runtime.decoding import Round
 from edgedraft.runtime.records import require
+from edgedraft.runtime.rounds import Round
 from edgedraft.runtime.text import TextCodec, TextStream
 
 
@@ -21,10 +21,16 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextPiece:
-    """A piece of the answer; ``drafted`` says that the drafter proposed its last token and the target kept it."""
+    """A piece of the answer; ``drafted`` says that its last token was a draft which the target kept.
+
+    ``token_ids`` are the tokens since the last piece, ``log_probs`` the target's log-probabilities of them where these
+    were asked for.
+    """
 
     text: str
     drafted: bool
+    token_ids: tuple[int, ...] = ()
+    log_probs: tuple[float, ...] = ()
 
 
 def limited(rounds: Iterable[Round], limits: Limits) -> Iterator[Round]:
@@ -33,7 +39,8 @@ def limited(rounds: Iterable[Round], limits: Limits) -> Iterator[Round]:
     for turn in rounds:
         kept = _until_end(turn.token_ids[:room], limits.end_token_ids)
         room -= len(kept)
-        yield replace(turn, token_ids=kept, accepted=min(turn.accepted, len(kept)))
+        log_probs = turn.log_probs[: len(kept)]
+        yield replace(turn, token_ids=kept, accepted=min(turn.accepted, len(kept)), log_probs=log_probs)
         if room == 0 or kept[-1] in limits.end_token_ids:
             return
 
@@ -41,16 +48,23 @@ def limited(rounds: Iterable[Round], limits: Limits) -> Iterator[Round]:
 def text_pieces(rounds: Iterable[Round], codec: TextCodec, stop: Sequence[str] = ()) -> Iterator[TextPiece]:
     """Stream an answer's text, token by token, ending early when a stop string appears."""
     stream = TextStream(codec, stop)
+    token_ids: list[int] = []
+    log_probs: list[float] = []
+    drafted = False
     for turn in rounds:
         for position, token_id in enumerate(turn.token_ids):
             text = stream.push(token_id)
-            if text:
-                yield TextPiece(text=text, drafted=position < turn.accepted)
+            token_ids.append(token_id)
+            log_probs += turn.log_probs[position : position + 1]
+            drafted = position < turn.accepted
+            if text or stream.stopped:
+                yield TextPiece(text=text, drafted=drafted, token_ids=tuple(token_ids), log_probs=tuple(log_probs))
+                token_ids, log_probs = [], []
             if stream.stopped:
                 return
     rest = stream.finish()
-    if rest:
-        yield TextPiece(text=rest, drafted=False)
+    if rest or token_ids:
+        yield TextPiece(text=rest, drafted=drafted, token_ids=tuple(token_ids), log_probs=tuple(log_probs))
 
 
 def _until_end(token_ids: tuple[int, ...], end_token_ids: tuple[int, ...]) -> tuple[int, ...]:

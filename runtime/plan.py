@@ -11,6 +11,7 @@ class DecodingPlan:
 
     ``predicted_*`` are tokens per second of decoding (prompt reading excluded); ``predicted_block_efficiency`` is τ on
     the held-out prompts. ``threads`` counts intra-op threads of the pool that target and drafter share.
+    ``target_pass_seconds[i]`` and ``drafter_pass_seconds[i]`` are seconds of a pass over i + 1 tokens on that device.
     """
 
     draft_vocab_size: int
@@ -21,6 +22,9 @@ class DecodingPlan:
     predicted_tokens_per_second: float
     predicted_plain_tokens_per_second: float
     predicted_block_efficiency: float
+    predicted_acceptance_rate: float
+    target_pass_seconds: tuple[float, ...]
+    drafter_pass_seconds: tuple[float, ...]
     speculate: bool
     reason: str
     device: str
@@ -29,6 +33,15 @@ class DecodingPlan:
         require(self.draft_vocab_size >= 1, "plan: draft_vocab_size must be at least 1", got=self.draft_vocab_size)
         require(self.draft_length >= 1, "plan: draft_length must be at least 1", got=self.draft_length)
         require(self.threads >= 1, "plan: threads must be at least 1", got=self.threads)
+        rate = self.predicted_acceptance_rate
+        require(0 <= rate <= 1, "plan: predicted_acceptance_rate must lie in 0..1", got=rate)
+        for name in ("target_pass_seconds", "drafter_pass_seconds"):
+            seconds = getattr(self, name)
+            require(
+                bool(seconds) and all(value > 0 for value in seconds),
+                f"plan: {name} must be above 0, one or more",
+                got=seconds,
+            )
 
     @property
     def predicted_speed_up(self) -> float:

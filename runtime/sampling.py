@@ -103,18 +103,29 @@ def keeps(draft_id: int, by_target: Probabilities, by_drafter: Probabilities, rn
 
 def settle_draws(
     draft_ids: Sequence[int],
-    by_drafter: Sequence[Probabilities],
+    by_drafter: Sequence[Probabilities | None],
     by_target: Sequence[Probabilities],
     rng: np.random.Generator,
 ) -> list[int]:
     """The tokens a round settles: the drafts kept, then one of the target's own.
 
-    ``by_drafter`` has one distribution a draft, ``by_target`` one more; all are (vocab,) over the target's ids.
+    ``by_drafter`` has one distribution a draft, ``by_target`` one more; all are (vocab,) over the target's ids. None
+    stands for a draft that was not drawn but looked up: all its probability lies on that token.
     """
     for position, draft_id in enumerate(draft_ids):
-        if not keeps(draft_id, by_target[position], by_drafter[position], rng):
-            return [*draft_ids[:position], draw(residual(by_target[position], by_drafter[position]), rng)]
+        drawn_from = by_drafter[position]
+        if drawn_from is None:
+            drawn_from = _certain(draft_id, len(by_target[position]))
+        if not keeps(draft_id, by_target[position], drawn_from, rng):
+            return [*draft_ids[:position], draw(residual(by_target[position], drawn_from), rng)]
     return [*draft_ids, draw(by_target[len(draft_ids)], rng)]
+
+
+def _certain(token_id: int, vocab_size: int) -> Probabilities:
+    """The distribution that always draws ``token_id``."""
+    one = np.zeros(vocab_size)
+    one[token_id] = 1.0
+    return one
 
 
 def _softmax(scores: Probabilities) -> Probabilities:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.runtime.decoding import Round
 from edgedraft.runtime.records import require
+from edgedraft.runtime.rounds import Round
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

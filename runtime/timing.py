@@ -17,6 +17,11 @@ class TimedModel:
         self.calls = 0
 
     @property
+    def token_ids(self) -> Sequence[int]:
+        """See `LanguageModel.token_ids`."""
+        return self._model.token_ids
+
+    @property
     def length(self) -> int:
         """See `LanguageModel.length`."""
         return self._model.length
