@@ -17,11 +17,33 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def load(path: str | Path, *, threads: int | None = None, verify_hashes: bool = True) -> "Engine":
-    """Check the bundle in ``path`` and open it; ``threads`` overrides the plan's.
+def load(
+    path: str | Path,
+    *,
+    threads: int | None = None,
+    context_length: int | None = None,
+    verify_hashes: bool = True,
+    target_provider: str = "cpu",
+    drafter_provider: str = "cpu",
+) -> "Engine":
+    """Check the bundle in ``path`` and open it.
 
-    Raises `edgedraft.runtime.errors.EdgedraftError` for anything the bundle promises and does not keep.
+    ``threads`` overrides the plan's, ``context_length`` (tokens of prompt and answer together) is 2,048 unless given;
+    providers are onnxruntime's execution providers by short name. Raises `edgedraft.runtime.errors.EdgedraftError` for
+    anything the bundle promises and does not keep.
+
+    >>> model = load("quickstart-bundle")  # doctest: +SKIP
+    >>> for piece in model.stream("Reverse a list in Python."):  # doctest: +SKIP
+    ...     print(piece.text, end="", flush=True)
     """
     from edgedraft.runtime.engine import Engine
+    from edgedraft.runtime.model import CONTEXT_LENGTH
 
-    return Engine.open(Path(path), threads=threads, verify_hashes=verify_hashes)
+    return Engine.open(
+        Path(path),
+        threads=threads,
+        context_length=context_length or CONTEXT_LENGTH,
+        verify_hashes=verify_hashes,
+        target_provider=target_provider,
+        drafter_provider=drafter_provider,
+    )

@@ -8,11 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgedraft.runtime.decoding import Drafter, Round, plain_rounds, prefill, speculative_rounds
+from edgedraft.runtime.adaptive import Pace
+from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.model import LanguageModel
+from edgedraft.runtime.index_map import IndexMap
+from edgedraft.runtime.model import LanguageModel, prefill
+from edgedraft.runtime.policies import FIXED, Parts, PolicyChoice, build_policy
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
+from edgedraft.runtime.rounds import Round
 from edgedraft.runtime.statistics import DraftStatistics, Spread, count_rounds, memory_bound_speed_up, spread
 from edgedraft.runtime.timing import Clock, TimedModel
 from edgedraft.runtime.verify import logit_margin
@@ -20,9 +24,15 @@ from edgedraft.runtime.verify import logit_margin
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Drafting:
-    """How one way of decoding drafts, and what its drafter costs beside the target."""
+    """One way of decoding: its drafter, its policy, and what the drafter costs beside the target.
 
-    drafter: Drafter
+    ``pace`` is learned over the prompts of a bench, as a slot learns it over answers.
+    """
+
+    choice: PolicyChoice
+    drafter: LanguageModel
+    index_map: IndexMap
+    pace: Pace
     parameter_ratio: float
     byte_ratio: float
 
@@ -114,9 +124,9 @@ def bench(
 def run_prompt(
     target: LanguageModel, drafting: Drafting | None, prompt_ids: Sequence[int], limits: Limits, clock: Clock
 ) -> PromptRun:
-    """Decode one prompt and time its parts."""
+    """Decode one prompt and time its parts; the whole prompt is read anew."""
     timed_target = TimedModel(target, clock)
-    timed_drafter = TimedModel(drafting.drafter.model, clock) if drafting else None
+    timed_drafter = TimedModel(drafting.drafter, clock) if drafting else None
     timed_target.rewind(0)
     if timed_drafter:
         timed_drafter.rewind(0)
@@ -124,9 +134,8 @@ def run_prompt(
     rounds = limited(_rounds(timed_target, timed_drafter, drafting, prompt_ids), limits)
     first = next(rounds)
     prompt_seconds = clock() - started
-    timed_target.reset()
-    if timed_drafter:
-        timed_drafter.reset()
+    read_by_target = timed_target.seconds
+    read_by_drafter = timed_drafter.seconds if timed_drafter else 0.0
     started = clock()
     decoded = list(rounds)
     return PromptRun(
@@ -134,17 +143,18 @@ def run_prompt(
         statistics=count_rounds(decoded),
         prompt_seconds=prompt_seconds,
         decode_seconds=clock() - started,
-        drafter_seconds=timed_drafter.seconds if timed_drafter else 0.0,
-        target_seconds=timed_target.seconds,
+        drafter_seconds=timed_drafter.seconds - read_by_drafter if timed_drafter else 0.0,
+        target_seconds=timed_target.seconds - read_by_target,
     )
 
 
 def _rounds(
-    target: LanguageModel, drafter: LanguageModel | None, drafting: Drafting | None, prompt_ids: Sequence[int]
+    target: TimedModel, drafter: TimedModel | None, drafting: Drafting | None, prompt_ids: Sequence[int]
 ) -> Iterator[Round]:
     if drafter is None or drafting is None:
         return plain_rounds(target, prompt_ids)
-    return speculative_rounds(target, replace(drafting.drafter, model=drafter), prompt_ids)
+    parts = Parts(target=target, drafter=drafter, index_map=drafting.index_map, pace=drafting.pace)
+    return speculative_rounds(target, build_policy(drafting.choice, parts), prompt_ids)
 
 
 def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: Drafting | None) -> WayReport:
@@ -199,14 +209,17 @@ def total_statistics(parts: Sequence[DraftStatistics]) -> DraftStatistics:
 def _speed_ups(
     runs: Sequence[PromptRun], plain: Sequence[PromptRun], counts: DraftStatistics, drafting: Drafting | None
 ) -> tuple[float | None, float | None, float | None]:
-    """MBSU with the drafter's cost counted in parameters, in bytes and in measured seconds per token."""
-    if drafting is None or not counts.draft_tokens_proposed:
+    """MBSU with the drafter's cost counted in parameters, in bytes and in measured seconds per token.
+
+    The formula is for a fixed draft length; other policies have none.
+    """
+    if drafting is None or drafting.choice.name != FIXED or not counts.draft_tokens_proposed:
         return None, None, None
     plain_step = sum(run.target_seconds for run in plain) / sum(run.statistics.rounds for run in plain)
     drafter_step = sum(run.drafter_seconds for run in runs) / counts.draft_tokens_proposed
     ratios = (drafting.parameter_ratio, drafting.byte_ratio, drafter_step / plain_step)
     by_parameters, by_bytes, by_seconds = (
-        memory_bound_speed_up(counts.block_efficiency, ratio, drafting.drafter.draft_length) for ratio in ratios
+        memory_bound_speed_up(counts.block_efficiency, ratio, drafting.choice.draft_length) for ratio in ratios
     )
     return by_parameters, by_bytes, by_seconds
 

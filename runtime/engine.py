@@ -1,33 +1,53 @@
-"""Engine: one bundle, opened. It owns both sessions and starts answers on them."""
+"""Engine: one bundle, opened. It owns the sessions and starts answers on them."""
 
+import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from edgedraft.runtime.bundle import Bundle, read_bundle
 from edgedraft.runtime.chooser import GREEDY, Chooser, SampledChooser
-from edgedraft.runtime.decoding import Drafter, Round, plain_rounds, speculative_rounds
+from edgedraft.runtime.conversation import FittedPrompt, fit_conversation
+from edgedraft.runtime.decoding import speculative_rounds
 from edgedraft.runtime.generation import Limits, TextPiece, limited, text_pieces
 from edgedraft.runtime.model import CONTEXT_LENGTH
+from edgedraft.runtime.policies import ADAPTIVE, CONFIDENT, FIXED, P_MIN, PLAIN, Parts, PolicyChoice, build_policy
 from edgedraft.runtime.records import require
+from edgedraft.runtime.rounds import Round
 from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.session import OnnxModel, SessionSettings
+from edgedraft.runtime.session import CPU, OnnxGraph, SessionSettings
+from edgedraft.runtime.slots import Slot, SlotPool
 from edgedraft.runtime.text import Message, TextCodec
+from edgedraft.runtime.timing import TimedModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingOptions:
     """How to answer; None leaves it to the bundle's plan. Without ``sampling`` the best token is always taken.
 
-    ``seed`` makes drawn answers repeat: the same seed, bundle, machine and options give the same text.
+    ``policy`` is one of `edgedraft.runtime.policies.POLICIES`. Left out, it is adaptive; fixed where a ``draft_length``
+    is given or a ``seed`` asks for drawn text that repeats (the adaptive policy's lengths follow the clock, and with
+    them the draws); confident where ``p_min`` is given.
+    ``log_probs`` asks for the target's log-probability of every token, before temperature and filters.
     """
 
     speculate: bool | None = None
+    policy: str | None = None
     draft_length: int | None = None
+    p_min: float | None = None
     sampling: SamplingSettings | None = None
     seed: int | None = None
+    log_probs: bool = False
+
+    @property
+    def drafting(self) -> str:
+        """The policy that the other options imply where there is to be drafted."""
+        if self.p_min is not None:
+            return CONFIDENT
+        repeats = self.sampling is not None and self.seed is not None
+        return FIXED if repeats or self.draft_length is not None else ADAPTIVE
 
     def chooser(self) -> Chooser:
         """What picks the tokens."""
@@ -37,21 +57,18 @@ class DecodingOptions:
 
 
 class Engine:
-    """Target and trimmed drafter of a bundle, ready to decode. One answer at a time."""
+    """Target and trimmed drafter of a bundle, ready to decode; several answers may run at once."""
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None, context_length: int = CONTEXT_LENGTH) -> None:
+    def __init__(self, bundle: Bundle, target: SessionSettings, drafter: SessionSettings) -> None:
         manifest = bundle.manifest
-        settings = SessionSettings(
-            threads=manifest.plan.threads if threads is None else threads,
-            context_length=min(context_length, manifest.context_length),
-        )
         self.bundle = bundle
-        self.settings = settings
+        self.settings = target
         self.codec = TextCodec(bundle.path)
-        self.target = OnnxModel(bundle.target_graph, settings)
-        self.drafter = OnnxModel(bundle.drafter_graph, settings)
-        _check_width(bundle.target_graph, self.target.vocab_size, manifest.target_vocab_size)
-        _check_width(bundle.drafter_graph, self.drafter.vocab_size, manifest.plan.draft_vocab_size)
+        target_graph = OnnxGraph(bundle.target_graph, target)
+        drafter_graph = OnnxGraph(bundle.drafter_graph, drafter)
+        _check_width(bundle.target_graph, target_graph.vocab_size, manifest.target_vocab_size)
+        _check_width(bundle.drafter_graph, drafter_graph.vocab_size, manifest.plan.draft_vocab_size)
+        self.slots = SlotPool(target_graph, drafter_graph, manifest.plan)
 
     @classmethod
     def open(
@@ -61,17 +78,33 @@ class Engine:
         threads: int | None = None,
         context_length: int = CONTEXT_LENGTH,
         verify_hashes: bool = True,
+        target_provider: str = CPU,
+        drafter_provider: str = CPU,
     ) -> "Engine":
         """Check the bundle in ``path`` and open it.
 
-        ``threads`` overrides the plan's; prompt and answer may have ``context_length`` tokens together.
+        ``threads`` overrides the plan's; prompt and answer may have ``context_length`` tokens together; providers are
+        onnxruntime's, by short name.
         """
         bundle = read_bundle(path, verify_hashes=verify_hashes)
-        return cls(bundle, threads=threads, context_length=context_length)
+        settings = SessionSettings(
+            threads=bundle.manifest.plan.threads if threads is None else threads,
+            context_length=min(context_length, bundle.manifest.context_length),
+            provider=target_provider,
+        )
+        return cls(bundle, settings, replace(settings, provider=drafter_provider))
 
     def limits(self, max_new_tokens: int) -> Limits:
         """Limits with this bundle's end-of-turn ids."""
         return Limits(max_new_tokens=max_new_tokens, end_token_ids=self.bundle.manifest.end_token_ids)
+
+    def fit(self, messages: Sequence[Message], max_new_tokens: int) -> FittedPrompt:
+        """A conversation's tokens, without its oldest turns where it would leave the answer too little room.
+
+        The answer gets ``max_new_tokens`` or a quarter of the context, whichever is less.
+        """
+        context = self.settings.context_length
+        return fit_conversation(self.codec, messages, context - max(min(max_new_tokens, context // 4), 1))
 
     def rounds(
         self,
@@ -79,27 +112,21 @@ class Engine:
         limits: Limits,
         options: DecodingOptions | None = None,
     ) -> Iterator[Round]:
-        """Answer ``prompt_ids``; without options greedily and as the plan says."""
-        plan = self.bundle.manifest.plan
+        """Answer ``prompt_ids``; without options greedily and as the plan says.
+
+        What an idle slot has read of the prompt before is not read again. Close the iterator to cancel: the engine
+        stays usable, and the slot keeps what was settled.
+        """
         options = options or DecodingOptions()
+        context = self.settings.context_length
         require(len(prompt_ids) > 0, "the prompt holds no token", remedy="write a prompt")
         require(
-            len(prompt_ids) < self.settings.context_length,
-            f"the prompt must be shorter than the context of {self.settings.context_length} tokens",
+            len(prompt_ids) < context,
+            f"the prompt must be shorter than the context of {context} tokens",
             got=len(prompt_ids),
-            remedy="shorten the prompt",
+            remedy="shorten the prompt or open the bundle with a larger context",
         )
-        self.target.rewind(0)
-        self.drafter.rewind(0)
-        chooser = options.chooser()
-        if plan.speculate if options.speculate is None else options.speculate:
-            length = plan.draft_length if options.draft_length is None else options.draft_length
-            require(length >= 1, "draft length must be at least 1", got=length)
-            drafter = Drafter(model=self.drafter, index_map=self.bundle.index_map, draft_length=length)
-            rounds = speculative_rounds(self.target, drafter, prompt_ids, chooser)
-        else:
-            rounds = plain_rounds(self.target, prompt_ids, chooser)
-        return limited(rounds, limits)
+        return self._answer(prompt_ids, limits, options, self.policy_of(options))
 
     def stream(
         self,
@@ -115,7 +142,7 @@ class Engine:
         ...     print(piece.text, end="")
         """
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        rounds = self.rounds(self.codec.encode_chat(messages), self.limits(max_new_tokens), options)
+        rounds = self.rounds(self.fit(messages, max_new_tokens).token_ids, self.limits(max_new_tokens), options)
         return text_pieces(rounds, self.codec, stop)
 
     def generate(
@@ -126,9 +153,76 @@ class Engine:
         stop: Sequence[str] = (),
         options: DecodingOptions | None = None,
     ) -> str:
-        """The whole answer to a text or a conversation; see `stream`."""
+        """The whole answer to a text or a conversation; see `stream`.
+
+        >>> engine.generate("Reverse a list in Python.", max_new_tokens=64)  # doctest: +SKIP
+        """
         pieces = self.stream(prompt, max_new_tokens=max_new_tokens, stop=stop, options=options)
         return "".join(piece.text for piece in pieces)
+
+    def chat(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_new_tokens: int = 256,
+        stop: Sequence[str] = (),
+        options: DecodingOptions | None = None,
+    ) -> Message:
+        """The assistant's next message. Only what is new since the last turn is read; see `fit` for long talks.
+
+        >>> messages = [{"role": "user", "content": "Reverse a list in Python."}]
+        >>> messages.append(engine.chat(messages))  # doctest: +SKIP
+        """
+        text = self.generate(messages, max_new_tokens=max_new_tokens, stop=stop, options=options)
+        return {"role": "assistant", "content": text}
+
+    def policy_of(self, options: DecodingOptions) -> PolicyChoice:
+        """The draft policy that ``options`` and the plan come to; options that contradict each other are refused."""
+        plan = self.bundle.manifest.plan
+        name = options.policy
+        if name is None:
+            speculate = plan.speculate if options.speculate is None else options.speculate
+            name = options.drafting if speculate else PLAIN
+        elif options.speculate is not None:
+            require(
+                options.speculate == (name != PLAIN),
+                "speculate and policy must agree",
+                got=f"speculate {options.speculate} and policy {name}",
+                remedy="give one of the two",
+            )
+        require(
+            options.draft_length is None or name not in (PLAIN, ADAPTIVE),
+            f"the {name} policy takes no draft length",
+            got=options.draft_length,
+            remedy="leave it out or choose another policy",
+        )
+        require(
+            options.p_min is None or name == CONFIDENT,
+            f"the {name} policy takes no p_min",
+            got=options.p_min,
+            remedy="leave it out or choose the confident policy",
+        )
+        length = plan.draft_length if options.draft_length is None else options.draft_length
+        return PolicyChoice(name=name, draft_length=length, p_min=P_MIN if options.p_min is None else options.p_min)
+
+    def _parts(self, slot: Slot) -> Parts:
+        """What a policy over ``slot`` is made from."""
+        return Parts(
+            target=TimedModel(slot.target, time.perf_counter),
+            drafter=TimedModel(slot.drafter, time.perf_counter),
+            index_map=self.bundle.index_map,
+            pace=slot.pace,
+        )
+
+    def _answer(
+        self, prompt_ids: Sequence[int], limits: Limits, options: DecodingOptions, choice: PolicyChoice
+    ) -> Iterator[Round]:
+        """The rounds of one answer, over a slot that is taken at the first of them and given back at the end."""
+        with self.slots.taken(prompt_ids) as slot:
+            parts = self._parts(slot)
+            policy, chooser = build_policy(choice, parts), options.chooser()
+            rounds = speculative_rounds(parts.target, policy, prompt_ids, chooser, log_probs=options.log_probs)
+            yield from limited(rounds, limits)
 
 
 def _check_width(graph: Path, found: int, promised: int) -> None:

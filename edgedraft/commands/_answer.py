@@ -6,19 +6,23 @@ from dataclasses import dataclass
 
 from edgedraft.commands._options import decoding_options
 from edgedraft.console import Console
-from edgedraft.runtime.decoding import Round
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.generation import text_pieces
+from edgedraft.runtime.rounds import Round
 from edgedraft.runtime.statistics import DraftStatistics, count_rounds
 from edgedraft.runtime.timing import Clock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerResult:
-    """One answer and what it took; ``tokens_per_second`` is decoding after the first token."""
+    """One answer and what it took; ``tokens_per_second`` is decoding after the first token.
+
+    ``log_probs`` has one entry a token where they were asked for.
+    """
 
     text: str
-    tokens: int
+    token_ids: tuple[int, ...]
+    log_probs: tuple[float, ...]
     first_token_seconds: float
     tokens_per_second: float
     statistics: DraftStatistics
@@ -31,7 +35,7 @@ class AnswerResult:
             kept, tau = self.statistics.draft_tokens_accepted, self.statistics.block_efficiency
             speculation = f", {kept} of {proposed} drafts kept, τ {tau:.2f}"
         return (
-            f"[{self.tokens} tokens, first after {self.first_token_seconds:.2f} s, "
+            f"[{len(self.token_ids)} tokens, first after {self.first_token_seconds:.2f} s, "
             f"then {self.tokens_per_second:.1f} tokens/s{speculation}]"
         )
 
@@ -61,7 +65,8 @@ def answer(
     statistics = count_rounds(seen[1:])
     return AnswerResult(
         text=text,
-        tokens=sum(len(turn.token_ids) for turn in seen),
+        token_ids=tuple(token_id for turn in seen for token_id in turn.token_ids),
+        log_probs=tuple(value for turn in seen for value in turn.log_probs),
         first_token_seconds=first - started,
         tokens_per_second=statistics.tokens / (ended - first) if statistics.tokens else 0.0,
         statistics=statistics,

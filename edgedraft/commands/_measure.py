@@ -8,13 +8,15 @@ from pathlib import Path
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.console import Console
 from edgedraft.devices.machine import Machine, this_machine
+from edgedraft.runtime.adaptive import Pace
 from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
-from edgedraft.runtime.decoding import Drafter
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.index_map import IndexMap
+from edgedraft.runtime.manifest import BundleManifest
 from edgedraft.runtime.model import LanguageModel
+from edgedraft.runtime.policies import PolicyChoice
 from edgedraft.runtime.records import require
-from edgedraft.runtime.session import OnnxModel, onnxruntime_version
+from edgedraft.runtime.session import onnxruntime_version, open_model
 from edgedraft.runtime.statistics import Spread
 
 TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
@@ -50,7 +52,7 @@ def full_drafter(folder: Path, engine: Engine) -> FullDrafter:
     from edgedraft.exporter.graphs import load_graph, model_size
 
     size = model_size(load_graph(folder / GRAPH_NAME))
-    model = OnnxModel(folder / GRAPH_NAME, engine.settings)
+    model = open_model(folder / GRAPH_NAME, engine.settings)
     vocab_size = engine.bundle.manifest.target_vocab_size
     require(model.vocab_size == vocab_size, f"{folder}: logits must be {vocab_size} wide", got=model.vocab_size)
     return FullDrafter(model=model, vocab_size=vocab_size, parameters=size.parameters, weight_bytes=size.weight_bytes)
@@ -60,34 +62,54 @@ def measure(
     engine: Engine,
     prompts: Sequence[Prompt],
     max_new_tokens: int,
-    draft_length: int,
+    choices: Sequence[PolicyChoice],
     full: FullDrafter | None,
     console: Console,
 ) -> Measurement:
-    """Run the bench on ``prompts`` and look at every text that differs from the target's own."""
+    """Run the bench on ``prompts`` and look at every text that differs from the target's own.
+
+    The first of ``choices`` is also what the untrimmed drafter does.
+    """
     manifest = engine.bundle.manifest
     prompt_ids = [engine.codec.encode_chat(prompt.messages) for prompt in prompts]
-    ways = {}
-    if full is not None:
-        ways[FULL] = Drafting(
-            drafter=Drafter(model=full.model, index_map=IndexMap.identity(full.vocab_size), draft_length=draft_length),
-            parameter_ratio=full.parameters / manifest.target.parameters,
-            byte_ratio=full.weight_bytes / manifest.target.weight_bytes,
-        )
-    ways[TRIMMED] = Drafting(
-        drafter=Drafter(model=engine.drafter, index_map=engine.bundle.index_map, draft_length=draft_length),
-        parameter_ratio=manifest.drafter.parameters / manifest.target.parameters,
-        byte_ratio=manifest.drafter.weight_bytes / manifest.target.weight_bytes,
-    )
     limits = engine.limits(max_new_tokens)
-    report, runs = bench(engine.target, ways, prompt_ids, limits, time.perf_counter, console.progress)
+    with engine.slots.taken() as slot:
+        ways = {FULL: _full_way(full, choices[0], manifest)} if full is not None else {}
+        for number, choice in enumerate(choices):
+            name = TRIMMED if number == 0 else f"{TRIMMED}, {choice.name}"
+            ways[name] = _trimmed_way(slot.drafter, choice, engine)
+        report, runs = bench(slot.target, ways, prompt_ids, limits, time.perf_counter, console.progress)
+        found = {way: tuple(divergences(slot.target, prompt_ids, runs, way)) for way in ways}
     return Measurement(
         machine=this_machine(),
         threads=engine.settings.threads,
         onnxruntime=onnxruntime_version,
         draft_vocab_size=manifest.plan.draft_vocab_size,
-        draft_length=draft_length,
+        draft_length=choices[0].draft_length,
         report=report,
         trimmed_over_full=speed_ratio(runs[TRIMMED], runs[FULL]) if full is not None else None,
-        divergences={way: tuple(divergences(engine.target, prompt_ids, runs, way)) for way in ways},
+        divergences=found,
+    )
+
+
+def _full_way(full: FullDrafter, choice: PolicyChoice, manifest: BundleManifest) -> Drafting:
+    return Drafting(
+        choice=choice,
+        drafter=full.model,
+        index_map=IndexMap.identity(full.vocab_size),
+        pace=Pace.planned(manifest.plan),
+        parameter_ratio=full.parameters / manifest.target.parameters,
+        byte_ratio=full.weight_bytes / manifest.target.weight_bytes,
+    )
+
+
+def _trimmed_way(drafter: LanguageModel, choice: PolicyChoice, engine: Engine) -> Drafting:
+    manifest = engine.bundle.manifest
+    return Drafting(
+        choice=choice,
+        drafter=drafter,
+        index_map=engine.bundle.index_map,
+        pace=Pace.planned(manifest.plan),
+        parameter_ratio=manifest.drafter.parameters / manifest.target.parameters,
+        byte_ratio=manifest.drafter.weight_bytes / manifest.target.weight_bytes,
     )

@@ -19,9 +19,7 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     """Which models, prompts and precisions an export works on."""
     parser.add_argument("--target", default=TARGET, metavar="MODEL", help=f"{_MODEL_HELP} (default: {TARGET})")
     parser.add_argument("--drafter", default=DRAFTER, metavar="MODEL", help=f"likewise (default: {DRAFTER})")
-    precisions = ("int4", "int8", "fp32")
-    parser.add_argument("--target-precision", choices=precisions, default="int4", help="default: int4")
-    parser.add_argument("--drafter-precision", choices=precisions, default="int4", help="default: int4")
+    _add_precision_arguments(parser)
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="JSON lines (default: the shipped coding prompts)")
     parser.add_argument("--prompts-per-half", type=positive, metavar="N", help="use the first N of each half only")
     parser.add_argument("--max-new-tokens", type=positive, default=64, metavar="N", help="per answer (default: 64)")
@@ -30,10 +28,21 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="default: the user's cache folder")
 
 
+def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
+    """How the weights are stored."""
+    from edgedraft.exporter.precisions import DEFAULT, PRECISIONS, TABLE
+
+    kinds = "; ".join(f"{name}: {TABLE[name].purpose}" for name in PRECISIONS)
+    parser.add_argument("--target-precision", choices=PRECISIONS, default=DEFAULT, help=f"{kinds} (default: {DEFAULT})")
+    parser.add_argument("--drafter-precision", choices=PRECISIONS, default=DEFAULT, help=f"default: {DEFAULT}")
+
+
 def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
     """What the user may decide instead of the planner."""
     parser.add_argument("--vocab-size", type=int, metavar="K", help="fix the draft vocabulary size")
     parser.add_argument("--draft-length", type=int, metavar="N", help="fix the draft length")
+    text = "refuse a target precision that strays further from fp32, in nats a token (default: not measured)"
+    parser.add_argument("--max-divergence", type=_nats, metavar="KL", help=text)
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,6 +50,8 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="a folder written by edgedraft export")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: the plan's")
     _add_context_argument(parser)
+    parser.add_argument("--target-provider", default="cpu", metavar="NAME", help="execution provider (default: cpu)")
+    parser.add_argument("--drafter-provider", default="cpu", metavar="NAME", help="execution provider (default: cpu)")
     parser.add_argument("--no-verify", action="store_true", help="skip the SHA-256 sums, for a bundle verified before")
 
 
@@ -51,10 +62,22 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
         "--stop", action="append", default=[], metavar="TEXT", help="end where TEXT appears; repeatable"
     )
     parser.add_argument("--draft-length", type=positive, metavar="N", help="default: the plan's")
+    add_policy_argument(parser)
     add_sampling_arguments(parser)
     speculate = parser.add_mutually_exclusive_group()
     speculate.add_argument("--speculate", action="store_true", default=None, help="draft even if the plan says no")
     speculate.add_argument("--plain", action="store_false", dest="speculate", help="decode with the target alone")
+
+
+def add_policy_argument(parser: argparse.ArgumentParser) -> None:
+    """What decides how much is drafted."""
+    from edgedraft.runtime.policies import P_MIN, POLICIES
+
+    parser.add_argument(
+        "--policy", choices=POLICIES, help="default: adaptive; with --draft-length or a --seed to draw by, fixed"
+    )
+    text = f"the confident policy drafts on above this probability (default: {P_MIN})"
+    parser.add_argument("--p-min", type=float, metavar="P", help=text)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +87,16 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P only")
     parser.add_argument("--min-p", type=float, default=0.0, metavar="P", help="drop tokens under P times the best")
     parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="R", help="default: 1, none")
+    parser.add_argument(
+        "--logit-bias",
+        type=_bias,
+        action="append",
+        default=[],
+        metavar="ID=B",
+        help="add B to the logits of token ID; repeatable",
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="make drawn answers repeat")
+    parser.add_argument("--log-probs", action="store_true", help="with --json: the target's log-probability of tokens")
 
 
 def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
@@ -78,13 +110,17 @@ def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
         top_p=options.top_p,
         min_p=options.min_p,
         repetition_penalty=options.repetition_penalty,
+        logit_bias=dict(options.logit_bias),
     )
-    greedy = options.temperature == 0 and options.repetition_penalty == 1
+    greedy = options.temperature == 0 and options.repetition_penalty == 1 and not options.logit_bias
     return DecodingOptions(
         speculate=options.speculate,
+        policy=options.policy,
         draft_length=options.draft_length,
+        p_min=options.p_min,
         sampling=None if greedy else sampling,
         seed=options.seed,
+        log_probs=options.log_probs,
     )
 
 
@@ -146,7 +182,26 @@ def open_engine(options: argparse.Namespace) -> "Engine":
         threads=options.threads,
         context_length=options.context_length,
         verify_hashes=not options.no_verify,
+        target_provider=options.target_provider,
+        drafter_provider=options.drafter_provider,
     )
+
+
+def _bias(text: str) -> tuple[int, float]:
+    """A token id and what to add to its logits, as ID=B."""
+    token_id, _, bias = text.partition("=")
+    try:
+        return int(token_id), float(bias)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected ID=B, got {text!r}") from None
+
+
+def _nats(text: str) -> float:
+    """An option's divergence, 0 or more."""
+    number = float(text)
+    if not number >= 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, got {text}")
+    return number
 
 
 def positive(text: str) -> int:

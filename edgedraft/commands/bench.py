@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-n", "--number", type=positive, default=8, metavar="N", help="prompts to run (default: 8)")
     parser.add_argument("--max-new-tokens", type=positive, default=128, metavar="N", help="per prompt (default: 128)")
     parser.add_argument("--draft-length", type=positive, metavar="N", help="default: the plan's")
+    parser.add_argument(
+        "--policy", action="append", default=[], metavar="NAME", help="policies beside fixed; default: adaptive"
+    )
     parser.add_argument("--full-drafter", type=Path, metavar="FOLDER", help="untrimmed drafter (ONNX) to compare with")
 
 
@@ -24,11 +27,15 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._measure import full_drafter, measure
     from edgedraft.commands._options import open_engine
     from edgedraft.commands._show import show_measurement
+    from edgedraft.runtime.policies import ADAPTIVE, FIXED, PolicyChoice
 
+    for name in options.policy:
+        PolicyChoice(name=name, draft_length=1)
     prompts = take(read_prompts(options.prompts) if options.prompts else shipped_prompts(), SCORE, options.number)
     engine = open_engine(options)
     full = full_drafter(options.full_drafter, engine) if options.full_drafter else None
     length = options.draft_length or engine.bundle.manifest.plan.draft_length
-    measurement = measure(engine, prompts, options.max_new_tokens, length, full, console)
+    choices = [PolicyChoice(name=name, draft_length=length) for name in (FIXED, *(options.policy or [ADAPTIVE]))]
+    measurement = measure(engine, prompts, options.max_new_tokens, choices, full, console)
     show_measurement(console, measurement)
     console.result(measurement)

@@ -25,7 +25,10 @@ def run(options: argparse.Namespace, console: Console) -> None:
     console.note("Write a line and press Enter; an empty line or Ctrl-D ends the chat.")
     while line := _read_line(console):
         messages.append({"role": "user", "content": line})
-        result = answer(engine, engine.codec.encode_chat(messages), options, console, time.perf_counter)
+        prompt = engine.fit(messages, options.max_new_tokens)
+        if prompt.dropped_messages:
+            console.note(f"[the context is full: the oldest {prompt.dropped_messages} messages were left out]")
+        result = answer(engine, prompt.token_ids, options, console, time.perf_counter)
         messages.append({"role": "assistant", "content": result.text})
         console.note(result.summary)
     console.result({"messages": messages})

@@ -27,6 +27,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.exporter.bundle_writer import check_output
     from edgedraft.exporter.picture import curves, draw
     from edgedraft.runtime.engine import Engine
+    from edgedraft.runtime.policies import ADAPTIVE, FIXED, PolicyChoice
 
     check_output(options.output)
     stages = planned_pair(options, cache_of(options), console)
@@ -35,7 +36,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     engine = Engine.open(options.output, verify_hashes=False)
     full = full_drafter(stages.pair.drafter.path, engine)
     prompts = take(stages.prompts.prompts, SCORE, options.bench_prompts)
-    measurement = measure(engine, prompts, options.bench_tokens, plan.draft_length, full, console)
+    choices = [PolicyChoice(name=name, draft_length=plan.draft_length) for name in (FIXED, ADAPTIVE)]
+    measurement = measure(engine, prompts, options.bench_tokens, choices, full, console)
     picture = options.output.with_name(f"{options.output.name}.png")
     drawn = curves(stages.calibration.scoring, planned.windows, planned.order, plan.draft_length)
     draw(drawn, plan, f"{stages.pair.drafter.source.name} drafting for {stages.pair.target.source.name}", picture)
