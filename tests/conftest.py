@@ -86,8 +86,11 @@ def make_plan():
     def make(**changes) -> DecodingPlan:
         values = {"draft_vocab_size": 2048, "draft_length": 3, "target_precision": "int4", "drafter_precision": "int4"}
         speeds = {"predicted_tokens_per_second": 20.0, "predicted_plain_tokens_per_second": 15.0}
-        verdict = {"predicted_block_efficiency": 2.5, "speculate": True, "reason": "speculate: it pays"}
-        return DecodingPlan(**values | speeds | verdict | {"threads": 2, "device": "a laptop"} | changes)
+        passes = {"target_pass_seconds": (0.05, 0.06, 0.07), "drafter_pass_seconds": (0.01, 0.012)}
+        rates = {"predicted_block_efficiency": 2.5, "predicted_acceptance_rate": 0.7}
+        verdict = {"speculate": True, "reason": "speculate: it pays"}
+        machine = {"threads": 2, "device": "a laptop"}
+        return DecodingPlan(**values | speeds | passes | rates | verdict | machine | changes)
 
     return make
 

@@ -19,9 +19,11 @@ from edgedraft.exporter.pipeline import PromptSet, calibrate_pair, token_order
 from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
 from edgedraft.exporter.trimmed import open_trimmed
-from edgedraft.runtime.decoding import Drafter, Round, speculative_rounds
+from edgedraft.runtime.decoding import speculative_rounds
+from edgedraft.runtime.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.model import LanguageModel
+from edgedraft.runtime.rounds import Round
 from edgedraft.runtime.session import SessionSettings
 from edgedraft.runtime.statistics import DraftStatistics, count_rounds
 
@@ -34,17 +36,17 @@ class RunPlan:
 
     target: LanguageModel
     drafter: Drafter
+    draft_length: int
     limits: Limits
 
 
 def run(plan: RunPlan, answers: Sequence[Answer], console: Console) -> DraftStatistics:
     """Decode every scoring prompt speculatively and count."""
     turns: list[Round] = []
-    what = f"K {plan.drafter.index_map.draft_vocab_size}, draft length {plan.drafter.draft_length}"
+    what = f"K {plan.drafter.index_map.draft_vocab_size}, draft length {plan.draft_length}"
     for done, entry in enumerate(answers, start=1):
-        plan.target.rewind(0)
-        plan.drafter.model.rewind(0)
-        rounds = speculative_rounds(plan.target, plan.drafter, entry.prompt_ids)
+        policy = FixedDrafts(plan.drafter, plan.draft_length)
+        rounds = speculative_rounds(plan.target, policy, entry.prompt_ids)
         turns += list(limited(rounds, plan.limits))[1:]
         console.progress(what, done, len(answers))
     return count_rounds(turns)
@@ -75,7 +77,8 @@ def main() -> None:
         kept = index_map(order, size)
         plan = RunPlan(
             target=pair.target_model,
-            drafter=Drafter(model=open_trimmed(pair, kept), index_map=kept, draft_length=draft_length),
+            drafter=Drafter(model=open_trimmed(pair, kept), index_map=kept),
+            draft_length=draft_length,
             limits=limits,
         )
         measured = run(plan, calibration.scoring_answers, console)

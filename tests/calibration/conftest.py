@@ -20,6 +20,10 @@ class ScriptedModel:
         self.tokens_read = 0
 
     @property
+    def token_ids(self) -> list[int]:
+        return self._memory
+
+    @property
     def length(self) -> int:
         return len(self._memory)
 

@@ -11,7 +11,9 @@ import onnx_ir as ir
 import pytest
 
 from edgedraft.__main__ import build_parser, main
-from edgedraft.exporter.convert import PRECISIONS
+from edgedraft.exporter.precisions import PRECISIONS
+from edgedraft.runtime.policies import POLICIES
+from edgedraft.runtime.session import available_providers
 
 THREADS = ("--threads", "2")
 
@@ -59,8 +61,8 @@ def test_export_generate_bench_and_plan_work_together(pair_options, prompts_file
     arguments = ["bench", str(bundle), "--prompts", str(prompts_file), "-n", "2", "--max-new-tokens", "8", "--json"]
     assert main(arguments) == 0
     ways = json.loads(capsys.readouterr().out)["report"]["ways"]
-    assert set(ways) == {"target alone", "trimmed drafter"}
-    assert ways["trimmed drafter"]["equal_texts"] == 2
+    assert set(ways) == {"target alone", "trimmed drafter", "trimmed drafter, adaptive"}
+    assert {way["equal_texts"] for way in ways.values()} == {2}
 
 
 def test_quickstart_runs_the_whole_job(pair_options, prompts_file, tmp_path, capsys):
@@ -81,6 +83,55 @@ def test_drawn_answers_repeat_with_their_seed(tiny_bundle, capsys):
         texts.append(json.loads(capsys.readouterr().out)["text"])
     assert texts[0] == texts[1]
     assert texts[0] != texts[2]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_answers_alike(tiny_bundle, policy, capsys):
+    texts = []
+    for options in (["--plain"], ["--policy", policy, "--p-min", "0.3"]):
+        assert main(["generate", str(tiny_bundle), "sort the list", *options, "--max-new-tokens", "16", "--json"]) == 0
+        texts.append(json.loads(capsys.readouterr().out)["text"])
+    assert texts[0] == texts[1]
+
+
+def test_bench_measures_the_policies_asked_for_beside_the_plans(tiny_bundle, capsys):
+    policies = ["--policy", "confident", "--policy", "ngram"]
+    assert main(["bench", str(tiny_bundle), *policies, "-n", "1", "--max-new-tokens", "6", "--json"]) == 0
+    ways = json.loads(capsys.readouterr().out)["report"]["ways"]
+    assert list(ways) == ["target alone", "trimmed drafter", "trimmed drafter, confident", "trimmed drafter, ngram"]
+
+
+def test_bench_refuses_an_unknown_policy_before_it_opens_anything(tmp_path, capsys):
+    line = refused(["bench", tmp_path / "nothing", "--policy", "eager"], capsys)
+    assert line == f"edgedraft: policy: expected one of {', '.join(POLICIES)}, got eager"
+
+
+def test_generate_refuses_an_unknown_policy(tiny_bundle, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["generate", str(tiny_bundle), "hello", "--policy", "eager"])
+    assert stopped.value.code == 2
+    assert "argument --policy: invalid choice: 'eager'" in capsys.readouterr().err
+
+
+def test_a_probability_without_a_meaning_is_refused(tiny_bundle, capsys):
+    line = refused(["generate", tiny_bundle, "hello", "--policy", "confident", "--p-min", "1.5"], capsys)
+    assert line == "edgedraft: p_min must lie in 0..1, got 1.5"
+
+
+@pytest.mark.parametrize("command", [["generate", "hello"], ["bench"], ["chat"]], ids=lambda command: command[0])
+@pytest.mark.parametrize("option", ["--target-provider", "--drafter-provider"])
+def test_an_unknown_provider_is_refused(tiny_bundle, command, option, capsys):
+    line = refused([command[0], tiny_bundle, *command[1:], option, "abacus"], capsys)
+    offered = ", ".join(sorted(available_providers()))
+    remedy = "choose one of these or install the onnxruntime build that has it"
+    assert line == f"edgedraft: provider: this onnxruntime offers {offered}, got abacus - {remedy}"
+
+
+def test_a_chat_longer_than_the_context_leaves_its_oldest_turns_out(tiny_bundle, monkeypatch, capsys):
+    lines = iter(["sort the list " * 6, "merge the list " * 6, "return " * 6, ""])
+    monkeypatch.setattr("builtins.input", lambda prompt: next(lines))
+    assert main(["chat", str(tiny_bundle), "--context-length", "64", "--max-new-tokens", "8"]) == 0
+    assert "[the context is full: the oldest " in capsys.readouterr().err
 
 
 def test_a_setting_without_a_meaning_is_refused(tiny_bundle, capsys):
@@ -152,7 +203,7 @@ def test_a_head_of_unknown_shape_is_named(tiny_opened, pair_options, prompts_fil
     model.graph.outputs[0] = scaled
     ir.save(model, strange / "model.onnx")
     line = refused(["export", tmp_path / "b", *pair_options, "--drafter", strange, "--prompts", prompts_file], capsys)
-    assert "LM head: node odd_head/Neg: expected one of MatMul, MatMulNBits, got Neg" in line
+    assert "LM head: node odd_head/Neg: expected one of DynamicQuantizeMatMul, MatMul, MatMulNBits, got Neg" in line
 
 
 def test_a_folder_that_is_not_a_bundle_is_never_replaced(pair_options, prompts_file, tmp_path, capsys):

@@ -10,24 +10,31 @@ from edgedraft.exporter.graphs import load_graph, model_size
 from edgedraft.exporter.pair import PairRequest, prepare_pair
 from edgedraft.exporter.pipeline import FixedChoice, bundle_contents, calibrate_pair, plan_pair
 from edgedraft.exporter.replay import replay
-from edgedraft.runtime.decoding import Drafter, plain_rounds, speculative_rounds
+from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
+from edgedraft.runtime.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.session import OnnxModel, SessionSettings
+from edgedraft.runtime.session import SessionSettings, open_model
 from edgedraft.runtime.statistics import count_rounds
 
 NEW_TOKENS = 24
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, Drafter(model=drafter, index_map=index_map, draft_length=draft_length), prompt)
+    return speculative_rounds(target, FixedDrafts(Drafter(model=drafter, index_map=index_map), draft_length), prompt)
 
 
 @pytest.fixture(scope="module")
 def engine(tiny_bundle):
     return Engine.open(tiny_bundle)
+
+
+@pytest.fixture(scope="module")
+def slot(engine):
+    with engine.slots.taken() as slot:
+        yield slot
 
 
 def tokens_of(rounds):
@@ -46,7 +53,8 @@ def test_speculation_never_changes_the_text(engine):
     for prompt in random_prompts(200, seed=3):
         plain = tokens_of(engine.rounds(prompt, limits, DecodingOptions(speculate=False)))
         for draft_length in range(1, 9):
-            rounds = list(engine.rounds(prompt, limits, DecodingOptions(speculate=True, draft_length=draft_length)))
+            options = DecodingOptions(speculate=True, draft_length=draft_length, policy="fixed")
+            rounds = list(engine.rounds(prompt, limits, options))
             assert tokens_of(rounds) == plain
             proposed += sum(turn.proposed for turn in rounds)
             accepted += sum(turn.accepted for turn in rounds)
@@ -67,21 +75,19 @@ def test_decoding_fills_the_context_and_stops(tiny_opened):
     assert len(prompt) + len(texts[0]) == tiny_opened.settings.context_length + 1
 
 
-def test_replay_predicts_exactly_what_running_measures(engine, tiny_planned, tiny_opened, tiny_prompts):
+def test_replay_predicts_exactly_what_running_measures(engine, slot, tiny_planned, tiny_opened, tiny_prompts):
     """Replayed and run rounds, drafts and acceptances are equal, for the bundle's K and for the full vocabulary."""
     calibration, planned = tiny_planned
     limits = Limits(max_new_tokens=tiny_prompts.max_new_tokens, end_token_ids=tiny_opened.end_token_ids)
     everything = IndexMap.identity(tiny_opened.vocab_size)
     for size, drafter, index_map in (
-        (256, engine.drafter, engine.bundle.index_map),
+        (256, slot.drafter, engine.bundle.index_map),
         (1024, tiny_opened.drafter_model, everything),
     ):
         for draft_length in (1, 3, 5):
             turns = []
             for entry in calibration.scoring_answers:
-                engine.target.rewind(0)
-                drafter.rewind(0)
-                rounds = drafted(engine.target, drafter, index_map, entry.prompt_ids, draft_length)
+                rounds = drafted(slot.target, drafter, index_map, entry.prompt_ids, draft_length)
                 turns += list(limited(rounds, limits))[1:]
             measured, predicted = count_rounds(turns), replay(planned.windows, size, draft_length)
             assert measured.rounds == predicted.rounds.sum()
@@ -90,9 +96,9 @@ def test_replay_predicts_exactly_what_running_measures(engine, tiny_planned, tin
             assert measured.block_efficiency == pytest.approx(predicted.block_efficiency)
 
 
-def test_the_bundled_drafter_scores_kept_tokens_as_the_full_one_does(engine, tiny_opened):
+def test_the_bundled_drafter_scores_kept_tokens_as_the_full_one_does(engine, slot, tiny_opened):
     kept = engine.bundle.index_map.target_ids
-    full, trimmed = tiny_opened.drafter_model, engine.drafter
+    full, trimmed = tiny_opened.drafter_model, slot.drafter
     for rows in (1, 2, 5, 33):
         full.rewind(0)
         trimmed.rewind(0)
@@ -100,11 +106,11 @@ def test_the_bundled_drafter_scores_kept_tokens_as_the_full_one_does(engine, tin
         np.testing.assert_array_equal(full.read(prompt)[:, kept], trimmed.read(prompt))
 
 
-def test_the_expanded_drafter_is_the_reduced_one_scattered(engine, tiny_bundle):
-    expanded = OnnxModel(tiny_bundle / "drafter" / "expanded.onnx", engine.settings)
-    engine.drafter.rewind(0)
+def test_the_expanded_drafter_is_the_reduced_one_scattered(engine, slot, tiny_bundle):
+    expanded = open_model(tiny_bundle / "drafter" / "expanded.onnx", engine.settings)
+    slot.drafter.rewind(0)
     prompt = list(range(2, 20))
-    reduced = engine.drafter.read(prompt).copy()
+    reduced = slot.drafter.read(prompt).copy()
     np.testing.assert_array_equal(expanded.read(prompt), engine.bundle.index_map.scatter(reduced))
 
 
@@ -133,14 +139,14 @@ def test_a_written_bundle_is_current_until_something_changes(
     assert not list(tmp_path.glob(".again*")), "no temporary folder is left"
 
 
-def test_the_engine_refuses_what_it_cannot_answer(engine):
+def test_the_engine_refuses_what_it_cannot_answer(engine, slot):
     with pytest.raises(EdgedraftError, match="the prompt holds no token"):
         engine.rounds([], Limits(max_new_tokens=4))
     with pytest.raises(EdgedraftError, match="the prompt must be shorter than the context of"):
         engine.rounds([2] * 5000, Limits(max_new_tokens=4))
-    engine.target.rewind(0)
+    slot.target.rewind(0)
     with pytest.raises(EdgedraftError, match="cannot rewind to 9: only 0 tokens were read"):
-        engine.target.rewind(9)
+        slot.target.rewind(9)
 
 
 @pytest.mark.parametrize("precision", ["int4", "int8"])
@@ -161,6 +167,7 @@ def test_quantized_pairs_export_and_run_trimmed_bit_for_bit(precision, tiny_pair
     assert engine.bundle.manifest.drafter.precision == precision
     kept, prompt = engine.bundle.index_map.target_ids, list(range(2, 9))
     pair.drafter_model.rewind(0)
-    np.testing.assert_array_equal(pair.drafter_model.read(prompt)[:, kept], engine.drafter.read(prompt))
+    with engine.slots.taken() as slot:
+        np.testing.assert_array_equal(pair.drafter_model.read(prompt)[:, kept], slot.drafter.read(prompt))
     rounds = list(engine.rounds(prompt, Limits(max_new_tokens=16), DecodingOptions(speculate=True)))
     assert len(tokens_of(rounds)) == 16

@@ -15,7 +15,8 @@ from edgedraft.calibration.sampling import Answer, answer
 from edgedraft.calibration.trace import AcceptanceTrace, trace_answers
 from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
-from edgedraft.runtime.decoding import Drafter, speculative_rounds
+from edgedraft.runtime.decoding import speculative_rounds
+from edgedraft.runtime.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.statistics import count_rounds
 
@@ -26,7 +27,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, Drafter(model=drafter, index_map=index_map, draft_length=draft_length), prompt)
+    return speculative_rounds(target, FixedDrafts(Drafter(model=drafter, index_map=index_map), draft_length), prompt)
 
 
 def random_trace(rng: np.random.Generator, lengths: list[int], agreement: float) -> AcceptanceTrace:
@@ -117,6 +118,10 @@ class ScriptedModel:
         self._kept = slice(None) if kept is None else kept
         self._read: list[int] = []
         self.context_length = context_length
+
+    @property
+    def token_ids(self) -> list[int]:
+        return self._read
 
     @property
     def length(self) -> int:

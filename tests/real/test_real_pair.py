@@ -14,7 +14,8 @@ from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
 from edgedraft.exporter.trimmed import open_trimmed
 from edgedraft.runtime.bundle import read_bundle
-from edgedraft.runtime.decoding import Drafter, speculative_rounds
+from edgedraft.runtime.decoding import speculative_rounds
+from edgedraft.runtime.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.statistics import count_rounds
@@ -25,7 +26,7 @@ PER_HALF, NEW_TOKENS = 12, 32
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, Drafter(model=drafter, index_map=index_map, draft_length=draft_length), prompt)
+    return speculative_rounds(target, FixedDrafts(Drafter(model=drafter, index_map=index_map), draft_length), prompt)
 
 
 def test_quickstart_measures_all_three_ways(quickstart):
@@ -65,11 +66,10 @@ def test_replay_agrees_with_running(quickstart, real_pair):
     windows = acceptance_windows(calibration.trace, ranks_of(token_order(real_pair, calibration)))
     limits = Limits(max_new_tokens=NEW_TOKENS, end_token_ids=real_pair.end_token_ids)
     turns = []
-    for entry in calibration.scoring_answers:
-        engine.target.rewind(0)
-        engine.drafter.rewind(0)
-        rounds = drafted(engine.target, engine.drafter, engine.bundle.index_map, entry.prompt_ids, draft_length)
-        turns += list(limited(rounds, limits))[1:]
+    with engine.slots.taken() as slot:
+        for entry in calibration.scoring_answers:
+            rounds = drafted(slot.target, slot.drafter, engine.bundle.index_map, entry.prompt_ids, draft_length)
+            turns += list(limited(rounds, limits))[1:]
     measured = count_rounds(turns).block_efficiency
     assert replay(windows, size, draft_length).block_efficiency == pytest.approx(measured, rel=0.05)
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from edgedraft.runtime.adaptive import Pace
 from edgedraft.runtime.bench import (
     PLAIN,
     Divergence,
@@ -14,9 +15,10 @@ from edgedraft.runtime.bench import (
     summarize,
     total_statistics,
 )
-from edgedraft.runtime.decoding import Drafter
 from edgedraft.runtime.generation import Limits
 from edgedraft.runtime.index_map import IndexMap
+from edgedraft.runtime.pace import PassTimes
+from edgedraft.runtime.policies import PolicyChoice
 from edgedraft.runtime.statistics import DraftStatistics, Spread
 
 VOCAB_SIZE = 11
@@ -45,11 +47,10 @@ class World:
 
     def drafting(self, name="d", choose=None, draft_length=3):
         return Drafting(
-            drafter=Drafter(
-                model=self.model(name, DRAFTER_SECONDS, choose or self.answer),
-                index_map=IndexMap.identity(VOCAB_SIZE),
-                draft_length=draft_length,
-            ),
+            choice=PolicyChoice(name="fixed", draft_length=draft_length),
+            drafter=self.model(name, DRAFTER_SECONDS, choose or self.answer),
+            index_map=IndexMap.identity(VOCAB_SIZE),
+            pace=Pace(target=PassTimes([TARGET_SECONDS]), drafter=PassTimes([DRAFTER_SECONDS]), acceptance_rate=0.5),
             parameter_ratio=0.5,
             byte_ratio=0.2,
         )
@@ -146,7 +147,7 @@ def test_the_first_token_and_the_prompt_are_not_in_the_speed(world):
 def test_models_that_were_used_before_start_empty(world):
     drafting = world.drafting()
     world.target.read([9, 9])
-    drafting.drafter.model.read([9])
+    drafting.drafter.read([9])
     fresh = run_prompt(world.target, drafting, [1, 2], ROUND_LIMITS, world.clock)
     assert fresh.token_ids == run_prompt(world.target, None, [1, 2], ROUND_LIMITS, world.clock).token_ids
 

@@ -73,6 +73,9 @@ def plain_manifest(path):
             predicted_tokens_per_second=30.0,
             predicted_plain_tokens_per_second=20.0,
             predicted_block_efficiency=2.5,
+            predicted_acceptance_rate=0.7,
+            target_pass_seconds=(0.05, 0.06),
+            drafter_pass_seconds=(0.01,),
             speculate=True,
             reason="faster",
             device="laptop",
@@ -193,8 +196,8 @@ def test_a_bundle_may_itself_be_a_link(folder):
 
 @pytest.mark.parametrize("more", [{}, {"new_in_two": True}])
 def test_an_unknown_schema_version_is_named(folder, more, raises_exactly):
-    change_manifest(folder, schema_version=2, **more)
-    rule = f"schema_version: this edgedraft reads {SCHEMA_VERSION}, got 2"
+    change_manifest(folder, schema_version=SCHEMA_VERSION + 1, **more)
+    rule = f"schema_version: this edgedraft reads {SCHEMA_VERSION}, got {SCHEMA_VERSION + 1}"
     remedy = "export the bundle again or install a matching edgedraft"
     with raises_exactly(f"{folder}/{MANIFEST_NAME}: {rule} - {remedy}"):
         read_bundle(folder)
@@ -277,7 +280,7 @@ def test_a_manifest_that_is_not_json_is_named(folder):
     [
         ([], "manifest: expected an object, got list"),
         ({}, "manifest: missing key schema_version"),
-        ({"schema_version": 1, "colour": "red"}, "manifest: unknown key, got colour"),
+        ({"schema_version": SCHEMA_VERSION, "colour": "red"}, "manifest: unknown key, got colour"),
         ({"schema_version": "1"}, "manifest: schema_version: expected int, got '1'"),
     ],
 )

@@ -1,16 +1,13 @@
 """Speculation by drawing follows the target's own distribution exactly, and two planted faults do not."""
 
-import itertools
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from edgedraft.runtime import sampling
 from edgedraft.runtime.chooser import SampledChooser
-from edgedraft.runtime.decoding import Drafter, plain_rounds, speculative_rounds
+from edgedraft.runtime.decoding import plain_rounds
 from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.sampling import SamplingSettings, adjusted, draw, probabilities, residual, settle_draws
 
 VOCAB = 5
@@ -25,24 +22,6 @@ SETTINGS = {
 }
 # Chi-square tests below, each allowed one false alarm in a hundred million runs of the suite.
 ALARM = 1e-8
-
-
-class TableModel:
-    """A language model whose logits are a row of a table, picked by the last token."""
-
-    def __init__(self, table, context_length=64):
-        self.table, self.context_length, self.tokens = table.astype(np.float32), context_length, []
-
-    @property
-    def length(self):
-        return len(self.tokens)
-
-    def read(self, token_ids):
-        self.tokens += token_ids
-        return self.table[list(token_ids)]
-
-    def rewind(self, length):
-        self.tokens = self.tokens[:length]
 
 
 def p_value(counts, expected):
@@ -93,49 +72,12 @@ def test_accepting_every_draft_is_caught(monkeypatch):
     assert p_value(counts, expected) < ALARM
 
 
-def exact_law(table, settings, prompt, length):
-    """Probability of every sequence of ``length`` tokens under the target alone."""
-    law = {}
-    for tokens in itertools.product(range(VOCAB), repeat=length):
-        chance, context = 1.0, list(prompt)
-        for token in tokens:
-            row = adjusted(table[context[-1]].astype(np.float32), settings, np.unique(context), {})
-            chance *= probabilities(row, settings)[token]
-            context.append(token)
-        law[tokens] = chance
-    return law
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [SamplingSettings(temperature=0.9), SamplingSettings(top_p=0.9, repetition_penalty=1.4)],
-    ids=["temperature", "nucleus with repetition penalty"],
-)
-def test_the_loop_follows_the_targets_law_over_whole_texts(settings):
-    """Three-token texts, drafted two at a time by a drafter that has three of five tokens."""
-    table, kept = rows(4, VOCAB, VOCAB), np.array([0, 2, 4])
-    drafter_table = (rows(5, VOCAB, VOCAB) * 0.5 + table)[:, kept]
-    index_map = IndexMap(target_ids=kept.astype(np.int64), target_vocab_size=VOCAB)
-    law = exact_law(table, settings, [1], 3)
-    places = {tokens: place for place, tokens in enumerate(law)}
-    chooser = SampledChooser(settings, np.random.default_rng(6))
-    counts = np.zeros(len(law))
-    for _ in range(20_000):
-        drafter = Drafter(model=TableModel(drafter_table), index_map=index_map, draft_length=2)
-        turns = speculative_rounds(TableModel(table), drafter, [1], chooser)
-        text = []
-        while len(text) < 3:
-            text += next(turns).token_ids
-        counts[places[tuple(text[:3])]] += 1
-    assert p_value(counts, np.array(list(law.values()))) > ALARM
-
-
-def test_plain_drawing_repeats_with_its_seed():
+def test_plain_drawing_repeats_with_its_seed(tabled):
     table = rows(4, VOCAB, VOCAB)
 
     def text(seed):
         chooser = SampledChooser(SamplingSettings(), np.random.default_rng(seed))
-        return [turn.token_ids[0] for turn in plain_rounds(TableModel(table, 20), [1], chooser)]
+        return [turn.token_ids[0] for turn in plain_rounds(tabled(table, 20), [1], chooser)]
 
     assert text(0) == text(0)
     assert text(0) != text(1)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from edgedraft.runtime.decoding import Round
 from edgedraft.runtime.generation import Limits, limited
+from edgedraft.runtime.rounds import Round
 from edgedraft.runtime.statistics import (
     DraftStatistics,
     Spread,

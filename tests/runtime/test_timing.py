@@ -26,7 +26,7 @@ def timed(scripted, by_table):
 def test_it_reads_and_rewinds_like_the_model_it_wraps(timed):
     model, inner, _ = timed
     assert model.read([0, 1]).shape == (2, 2)
-    assert (model.length, model.context_length) == (2, 8)
+    assert (list(model.token_ids), model.length, model.context_length) == ([0, 1], 2, 8)
     model.rewind(1)
     assert inner.tokens == [0]
 
