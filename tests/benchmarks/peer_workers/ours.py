@@ -1,0 +1,42 @@
+"""Worker: edgedraft itself, through its public API; a bundle opened once answers with and without speculation."""
+
+import time
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from worker_protocol import Engine, Task, Timed, serve
+
+from edgedraft.runtime.engine import DecodingOptions
+from edgedraft.runtime.engine import Engine as BundleEngine
+
+
+def load(config: Mapping[str, Any]) -> Engine:
+    """Open the bundle."""
+    engine = BundleEngine.open(Path(config["bundle"]), threads=config["threads"])
+
+    def answer(task: Task) -> Timed:
+        options = DecodingOptions(speculate=task.options["speculate"])
+        started = time.perf_counter()
+        rounds = engine.rounds(task.prompt_ids, engine.limits(task.max_new_tokens), options)
+        first = next(rounds)
+        prompted = time.perf_counter()
+        rest = list(rounds)
+        ended = time.perf_counter()
+        ids = [token for turn in (first, *rest) for token in turn.token_ids]
+        return Timed(
+            answer=ids,
+            tokens=len(ids),
+            timed_tokens=len(ids) - len(first.token_ids),
+            prompt_seconds=prompted - started,
+            decode_seconds=ended - prompted,
+            proposed=sum(turn.proposed for turn in rest) if options.speculate else None,
+            accepted=sum(turn.accepted for turn in rest) if options.speculate else None,
+        )
+
+    return Engine(answer=answer, versions={name: version(name) for name in ("edgedraft", "onnxruntime")})
+
+
+if __name__ == "__main__":
+    serve(load)
