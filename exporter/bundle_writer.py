@@ -14,6 +14,7 @@ from edgedraft.exporter.genai_config import GenaiPair, genai_config
 from edgedraft.exporter.graphs import ModelSize, load_graph, save_graph
 from edgedraft.exporter.head import trim_head
 from edgedraft.exporter.pair import Pair
+from edgedraft.exporter.quality import Divergence
 from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.files import read_json, replacing_folder, sha256, write_json
@@ -34,6 +35,7 @@ from edgedraft.runtime.text import TEXT_FILES
 TARGET_GRAPH, DRAFTER_GRAPH, EXPANDED_GRAPH = "target/model.onnx", "drafter/model.onnx", "drafter/expanded.onnx"
 INDEX_MAP = "drafter/index_map.safetensors"
 
+_CARD = "README.md"
 _DATA_NAME = f"{GRAPH_NAME}.data"
 
 
@@ -45,6 +47,7 @@ class BundleContents:
     index_map: IndexMap
     plan: DecodingPlan
     calibration: CalibrationEntry
+    divergence: Divergence | None
 
 
 def write_bundle(contents: BundleContents, path: Path, progress: Progress = silent) -> None:
@@ -58,7 +61,7 @@ def write_bundle(contents: BundleContents, path: Path, progress: Progress = sile
         _write_drafter(contents, folder)
         progress("bundle parts", 2, 3)
         _write_texts(contents, folder)
-        (folder / "README.md").write_text(model_card(_manifest(contents, {})), encoding="utf-8")
+        (folder / _CARD).write_text(_card(contents), encoding="utf-8")
         files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
         entries = {name: FileEntry(bytes=file.stat().st_size, sha256=sha256(file)) for name, file in files.items()}
         write_json(folder / MANIFEST_NAME, to_plain(_manifest(contents, entries)))
@@ -79,7 +82,12 @@ def is_current(contents: BundleContents, path: Path) -> bool:
     except EdgedraftError:
         return False
     same_tokens = np.array_equal(bundle.index_map.target_ids, contents.index_map.target_ids)
-    return same_tokens and bundle.manifest == _manifest(contents, bundle.manifest.files)
+    same_card = (path / _CARD).read_text(encoding="utf-8") == _card(contents)
+    return same_tokens and same_card and bundle.manifest == _manifest(contents, bundle.manifest.files)
+
+
+def _card(contents: BundleContents) -> str:
+    return model_card(_manifest(contents, {}), contents.divergence)
 
 
 def _manifest(contents: BundleContents, files: dict[str, FileEntry]) -> BundleManifest:

@@ -1,5 +1,6 @@
 """The bundle's README.md: a model card that says what it holds, where it came from and what was predicted."""
 
+from edgedraft.exporter.quality import Divergence
 from edgedraft.runtime.manifest import BundleManifest
 
 _CARD = """---
@@ -20,6 +21,7 @@ An edgedraft bundle: `target/` verifies what `drafter/` proposes. The drafter's 
 | base model | {target_base} | {drafter_base} |
 | licence | {target_license} | {drafter_license} |
 | precision | {target_precision} | {drafter_precision} |
+| stray from fp32 | {divergence} | not measured |
 | weights a step reads | {target_megabytes:,.0f} MB | {drafter_megabytes:,.0f} MB |
 
 The tokens were chosen from {ranking_tokens:,} tokens that the models generated for {ranking_prompts} prompts
@@ -33,8 +35,8 @@ The tokens were chosen from {ranking_tokens:,} tokens that the models generated 
 """
 
 
-def model_card(manifest: BundleManifest) -> str:
-    """Markdown with the front matter that model hubs read."""
+def model_card(manifest: BundleManifest, divergence: Divergence | None = None) -> str:
+    """Markdown with the front matter that model hubs read; ``divergence`` is the target's, where it was measured."""
     target, drafter, plan, calibration = manifest.target, manifest.drafter, manifest.plan, manifest.calibration
     return _CARD.format(
         license=target.license.lower(),
@@ -42,6 +44,7 @@ def model_card(manifest: BundleManifest) -> str:
         target_base=target.base_model,
         target_license=target.license,
         target_precision=target.precision,
+        divergence=_told(divergence),
         target_megabytes=target.weight_bytes / 1e6,
         drafter_name=drafter.name,
         drafter_base=drafter.base_model,
@@ -62,3 +65,10 @@ def model_card(manifest: BundleManifest) -> str:
         draft_length=plan.draft_length,
         reason=plan.reason,
     )
+
+
+def _told(divergence: Divergence | None) -> str:
+    if divergence is None:
+        return "not measured"
+    same = f"the same choice at {divergence.greedy_agreement:.1%} of {divergence.positions} positions"
+    return f"KL {divergence.kl_per_token:.4f} nats a token, {same}"

@@ -5,10 +5,11 @@ import importlib.metadata
 import importlib.util
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from edgedraft.exporter.graphs import fix_cache_shapes, load_graph, save_graph
+from edgedraft.exporter.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.processes import ProcessCost, run_python
 from edgedraft.exporter.sources import GGUF, ONNX, ModelSource
 from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
@@ -19,17 +20,10 @@ from edgedraft.runtime.text import TEXT_FILES
 
 GRAPH_NAME = "model.onnx"
 
-# int4 and int8 are block-wise weights with int8 activations (accuracy level 4), the fastest single row on CPUs.
-_BUILDER_OPTIONS = {
-    "int4": ("block_size=32", "accuracy_level=4"),
-    "int8": ("block_size=32", "accuracy_level=4"),
-    "fp32": (),
-}
-PRECISIONS = tuple(_BUILDER_OPTIONS)
 AS_EXPORTED = "as-exported"
 
-# A 4- or 8-bit step is far coarser than float16's rounding, and half the size keeps the builder's memory down.
-_UNPACKED_DTYPE = {"int4": "float16", "int8": "float16", "fp32": "float32"}
+_PACKING = 1
+"""Raise when packing gives other numbers for the same precision: old conversions in caches are then made again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,15 +51,15 @@ def convert(source: ModelSource, precision: str, cache: Path, progress: Progress
 
     An ONNX source keeps its own precision; only its cache shapes are fixed, in a copy.
     """
-    require(precision in PRECISIONS, f"precision: expected one of {', '.join(PRECISIONS)}", got=precision)
-    precision = AS_EXPORTED if source.kind == ONNX else precision
-    folder = cache / "onnx" / f"{source.name}-{precision}-{_key(source, precision)}"
+    chosen = precision_named(precision)
+    name = AS_EXPORTED if source.kind == ONNX else precision
+    folder = cache / "onnx" / f"{source.name}-{name}-{_key(source, chosen)}"
     costs: tuple[ProcessCost, ...] = ()
     if not (folder / GRAPH_NAME).is_file():
         log = cache / "logs" / f"{folder.name}.log"
         with replacing_folder(folder) as temporary:
-            costs = _make(source, precision, temporary, log, progress)
-    return OnnxFolder(path=folder, source=source, precision=precision, costs=costs)
+            costs = _make(source, chosen, temporary, log, progress)
+    return OnnxFolder(path=folder, source=source, precision=name, costs=costs)
 
 
 def end_token_ids(folder: Path) -> tuple[int, ...]:
@@ -79,32 +73,48 @@ def context_length(folder: Path) -> int:
     return int(read_json(folder / "genai_config.json")["model"]["context_length"])
 
 
-def _key(source: ModelSource, precision: str) -> str:
-    facts = [source.identity, precision]
-    if source.kind != ONNX:
+def _key(source: ModelSource, precision: Precision) -> str:
+    facts: list[object] = [source.identity]
+    if source.kind == ONNX:
+        facts.append(AS_EXPORTED)
+    else:
         builder = importlib.metadata.version("onnxruntime-genai")
-        facts += [builder, _UNPACKED_DTYPE[precision], *_BUILDER_OPTIONS[precision]]
+        facts += [
+            builder,
+            _unpacked_dtype(precision),
+            _PACKING,
+            [getattr(precision, field.name) for field in fields(precision) if field.name != "purpose"],
+        ]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
-def _make(source: ModelSource, precision: str, folder: Path, log: Path, progress: Progress) -> tuple[ProcessCost, ...]:
+def _unpacked_dtype(precision: Precision) -> str:
+    """A packed step is far coarser than float16's rounding, and half the size keeps memory and disk down."""
+    return "float32" if precision.layout == FLOAT else "float16"
+
+
+def _make(
+    source: ModelSource, precision: Precision, folder: Path, log: Path, progress: Progress
+) -> tuple[ProcessCost, ...]:
     if source.kind == ONNX:
         _copy_onnx(source.path, folder)
         return ()
+    steps, what = 3, f"building {source.name} {precision.name}"
     costs = []
-    unpacked = folder / "unpacked"
+    unpacked, built = folder / "unpacked", folder / "built"
     weights = source.path
     if source.kind == GGUF:
-        progress(f"unpacking {source.name}", 0, 2)
-        costs.append(_unpack(source, unpacked, _UNPACKED_DTYPE[precision], log))
+        progress(f"unpacking {source.name}", 0, steps)
+        costs.append(_unpack(source, unpacked, _unpacked_dtype(precision), log))
         weights = unpacked
-    progress(f"building {source.name} {precision}", 1, 2)
-    costs.append(_build(source.name, weights, precision, folder, log))
+    progress(what, 1, steps)
+    costs.append(_build(source.name, weights, built, log))
     shutil.rmtree(unpacked, ignore_errors=True)
-    shutil.rmtree(folder / "builder-cache", ignore_errors=True)
-    _fix_graph(folder / GRAPH_NAME)
-    write_json(folder / "source.json", {"name": source.name, "identity": source.identity, "precision": precision})
-    progress(f"building {source.name} {precision}", 2, 2)
+    progress(what, 2, steps)
+    costs.append(_pack(source.name, precision, built, folder, log))
+    shutil.rmtree(built)
+    write_json(folder / "source.json", {"name": source.name, "identity": source.identity, "precision": precision.name})
+    progress(what, steps, steps)
     return tuple(costs)
 
 
@@ -116,23 +126,18 @@ def _unpack(source: ModelSource, output: Path, dtype: str, log: Path) -> Process
     return run_python(f"unpacking {source.name}", arguments, log)
 
 
-def _build(name: str, weights: Path, precision: str, folder: Path, log: Path) -> ProcessCost:
+def _build(name: str, weights: Path, output: Path, log: Path) -> ProcessCost:
+    """The float graph; packing its weights ourselves needs a fifth of the memory that the builder's quantizer does."""
     if importlib.util.find_spec("onnxruntime_genai") is None:
         raise MissingExtraError("onnxruntime-genai", "export")
-    arguments = ["-m", "onnxruntime_genai.models.builder", "-i", str(weights), "-o", str(folder)]
-    arguments += ["-p", precision, "-e", "cpu", "-c", str(folder / "builder-cache")]
-    options = _BUILDER_OPTIONS[precision]
-    arguments += ["--extra_options", *options] if options else []
-    return run_python(f"building {name} {precision}", arguments, log)
+    arguments = ["-m", "onnxruntime_genai.models.builder", "-i", str(weights), "-o", str(output)]
+    arguments += ["-p", "fp32", "-e", "cpu", "-c", str(output / "builder-cache")]
+    return run_python(f"building {name}", arguments, log)
 
 
-def _fix_graph(graph: Path) -> None:
-    """Rewrite the small graph file; its data file is left as it is."""
-    import onnx_ir as ir
-
-    model = load_graph(graph)
-    fix_cache_shapes(model)
-    ir.save(model, graph)
+def _pack(name: str, precision: Precision, built: Path, folder: Path, log: Path) -> ProcessCost:
+    arguments = ["-m", "edgedraft.exporter.worker_pack", str(built), str(folder), precision.name]
+    return run_python(f"packing {name} {precision.name}", arguments, log)
 
 
 def _copy_onnx(source: Path, folder: Path) -> None:

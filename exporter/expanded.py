@@ -6,7 +6,7 @@ Stock engines refuse a drafter whose logits have another width than the target's
 import numpy as np
 import onnx_ir as ir
 
-from edgedraft.exporter.graphs import LOGITS, output_named
+from edgedraft.exporter.graphs import LOGITS, add_constant, output_named
 from edgedraft.runtime.index_map import IndexMap
 
 _REDUCED = "logits.reduced"
@@ -24,17 +24,11 @@ def expand_logits(model: ir.Model, index_map: IndexMap) -> None:
     columns[index_map.target_ids] = np.arange(size)
     full = ir.val(LOGITS, logits.dtype, [*logits.shape.dims[:-1], index_map.target_vocab_size])
     logits.name = _REDUCED
-    padding = _constant(model, "expand.padding", np.array([0, 0, 0, 0, 0, 1], dtype=np.int64))
-    nothing = _constant(model, "expand.nothing", np.array(-np.inf, dtype=logits.dtype.numpy()))
-    picks = _constant(model, "expand.draft_columns", columns)
+    padding = add_constant(model.graph, "expand.padding", np.array([0, 0, 0, 0, 0, 1], dtype=np.int64))
+    nothing = add_constant(model.graph, "expand.nothing", np.array(-np.inf, dtype=logits.dtype.numpy()))
+    picks = add_constant(model.graph, "expand.draft_columns", columns)
     pad = ir.node("Pad", [logits, padding, nothing], {"mode": "constant"}, name="expand/Pad")
     gather = ir.node("Gather", [pad.outputs[0], picks], {"axis": 2}, name="expand/Gather", outputs=[full])
     model.graph.extend([pad, gather])
     position = next(i for i, value in enumerate(model.graph.outputs) if value is logits)
     model.graph.outputs[position] = full
-
-
-def _constant(model: ir.Model, name: str, array: np.ndarray) -> ir.Value:
-    value = ir.val(name, const_value=ir.tensor(array, name=name))
-    model.graph.register_initializer(value)
-    return value

@@ -1,15 +1,17 @@
-"""Reading ONNX decoder graphs: load, find values, count what a step reads. The exporter's view through onnx-ir."""
+"""ONNX decoder graphs through onnx-ir: load, save, find values, change nodes, count what a step reads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx_ir as ir
 
 from edgedraft.runtime.errors import EdgedraftError, first_line
 from edgedraft.runtime.records import require
 
 LOGITS = "logits"
+MICROSOFT = "com.microsoft"
 PAST_PREFIX, PRESENT_PREFIX = "past_key_values.", "present."
 
 _TABLE_READERS = {"Gather", "GatherBlockQuantized", "GroupQueryAttention", "RotaryEmbedding"}
@@ -36,6 +38,31 @@ def load_graph(path: Path) -> ir.Model:
 def save_graph(model: ir.Model, path: Path, data_name: str) -> None:
     """Write the graph with all its tensors in one data file beside it."""
     ir.save(model, path, external_data=data_name, size_threshold_bytes=0)
+
+
+def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+    """A new constant of ``graph`` that holds ``array``."""
+    value = ir.val(name, const_value=ir.tensor(np.asarray(array, order="C"), name=name))
+    graph.register_initializer(value)
+    return value
+
+
+def drop_unread(graph: ir.Graph, value: ir.Value) -> None:
+    """Forget a constant that nothing reads any more; a tied one stays for its other readers."""
+    if not value.uses() and value.name in graph.initializers:
+        del graph.initializers[value.name]
+
+
+def release(tensor: ir.TensorProtocol) -> None:
+    """Let go of the file behind a tensor that was read from one, so that its pages no longer count as ours."""
+    if isinstance(tensor, ir.ExternalTensor):
+        tensor.release()
+
+
+def replace_node(graph: ir.Graph, old: ir.Node, new: ir.Node) -> None:
+    """Put ``new`` where ``old`` was; both make one value, which keeps its name, type and shape."""
+    ir.convenience.replace_nodes_and_values(graph, old, [old], [new], old.outputs, new.outputs)
+    graph.opset_imports.setdefault(MICROSOFT, 1)
 
 
 def output_named(model: ir.Model, name: str) -> ir.Value:
@@ -95,7 +122,8 @@ def _input_width(node: ir.Node) -> int | None:
     """How many features a matrix product takes in."""
     if node.op_type == "MatMulNBits":
         return int(node.attributes["K"].as_int())
-    weight = node.inputs[1].const_value if node.op_type == "MatMul" and node.inputs[1] is not None else None
+    whole = node.op_type in ("MatMul", "DynamicQuantizeMatMul") and node.inputs[1] is not None
+    weight = node.inputs[1].const_value if whole else None
     return int(weight.shape[0]) if weight is not None else None
 
 
@@ -108,6 +136,8 @@ def _parameters(value: ir.Value) -> int:
     for node, position in _uses(value):
         if node.op_type == "MatMulNBits":
             return node.attributes["K"].as_int() * node.attributes["N"].as_int() if position == 1 else 0
+        if node.op_type == "DynamicQuantizeMatMul" and position != 1:
+            return 0
     return int(value.const_value.size) if value.const_value is not None else 0
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 
-from edgedraft.exporter.graphs import LOGITS, ModelSize, output_named, vocabulary_width
+from edgedraft.exporter.graphs import LOGITS, ModelSize, add_constant, drop_unread, output_named, vocabulary_width
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import Ids, IndexMap
 from edgedraft.runtime.records import require
@@ -61,7 +61,17 @@ def _trim_matmul(head: ir.Node, ids: Ids, width: int) -> None:
     """MatMul: weight (hidden, vocab); the kept columns stay."""
     weight = _constant(head, 1)
     _require_rows(head, weight.shape[1] if len(weight.shape) == 2 else -1, width)
-    _replace(head, 1, np.ascontiguousarray(weight.numpy()[:, ids]))
+    _replace(head, 1, weight.numpy()[:, ids])
+
+
+def _trim_dynamic(head: ir.Node, ids: Ids, width: int) -> None:
+    """DynamicQuantizeMatMul: int8 weight (hidden, vocab); scale, zero point and bias one a column or one for all."""
+    weight = _constant(head, 1)
+    _require_rows(head, weight.shape[1] if len(weight.shape) == 2 else -1, width)
+    _replace(head, 1, weight.numpy()[:, ids])
+    for position in (2, 3, 4):
+        if _input(head, position) is not None and _constant(head, position).shape == (width,):
+            _replace(head, position, _constant(head, position).numpy()[ids])
 
 
 def _trim_matmul_nbits(head: ir.Node, ids: Ids, width: int) -> None:
@@ -76,7 +86,7 @@ def _trim_matmul_nbits(head: ir.Node, ids: Ids, width: int) -> None:
             rows = _constant(head, position).numpy().reshape(width, -1)[ids]
             shape = _constant(head, position).numpy().shape
             whole = (len(ids), *shape[1:]) if shape[0] == width else (-1,)
-            _replace(head, position, np.ascontiguousarray(rows).reshape(whole))
+            _replace(head, position, rows.reshape(whole))
     head.attributes["N"] = ir.AttrInt64("N", len(ids))
 
 
@@ -90,7 +100,11 @@ def head_row_size(model: ir.Model) -> ModelSize:
     return ModelSize(parameters=parameters, weight_bytes=nbytes // width)
 
 
-_TRIMMERS: dict[str, Callable[[ir.Node, Ids, int], None]] = {"MatMul": _trim_matmul, "MatMulNBits": _trim_matmul_nbits}
+_TRIMMERS: dict[str, Callable[[ir.Node, Ids, int], None]] = {
+    "DynamicQuantizeMatMul": _trim_dynamic,
+    "MatMul": _trim_matmul,
+    "MatMulNBits": _trim_matmul_nbits,
+}
 
 
 def _label(node: ir.Node) -> str:
@@ -117,9 +131,5 @@ def _replace(node: ir.Node, position: int, array: np.ndarray) -> None:
     """Give ``node`` a new constant; the old one goes when nothing else (a tied embedding) reads it."""
     old = node.inputs[position]
     assert old is not None and node.graph is not None
-    name = f"{old.name}.trimmed"
-    new = ir.val(name, const_value=ir.tensor(array, name=name))
-    node.graph.register_initializer(new)
-    node.replace_input_with(position, new)
-    if not old.uses() and old.name in node.graph.initializers:
-        del node.graph.initializers[old.name]
+    node.replace_input_with(position, add_constant(node.graph, f"{old.name}.trimmed", array))
+    drop_unread(node.graph, old)

@@ -16,6 +16,7 @@ from edgedraft.exporter.bundle_writer import BundleContents
 from edgedraft.exporter.head import round_to_tile
 from edgedraft.exporter.pair import Pair
 from edgedraft.exporter.planner import DRAFT_LENGTHS, Option, PlanSettings, StepCosts, candidate_sizes, choose, weigh
+from edgedraft.exporter.quality import Divergence
 from edgedraft.exporter.ranking import coverage, index_map, rank_tokens, ranks_of
 from edgedraft.exporter.replay import AcceptanceWindows, acceptance_windows
 from edgedraft.exporter.step_probe import probe_pair, step_costs
@@ -115,8 +116,14 @@ def token_order(pair: Pair, calibration: Calibration) -> Ids:
     return rank_tokens([calibration.ranking_by_target, calibration.ranking_by_drafter], pair.end_token_ids)
 
 
-def bundle_contents(pair: Pair, calibration: Calibration, planned: Planned, prompts_name: str) -> BundleContents:
-    """What the plan's bundle holds."""
+def bundle_contents(
+    pair: Pair,
+    calibration: Calibration,
+    planned: Planned,
+    prompts_name: str,
+    divergence: Divergence | None = None,
+) -> BundleContents:
+    """What the plan's bundle holds; ``divergence`` is the target's from fp32, where it was measured."""
     size = planned.plan.draft_vocab_size
     low, high = coverage_interval(calibration.scoring_answers, planned.order[:size])
     entry = CalibrationEntry(
@@ -129,7 +136,13 @@ def bundle_contents(pair: Pair, calibration: Calibration, planned: Planned, prom
         coverage_low=low,
         coverage_high=high,
     )
-    return BundleContents(pair=pair, index_map=index_map(planned.order, size), plan=planned.plan, calibration=entry)
+    return BundleContents(
+        pair=pair,
+        index_map=index_map(planned.order, size),
+        plan=planned.plan,
+        calibration=entry,
+        divergence=divergence,
+    )
 
 
 def coverage_interval(answers: Sequence[Answer], kept_ids: Ids) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import pytest
 
 from edgedraft.exporter import bundle_writer
 from edgedraft.exporter.bundle_writer import BundleContents, is_current, write_bundle
+from edgedraft.exporter.quality import Divergence
 from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import IndexMap
@@ -23,7 +24,7 @@ def contents(one_node_pairs, make_plan, make_calibration, tmp_path) -> BundleCon
     others = np.random.default_rng(0).permutation(one_node_pairs.vocab_size)
     ids = [*pair.end_token_ids, *(token for token in others.tolist() if token not in pair.end_token_ids)]
     index_map = IndexMap(target_ids=np.sort(ids[:SIZE]).astype(np.int64), target_vocab_size=pair.vocab_size)
-    facts = {"plan": make_plan(draft_vocab_size=SIZE), "calibration": make_calibration()}
+    facts = {"plan": make_plan(draft_vocab_size=SIZE), "calibration": make_calibration(), "divergence": None}
     return BundleContents(pair=pair, index_map=index_map, **facts)
 
 
@@ -179,6 +180,7 @@ def test_a_bundle_is_current_until_anything_that_made_it_changes(contents, tmp_p
     changes = {
         "plan": dataclasses.replace(contents.plan, draft_length=2),
         "calibration": dataclasses.replace(contents.calibration, prompts="other prompts"),
+        "divergence": Divergence(precision="int4", kl_per_token=0.02, greedy_agreement=0.94, positions=768),
     }
     for field, value in changes.items():
         assert not is_current(dataclasses.replace(contents, **{field: value}), path)

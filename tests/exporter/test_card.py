@@ -5,6 +5,7 @@ import re
 import pytest
 
 from edgedraft.exporter.card import model_card
+from edgedraft.exporter.quality import Divergence
 from edgedraft.runtime.manifest import SCHEMA_VERSION, BundleManifest, ModelEntry
 
 COVERAGE = {"coverage": 0.98765, "coverage_low": 0.97, "coverage_high": 0.99}
@@ -57,6 +58,13 @@ def test_the_front_matter_is_what_model_hubs_read(manifest):
 )
 def test_the_card_tells(manifest, fact):
     assert fact in model_card(manifest)
+
+
+def test_a_measured_divergence_is_told_and_one_that_was_not_is_not_made_up(manifest):
+    assert "| stray from fp32 | not measured | not measured |" in model_card(manifest)
+    measured = Divergence(precision="int4", kl_per_token=0.02174, greedy_agreement=0.9414, positions=768)
+    told = "KL 0.0217 nats a token, the same choice at 94.1% of 768 positions"
+    assert f"| stray from fp32 | {told} | not measured |" in model_card(manifest, measured)
 
 
 def test_no_placeholder_is_left(manifest):

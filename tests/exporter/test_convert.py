@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from edgedraft.exporter import convert as converting
-from edgedraft.exporter.convert import AS_EXPORTED, PRECISIONS, context_length, convert, end_token_ids
+from edgedraft.exporter.convert import AS_EXPORTED, context_length, convert, end_token_ids
 from edgedraft.exporter.graphs import load_graph, save_graph
+from edgedraft.exporter.precisions import PRECISIONS, TABLE
 from edgedraft.exporter.sources import GGUF
 from edgedraft.runtime.errors import EdgedraftError
 
@@ -41,7 +42,7 @@ def test_the_copy_has_fixed_cache_shapes_and_the_original_keeps_its_own(source, 
 
 def test_other_weights_or_another_precision_are_another_conversion(source, tmp_path, monkeypatch):
     def make(source, precision, folder, log, progress):
-        (folder / "model.onnx").write_text(f"{source.identity} {precision}")
+        (folder / "model.onnx").write_text(f"{source.identity} {precision.name}")
         return ()
 
     monkeypatch.setattr(converting, "_make", make)
@@ -53,6 +54,19 @@ def test_other_weights_or_another_precision_are_another_conversion(source, tmp_p
     assert texts == [f"{identity} {precision}" for identity in ("exported", "other") for precision in PRECISIONS]
 
 
+def test_a_precision_made_otherwise_is_another_conversion(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(converting, "_make", lambda source, precision, folder, log, progress: ())
+    packed = dataclasses.replace(source, kind=GGUF)
+    before = convert(packed, "int4", tmp_path).key
+    reworded = dataclasses.replace(TABLE["int4"], purpose="something else")
+    coarser = dataclasses.replace(TABLE["int4"], embedding_bits=32)
+    keys = []
+    for changed in (reworded, coarser):
+        monkeypatch.setitem(TABLE, "int4", changed)
+        keys.append(convert(packed, "int4", tmp_path).key)
+    assert keys[0] == before != keys[1]
+
+
 def test_an_onnx_folder_keeps_its_own_precision(source, tmp_path):
     int4, fp32 = convert(source, "int4", tmp_path), convert(source, "fp32", tmp_path)
     assert int4 == fp32
@@ -62,7 +76,8 @@ def test_an_onnx_folder_keeps_its_own_precision(source, tmp_path):
 def test_an_unknown_precision_is_refused(source, tmp_path):
     with pytest.raises(EdgedraftError) as error:
         convert(source, "int2", tmp_path)
-    assert str(error.value) == "precision: expected one of int4, int8, fp32, got int2"
+    expected = "int4, int4-block32, int4-exact, int8, int8-dynamic, fp32"
+    assert str(error.value) == f"precision: expected one of {expected}, got int2"
 
 
 def test_a_folder_without_genai_config_is_refused_and_nothing_stays(source, tmp_path):

@@ -245,7 +245,7 @@ def test_an_unknown_head_is_named(graphs, op_type, name, told):
     with pytest.raises(EdgedraftError) as error:
         trim_head(model, IndexMap.identity(WIDTH))
     assert message(error) == (
-        f"LM head: node {told}: expected one of MatMul, MatMulNBits, got {op_type}"
+        f"LM head: node {told}: expected one of DynamicQuantizeMatMul, MatMul, MatMulNBits, got {op_type}"
         " - export the drafter with a plain or block-quantized head"
     )
 

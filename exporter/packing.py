@@ -1,0 +1,79 @@
+"""Giving a float decoder a precision: each weight is read, packed and let go, one matrix at a time."""
+
+from collections.abc import Callable
+
+import onnx_ir as ir
+
+from edgedraft.exporter.blocks import Floats, quantize
+from edgedraft.exporter.dynamic import dynamic_product
+from edgedraft.exporter.embedding import pack_embedding
+from edgedraft.exporter.graphs import MICROSOFT, add_constant, drop_unread, release, replace_node
+from edgedraft.exporter.precisions import BLOCKS, CHANNELS, Precision
+
+# In the names that the model builder gives to its products.
+_ATTENTION, _DOWN = "/attn/", "/down_proj/"
+
+_Packer = Callable[[ir.Graph, ir.Node, Floats], ir.Node]
+
+
+def pack_model(model: ir.Model, precision: Precision) -> None:
+    """Pack every matrix that a MatMul multiplies with, and the token table, in place."""
+    table = precision.embedding_scheme()
+    if table is not None:
+        pack_embedding(model, table)
+    pack_products(model, precision)
+
+
+def pack_products(model: ir.Model, precision: Precision) -> None:
+    """Pack every matrix that a MatMul multiplies with, in place."""
+    if precision.layout == BLOCKS:
+        _pack_each(model, lambda graph, product, weight: _block_product(graph, product, weight, precision))
+    elif precision.layout == CHANNELS:
+        _pack_each(model, lambda graph, product, weight: _channel_product(graph, product, weight, precision))
+
+
+def _pack_each(model: ir.Model, pack: _Packer) -> None:
+    for product in [node for node in model.graph if _is_product(node)]:
+        weight = product.inputs[1]
+        assert weight is not None and weight.const_value is not None
+        replace_node(model.graph, product, pack(model.graph, product, weight.const_value.numpy()))
+        release(weight.const_value)
+        drop_unread(model.graph, weight)
+
+
+def _is_product(node: ir.Node) -> bool:
+    weight = node.inputs[1] if node.op_type == "MatMul" else None
+    return weight is not None and weight.const_value is not None and len(weight.const_value.shape) == 2
+
+
+def _channel_product(graph: ir.Graph, product: ir.Node, weight: Floats, precision: Precision) -> ir.Node:
+    """A DynamicQuantizeMatMul, but blocks for the projection out of the feed-forward.
+
+    One scale covers all activations of a run, and what enters that projection has a few values a thousand times the
+    others: with it, KL per token on Qwen2.5-Coder 1.5B was 0.08, without it 0.006.
+    """
+    if _DOWN in str(product.name):
+        return _block_product(graph, product, weight, precision)
+    return dynamic_product(graph, product, weight)
+
+
+def _block_product(graph: ir.Graph, product: ir.Node, weight: Floats, precision: Precision) -> ir.Node:
+    """The MatMulNBits that stands in for a MatMul by ``weight`` (features, channels)."""
+    assert product.inputs[1] is not None
+    name, scheme = product.inputs[1].name, precision.scheme(attention=_ATTENTION in str(product.name))
+    packed = quantize(weight.T, scheme)
+    inputs = [
+        product.inputs[0],
+        add_constant(graph, f"{name}.values", packed.values),
+        add_constant(graph, f"{name}.scales", packed.scales),
+    ]
+    if packed.zero_points is not None:
+        inputs.append(add_constant(graph, f"{name}.zero_points", packed.zero_points))
+    attributes = {
+        "K": weight.shape[0],
+        "N": weight.shape[1],
+        "bits": scheme.bits,
+        "block_size": scheme.block_size,
+        "accuracy_level": precision.accuracy_level,
+    }
+    return ir.node("MatMulNBits", inputs, attributes, domain=MICROSOFT, name=product.name)
