@@ -1,7 +1,7 @@
 """Engine: one bundle, opened. It owns the sessions and starts answers on them."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +21,8 @@ from edgedraft.runtime.session import CPU, OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import Slot, SlotPool
 from edgedraft.runtime.text import Message, TextCodec
 from edgedraft.runtime.timing import TimedModel
+
+_OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where the plan does not"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,6 +128,8 @@ class Engine:
             got=len(prompt_ids),
             remedy="shorten the prompt or open the bundle with a larger context",
         )
+        self._check_ids("prompt", prompt_ids)
+        self._check_ids("logit_bias", options.sampling.logit_bias if options.sampling else ())
         return self._answer(prompt_ids, limits, options, self.policy_of(options))
 
     def stream(
@@ -194,16 +198,21 @@ class Engine:
             options.draft_length is None or name not in (PLAIN, ADAPTIVE),
             f"the {name} policy takes no draft length",
             got=options.draft_length,
-            remedy="leave it out or choose another policy",
+            remedy=_OTHER_POLICY,
         )
         require(
             options.p_min is None or name == CONFIDENT,
             f"the {name} policy takes no p_min",
             got=options.p_min,
-            remedy="leave it out or choose the confident policy",
+            remedy=_OTHER_POLICY,
         )
         length = plan.draft_length if options.draft_length is None else options.draft_length
         return PolicyChoice(name=name, draft_length=length, p_min=P_MIN if options.p_min is None else options.p_min)
+
+    def _check_ids(self, what: str, token_ids: Collection[int]) -> None:
+        vocab_size = self.bundle.manifest.target_vocab_size
+        wrong = [token_id for token_id in token_ids if not 0 <= token_id < vocab_size]
+        require(not wrong, f"{what}: token ids must lie in 0..{vocab_size - 1}", got=wrong[:1])
 
     def _parts(self, slot: Slot) -> Parts:
         """What a policy over ``slot`` is made from."""

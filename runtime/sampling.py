@@ -16,6 +16,8 @@ from edgedraft.runtime.records import require
 
 Probabilities = npt.NDArray[np.float64]
 
+_COLDEST = 0.0001
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingSettings:
@@ -33,11 +35,14 @@ class SamplingSettings:
     logit_bias: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        require(self.temperature >= 0, "temperature must be 0 or more", got=self.temperature)
+        warm = self.temperature == 0 or _COLDEST <= self.temperature < np.inf
+        require(warm, f"temperature must be 0, or {_COLDEST} or more", got=self.temperature)
         require(self.top_k >= 0, "top_k must be 0 or more", got=self.top_k)
         require(0 < self.top_p <= 1, "top_p must lie above 0 and up to 1", got=self.top_p)
         require(0 <= self.min_p <= 1, "min_p must lie in 0..1", got=self.min_p)
         require(self.repetition_penalty > 0, "repetition_penalty must be above 0", got=self.repetition_penalty)
+        for token_id, bias in self.logit_bias.items():
+            require(bias < np.inf, f"logit_bias: token {token_id}: expected a number or -inf", got=bias)
 
     @property
     def reads_context(self) -> bool:
@@ -76,6 +81,7 @@ def adjusted(
         scores[seen_ids] = np.where(seen < 0, seen * settings.repetition_penalty, seen / settings.repetition_penalty)
     for token_id, bias in bias_ids.items():
         scores[token_id] += bias
+    require(bool(np.isfinite(scores.max())), "logit_bias must leave a token to choose", got="none")
     return scores
 
 

@@ -20,7 +20,7 @@ from edgedraft.runtime.records import require
 _PAST, _PRESENT = "past_key_values.", "present."
 _INPUTS = {"input_ids", "attention_mask"}
 _FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-_ERRORS_ONLY = 3
+_NO_LOG = 4  # what goes wrong is raised, and told once
 _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate", "Cannot allocate memory", "MemoryError", "mmap")
 
 CPU = "cpu"
@@ -93,7 +93,11 @@ class OnnxGraph:
 
     def memory(self) -> "OnnxModel":
         """A model over this graph that has read nothing; memories share the weights and nothing else."""
-        return OnnxModel(self)
+        try:
+            return OnnxModel(self)
+        except MemoryError as error:
+            rule = f"not enough memory for a context of {self.settings.context_length} tokens"
+            raise EdgedraftError(rule, got=first_line(error), remedy="choose a smaller context length") from error
 
 
 def open_model(path: Path, settings: SessionSettings) -> "OnnxModel":
@@ -201,7 +205,7 @@ def _open(path: Path, provider: str) -> "onnxruntime.InferenceSession":
     )
     options = onnxruntime.SessionOptions()
     options.use_per_session_threads = False
-    options.log_severity_level = _ERRORS_ONLY
+    options.log_severity_level = _NO_LOG
     providers = [known[provider]]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)

@@ -145,7 +145,7 @@ def test_bias_moves_the_distribution():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"temperature": -1.0}, "temperature must be 0 or more, got -1.0"),
+        ({"temperature": -1.0}, "temperature must be 0, or 0.0001 or more, got -1.0"),
         ({"top_k": -1}, "top_k must be 0 or more, got -1"),
         ({"top_p": 0.0}, "top_p must lie above 0 and up to 1, got 0.0"),
         ({"min_p": 2.0}, "min_p must lie in 0..1, got 2.0"),

@@ -1,0 +1,264 @@
+"""Speculation by drawing follows the target's exact law on real logits, over whole texts; planted faults do not.
+
+Rows of logits come from the real ONNX pair; the loop, the policies and the chooser are the runtime's own. 200,000
+answers a case run as a `Crowd`: the code runs once for all walkers that go the same way. Two checks a case: the counts
+against the law (chi-square, Bonferroni over all cases) and, where every way is walked, the chances themselves.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from edgedraft.runtime import sampling
+from edgedraft.runtime.adaptive import AdaptiveDrafts
+from edgedraft.runtime.chooser import SampledChooser
+from edgedraft.runtime.decoding import speculative_rounds
+from edgedraft.runtime.drafting import ConfidentDrafts, Drafter, FixedDrafts
+from edgedraft.runtime.engine import DecodingOptions
+from edgedraft.runtime.generation import Limits
+from edgedraft.runtime.index_map import IndexMap
+from edgedraft.runtime.ngram import NgramDrafts, NgramOrDrafter
+from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.session import open_model
+from edgedraft.runtime.timing import TimedModel
+
+pytestmark = pytest.mark.usefixtures("torch_alone")
+
+WALKERS = 200_000
+VOCAB = 1024
+CASES = {
+    "temperature 1": (SamplingSettings(top_k=3), 3),
+    "temperature 0.5": (SamplingSettings(temperature=0.5, top_k=3), 3),
+    "top-p": (SamplingSettings(temperature=2.0, top_k=8, top_p=0.8), 2),
+    "min-p": (SamplingSettings(temperature=2.0, top_k=8, min_p=0.2), 2),
+    "everything": (SamplingSettings(temperature=1.5, top_k=6, top_p=0.95, min_p=0.05, repetition_penalty=1.2), 2),
+}
+"""Settings, and the places left behind the prompt: so many tokens follow the first, which is never drafted."""
+BEST_THREE = CASES["temperature 1"]
+
+Text = tuple[int, ...]
+Law = dict[Text, float]
+SIZES = (16, 256, VOCAB)
+POLICIES = {
+    "fixed 1": lambda drafter, target, pace: FixedDrafts(drafter, 1),
+    "confident": lambda drafter, target, pace: ConfidentDrafts(drafter, 3, 0.35),
+    "ngram": lambda drafter, target, pace: NgramDrafts(3),
+    "ngram-or-drafter": lambda drafter, target, pace: NgramOrDrafter(drafter, 2),
+    "adaptive": lambda drafter, target, pace: AdaptiveDrafts(drafter, drafter.model, target, pace),
+}
+ALARM = 0.001 / (len(CASES) * len(SIZES) + len(POLICIES) + 20)
+
+
+def distribution(row, settings: SamplingSettings, context) -> np.ndarray:
+    """What transformers' own processors make of one row of logits, in float64."""
+    import torch
+    from transformers import generation
+
+    steps = [
+        generation.RepetitionPenaltyLogitsProcessor(settings.repetition_penalty),
+        generation.TemperatureLogitsWarper(settings.temperature),
+        generation.TopKLogitsWarper(settings.top_k or len(row)),
+        generation.TopPLogitsWarper(settings.top_p),
+        generation.MinPLogitsWarper(settings.min_p),
+    ]
+    scores = torch.from_numpy(row)[None].double()
+    for step in steps:
+        scores = step(torch.tensor([context]), scores)
+    return torch.softmax(scores, -1)[0].numpy()
+
+
+def exact_law(target, settings: SamplingSettings, prompt, length: int, least: float = 0.0) -> Law:
+    """The chance of every text of ``length`` tokens under the target alone, those below ``least`` left out."""
+    law: Law = {(): 1.0}
+    for _ in range(length):
+        longer: Law = {}
+        for text, chance in law.items():
+            context = (*prompt, *text)
+            chances = chance * distribution(target.row(context), settings, context)
+            longer |= {(*text, int(token)): float(chances[token]) for token in np.flatnonzero(chances > least)}
+        law = longer
+    return law
+
+
+def p_value(counts: dict[Text, int], law: Law) -> float:
+    """Chi-square; texts of less than five expected answers, and those left out of ``law``, are one cell."""
+    answers = sum(counts.values())
+    listed = [text for text, chance in law.items() if chance * answers >= 5]
+    found, expected = np.array([[counts.get(text, 0), law[text] * answers] for text in listed]).T
+    found, expected = (np.append(cells, answers - cells.sum()) for cells in (found, expected))
+    possible = expected > 1e-6
+    if found[~possible].any():
+        return 0.0
+    return float(stats.chisquare(found[possible], expected[possible] * (answers / expected[possible].sum())).pvalue)
+
+
+class Stage:
+    """The real rows, and the two prompts the law is checked on: one that drafts fit well, one that says its answer."""
+
+    def __init__(self, engine, opened, reference, remembered, prompts) -> None:
+        self.target = remembered(open_model(engine.bundle.target_graph, engine.settings))
+        full = remembered(opened.drafter_model)
+        self.likely = max(map(tuple, prompts), key=lambda prompt: self._overlap(full, prompt))
+        self.echo = tuple(reference.echo(prompts))
+        few = np.sort(np.argsort(-sum(full.row(context) for context in self._contexts(self.likely)))[:16])
+        trimmed = remembered(open_model(engine.bundle.drafter_graph, engine.settings))
+        self._drafters = {
+            16: (remembered(opened.drafter_model, few), IndexMap(target_ids=few, target_vocab_size=VOCAB)),
+            256: (trimmed, engine.bundle.index_map),
+            VOCAB: (full, IndexMap.identity(VOCAB)),
+        }
+
+    def drafter(self, size: int, context_length: int, clock) -> Drafter:
+        model, index_map = self._drafters[size]
+        return Drafter(model=TimedModel(model.memory(context_length), clock), index_map=index_map)
+
+    def _contexts(self, prompt) -> list[tuple[int, ...]]:
+        return [(*prompt, int(token)) for token in np.argsort(-self.target.row(tuple(prompt)))[:3]]
+
+    def _overlap(self, drafter, prompt) -> float:
+        """The least chance that a draft is kept after any of the three likeliest tokens."""
+        best3 = SamplingSettings(top_k=3)
+        both = [
+            [distribution(model.row(at), best3, at) for model in (self.target, drafter)]
+            for at in self._contexts(prompt)
+        ]
+        return min(float(np.minimum(*pair).sum()) for pair in both)
+
+
+@dataclass(kw_only=True, slots=True)
+class Found:
+    """What a crowd came to: answers by text, chances by text, and how many drafts were proposed and kept."""
+
+    counts: dict[Text, int] = field(default_factory=dict)
+    chances: Law = field(default_factory=dict)
+    proposed: int = 0
+    accepted: int = 0
+
+
+@pytest.fixture(scope="module")
+def stage(engine, tiny_opened, reference, remembered, random_prompts) -> Stage:
+    return Stage(engine, tiny_opened, reference, remembered, random_prompts(60, seed=1, longest=6))
+
+
+@pytest.fixture
+def walk(stage, crowd, ticks, warm_pace):
+    """Runs the loop to the end of the context for all walkers."""
+
+    def run(policy, settings, prompt, size=256, room=3, exact=True) -> Found:
+        found, walkers = Found(), crowd(WALKERS, seed=9, exact=exact)
+        context_length = len(prompt) + room
+        for _ in walkers.ways():
+            drafter = stage.drafter(size, context_length, ticks(lambda _: 1e-7))
+            target = TimedModel(stage.target.memory(context_length), ticks(lambda _: 1e-2))
+            drafting = policy(drafter, target, warm_pace())
+            turns = list(speculative_rounds(target, drafting, prompt, SampledChooser(settings, walkers)))
+            text = tuple(token for turn in turns for token in turn.token_ids)
+            found.chances[text] = found.chances.get(text, 0.0) + walkers.chance
+            if walkers.walkers:
+                found.counts[text] = found.counts.get(text, 0) + walkers.walkers
+                found.proposed += walkers.walkers * sum(turn.proposed for turn in turns)
+                found.accepted += walkers.walkers * sum(turn.accepted for turn in turns)
+        return found
+
+    return run
+
+
+def by_two(drafter, target, pace):
+    return FixedDrafts(drafter, 2)
+
+
+def check(found: Found, law: Law) -> None:
+    assert len(law) >= 8
+    assert 0.05 < found.accepted / found.proposed < 0.95, "drafts must be kept only sometimes"
+    assert sum(found.counts.values()) == WALKERS
+    assert p_value(found.counts, law) > ALARM
+
+
+def check_chances(found: Found, law: Law) -> None:
+    assert sum(found.chances.values()) == pytest.approx(1, abs=1e-8)
+    for text in law.keys() | found.chances.keys():
+        assert found.chances.get(text, 0.0) == pytest.approx(law.get(text, 0.0), abs=1e-8)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", CASES)
+def test_texts_follow_the_targets_law_whatever_the_drafter_lacks(name, size, stage, walk):
+    """All tokens jointly, two drafts a round where there is room, drafters of 16, 256 and all 1,024 tokens."""
+    settings, room = CASES[name]
+    found = walk(by_two, settings, stage.likely, size, room)
+    law = exact_law(stage.target, settings, stage.likely, room + 1)
+    check(found, law)
+    check_chances(found, law)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_texts_follow_the_targets_law_whatever_the_policy(name, stage, walk):
+    settings, room = BEST_THREE
+    found = walk(POLICIES[name], settings, stage.echo)
+    law = exact_law(stage.target, settings, stage.echo, room + 1)
+    check(found, law)
+    check_chances(found, law)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_texts_over_the_whole_vocabulary_follow_the_targets_law(size, stage, walk):
+    """Nothing but a temperature: any token can follow any."""
+    settings = SamplingSettings(temperature=0.6)
+    found = walk(by_two, settings, stage.likely, size, room=2, exact=False)
+    check(found, exact_law(stage.target, settings, stage.likely, 3, least=1 / WALKERS))
+
+
+class Choosy(FixedDrafts):
+    """Looks at what it drew before it decides whether to propose it."""
+
+    def propose(self, settled, room, chooser):
+        return [draft for draft in super().propose(settled, room, chooser)[:1] if draft.token_id % 2]
+
+
+FAULTS = {
+    "a replacement drawn from all of the target's law": ("residual", lambda by_target, by_drafter: by_target),
+    "every draft kept": ("keeps", lambda *_: True),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("size", SIZES)
+def test_a_wrong_acceptance_is_caught(fault, size, stage, walk, monkeypatch):
+    settings, room = BEST_THREE
+    monkeypatch.setattr(sampling, *FAULTS[fault])
+    found = walk(by_two, settings, stage.likely, size)
+    assert p_value(found.counts, exact_law(stage.target, settings, stage.likely, room + 1)) < ALARM
+
+
+def test_a_draft_length_that_looks_at_what_was_drawn_is_caught(stage, walk):
+    settings, room = BEST_THREE
+    found = walk(lambda drafter, *_: Choosy(drafter, 1), settings, stage.likely)
+    assert p_value(found.counts, exact_law(stage.target, settings, stage.likely, room + 1)) < ALARM
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_token_is_drawn_with_its_probability(name, stage):
+    """The real generator, one number at a time: what a crowd takes for granted."""
+    law = distribution(stage.target.row(stage.likely), CASES[name][0], stage.likely)
+    rng = np.random.default_rng(12)
+    found = np.bincount([sampling.draw(law, rng) for _ in range(WALKERS // 4)], minlength=VOCAB)
+    counts = {(token,): int(count) for token, count in enumerate(found) if count}
+    assert p_value(counts, {(token,): float(chance) for token, chance in enumerate(law)}) > ALARM
+    assert not found[law == 0].any()
+
+
+@pytest.mark.parametrize("policy", ["fixed", "ngram-or-drafter", "adaptive"])
+def test_answers_of_the_engine_follow_the_targets_law(policy, stage, engine):
+    """Seeded answers from end to end: real sessions, real generator, slots used again and again."""
+    settings, _ = BEST_THREE
+    prompt = stage.echo if policy == "ngram-or-drafter" else stage.likely
+    counts: dict[Text, int] = {}
+    for seed in range(1000):
+        length = None if policy == "adaptive" else 2
+        options = DecodingOptions(policy=policy, draft_length=length, sampling=settings, seed=seed)
+        rounds = engine.rounds(prompt, Limits(max_new_tokens=3), options)
+        text = tuple(token for turn in rounds for token in turn.token_ids)
+        counts[text] = counts.get(text, 0) + 1
+    assert p_value(counts, exact_law(stage.target, settings, prompt, 3)) > ALARM
