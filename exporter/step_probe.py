@@ -30,7 +30,7 @@ def probe_pair(
 ) -> DeviceProfile:
     """Step times of this pair on this machine, from ``cache`` when they were measured before."""
     machine = this_machine()
-    facts = [to_plain(machine), pair.settings.threads, onnxruntime_version, pair.target.key, pair.drafter.key]
+    facts = [to_plain(machine), to_plain(pair.settings), onnxruntime_version, pair.target.key, pair.drafter.key]
     kept = cache / "devices" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
     if kept.exists():
         return from_plain(DeviceProfile, read_json(kept), str(kept))

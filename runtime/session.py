@@ -5,6 +5,7 @@ layer (GroupQueryAttention writes in place), so rewinding is a length.
 """
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from edgedraft.runtime.errors import EdgedraftError, first_line
+from edgedraft.runtime.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.model import CONTEXT_LENGTH, Logits
 from edgedraft.runtime.records import require
 
@@ -35,11 +37,13 @@ class SessionSettings:
     """How sessions are opened. ``threads`` sizes the one pool that all sessions of the process share.
 
     ``provider`` is an execution provider by its short name (`cpu`, `cuda`, ...); `available_providers` lists them.
+    ``huge_pages`` moves the weights onto huge pages where the system lets us.
     """
 
     threads: int
     context_length: int = CONTEXT_LENGTH
     provider: str = CPU
+    huge_pages: bool = True
 
 
 def available_providers() -> dict[str, str]:
@@ -82,7 +86,8 @@ class OnnxGraph:
     def __init__(self, path: Path, settings: SessionSettings) -> None:
         share_thread_pool(settings.threads)
         self.settings = settings
-        self.session = _open(path, settings.provider)
+        with huge_pages_under_new_memory() if settings.huge_pages else nullcontext():
+            self.session = _open(path, settings.provider)
         self.caches = [_cache(path, node) for node in self.session.get_inputs() if node.name not in _INPUTS]
         require(bool(self.caches), f"{path}: no inputs named {_PAST}*", remedy="export a decoder with past")
         outputs = {node.name: node for node in self.session.get_outputs()}

@@ -16,7 +16,7 @@ from edgedraft.runtime.bundle import read_bundle
 OURS, GENAI, LLAMA, TRANSFORMERS = "edgedraft", "onnxruntime-genai", "llama.cpp", "transformers"
 BASELINE = "genai-plain"
 KEYS = (
-    *("ours-plain", "ours-full", "ours-trimmed"),
+    *("ours-plain", "ours-full", "ours-trimmed", "ours-lookup", "ours-adaptive"),
     *("genai-plain", "genai-builder", "genai-ngram", "genai-draft", "genai-draft-full"),
     *("llama-plain", "llama-draft", "transformers-plain", "transformers-draft"),
 )
@@ -81,18 +81,21 @@ def _ours(inputs: Inputs) -> Iterator[Way]:
     python, common = Path(sys.executable), {"engine": OURS, "plain": "ours-plain"}
     weights = _target_weights(inputs.bundle, "bundle")
     launch = _launch("ours", python, "ours.py", bundle=inputs.bundle, threads=inputs.threads)
-    yield Way(key="ours-plain", title="plain", launch=launch, weights=weights, options={"speculate": False}, **common)
+    yield Way(key="ours-plain", title="plain", launch=launch, weights=weights, options={"policy": "plain"}, **common)
     if full := inputs.full_bundle:
         yield Way(
             key="ours-full",
             title=f"full-vocabulary drafter ({_draft_facts(full)})",
             launch=_launch("ours-full", python, "ours.py", bundle=full, threads=inputs.threads),
             weights=_target_weights(full, "full-vocabulary bundle"),
-            options={"speculate": True},
+            options={"policy": "fixed"},
             **common,
         )
     title = f"trimmed drafter ({_draft_facts(inputs.bundle)})"
-    yield Way(key="ours-trimmed", title=title, launch=launch, weights=weights, options={"speculate": True}, **common)
+    policies = {"ours-trimmed": "fixed", "ours-lookup": "ngram-or-drafter", "ours-adaptive": "adaptive"}
+    for key, policy in policies.items():
+        named = f"{title}, {policy}"
+        yield Way(key=key, title=named, launch=launch, weights=weights, options={"policy": policy}, **common)
 
 
 def _genai(inputs: Inputs) -> Iterator[Way]:

@@ -17,7 +17,10 @@ def load(config: Mapping[str, Any]) -> Engine:
     engine = BundleEngine.open(Path(config["bundle"]), threads=config["threads"])
 
     def answer(task: Task) -> Timed:
-        options = DecodingOptions(speculate=task.options["speculate"])
+        options = DecodingOptions(policy=task.options["policy"])
+        drafts = task.options["policy"] != "plain"
+        with engine.slots.taken() as slot:
+            slot.clear()  # another way may have read this prompt before
         started = time.perf_counter()
         rounds = engine.rounds(task.prompt_ids, engine.limits(task.max_new_tokens), options)
         first = next(rounds)
@@ -31,8 +34,8 @@ def load(config: Mapping[str, Any]) -> Engine:
             timed_tokens=len(ids) - len(first.token_ids),
             prompt_seconds=prompted - started,
             decode_seconds=ended - prompted,
-            proposed=sum(turn.proposed for turn in rest) if options.speculate else None,
-            accepted=sum(turn.accepted for turn in rest) if options.speculate else None,
+            proposed=sum(turn.proposed for turn in rest) if drafts else None,
+            accepted=sum(turn.accepted for turn in rest) if drafts else None,
         )
 
     return Engine(answer=answer, versions={name: version(name) for name in ("edgedraft", "onnxruntime")})
