@@ -64,7 +64,7 @@ def split(engine: Engine, sessions: list[TimedSession], policy: str, options: ar
     seconds = session_seconds = 0.0
     for prompt in take(shipped_prompts(), SCORE, options.prompts):
         prompt_ids = engine.codec.encode_chat(prompt.messages)
-        decoding = DecodingOptions(speculate=True, policy=policy)
+        decoding = DecodingOptions(policy=policy)
         turns = engine.rounds(prompt_ids, engine.limits(options.max_new_tokens), decoding)
         next(turns)
         before, started = sum(session.seconds for session in sessions), time.perf_counter()

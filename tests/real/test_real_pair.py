@@ -31,14 +31,15 @@ def drafted(target, drafter, index_map, prompt, draft_length):
 
 def test_quickstart_measures_all_three_ways(quickstart):
     ways = quickstart.result["measurement"]["report"]["ways"]
-    assert set(ways) == {"target alone", "full-vocabulary drafter", "trimmed drafter"}
+    trimmed = {"trimmed drafter", "trimmed drafter, adaptive"}
+    assert set(ways) == {"target alone", "full-vocabulary drafter", *trimmed}
     assert ways["trimmed drafter"]["block_efficiency"] > 1.2
     assert ways["trimmed drafter"]["tokens_per_second"]["median"] > 0
     assert read_bundle(quickstart.bundle).manifest.target.base_model == "Qwen/Qwen2.5-Coder-1.5B-Instruct"
 
 
-def test_the_whole_job_stays_under_14_gibibytes(quickstart):
-    assert quickstart.peak_bytes < 14 * 2**30
+def test_the_whole_job_stays_under_8_gibibytes(quickstart):
+    assert quickstart.peak_bytes < 8 * 2**30
 
 
 @pytest.mark.parametrize("precision", ["int4", "fp32"])
