@@ -36,7 +36,7 @@ def test_nothing_else_is_installed(runtime_only):
 def test_generate_and_bench_run(runtime_only, tiny_bundle):
     answer = run(runtime_only, "generate", tiny_bundle, "sort the list", "--max-new-tokens", "8", "--json")
     assert answer.returncode == 0, answer.stderr
-    assert json.loads(answer.stdout)["tokens"] <= 8
+    assert len(json.loads(answer.stdout)["token_ids"]) <= 8
     bench = run(runtime_only, "bench", tiny_bundle, "-n", "2", "--max-new-tokens", "6")
     assert bench.returncode == 0, bench.stderr
     assert "| trimmed drafter" in bench.stdout
