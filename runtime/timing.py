@@ -42,7 +42,3 @@ class TimedModel:
     def rewind(self, length: int) -> None:
         """See `LanguageModel.rewind`."""
         self._model.rewind(length)
-
-    def reset(self) -> None:
-        """Start counting from zero."""
-        self.seconds, self.calls = 0.0, 0

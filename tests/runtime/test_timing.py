@@ -38,12 +38,3 @@ def test_only_reads_count(timed):
     model.rewind(0)
     model.read([0, 1])
     assert (model.seconds, model.calls) == (0.5, 2)
-
-
-def test_reset_starts_from_zero(timed):
-    model, _, _ = timed
-    model.read([0])
-    model.reset()
-    assert (model.seconds, model.calls) == (0.0, 0)
-    model.read([0])
-    assert (model.seconds, model.calls) == (0.25, 1)
