@@ -1,16 +1,17 @@
-"""Reading prompts: JSON lines with `prompt` or `messages`, each in the ranking or the scoring half."""
+"""Prompts: samples whose answer is yet to be written, each in the ranking or the scoring half."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from edgedraft.calibration.reading import ReadOptions, ReadReport, place_of, samples, samples_of
+from edgedraft.calibration.samples import RANK, SCORE, Sample
+from edgedraft.calibration.turns import ASSISTANT, SYSTEM, USER
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.records import require
 
-RANK, SCORE = "rank", "score"
 SHIPPED = "coding"
 
 
@@ -21,6 +22,12 @@ class Prompt:
     id: str
     split: str
     messages: tuple[Mapping[str, Any], ...]
+    tools: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 in hexadecimal over what is asked, as `Sample.digest`; id and split take no part."""
+        return Sample(id=self.id, messages=self.messages, tools=self.tools).digest
 
 
 def shipped_prompts() -> tuple[Prompt, ...]:
@@ -29,27 +36,21 @@ def shipped_prompts() -> tuple[Prompt, ...]:
     return parse_prompts(text, f"{SHIPPED} prompts")
 
 
-def read_prompts(path: Path) -> tuple[Prompt, ...]:
-    """Prompts of a JSON-lines file; errors name the file and the line."""
-    try:
-        return parse_prompts(path.read_text(encoding="utf-8"), str(path))
-    except FileNotFoundError as error:
-        raise EdgedraftError(f"{path}: no such prompts file") from error
-    except UnicodeDecodeError as error:
-        raise EdgedraftError(f"{path}: prompts must be UTF-8", got=str(error)) from error
+def read_prompts(reference: str | Path, report: ReadReport | None = None, *, strict: bool = True) -> tuple[Prompt, ...]:
+    """Prompts of whatever `samples` reads; of a plain text every line is one.
+
+    Prompts are few and made by hand, so a broken one is an error; without ``strict`` it is left out and told to
+    ``report``.
+    """
+    report = ReadReport() if report is None else report
+    options = ReadOptions(strict=strict, line_by_line=True)
+    return _prompts(samples(reference, report, options), place_of(reference), report, strict)
 
 
 def parse_prompts(text: str, where: str) -> tuple[Prompt, ...]:
-    """Prompts of JSON lines. Lines without a ``split`` take turns: rank, score, rank, …"""
-    prompts: list[Prompt] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            prompts.append(_parse_line(line, len(prompts), f"{where}:{number}"))
-    remedy = 'write one {"prompt": "..."} a line'
-    require(len(prompts) > 0, f"{where}: expected at least one prompt", got=0, remedy=remedy)
-    repeated = len(prompts) - len({prompt.id for prompt in prompts})
-    require(repeated == 0, f"{where}: ids must differ", got=f"{repeated} repeated", remedy="rename or drop them")
-    return tuple(prompts)
+    """Prompts of JSON lines; errors name ``where`` and the line."""
+    report = ReadReport()
+    return _prompts(samples_of(text, where, report, ReadOptions(strict=True)), where, report, strict=True)
 
 
 def take(prompts: Sequence[Prompt], split: str, limit: int | None = None) -> tuple[Prompt, ...]:
@@ -59,27 +60,33 @@ def take(prompts: Sequence[Prompt], split: str, limit: int | None = None) -> tup
     return chosen[:limit]
 
 
-def _parse_line(line: str, count: int, where: str) -> Prompt:
-    try:
-        data = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise EdgedraftError(f"{where}: not valid JSON", got=error.msg) from error
-    require(isinstance(data, dict), f"{where}: expected an object", got=type(data).__name__)
-    split = data.get("split", (RANK, SCORE)[count % 2])
-    require(split in (RANK, SCORE), f"{where}: split: expected {RANK} or {SCORE}", got=repr(split))
-    return Prompt(id=str(data.get("id", f"{count + 1:04d}")), split=split, messages=_messages(data, where))
+def _prompts(found: Iterable[tuple[int, Sample]], where: str, report: ReadReport, strict: bool) -> tuple[Prompt, ...]:
+    """Samples that say no half take turns: rank, score, rank, …"""
+    prompts: list[Prompt] = []
+    for _, sample in found:
+        messages = _asked(sample)
+        if not messages:
+            problem = EdgedraftError(
+                f"{where}: prompt {sample.id}: expected something to answer", got="an answer alone"
+            )
+            if strict:
+                raise problem
+            report.add_problem(str(problem))
+            continue
+        split = sample.split or (RANK, SCORE)[len(prompts) % 2]
+        prompts.append(Prompt(id=sample.id, split=split, messages=messages, tools=sample.tools))
+    report.require_samples(where)
+    repeated = len(prompts) - len({prompt.id for prompt in prompts})
+    require(repeated == 0, f"{where}: ids must differ", got=f"{repeated} repeated", remedy="rename or drop them")
+    return tuple(prompts)
 
 
-def _messages(data: Mapping[str, Any], where: str) -> tuple[Mapping[str, Any], ...]:
-    messages = data.get("messages")
-    if messages is None:
-        prompt = data.get("prompt")
-        valid = isinstance(prompt, str) and bool(prompt.strip())
-        require(valid, f"{where}: prompt: expected a text that is not empty", got=repr(prompt))
-        return ({"role": "user", "content": prompt},)
-    valid = isinstance(messages, list) and all(
-        isinstance(message, dict) and isinstance(message.get("role"), str) and "content" in message
-        for message in messages
-    )
-    require(valid and bool(messages), f"{where}: messages: expected objects with role and content")
-    return tuple(messages)
+def _asked(sample: Sample) -> tuple[Mapping[str, Any], ...]:
+    """The conversation without the answers that end it, which are written anew; empty where no one asks.
+
+    A text is what the user says.
+    """
+    messages = list(sample.messages) or [{"role": USER, "content": sample.text}]
+    while messages and messages[-1]["role"] == ASSISTANT:
+        messages.pop()
+    return tuple(messages) if any(message["role"] != SYSTEM for message in messages) else ()

@@ -1,4 +1,4 @@
-"""Prompts: what ships is usable, halves alternate, and every fault is told with its file and line."""
+"""Prompts: what ships is usable, every format asks, halves alternate, every fault is told with its file and line."""
 
 import json
 
@@ -6,15 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.calibration.prompts import RANK, SCORE, Prompt, parse_prompts, read_prompts, shipped_prompts, take
+from edgedraft.calibration.prompts import Prompt, parse_prompts, read_prompts, shipped_prompts, take
+from edgedraft.calibration.reading import ReadReport
+from edgedraft.calibration.samples import RANK, SCORE, Sample
 from edgedraft.runtime.errors import EdgedraftError
+
+USER = {"role": "user", "content": "Sort a list."}
+ANSWER = {"role": "assistant", "content": "sorted(x)"}
+TOOL = {"type": "function", "function": {"name": "run"}}
 
 
 def lines(*objects: object) -> str:
     return "\n".join(json.dumps(each) for each in objects)
 
 
-def message(error: pytest.ExceptionInfo) -> str:
+def reason(action, *arguments, **options) -> str:
+    with pytest.raises(EdgedraftError) as error:
+        action(*arguments, **options)
     return str(error.value)
 
 
@@ -28,25 +36,43 @@ def test_the_shipped_prompts_fill_both_halves_and_never_repeat():
     texts = [each.messages[-1]["content"] for each in prompts]
     assert len({" ".join(text.lower().split()) for text in texts}) == len(texts)
     assert len({each.id for each in prompts}) == len(prompts)
+    assert len({each.digest for each in prompts}) == len(prompts)
     assert all(each.messages[-1]["role"] == "user" for each in prompts)
 
 
 # --- what is read ----------------------------------------------------------------------------------------------------
 
 
-def test_a_prompt_is_one_user_message():
-    (prompt,) = parse_prompts('{"prompt": "Sort a list."}', "here")
-    user = {"role": "user", "content": "Sort a list."}
-    assert prompt == Prompt(id="0001", split=RANK, messages=(user,))
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"prompt": "Sort a list."},
+        {"prompt": "Sort a list.", "completion": "sorted(x)"},
+        {"text": "Sort a list."},
+        {"instruction": "Sort a list.", "output": "sorted(x)"},
+        {"messages": [USER]},
+        {"messages": [USER, ANSWER]},
+        {"messages": [USER, ANSWER, ANSWER]},
+        {"conversations": [{"from": "human", "value": "Sort a list."}, {"from": "gpt", "value": "sorted(x)"}]},
+    ],
+    ids=lambda entry: " ".join(entry),
+)
+def test_every_layout_asks_and_the_answer_is_left_out(entry):
+    assert parse_prompts(lines(entry), "here") == (Prompt(id="0001", split=RANK, messages=(USER,)),)
 
 
-def test_messages_are_taken_as_they_are():
-    messages = [
-        {"role": "system", "content": "Be brief."},
-        {"role": "user", "content": [{"type": "text"}], "name": "x"},
-    ]
-    (prompt,) = parse_prompts(lines({"id": 7, "split": SCORE, "messages": messages}), "here")
-    assert prompt == Prompt(id="7", split=SCORE, messages=tuple(messages))
+def test_answers_before_the_last_question_stay():
+    turns = [USER, ANSWER, {"role": "user", "content": "Backwards."}]
+    (prompt,) = parse_prompts(lines({"messages": [*turns, ANSWER]}), "here")
+    assert prompt.messages == tuple(turns)
+    tool = [USER, {**ANSWER, "tool_calls": [{"id": "c"}]}, {"role": "tool", "content": "4", "tool_call_id": "c"}]
+    (prompt,) = parse_prompts(lines({"messages": [*tool, ANSWER]}), "here")
+    assert prompt.messages == tuple(tool)
+
+
+def test_id_split_and_tools_are_kept():
+    (prompt,) = parse_prompts(lines({"id": 7, "split": SCORE, "prompt": "Sort a list.", "tools": [TOOL]}), "here")
+    assert prompt == Prompt(id="7", split=SCORE, messages=(USER,), tools=(TOOL,))
 
 
 def test_lines_without_a_split_take_turns():
@@ -84,63 +110,96 @@ def test_a_line_separator_inside_a_text_does_not_end_the_line(separator):
     assert prompt.messages[0]["content"] == text
 
 
+def test_of_a_plain_text_every_line_asks(tmp_path):
+    path = tmp_path / "prompts.txt"
+    path.write_bytes(b"\xef\xbb\xbfSort a list.\r\n\r\n{brackets}\nLast one")
+    prompts = read_prompts(path)
+    assert [each.messages[0]["content"] for each in prompts] == ["Sort a list.", "{brackets}", "Last one"]
+    assert [each.split for each in prompts] == [RANK, SCORE, RANK]
+
+
+# --- digest ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_prompts_digest_is_that_of_the_sample_that_asks_the_same():
+    one = Prompt(id="1", split=RANK, messages=(USER,), tools=(TOOL,))
+    other = Prompt(id="2", split=SCORE, messages=(USER,), tools=(TOOL,))
+    assert one.digest == other.digest == Sample(id="3", messages=(USER,), tools=(TOOL,)).digest
+    assert one.digest != Prompt(id="1", split=RANK, messages=(USER,)).digest
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("line", "rule"),
     [
-        ("{", "not valid JSON, got Expecting property name enclosed in double quotes"),
+        ("{", "not valid JSON, got Expecting property name enclosed in double quotes at character 2"),
         ("[1]", "expected an object, got list"),
         ('"text"', "expected an object, got str"),
         ('{"prompt": "x", "split": "test"}', "split: expected rank or score, got 'test'"),
-        ('{"prompt": "x", "split": null}', "split: expected rank or score, got None"),
         ('{"prompt": " "}', "prompt: expected a text that is not empty, got ' '"),
-        ('{"prompt": 3}', "prompt: expected a text that is not empty, got 3"),
-        ("{}", "prompt: expected a text that is not empty, got None"),
-        ('{"text": "x"}', "prompt: expected a text that is not empty, got None"),
-        ('{"messages": []}', "messages: expected objects with role and content"),
-        ('{"messages": "x"}', "messages: expected objects with role and content"),
-        ('{"messages": [{"role": "user"}]}', "messages: expected objects with role and content"),
-        ('{"messages": [{"content": "x"}]}', "messages: expected objects with role and content"),
-        ('{"messages": [{"role": 1, "content": "x"}]}', "messages: expected objects with role and content"),
+        ("{}", "expected one of messages, conversations, conversation, prompt, instruction, text, got no field"),
+        ('{"messages": []}', "messages: expected a list of turns, got []"),
+        ('{"messages": [{"content": "x"}]}', "messages[0]: role: expected a name, got None"),
     ],
 )
 def test_a_bad_line_is_told_with_file_and_line(tmp_path, line, rule):
     path = tmp_path / "prompts.jsonl"
     path.write_text(f'{{"prompt": "fine"}}\n{line}\n')
-    with pytest.raises(EdgedraftError) as error:
-        read_prompts(path)
-    assert message(error).startswith(f"{path}:2: {rule}")
+    assert reason(read_prompts, path) == f"{path}:2: {rule}"
+
+
+@pytest.mark.parametrize("before", [[], [{"role": "system", "content": "Be brief."}]])
+def test_an_answer_to_nothing_is_refused(before):
+    text = lines({"messages": [USER]}, {"messages": [*before, ANSWER]})
+    assert reason(parse_prompts, text, "here") == (
+        "here: prompt 0002: expected something to answer, got an answer alone"
+    )
+
+
+def test_bad_prompts_are_left_out_and_told_when_asked_for(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    good = {"prompt": "Sort a list."}
+    path.write_text(lines(good, {"prompt": 3}, {"messages": [ANSWER]}, good, {"split": "x"}))
+    report = ReadReport()
+    prompts = read_prompts(path, report, strict=False)
+    assert [(each.id, each.split) for each in prompts] == [("0001", RANK), ("0004", SCORE)]
+    assert (report.read, report.broken) == (5, 3)
+    assert report.problems[0] == f"{path}:2: prompt: expected a text that is not empty, got 3"
+    assert sorted(problem.split(": ")[0] for problem in report.problems) == [str(path), f"{path}:2", f"{path}:5"]
+
+
+def test_prompts_of_which_none_asks_are_refused(tmp_path):
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(lines({"messages": [ANSWER]}, {"messages": [ANSWER]}))
+    assert reason(read_prompts, path, strict=False) == (
+        f"{path}: none of 2 entries can be read, "
+        f"got {path}: prompt 0001: expected something to answer, got an answer alone"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "\n\n", "  \n"])
 def test_an_empty_file_is_refused(tmp_path, text):
     path = tmp_path / "prompts.jsonl"
     path.write_text(text)
-    with pytest.raises(EdgedraftError) as error:
-        read_prompts(path)
-    assert message(error) == f'{path}: expected at least one prompt, got 0 - write one {{"prompt": "..."}} a line'
+    remedy = 'write one {"prompt": "..."} a line'
+    assert reason(read_prompts, path) == f"{path}: expected at least one entry, got 0 - {remedy}"
 
 
 def test_repeated_ids_are_refused():
     text = lines({"id": "a", "prompt": "x"}, {"id": "b", "prompt": "y"}, {"id": "a", "prompt": "z"})
-    with pytest.raises(EdgedraftError) as error:
-        parse_prompts(text, "here")
-    assert message(error) == "here: ids must differ, got 1 repeated - rename or drop them"
+    assert reason(parse_prompts, text, "here") == "here: ids must differ, got 1 repeated - rename or drop them"
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(EdgedraftError) as error:
-        read_prompts(tmp_path / "gone.jsonl")
-    assert message(error) == f"{tmp_path / 'gone.jsonl'}: no such prompts file"
+    assert reason(read_prompts, tmp_path / "gone.jsonl") == f"{tmp_path / 'gone.jsonl'}: no such file"
 
 
-def test_a_file_of_another_encoding_is_refused(tmp_path):
+def test_another_encoding_is_refused(tmp_path):
     path = tmp_path / "prompts.jsonl"
     path.write_bytes('{"prompt": "größer"}'.encode("latin-1"))
-    with pytest.raises(EdgedraftError, match=r"prompts\.jsonl: prompts must be UTF-8, got "):
-        read_prompts(path)
+    assert reason(read_prompts, path) == f"{path}:1: expected UTF-8, got byte 0xf6 at 15"
 
 
 # --- take ------------------------------------------------------------------------------------------------------------
@@ -155,6 +214,4 @@ def test_take_gives_the_first_of_one_half_in_order():
 
 def test_a_half_without_prompts_is_refused():
     prompts = parse_prompts('{"prompt": "alone"}', "here")
-    with pytest.raises(EdgedraftError) as error:
-        take(prompts, SCORE)
-    assert message(error) == 'no prompt in the score half - give some prompts "split": "score"'
+    assert reason(take, prompts, SCORE) == 'no prompt in the score half - give some prompts "split": "score"'
