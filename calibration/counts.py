@@ -1,83 +1,117 @@
-"""TokenCounts: how often each target token was generated. Counts add, so shards and resumed runs merge exactly."""
+"""TokenCounts: how often each target token was seen. Counts add, so shards and resumed runs merge exactly."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.calibration.samples import GROUPS, add_digests, group_of
 from edgedraft.runtime.records import require
-from edgedraft.runtime.tensors import read_tensors, write_tensors
 
-SOURCES = ("text", "drafter", "target", "accepted")
+TEXT, DRAFTER, TARGET, ACCEPTED = "text", "drafter", "target", "accepted"
+SOURCES = (TEXT, DRAFTER, TARGET, ACCEPTED)
+
+RANKED_BY = (TARGET, DRAFTER)
+"""The sources that rank tokens unless the user says otherwise, each breaking the ties of those before it."""
+
+Counts = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Provenance:
+    """What was counted: the source, whose tokens, under which options, and the digest of all prompts together.
+
+    ``model`` names the model that generated ('' for text), ``options`` is plain JSON data. ``prompts_digest`` is the
+    `add_digests` of the prompts' digests, so counts of parts add up to the counts of the whole.
+    """
+
+    source: str
+    tokenizer_fingerprint: str
+    model: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    prompts_digest: str = add_digests()
+
+    def __post_init__(self) -> None:
+        require(self.source in SOURCES, f"counts: source: expected one of {', '.join(SOURCES)}", got=self.source)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TokenCounts:
-    """``counts``: int64 (target_vocab_size,), how often each token was seen in ``prompts`` answers from ``source``."""
+    """``by_group``: int64 (GROUPS, target_vocab_size), how often each token was seen in the prompts of each group.
 
-    counts: npt.NDArray[np.int64]
-    prompts: int
-    source: str
-    tokenizer_fingerprint: str
+    ``prompts_by_group``: int64 (GROUPS,). A prompt's group follows from its content (`group_of`), so the groups are
+    independent samples of one domain: their spread tells how far the counts can be trusted.
+    """
+
+    by_group: Counts
+    prompts_by_group: Counts
+    provenance: Provenance
 
     def __post_init__(self) -> None:
-        require(self.source in SOURCES, f"counts: source: expected one of {', '.join(SOURCES)}", got=self.source)
-        require(self.counts.ndim == 1 and self.counts.dtype == np.int64, "counts: expected one row of int64")
-        require(bool((self.counts >= 0).all()), "counts: expected no negative count")
+        for name, array, dimensions in (("by_group", self.by_group, 2), ("prompts_by_group", self.prompts_by_group, 1)):
+            valid = array.ndim == dimensions and len(array) == GROUPS and array.dtype == np.int64
+            require(valid, f"counts: {name}: expected int64, {GROUPS} groups", got=f"{array.dtype} {array.shape}")
+            require(bool((array >= 0).all()), f"counts: {name}: expected no negative count")
+
+    @property
+    def counts(self) -> Counts:
+        """int64 (target_vocab_size,), over all groups."""
+        total: Counts = self.by_group.sum(axis=0)
+        return total
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens the target knows."""
+        return int(self.by_group.shape[1])
+
+    @property
+    def prompts(self) -> int:
+        """All prompts counted."""
+        return int(self.prompts_by_group.sum())
 
     @property
     def tokens(self) -> int:
         """All tokens counted."""
-        return int(self.counts.sum())
+        return int(self.by_group.sum())
 
     def __add__(self, other: "TokenCounts") -> "TokenCounts":
-        same = self.tokenizer_fingerprint == other.tokenizer_fingerprint and len(self.counts) == len(other.counts)
+        mine, its = self.provenance, other.provenance
+        same = mine.tokenizer_fingerprint == its.tokenizer_fingerprint and self.vocab_size == other.vocab_size
         require(same, "counts of different tokenizers cannot be added")
-        require(self.source == other.source, f"counts: expected source {self.source}", got=other.source)
+        for name in ("source", "model", "options"):
+            wanted, found = getattr(mine, name), getattr(its, name)
+            require(wanted == found, f"counts: expected {name} {wanted or 'none'}", got=found or "none")
         return TokenCounts(
-            counts=self.counts + other.counts,
-            prompts=self.prompts + other.prompts,
-            source=self.source,
-            tokenizer_fingerprint=self.tokenizer_fingerprint,
+            by_group=self.by_group + other.by_group,
+            prompts_by_group=self.prompts_by_group + other.prompts_by_group,
+            provenance=replace(mine, prompts_digest=add_digests(mine.prompts_digest, its.prompts_digest)),
         )
 
 
-def count_tokens(
-    answers: Iterable[Sequence[int]], vocab_size: int, source: str, tokenizer_fingerprint: str
-) -> TokenCounts:
-    """Count the tokens of ``answers``, one sequence of target ids a prompt."""
-    counts = np.zeros(vocab_size, dtype=np.int64)
-    prompts = 0
-    for answer in answers:
-        counts += np.bincount(np.asarray(answer, dtype=np.int64), minlength=vocab_size)
-        prompts += 1
-    return TokenCounts(counts=counts, prompts=prompts, source=source, tokenizer_fingerprint=tokenizer_fingerprint)
+def no_counts(vocab_size: int, provenance: Provenance) -> TokenCounts:
+    """What adding begins with."""
+    by_group = np.zeros((GROUPS, vocab_size), dtype=np.int64)
+    return TokenCounts(by_group=by_group, prompts_by_group=np.zeros(GROUPS, dtype=np.int64), provenance=provenance)
 
 
-def write_counts(path: Path, counts: TokenCounts) -> None:
-    """Save counts as safetensors with their provenance in the header."""
-    metadata = {
-        "prompts": str(counts.prompts),
-        "source": counts.source,
-        "tokenizer_fingerprint": counts.tokenizer_fingerprint,
-    }
-    write_tensors(path, {"counts": counts.counts}, metadata)
+def count_tokens(answers: Iterable[tuple[str, Sequence[int]]], vocab_size: int, provenance: Provenance) -> TokenCounts:
+    """Count ``answers``, pairs of a prompt's digest and the target ids that followed it.
 
-
-def read_counts(path: Path) -> TokenCounts:
-    """Read what `write_counts` wrote."""
-    tensors, metadata = read_tensors(path)
-    try:
-        return TokenCounts(
-            counts=tensors["counts"],
-            prompts=int(metadata["prompts"]),
-            source=metadata["source"],
-            tokenizer_fingerprint=metadata["tokenizer_fingerprint"],
+    Raises `EdgedraftError` at an id outside the vocabulary.
+    """
+    counts = no_counts(vocab_size, provenance)
+    digests = [provenance.prompts_digest]
+    for digest, token_ids in answers:
+        ids = np.asarray(token_ids, dtype=np.int64)
+        outside = ids[(ids < 0) | (ids >= vocab_size)]
+        require(
+            not len(outside),
+            f"counts: token ids must lie in 0..{vocab_size - 1}",
+            got=int(outside[0]) if len(outside) else None,
         )
-    except (KeyError, ValueError) as error:
-        raise EdgedraftError(f"{path}: not a token-counts file", got=f"no {error}") from error
-    except EdgedraftError as error:
-        raise EdgedraftError(f"{path}: {error.rule}", got=error.got) from error
+        np.add.at(counts.by_group[group_of(digest)], ids, 1)
+        counts.prompts_by_group[group_of(digest)] += 1
+        digests.append(digest)
+    return replace(counts, provenance=replace(provenance, prompts_digest=add_digests(*digests)))

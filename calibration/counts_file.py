@@ -1,0 +1,57 @@
+"""Counts on disk: safetensors that hold what is not zero, with their provenance in the header."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgedraft.calibration.counts import Provenance, TokenCounts
+from edgedraft.calibration.samples import GROUPS
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.records import from_plain, require, to_plain
+from edgedraft.runtime.tensors import read_tensors, write_tensors
+
+_FORMAT = "edgedraft token counts 1"
+
+
+def write_counts(path: Path, counts: TokenCounts) -> None:
+    """Save counts; equal counts make equal files, byte for byte."""
+    groups, token_ids = np.nonzero(counts.by_group)
+    tensors = {
+        "groups": groups.astype(np.int64),
+        "token_ids": token_ids.astype(np.int64),
+        "counts": counts.by_group[groups, token_ids],
+        "prompts_by_group": counts.prompts_by_group,
+    }
+    provenance = json.dumps(to_plain(counts.provenance), sort_keys=True)
+    write_tensors(path, tensors, {"format": _FORMAT, "vocab_size": str(counts.vocab_size), "provenance": provenance})
+
+
+def read_counts(path: Path) -> TokenCounts:
+    """Read what `write_counts` wrote."""
+    tensors, metadata = read_tensors(path)
+    found = metadata.get("format")
+    require(found == _FORMAT, f"{path}: not a token-counts file", got=f"format {found}")
+    try:
+        return _counts(tensors, metadata, f"{path}: provenance")
+    except (KeyError, ValueError, IndexError) as error:
+        raise EdgedraftError(f"{path}: not a token-counts file", got=f"{type(error).__name__}: {error}") from error
+    except EdgedraftError as error:
+        rule = error.rule if error.rule.startswith(str(path)) else f"{path}: {error.rule}"
+        raise EdgedraftError(rule, got=error.got, remedy=error.remedy) from error
+
+
+def _counts(tensors: dict[str, Any], metadata: dict[str, str], where: str) -> TokenCounts:
+    groups, token_ids, counts = (tensors[name] for name in ("groups", "token_ids", "counts"))
+    for name, array in (("groups", groups), ("token_ids", token_ids), ("counts", counts)):
+        fits = array.dtype == np.int64 and array.shape == (len(counts),)
+        require(fits, f"{name}: expected one int64 a count", got=f"{array.dtype} {array.shape}")
+    inside = bool((groups >= 0).all() and (token_ids >= 0).all())
+    require(inside, "expected no negative group or token id")
+    by_group = np.zeros((GROUPS, int(metadata["vocab_size"])), dtype=np.int64)
+    by_group[groups, token_ids] = counts
+    require(np.count_nonzero(by_group) == len(counts), "expected every count once and none of zero")
+    provenance = from_plain(Provenance, json.loads(metadata["provenance"]), where)
+    int(provenance.prompts_digest, 16)  # a ValueError here is told like every other
+    return TokenCounts(by_group=by_group, prompts_by_group=tensors["prompts_by_group"], provenance=provenance)
