@@ -1,113 +1,83 @@
-"""AcceptanceTrace: what the drafter would have proposed at every position of the target's own answers."""
+"""Tracing greedy answers: what the drafter would have proposed at every position of the target's own text."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
 from edgedraft.calibration.sampling import Answer
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.calibration.trace_rows import (
+    AcceptanceTrace,
+    Ids,
+    LogProbs,
+    SmallIds,
+    answer_offsets,
+    least_cap,
+)
 from edgedraft.runtime.model import LanguageModel, Logits, prompt_pieces
 from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require
-from edgedraft.runtime.tensors import Array, read_tensors, write_tensors
+from edgedraft.runtime.verify import require_finite
 
-Ids = npt.NDArray[np.int64]
-
-TOP_TOKENS = 64
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class AcceptanceTrace:
-    """Greedy choices, position by position, over several answers laid end to end.
-
-    ``target_ids``: int64 (positions,), the target's token; ``drafter_top``: int64 (positions, M), the drafter's best
-    tokens, best first, equal logits by smaller id; ``offsets``: int64 (answers + 1,), where each answer begins. An
-    answer's first token is left out: the target's pass over the prompt yields it and nothing is drafted for it.
-    """
-
-    target_ids: Ids
-    drafter_top: Ids
-    offsets: Ids
-
-    def __post_init__(self) -> None:
-        require(self.drafter_top.ndim == 2, "trace: drafter_top: expected (positions, M)", got=self.drafter_top.shape)
-        require(
-            len(self.target_ids) == len(self.drafter_top) == int(self.offsets[-1]),
-            "trace: expected as many targets as draft rows",
-            got=f"{len(self.target_ids)} and {len(self.drafter_top)}",
-        )
-
-    @property
-    def answers(self) -> int:
-        """How many answers the trace holds."""
-        return len(self.offsets) - 1
+MOST_IDS = 1024
+"""No row is longer. A pair that agrees takes about two ids a position; one that never does, under a gigabyte in all for
+100,000 positions."""
 
 
 def trace_answers(
-    drafter: LanguageModel, answers: Sequence[Answer], top: int = TOP_TOKENS, progress: Progress = silent
+    drafter: LanguageModel, answers: Sequence[Answer], most: int = MOST_IDS, progress: Progress = silent
 ) -> AcceptanceTrace:
-    """Teacher-force the full-vocabulary drafter over the target's answers.
+    """Teacher-force the full-vocabulary drafter over the target's greedy answers.
 
     A draft is judged only after all earlier drafts of its round were right, so its context is the target's own text:
-    one pass over that text sees every draft that any draft length would propose.
+    one pass over that text sees every draft that any draft length would propose. Rows have up to ``most`` ids; the cap
+    that is kept is the least that cuts under one row in a thousand.
     """
-    tops, lengths = [], [0]
+    places: list[int] = []
+    rows: list[tuple[SmallIds, LogProbs]] = []
     for done, entry in enumerate(answers):
         progress("answers traced", done, len(answers))
-        rows = [top_tokens(logits, top) for logits in _draft_logits(drafter, entry)]
-        tops += rows
-        lengths.append(sum(len(row) for row in rows))
+        for row, target_id in zip(answer_logits(drafter, entry), entry.token_ids[1:], strict=True):
+            place, ids = preferred(row, target_id, most)
+            places.append(place)
+            rows.append((ids.astype(np.int32), log_probabilities(row, ids)))
     progress("answers traced", len(answers), len(answers))
-    targets = [np.asarray(entry.token_ids[1:], dtype=np.int64) for entry in answers]
+    wanted = np.asarray(places, dtype=np.int64) + 1
+    cap = least_cap(wanted, most)
+    empty = np.zeros(0)
     return AcceptanceTrace(
-        target_ids=np.concatenate(targets),
-        drafter_top=np.concatenate(tops) if tops else np.zeros((0, top), dtype=np.int64),
-        offsets=np.cumsum(lengths),
+        target_ids=np.asarray([token for entry in answers for token in entry.token_ids[1:]], dtype=np.int64),
+        wanted=wanted,
+        ids=np.concatenate([empty, *(ids[:cap] for ids, _ in rows)]).astype(np.int32),
+        log_probs_by_drafter=np.concatenate([empty, *(scores[:cap] for _, scores in rows)]).astype(np.float32),
+        offsets=answer_offsets([len(entry.token_ids) for entry in answers]),
+        cap=cap,
     )
 
 
-def top_tokens(logits: Logits, top: int) -> Ids:
-    """Ids of the ``top`` largest logits of each row (rows, vocab) -> (rows, top), best first, ties by smaller id."""
-    top = min(top, logits.shape[-1])
-    least_kept = np.partition(logits, -top, axis=-1)[:, -top]
-    rows = [_best(row, least, top) for row, least in zip(logits, least_kept, strict=True)]
-    return np.stack(rows).astype(np.int64)
+def preferred(row: Logits, target_id: int, most: int) -> tuple[int, Ids]:
+    """How many tokens of (vocab,) logits come before ``target_id``, and the first ``most`` of them and it, best first.
+
+    Equal logits go by smaller id, as arg-max takes them.
+    """
+    better = np.flatnonzero(row > row[target_id])
+    equal = np.flatnonzero(row[:target_id] == row[target_id])
+    ordered = better[np.argsort(-row[better], kind="stable")]
+    return len(better) + len(equal), np.concatenate([ordered, equal, [target_id]])[:most]
 
 
-def _best(row: Logits, least: float, top: int) -> Ids:
-    """The first ``top`` ids by falling logit among those that reach ``least``, which may be more: ties go by id."""
-    reaching = np.flatnonzero(row >= least)
-    return reaching[np.argsort(-row[reaching], kind="stable")][:top]
+def log_probabilities(row: Logits, ids: npt.NDArray[np.integer]) -> LogProbs:
+    """Natural logs of the probabilities that (vocab,) logits give ``ids``; logits that are no numbers are refused."""
+    top = float(row.max())
+    require_finite(bool(np.isfinite(top)), "the models")
+    total = top + np.log(np.exp(row - top).sum(dtype=np.float64))
+    scores: LogProbs = (row[ids].astype(np.float64) - total).astype(np.float32)
+    return scores
 
 
-def write_trace(path: Path, trace: AcceptanceTrace) -> None:
-    """Save the trace as safetensors, ids as int32."""
-    arrays: dict[str, Array] = {
-        "target_ids": trace.target_ids.astype(np.int32),
-        "drafter_top": trace.drafter_top.astype(np.int32),
-        "offsets": trace.offsets.astype(np.int64),
-    }
-    write_tensors(path, arrays)
-
-
-def read_trace(path: Path) -> AcceptanceTrace:
-    """Read what `write_trace` wrote."""
-    tensors, _ = read_tensors(path)
-    try:
-        return AcceptanceTrace(**{name: tensors[name].astype(np.int64) for name in AcceptanceTrace.__slots__})
-    except KeyError as error:
-        raise EdgedraftError(f"{path}: not an acceptance-trace file", got=f"no {error}") from error
-    except EdgedraftError as error:
-        raise EdgedraftError(f"{path}: {error.rule}", got=error.got) from error
-
-
-def _draft_logits(drafter: LanguageModel, entry: Answer) -> Iterator[Logits]:
-    """The drafter's logits for every token of the answer after its first, piece by piece."""
-    drafter.rewind(0)
+def answer_logits(model: LanguageModel, entry: Answer) -> Iterator[Logits]:
+    """The model's logits (vocab,) for every token of the answer after its first, which it reads piece by piece."""
+    model.rewind(0)
     for piece in prompt_pieces(entry.prompt_ids):
-        drafter.read(piece)
+        model.read(piece)
     for piece in prompt_pieces(entry.token_ids[:-1]):
-        yield drafter.read(piece)
+        yield from model.read(piece)

@@ -9,16 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.calibration.trace import AcceptanceTrace
+from edgedraft.calibration.trace_rows import AcceptanceTrace
 from edgedraft.runtime.index_map import Ids
+
+Amounts = npt.NDArray[np.int64 | np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AcceptanceWindows:
     """int64 (positions,) ``low`` and ``high``, (answers + 1,) ``offsets``.
 
-    ``cut_share`` is the share of positions whose target token lies below the trace's top tokens while one more size
-    might still accept it: they count as refused.
+    ``cut_share`` is the share of positions whose target token lies below the trace's row while one more size might
+    still accept it: they count as refused.
     """
 
     low: Ids
@@ -33,16 +35,16 @@ class AcceptanceWindows:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Replay:
-    """Rounds that a draft length would have taken, one entry an answer, int64 (answers,).
+    """Rounds that a draft length would have taken, one entry an answer: int64 (answers,), float64 where expected.
 
     ``full_rounds`` are those in which every draft was kept: the drafter then has two tokens to read next.
     """
 
-    rounds: Ids
+    rounds: Amounts
     tokens: Ids
-    accepted: Ids
-    evaluated: Ids
-    full_rounds: Ids
+    accepted: Amounts
+    evaluated: Amounts
+    full_rounds: Amounts
 
     @property
     def block_efficiency(self) -> float:
@@ -51,20 +53,19 @@ class Replay:
 
     @property
     def acceptance_rate(self) -> float:
-        """Accepted over examined drafts."""
-        return float(self.accepted.sum() / max(int(self.evaluated.sum()), 1))
+        """Accepted over examined drafts; 0 when none was examined."""
+        evaluated = float(self.evaluated.sum())
+        return float(self.accepted.sum()) / evaluated if evaluated else 0.0
 
 
 def acceptance_windows(trace: AcceptanceTrace, ranks: Ids) -> AcceptanceWindows:
     """Windows of every position under the token order whose inverse is ``ranks`` (vocab,)."""
-    vocab_size = len(ranks)
-    hits = trace.drafter_top == trace.target_ids[:, None]
-    found = hits.any(axis=1)
-    place = np.where(found, hits.argmax(axis=1), trace.drafter_top.shape[1])
-    preferred = np.arange(trace.drafter_top.shape[1]) < place[:, None]
-    high = np.where(preferred, ranks[trace.drafter_top], vocab_size).min(axis=1)
+    starts, whole = trace.row_starts, trace.wanted <= trace.cap
+    preferred = ranks[trace.ids]
+    preferred[(starts + trace.wanted - 1)[whole]] = len(ranks)  # a whole row ends with the target's token
+    high = np.minimum.reduceat(preferred, starts) if len(starts) else starts
     low = ranks[trace.target_ids]
-    cut = ~found & (low < high)
+    cut = ~whole & (low < high)
     return AcceptanceWindows(
         low=low,
         high=np.where(cut, low, high),
@@ -74,34 +75,34 @@ def acceptance_windows(trace: AcceptanceTrace, ranks: Ids) -> AcceptanceWindows:
 
 
 def replay(windows: AcceptanceWindows, size: int, draft_length: int) -> Replay:
-    """Walk every answer in rounds of ``draft_length`` drafts, as the runtime would."""
+    """Go through every answer in rounds of ``draft_length`` drafts, as the runtime would.
+
+    A round begins behind every refused draft, so each run of accepted positions stands alone: its rounds take
+    ``draft_length`` + 1 tokens as long as there are so many, and the last one ends with the refusal or the answer.
+    """
     accepted = windows.accepted(size)
-    bounds = zip(windows.offsets[:-1], windows.offsets[1:], strict=True)
-    rows = [_walk(accepted[start:end], draft_length) for start, end in bounds]
-    columns = np.asarray(rows, dtype=np.int64).reshape(-1, 5).T
+    ends, refused = _runs(accepted, windows.offsets)
+    tokens = np.diff(ends, prepend=0)
+    full, rest = np.divmod(tokens, draft_length + 1)
+    kept_by_last = rest - (refused & (rest > 0))
+    full_by_last = kept_by_last == draft_length
+    owner = np.searchsorted(windows.offsets, ends, side="left") - 1
+
+    def by_answer(amounts: Ids) -> Ids:
+        return np.bincount(owner, weights=amounts, minlength=len(windows.offsets) - 1).astype(np.int64)
+
     return Replay(
-        rounds=columns[0], tokens=columns[1], accepted=columns[2], evaluated=columns[3], full_rounds=columns[4]
+        rounds=by_answer(full + (rest > 0)),
+        tokens=np.diff(windows.offsets),
+        accepted=by_answer(full * draft_length + kept_by_last),
+        evaluated=by_answer(full * draft_length + rest),
+        full_rounds=by_answer(full + full_by_last),
     )
 
 
-def _walk(accepted: npt.NDArray[np.bool_], draft_length: int) -> tuple[int, int, int, int, int]:
-    """Rounds, tokens, accepted, evaluated and full rounds of one answer."""
-    runs = _runs(accepted)
-    position = rounds = kept = evaluated = full = 0
-    while position < len(accepted):
-        run = min(int(runs[position]), draft_length)
-        rounds += 1
-        kept += run
-        refused = position + run < len(accepted)
-        evaluated += min(run + refused, draft_length)
-        full += run == draft_length
-        position += run + 1
-    return rounds, len(accepted), kept, evaluated, full
-
-
-def _runs(accepted: npt.NDArray[np.bool_]) -> Ids:
-    """How many accepted positions begin at each position."""
-    runs = np.zeros(len(accepted) + 1, dtype=np.int64)
-    for position in range(len(accepted) - 1, -1, -1):
-        runs[position] = runs[position + 1] + 1 if accepted[position] else 0
-    return runs[:-1]
+def _runs(accepted: npt.NDArray[np.bool_], offsets: Ids) -> tuple[Ids, npt.NDArray[np.bool_]]:
+    """Behind which positions a run ends, by a refused draft or with its answer, and whether it was a refused draft."""
+    ending = ~accepted
+    ending[offsets[1:][np.diff(offsets) > 0] - 1] = True
+    last = np.flatnonzero(ending)
+    return last + 1, ~accepted[last]

@@ -9,6 +9,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
+from edgedraft.calibration.trace_rows import AcceptanceTrace
 from edgedraft.exporter.convert import OnnxFolder
 from edgedraft.exporter.graphs import save_graph
 from edgedraft.exporter.pair import Pair
@@ -163,6 +164,26 @@ def walk_naively(proposals: Sequence[int], targets: Sequence[int], draft_length:
 @pytest.fixture(scope="session")
 def naive_walk():
     return walk_naively
+
+
+def trace_of(preferences: np.ndarray, targets: np.ndarray, offsets: np.ndarray, cap: int = 1024) -> AcceptanceTrace:
+    """The trace of a drafter whose full order at each position is a row of ``preferences``."""
+    places = (preferences == targets[:, None]).argmax(axis=1)
+    rows = [order[: min(place + 1, cap)] for order, place in zip(preferences, places, strict=True)]
+    ids = np.concatenate([np.zeros(0, np.int32), *rows]).astype(np.int32)
+    return AcceptanceTrace(
+        target_ids=targets,
+        wanted=places + 1,
+        ids=ids,
+        log_probs_by_drafter=np.zeros(len(ids), np.float32),
+        offsets=np.asarray(offsets),
+        cap=cap,
+    )
+
+
+@pytest.fixture(scope="session")
+def greedy_trace():
+    return trace_of
 
 
 class OneNodePairs:

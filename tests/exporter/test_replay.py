@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration.sampling import Answer, answer
-from edgedraft.calibration.trace import AcceptanceTrace, trace_answers
+from edgedraft.calibration.sampling import Answer
+from edgedraft.calibration.trace import trace_answers
 from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
-from edgedraft.runtime.decoding import speculative_rounds
+from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.statistics import count_rounds
@@ -30,23 +30,16 @@ def drafted(target, drafter, index_map, prompt, draft_length):
     return speculative_rounds(target, FixedDrafts(Drafter(model=drafter, index_map=index_map), draft_length), prompt)
 
 
-def random_trace(rng: np.random.Generator, lengths: list[int], agreement: float) -> AcceptanceTrace:
-    """Full preference orders; the drafter's favourite is the target's token with probability ``agreement``."""
-    positions = sum(lengths)
+def random_preferences(rng: np.random.Generator, positions: int, agreement: float) -> tuple[np.ndarray, np.ndarray]:
+    """Full preference orders, and targets that are the drafter's favourite with probability ``agreement``."""
     preferences = np.argsort(rng.random((positions, VOCAB)), axis=1).astype(np.int64)
     targets = np.where(rng.random(positions) < agreement, preferences[:, 0], rng.integers(0, VOCAB, positions))
-    return AcceptanceTrace(target_ids=targets, drafter_top=preferences, offsets=np.cumsum([0, *lengths]))
+    return preferences, targets
 
 
-def cut(trace: AcceptanceTrace, top: int) -> AcceptanceTrace:
-    return AcceptanceTrace(
-        target_ids=trace.target_ids, drafter_top=trace.drafter_top[:, :top].copy(), offsets=trace.offsets
-    )
-
-
-def proposals(trace: AcceptanceTrace, kept: set[int]) -> list[int]:
+def proposals(preferences: np.ndarray, kept: set[int]) -> list[int]:
     """The drafter's favourite among the kept tokens, position by position."""
-    return [next(token for token in row if token in kept) for row in trace.drafter_top.tolist()]
+    return [next(token for token in row if token in kept) for row in preferences.tolist()]
 
 
 # --- against the naive walk ------------------------------------------------------------------------------------------
@@ -58,14 +51,15 @@ def proposals(trace: AcceptanceTrace, kept: set[int]) -> list[int]:
     agreement=st.sampled_from((0.0, 0.5, 0.9, 1.0)),
 )
 @settings(max_examples=60, deadline=None)
-def test_replay_is_the_naive_walk_for_every_size_and_draft_length(naive_walk, seed, lengths, agreement):
+def test_replay_is_the_naive_walk_for_every_size_and_draft_length(naive_walk, greedy_trace, seed, lengths, agreement):
     rng = np.random.default_rng(seed)
-    trace = random_trace(rng, lengths, agreement)
+    preferences, targets = random_preferences(rng, sum(lengths), agreement)
+    trace = greedy_trace(preferences, targets, np.cumsum([0, *lengths]))
     order = rng.permutation(VOCAB).astype(np.int64)
     windows = acceptance_windows(trace, ranks_of(order))
     assert windows.cut_share == 0
     for size in range(1, VOCAB + 1):
-        drafted = proposals(trace, set(order[:size].tolist()))
+        drafted = proposals(preferences, set(order[:size].tolist()))
         assert windows.accepted(size).tolist() == (drafted == trace.target_ids).tolist()
         for draft_length in DRAFT_LENGTHS:
             got = replay(windows, size, draft_length)
@@ -81,13 +75,9 @@ def test_replay_is_the_naive_walk_for_every_size_and_draft_length(naive_walk, se
             assert got.acceptance_rate == sum(accepted) / sum(evaluated)
 
 
-def test_a_walk_by_hand():
+def test_a_walk_by_hand(greedy_trace):
     # Accepted: yes yes no | yes yes yes no | no; rounds of two drafts end after three tokens at most.
-    trace = AcceptanceTrace(
-        target_ids=np.array([1, 1, 0, 1, 1, 1, 0, 0]),
-        drafter_top=np.array([[1, 0]] * 8),
-        offsets=np.array([0, 3, 7, 8]),
-    )
+    trace = greedy_trace(np.array([[1, 0]] * 8), np.array([1, 1, 0, 1, 1, 1, 0, 0]), np.array([0, 3, 7, 8]))
     windows = acceptance_windows(trace, np.arange(2))
     got = replay(windows, size=2, draft_length=2)
     assert got.rounds.tolist() == [1, 2, 1]
@@ -151,10 +141,14 @@ class Scripts:
         self.drafter = lambda context: scripted_logits(seed, context, agreement, True)
         prompts = [tuple(rng.integers(0, VOCAB, size).tolist()) for size in (1, 3, 35)]
         self.answers = [
-            Answer(prompt_id=str(i), prompt_ids=ids, token_ids=answer(ScriptedModel(self.target), ids, limits))
-            for i, ids in enumerate(prompts)
+            Answer(prompt_id=str(number), prompt_ids=ids, token_ids=self.answer(ids))
+            for number, ids in enumerate(prompts)
         ]
         self.order = rng.permutation(VOCAB).astype(np.int64)
+
+    def answer(self, prompt_ids: tuple[int, ...]) -> tuple[int, ...]:
+        rounds = limited(plain_rounds(ScriptedModel(self.target), prompt_ids), self.limits)
+        return tuple(token for turn in rounds for token in turn.token_ids)
 
     def run(self, entry: Answer, size: int, draft_length: int):
         kept = index_map(self.order, size)
@@ -199,37 +193,35 @@ def test_replayed_block_efficiency_is_the_measured_one(seed, agreement, max_new_
 
 @given(seed=seeds, agreement=st.sampled_from((0.2, 0.9)))
 @settings(max_examples=40, deadline=None)
-def test_the_whole_vocabulary_accepts_where_the_first_choices_agree(seed, agreement):
+def test_the_whole_vocabulary_accepts_where_the_first_choices_agree(greedy_trace, seed, agreement):
     rng = np.random.default_rng(seed)
-    trace = random_trace(rng, [30], agreement)
-    windows = acceptance_windows(trace, ranks_of(rng.permutation(VOCAB).astype(np.int64)))
-    assert windows.accepted(VOCAB).tolist() == (trace.drafter_top[:, 0] == trace.target_ids).tolist()
+    preferences, targets = random_preferences(rng, 30, agreement)
+    windows = acceptance_windows(greedy_trace(preferences, targets, [0, 30]), ranks_of(rng.permutation(VOCAB)))
+    assert windows.accepted(VOCAB).tolist() == (preferences[:, 0] == targets).tolist()
 
 
-@given(seed=seeds, top=st.integers(1, VOCAB), agreement=st.sampled_from((0.0, 0.5)))
+@given(seed=seeds, cap=st.integers(1, VOCAB), agreement=st.sampled_from((0.0, 0.5)))
 @settings(max_examples=60, deadline=None)
-def test_positions_below_the_top_tokens_are_refused_and_counted(seed, top, agreement):
+def test_positions_below_the_cap_are_refused_and_counted(greedy_trace, seed, cap, agreement):
     rng = np.random.default_rng(seed)
-    trace = random_trace(rng, [25, 15], agreement)
-    order = rng.permutation(VOCAB).astype(np.int64)
-    full = acceptance_windows(trace, ranks_of(order))
-    windows = acceptance_windows(cut(trace, top), ranks_of(order))
-    places = (trace.drafter_top == trace.target_ids[:, None]).argmax(axis=1)
+    preferences, targets = random_preferences(rng, 40, agreement)
+    order = rng.permutation(VOCAB)
+    full = acceptance_windows(greedy_trace(preferences, targets, [0, 25, 40]), ranks_of(order))
+    windows = acceptance_windows(greedy_trace(preferences, targets, [0, 25, 40], cap), ranks_of(order))
+    places = (preferences == targets[:, None]).argmax(axis=1)
     undecided = []
-    for position, (target, place) in enumerate(zip(trace.target_ids, places, strict=True)):
-        best = set(trace.drafter_top[position, :top].tolist())
+    for position, (target, place) in enumerate(zip(targets, places, strict=True)):
+        best = set(preferences[position, :cap].tolist())
         sizes = [size for size in range(1, VOCAB + 1) if target in order[:size] and not best & set(order[:size])]
-        undecided.append(bool(place >= top and sizes))
+        undecided.append(bool(place >= cap and sizes))
     assert windows.cut_share == np.mean(undecided)
     for size in range(1, VOCAB + 1):
         expected = full.accepted(size) & ~np.array(undecided)
         assert windows.accepted(size).tolist() == expected.tolist()
 
 
-def test_a_trace_of_single_token_answers_takes_no_round():
-    trace = AcceptanceTrace(
-        target_ids=np.zeros(0, np.int64), drafter_top=np.zeros((0, 4), np.int64), offsets=np.zeros(3, np.int64)
-    )
+def test_a_trace_of_single_token_answers_takes_no_round(greedy_trace):
+    trace = greedy_trace(np.zeros((0, VOCAB), np.int64), np.zeros(0, np.int64), np.zeros(3, np.int64))
     windows = acceptance_windows(trace, np.arange(VOCAB))
     assert windows.cut_share == 0
     outcome = replay(windows, VOCAB, 3)
@@ -238,12 +230,9 @@ def test_a_trace_of_single_token_answers_takes_no_round():
 
 
 @pytest.mark.parametrize("draft_length", DRAFT_LENGTHS)
-def test_a_perfect_drafter_settles_a_whole_round_at_a_time(draft_length):
-    trace = AcceptanceTrace(
-        target_ids=np.ones(72 * 35, np.int64),
-        drafter_top=np.ones((72 * 35, 1), np.int64),
-        offsets=np.array([0, 72 * 35]),
-    )
+def test_a_perfect_drafter_settles_a_whole_round_at_a_time(greedy_trace, draft_length):
+    positions = 72 * 35
+    trace = greedy_trace(np.ones((positions, 1), np.int64), np.ones(positions, np.int64), [0, positions])
     outcome = replay(acceptance_windows(trace, np.arange(2)), 2, draft_length)
     assert outcome.block_efficiency == draft_length + 1
     assert outcome.acceptance_rate == 1

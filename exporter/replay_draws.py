@@ -1,0 +1,224 @@
+"""Replaying drawn answers: how many drafts any draft vocabulary and length keeps in expectation, without drawing.
+
+A draft x is drawn from q_S, the drafter's distribution over the kept tokens S, and kept with probability
+min(1, p(x) / q_S(x)), p the target's: over all texts Σ_S min(p, q_S) of the drafts are kept, and where the text goes
+on with x, min(1, q_S(x) / p(x)). Source: Leviathan et al. 2023, arXiv 2211.17192, section 3.
+
+q_S is shaped here, from the drafter's raw log-probabilities: top-k, top-p and min-p work on what trimming leaves, so
+that no stored q could serve every S. It is exact wherever the tokens that a row lacks cannot be drafted: no token is
+left out; or top-k finds its k, top-p its share or min-p its bound above the best token left out. Elsewhere, as with a
+temperature alone, for which every token of S takes part, the weight that the row lacks bounds the error.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedraft.calibration.trace_rows import DrawnTrace
+from edgedraft.exporter.replay import Replay
+from edgedraft.runtime.index_map import Ids
+from edgedraft.runtime.sampling import Probabilities, SamplingSettings
+
+Flags = npt.NDArray[np.bool_]
+
+_PART = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ExpectedAcceptance:
+    """What becomes of a draft at each position; float64 (positions,) each, ``offsets`` int64 (answers + 1,).
+
+    ``acceptance``: how probably a draft is kept, whatever token comes; ``kept``: how probably the draft was kept, given
+    the token that came; ``doubt``: how far ``acceptance`` may be off because of tokens that the trace left out.
+    """
+
+    acceptance: Probabilities
+    kept: Probabilities
+    doubt: Probabilities
+    offsets: Ids
+
+
+def expected_acceptance(trace: DrawnTrace, ranks: Ids, size: int) -> ExpectedAcceptance:
+    """Acceptance of a drafter with the first ``size`` tokens of the order whose inverse is ``ranks`` (vocab,)."""
+    parts = [_expected(part, ranks, size) for part in _parts(trace)]
+    acceptance, kept, doubt = (np.concatenate([np.zeros(0), *values]) for values in zip(*parts, strict=True))
+    return ExpectedAcceptance(acceptance=acceptance, kept=kept, doubt=doubt, offsets=trace.offsets)
+
+
+def expected_replay(expected: ExpectedAcceptance, draft_length: int) -> Replay:
+    """Expected rounds of ``draft_length`` drafts over the traced texts, float64 (answers,).
+
+    Given the text, drafts are kept independently of each other, so what is expected follows from how probably each
+    position comes as the j-th of its round: a dynamic programme over positions, all answers abreast.
+    """
+    starts, lengths = expected.offsets[:-1], np.diff(expected.offsets)
+    chances = np.zeros((len(lengths), draft_length + 1))  # of coming as the j-th draft, or as the target's own token
+    chances[:, 0] = 1.0
+    rounds, accepted, evaluated, full = np.zeros((4, len(lengths)))
+    for place in range(int(lengths.max(initial=0))):
+        chances[lengths <= place] = 0.0
+        kept = expected.kept[np.minimum(starts + place, len(expected.kept) - 1)]
+        drafts = chances[:, :-1]
+        held = drafts * kept[:, None]
+        rounds += chances[:, 0]
+        evaluated += drafts.sum(axis=1)
+        accepted += held.sum(axis=1)
+        full += held[:, -1]
+        ended = chances[:, -1] + (drafts - held).sum(axis=1)
+        chances = np.column_stack([ended, held])
+    return Replay(rounds=rounds, tokens=lengths, accepted=accepted, evaluated=evaluated, full_rounds=full)
+
+
+def _parts(trace: DrawnTrace) -> Iterator[DrawnTrace]:
+    """The trace in parts of `_PART` positions, at least one, each as one answer: what is computed of it stays small."""
+    bounds = np.append(trace.row_starts, len(trace.ids))
+    for start in range(0, max(len(trace.target_ids), 1), _PART):
+        positions = slice(start, start + _PART)
+        wanted = trace.wanted[positions]
+        entries = slice(bounds[start], bounds[start + len(wanted)])
+        yield DrawnTrace(
+            target_ids=trace.target_ids[positions],
+            wanted=wanted,
+            ids=trace.ids[entries],
+            log_probs_by_drafter=trace.log_probs_by_drafter[entries],
+            offsets=np.array([0, len(wanted)]),
+            cap=trace.cap,
+            log_probs_by_target=trace.log_probs_by_target[entries],
+            left_by_target=trace.left_by_target[positions],
+            left_by_drafter=trace.left_by_drafter[positions],
+            best_left=trace.best_left[positions],
+            settings=trace.settings,
+        )
+
+
+def _expected(trace: DrawnTrace, ranks: Ids, size: int) -> tuple[Probabilities, Probabilities, Probabilities]:
+    """Acceptance, kept and doubt of a part."""
+    drafts = _drafts(trace, ranks, size)
+    q = drafts.shaped(trace.settings, size)
+    q_of_token, p_of_token = (drafts.sums(values * drafts.at_target) for values in (q, drafts.by_target))
+    surely = q_of_token >= p_of_token
+    kept = np.where(surely, q_of_token > 0, q_of_token / np.where(surely, 1.0, p_of_token))
+    return drafts.sums(np.minimum(drafts.by_target, q)), kept, _doubt(trace, drafts, q, size)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Drafts:
+    """The entries of a trace that a trimmed drafter has, rows one behind the other, the drafter's best first.
+
+    ``rows``: the position of each entry; ``places``: its place in its row; ``heads``: where its row begins; ``above``:
+    whether the drafter likes it better than all that the trace left out. ``left``, (positions,): the weight that was
+    left out, as `weights` counts.
+    """
+
+    rows: Ids
+    places: Ids
+    heads: Ids
+    log_probs: Probabilities
+    by_target: Probabilities
+    at_target: Flags
+    above: Flags
+    left: Probabilities
+
+    def sums(self, values: npt.NDArray[np.float64]) -> Probabilities:
+        """The sum over each row, (positions,); 0 for one without entries."""
+        return np.bincount(self.rows, weights=values, minlength=len(self.left)).astype(np.float64)
+
+    def shaped(self, settings: SamplingSettings, size: int) -> Probabilities:
+        """q_S of every entry, by the steps of `edgedraft.runtime.sampling.probabilities`."""
+        drawn = self.shares(self.weights(settings, size))
+        if settings.top_p < 1:
+            drawn[self.before(drawn) >= settings.top_p] = 0.0
+        if settings.min_p > 0:
+            drawn[drawn < settings.min_p * drawn[self.heads]] = 0.0
+        return self.shares(drawn)
+
+    def weights(self, settings: SamplingSettings, size: int) -> Probabilities:
+        """Of every entry what it weighs at the temperature, its row's best 1; 0 where top-k leaves it out."""
+        weights: Probabilities = np.exp((self.log_probs - self.log_probs[self.heads]) / settings.temperature)
+        if 0 < settings.top_k < size:
+            bars = np.full(len(self.left), -np.inf)
+            last = self.places == settings.top_k - 1
+            bars[self.rows[last]] = self.log_probs[last]
+            weights[self.log_probs < bars[self.rows]] = 0.0
+        return weights
+
+    def shares(self, weights: Probabilities) -> Probabilities:
+        """Weights as shares of their rows."""
+        return weights / self.sums(weights)[self.rows]
+
+    def before(self, shares: Probabilities) -> Probabilities:
+        """How much of its row lies before each entry."""
+        before = np.cumsum(shares) - shares
+        return before - before[self.heads]
+
+
+def _drafts(trace: DrawnTrace, ranks: Ids, size: int) -> _Drafts:
+    lengths = trace.row_lengths
+    inside = (ranks[trace.ids] < size) & (trace.log_probs_by_drafter > -np.inf)
+    entries = np.flatnonzero(inside)
+    rows = np.repeat(np.arange(len(lengths)), lengths)[entries]
+    counts = np.bincount(rows, minlength=len(lengths))
+    heads = (np.cumsum(counts) - counts)[rows]
+    log_probs = trace.log_probs_by_drafter[entries].astype(np.float64)
+    best = np.full(len(lengths), -np.inf)
+    best[rows] = log_probs[heads]
+    return _Drafts(
+        rows=rows,
+        places=np.arange(len(entries)) - heads,
+        heads=heads,
+        log_probs=log_probs,
+        by_target=np.exp(trace.log_probs_by_target[entries].astype(np.float64)),
+        at_target=trace.ids[entries] == trace.target_ids[rows],
+        above=log_probs > trace.best_left[rows],
+        left=_left(trace, best),
+    )
+
+
+def _left(trace: DrawnTrace, best: Probabilities) -> Probabilities:
+    """The weight of all that the trace left out where an entry of log-probability ``best`` weighs 1, (positions,)."""
+    starts, temperature = trace.row_starts, trace.settings.temperature
+    scores = trace.log_probs_by_drafter.astype(np.float64) / temperature
+    top = scores[starts]
+    stored = np.add.reduceat(np.exp(scores - np.repeat(top, trace.row_lengths)), starts) if len(starts) else top
+    share = trace.left_by_drafter.astype(np.float64)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        log_weight = np.log(share / (1.0 - share) * stored) + top - best / temperature
+        return np.exp(log_weight)
+
+
+def _doubt(trace: DrawnTrace, drafts: _Drafts, q: Probabilities, size: int) -> Probabilities:
+    """How far Σ_S min(p, q_S) can be off, (positions,).
+
+    Tokens left out only add to the weight that q_S is divided by, so of the entries above them those in q's support
+    are certainly in the true one. Its weight lies between theirs and that of all entries with all that is left out,
+    which bounds every true q; what the tokens left out add themselves is at most the target's probability of them.
+    """
+    settings = trace.settings
+    filtered = 0 < settings.top_k < size or settings.top_p < 1 or settings.min_p > 0
+    weights = drafts.weights(settings, size)
+    certain = (q > 0) & (drafts.above if filtered else True)
+    surely, possibly = drafts.sums(weights * certain), drafts.sums(weights) + drafts.left
+    with np.errstate(divide="ignore", invalid="ignore"):
+        least, most = (weights / total[drafts.rows] for total in (possibly, surely))
+    at_least = drafts.sums(np.minimum(drafts.by_target, np.where(certain, least, 0.0)))
+    at_most = drafts.sums(np.fmin(drafts.by_target, most)) + trace.left_by_target
+    return np.where(_settled(trace, drafts, size), 0.0, np.minimum(at_most, 1.0) - at_least)
+
+
+def _settled(trace: DrawnTrace, drafts: _Drafts, size: int) -> Flags:
+    """Where no token that the trace left out can be drafted, (positions,)."""
+    settings = trace.settings
+    decides = np.zeros(len(drafts.rows), dtype=np.bool_)
+    if 0 < settings.top_k < size:
+        decides = drafts.above & (drafts.places == settings.top_k - 1)
+    elif settings.top_p < 1:
+        weights = drafts.weights(settings, size)
+        shares, before = drafts.shares(weights), drafts.before(drafts.shares(weights))
+        enough = settings.top_p * (1.0 + drafts.left / np.maximum(drafts.sums(weights), 1.0))[drafts.rows]
+        decides = drafts.above & (before < settings.top_p) & (before + shares >= enough)
+    elif settings.min_p > 0:
+        bar = drafts.log_probs + settings.temperature * np.log(settings.min_p)
+        decides = (drafts.places == 0) & (bar > trace.best_left[drafts.rows])
+    return np.isneginf(trace.best_left) | (drafts.sums(decides.astype(np.float64)) > 0)
