@@ -1,19 +1,25 @@
-"""Sampling a model on prompts with our own runtime, journalled so that a stopped run goes on where it was."""
+"""Answers of a model to prompts, journalled so that a stopped run goes on where it was. Who answers is a function."""
 
+import contextlib
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.calibration.prompts import Prompt
-from edgedraft.runtime.decoding import plain_rounds
 from edgedraft.runtime.errors import full_disk_is_users
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.model import LanguageModel
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
 from edgedraft.runtime.text import TextCodec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Question:
+    """A prompt and its target token ids, ending where the answer begins."""
+
+    prompt: Prompt
+    prompt_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,50 +31,49 @@ class Answer:
     token_ids: tuple[int, ...]
 
 
-def answer(model: LanguageModel, prompt_ids: Sequence[int], limits: Limits) -> tuple[int, ...]:
-    """The model's own greedy continuation of ``prompt_ids``."""
-    model.rewind(0)
-    rounds = limited(plain_rounds(model, prompt_ids), limits)
-    return tuple(token for turn in rounds for token in turn.token_ids)
+Answering = Callable[[Sequence[Question]], Generator[Answer, None, None]]
+"""Answers every question, in whatever order the answers come; an answer depends on its own question only.
+
+Closing the generator ends the work on the others.
+"""
 
 
 def answer_all(
-    open_model: Callable[[], LanguageModel],
+    answering: Answering,
     codec: TextCodec,
     prompts: Sequence[Prompt],
-    limits: Limits,
     journal: Path,
     progress: Progress = silent,
 ) -> list[Answer]:
-    """Answer every prompt, in order; answers already in ``journal`` are taken from there.
+    """The answers to all prompts, in the prompts' order; those already in ``journal`` are taken from there.
 
-    ``open_model`` is called only when an answer is missing. The caller names the journal
-    after everything that decides the answers (model, limits, prompts), so an answer in it
-    is always the one that would be generated again.
+    ``answering`` is called only when an answer is missing. The caller names the journal after everything that decides
+    the answers (model, limits, settings), so an answer in it is always the one that would be generated again.
     """
     known = {entry.prompt_id: entry for entry in read_journal(journal)}
-    answers = []
-    journal.parent.mkdir(parents=True, exist_ok=True)
-    with full_disk_is_users(journal), journal.open("a", encoding="utf-8") as file:
-        for done, prompt in enumerate(prompts):
-            progress("answers", done, len(prompts))
-            entry = known.get(prompt.id)
-            if entry is None:
-                prompt_ids = tuple(codec.encode_chat(prompt.messages))
-                require(len(prompt_ids) > 0, f"prompt {prompt.id}: holds no token", remedy="write something in it")
-                token_ids = answer(open_model(), prompt_ids, limits)
-                entry = Answer(prompt_id=prompt.id, prompt_ids=prompt_ids, token_ids=token_ids)
+    missing = [_question(codec, prompt) for prompt in prompts if prompt.id not in known]
+    done = len(prompts) - len(missing)
+    progress("answers", done, len(prompts))
+    if missing:
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            full_disk_is_users(journal),
+            journal.open("a", encoding="utf-8") as file,
+            contextlib.closing(answering(missing)) as answers,
+        ):
+            for entry in answers:
                 _append(file.fileno(), entry)
-            answers.append(entry)
-    progress("answers", len(prompts), len(prompts))
-    return answers
+                known[entry.prompt_id] = entry
+                done += 1
+                progress("answers", done, len(prompts))
+    return [known[prompt.id] for prompt in prompts]
 
 
 def read_journal(journal: Path) -> Iterator[Answer]:
     """The whole entries of a journal; one that a crash cut short is passed over and will be generated again."""
     if not journal.exists():
         return
-    for line in journal.read_text(encoding="utf-8").splitlines():
+    for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             data = json.loads(line)
         except json.JSONDecodeError:
@@ -76,6 +81,12 @@ def read_journal(journal: Path) -> Iterator[Answer]:
         yield Answer(
             prompt_id=data["prompt_id"], prompt_ids=tuple(data["prompt_ids"]), token_ids=tuple(data["token_ids"])
         )
+
+
+def _question(codec: TextCodec, prompt: Prompt) -> Question:
+    prompt_ids = tuple(codec.encode_chat(prompt.messages, prompt.tools))
+    require(len(prompt_ids) > 0, f"prompt {prompt.id}: holds no token", remedy="write something in it")
+    return Question(prompt=prompt, prompt_ids=prompt_ids)
 
 
 def _append(handle: int, entry: Answer) -> None:

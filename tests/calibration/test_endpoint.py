@@ -246,16 +246,18 @@ def threads_left() -> list[str]:
 
 
 def hung_up(connection: socket.socket) -> bool:
-    """Whether the other end has closed, which is seen as the end of what can be read."""
+    """Whether the other end has closed, which is seen as the end of what can be read, a request not yet read or not."""
     if connection.fileno() < 0:
         return True
-    connection.settimeout(2)
+    connection.settimeout(10)
     try:
-        return connection.recv(1, socket.MSG_PEEK) == b""
-    except ConnectionError:
+        while connection.recv(65536):
+            pass
         return True
     except TimeoutError:
         return False
+    except OSError:
+        return True
 
 
 # --- a server that works ---------------------------------------------------------------------------------------------
