@@ -1,10 +1,17 @@
-"""A memory over a graph is a `LanguageModel`: it says what everything read says, whatever was rewound in between."""
+"""A memory over a graph is a `LanguageModel`: it says what everything read says, whatever was rewound in between.
+
+So is every row of a batch, and on a real graph its logits are the same bits however many rows are stepped with it.
+"""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edgedraft.exporter.graphs import load_graph, save_graph
+from edgedraft.exporter.packing import pack_model
+from edgedraft.exporter.precisions import TABLE as PRECISIONS
+from edgedraft.runtime.model import prefill
 from edgedraft.runtime.session import (
     CPU,
     OnnxGraph,
@@ -106,3 +113,63 @@ def test_a_file_that_is_no_graph_is_named(tmp_path, graph):
     with pytest.raises(Exception, match=f"^{file}: ONNX Runtime cannot open it, got ") as caught:
         open_model(file, SETTINGS)
     assert "\n" not in str(caught.value)
+
+
+# --- batches, on a real graph ----------------------------------------------------------------------------------------
+
+LENGTHS = (1, 2, 3, 17, 32, 33, 40, 63, 64, 65, 90, 5, 31, 8, 100, 12)
+PROMPTS = [np.random.default_rng(length).integers(2, 300, length).tolist() for length in LENGTHS]
+
+
+@pytest.fixture(scope="module", params=["fp32", "int4"])
+def real_graph(request, tiny_opened, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(request.param)
+    model = load_graph(tiny_opened.target.graph)
+    pack_model(model, PRECISIONS[request.param])
+    save_graph(model, folder / "model.onnx", "model.onnx.data")
+    return OnnxGraph(folder / "model.onnx", SessionSettings(threads=2, context_length=128))
+
+
+def stepped(graph, numbers, steps=3):
+    """Logits (steps, rows, vocab) of a batch of the prompts with these ``numbers``."""
+    batch = graph.batch(len(numbers))
+    for row, number in zip(batch.rows, numbers, strict=True):
+        prefill(row, PROMPTS[number])
+    return np.stack([batch.step([7 + number + step for number in numbers]).copy() for step in range(steps)])
+
+
+def test_a_row_says_the_same_bits_whatever_the_other_rows(real_graph):
+    whole = stepped(real_graph, range(16))
+    for rows in range(1, 16):
+        np.testing.assert_array_equal(stepped(real_graph, range(rows)), whole[:, :rows])
+    for order in (range(15, -1, -1), [9, 2, 14], [5]):
+        np.testing.assert_array_equal(stepped(real_graph, order), whole[:, list(order)])
+
+
+def test_a_row_says_nearly_what_a_memory_of_its_own_says(real_graph):
+    whole = stepped(real_graph, range(16))
+    for number, prompt in enumerate(PROMPTS):
+        model = real_graph.memory()
+        prefill(model, prompt)
+        lone = [model.read([7 + number + step])[0].copy() for step in range(3)]
+        assert np.abs(lone - whole[:, number]).max() < np.std(whole) / 5
+        assert np.abs(lone - whole[:, number - 1]).max() > np.std(whole)
+
+
+def test_a_graph_of_a_single_row_has_no_batch(tmp_path, ledger):
+    file = tmp_path / "model.onnx"
+    ledger[0](file, TABLE)
+    with pytest.raises(Exception, match=f"^{file}: input_ids: a batch needs a symbolic number of rows, got 1$"):
+        OnnxGraph(file, SETTINGS).batch(2)
+
+
+def test_a_batch_of_nothing_is_refused(real_graph, raises_exactly):
+    with raises_exactly("a batch needs at least one row, got 0"):
+        real_graph.batch(0)
+
+
+def test_a_batch_beyond_the_memory_is_one_line(real_graph):
+    with pytest.raises(
+        Exception, match=r"^not enough memory for 1099511627776 contexts of 128 tokens, got .* - choose"
+    ):
+        real_graph.batch(2**40)
