@@ -1,73 +1,139 @@
-"""One calibration: both models answer the ranking half, the target answers the scoring half, the drafter is traced."""
+"""One calibration: the pair answers the ranking half, the target the scoring half, and the drafter is traced."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from edgedraft.calibration.counts import TokenCounts, count_tokens
-from edgedraft.calibration.prompts import RANK, SCORE, Prompt, take
-from edgedraft.calibration.sampling import Answer, answer_all
-from edgedraft.calibration.trace import AcceptanceTrace, read_trace, trace_answers, write_trace
-from edgedraft.runtime.generation import Limits
+import numpy as np
+
+from edgedraft.calibration.batched import Draws
+from edgedraft.calibration.counts import ACCEPTED, DRAFTER, TARGET, Provenance, TokenCounts, count_tokens
+from edgedraft.calibration.prompts import Prompt, take
+from edgedraft.calibration.samples import RANK, SCORE
+from edgedraft.calibration.sampling import Answer, Answering, answer_all
+from edgedraft.calibration.trace import trace_answers
+from edgedraft.calibration.trace_draws import trace_draws
+from edgedraft.calibration.trace_file import Trace, read_trace, write_trace
+from edgedraft.calibration.trace_rows import accepted_tokens
 from edgedraft.runtime.model import LanguageModel
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.text import TextCodec
 
-OpenModel = Callable[[], LanguageModel]
+GENERATED = (TARGET, DRAFTER, ACCEPTED)
+"""The sources of counts that a calibration can make itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Calibration:
-    """What calibration hands to the planner. The scoring half took no part in the ranking counts."""
+    """What calibration hands to the planner. The scoring half took no part in the ranking counts.
 
-    ranking_by_target: TokenCounts
-    ranking_by_drafter: TokenCounts
+    ``ranking`` has the counts of the ranking half by source, the most important source first.
+    """
+
+    ranking: Mapping[str, TokenCounts]
     scoring_answers: tuple[Answer, ...]
     scoring: TokenCounts
-    trace: AcceptanceTrace
+    trace: Trace
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationJob:
-    """Which prompts, how long the answers, which vocabulary, and the folder that keeps finished work."""
+    """Which prompts, how they are answered, which sources are counted, and the folder that keeps finished work.
+
+    ``options`` is plain data that names how answers are made; it goes into the provenance of the counts.
+    """
 
     prompts: tuple[Prompt, ...]
-    limits: Limits
+    sources: tuple[str, ...]
+    draws: Draws | None
     vocab_size: int
     folder: Path
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Voice:
+    """One model of the pair: its name, how it answers, and how it is opened to be traced."""
+
+    name: str
+    answering: Answering
+    open_model: Callable[[], LanguageModel]
 
 
 def calibrate(
-    job: CalibrationJob, target: OpenModel, drafter: OpenModel, codec: TextCodec, progress: Progress = silent
+    job: CalibrationJob, target: Voice, drafter: Voice, codec: TextCodec, progress: Progress = silent
 ) -> Calibration:
     """Run the job or finish one that was stopped; models are opened only when something is left to do."""
-
-    def answers(who: str, model: OpenModel, split: str) -> list[Answer]:
-        report = _named(progress, f"{who}'s answers to {split} prompts")
-        journal = job.folder / f"{who}-{split}.jsonl"
-        return answer_all(model, codec, take(job.prompts, split), job.limits, journal, report)
-
-    def counted(source: str, found: Sequence[Answer]) -> TokenCounts:
-        return count_tokens((entry.token_ids for entry in found), job.vocab_size, source, codec.fingerprint)
-
-    by_target = answers("target", target, RANK)
-    by_drafter = answers("drafter", drafter, RANK)
-    scoring = answers("target", target, SCORE)
-    return Calibration(
-        ranking_by_target=counted("target", by_target),
-        ranking_by_drafter=counted("drafter", by_drafter),
-        scoring_answers=tuple(scoring),
-        scoring=counted("target", scoring),
-        trace=_trace(job.folder / "trace.safetensors", drafter, scoring, progress),
-    )
+    return _Calibrator(job, target, drafter, codec, progress).calibration()
 
 
-def _trace(path: Path, drafter: OpenModel, answers: Sequence[Answer], progress: Progress) -> AcceptanceTrace:
-    if path.exists():
-        return read_trace(path)
-    trace = trace_answers(drafter(), answers, progress=progress)
-    write_trace(path, trace)
-    return trace
+class _Calibrator:
+    """A job with all that it needs; each method makes one part of the result."""
+
+    def __init__(
+        self, job: CalibrationJob, target: Voice, drafter: Voice, codec: TextCodec, progress: Progress
+    ) -> None:
+        self.job = job
+        self.target = target
+        self.drafter = drafter
+        self.codec = codec
+        self.progress = progress
+
+    def calibration(self) -> Calibration:
+        ranking = {source: self.ranking(source) for source in self.job.sources}
+        scoring = self.answers(TARGET, SCORE)
+        return Calibration(
+            ranking=ranking,
+            scoring_answers=tuple(scoring),
+            scoring=self.counted(TARGET, SCORE, [entry.token_ids for entry in scoring]),
+            trace=self.trace(SCORE, scoring),
+        )
+
+    def ranking(self, source: str) -> TokenCounts:
+        """The ranking half's counts of one source."""
+        if source == ACCEPTED:
+            return self.counted(ACCEPTED, RANK, self.accepted(self.answers(TARGET, RANK)))
+        return self.counted(source, RANK, [entry.token_ids for entry in self.answers(source, RANK)])
+
+    def answers(self, who: str, split: str) -> list[Answer]:
+        """Target's or drafter's answers to one half."""
+        voice = self.target if who == TARGET else self.drafter
+        report = _named(self.progress, f"{who}'s answers to {split} prompts")
+        journal = self.job.folder / f"{who}-{split}.jsonl"
+        return answer_all(voice.answering, self.codec, take(self.job.prompts, split), journal, report)
+
+    def accepted(self, answers: Sequence[Answer]) -> list[Sequence[int]]:
+        """Per answer the tokens that the drafter proposed and the target kept."""
+        tokens, offsets = accepted_tokens(self.trace(RANK, answers))
+        return [part.tolist() for part in np.split(tokens, offsets[1:-1])]
+
+    def counted(self, source: str, split: str, token_ids: Sequence[Sequence[int]]) -> TokenCounts:
+        """Counts of what followed each prompt of one half."""
+        provenance = Provenance(
+            source=source,
+            model={TARGET: self.target.name, DRAFTER: self.drafter.name}.get(
+                source, f"{self.drafter.name} for {self.target.name}"
+            ),
+            tokenizer_fingerprint=self.codec.fingerprint,
+            options=self.job.options,
+        )
+        digests = [prompt.digest for prompt in take(self.job.prompts, split)]
+        return count_tokens(zip(digests, token_ids, strict=True), self.job.vocab_size, provenance)
+
+    def trace(self, split: str, answers: Sequence[Answer]) -> Trace:
+        """The drafter, and where answers are drawn the target too, teacher-forced over one half's answers."""
+        path = self.job.folder / f"trace-{split}.safetensors"
+        if path.exists():
+            return read_trace(path)
+        report, draws = _named(self.progress, f"{split} answers traced"), self.job.draws
+        drafter = self.drafter.open_model()
+        if draws is None:
+            trace: Trace = trace_answers(drafter, answers, progress=report)
+        else:
+            trace = trace_draws(self.target.open_model(), drafter, answers, draws.settings, report)
+        write_trace(path, trace)
+        return trace
 
 
 def _named(progress: Progress, name: str) -> Progress:

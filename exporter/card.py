@@ -1,5 +1,7 @@
 """The bundle's README.md: a model card that says what it holds, where it came from and what was predicted."""
 
+from collections.abc import Sequence
+
 from edgedraft.exporter.quality import Divergence
 from edgedraft.runtime.manifest import BundleManifest
 
@@ -24,8 +26,8 @@ An edgedraft bundle: `target/` verifies what `drafter/` proposes. The drafter's 
 | stray from fp32 | {divergence} | not measured |
 | weights a step reads | {target_megabytes:,.0f} MB | {drafter_megabytes:,.0f} MB |
 
-The tokens were chosen from {ranking_tokens:,} tokens that the models generated for {ranking_prompts} prompts
-({prompts}); on {scoring_prompts} other prompts they cover {coverage:.2%} of the target's tokens
+The tokens were chosen by counts of {ranked_by}: {ranking_tokens:,} tokens of {ranking_prompts} prompts
+({prompts}). On {scoring_prompts} other prompts they cover {coverage:.2%} of the target's tokens
 (95 % interval {coverage_low:.2%} to {coverage_high:.2%}).
 
 **Plan** for {device}: draft length {draft_length}. {reason}.
@@ -55,6 +57,7 @@ def model_card(manifest: BundleManifest, divergence: Divergence | None = None) -
         vocab=manifest.target_vocab_size,
         share=plan.draft_vocab_size / manifest.target_vocab_size,
         prompts=calibration.prompts,
+        ranked_by=_sources(calibration.ranked_by),
         ranking_tokens=calibration.ranking_tokens,
         ranking_prompts=calibration.ranking_prompts,
         scoring_prompts=calibration.scoring_prompts,
@@ -65,6 +68,12 @@ def model_card(manifest: BundleManifest, divergence: Divergence | None = None) -
         draft_length=plan.draft_length,
         reason=plan.reason,
     )
+
+
+def _sources(names: Sequence[str]) -> str:
+    """What chose the tokens; counts after the first break the ties of those before them."""
+    first, *others = names or ("generated text",)
+    return f"{first} ({', then '.join(others)} where these are equal)" if others else first
 
 
 def _told(divergence: Divergence | None) -> str:

@@ -8,9 +8,10 @@ from edgedraft.exporter.convert import OnnxFolder, context_length, convert, end_
 from edgedraft.exporter.graphs import ModelSize, load_graph, model_size, vocabulary_width
 from edgedraft.exporter.head import head_row_size
 from edgedraft.exporter.sources import check_reference, resolve
+from edgedraft.runtime.memory import OnnxModel
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
-from edgedraft.runtime.session import OnnxModel, SessionSettings, open_model
+from edgedraft.runtime.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.text import TextCodec, tokenizer_fingerprint
 
 
@@ -59,14 +60,24 @@ class Pair:
         return TextCodec(self.target.path)
 
     @cached_property
+    def target_graph(self) -> OnnxGraph:
+        """The target, loaded."""
+        return OnnxGraph(self.target.graph, self.settings)
+
+    @cached_property
+    def drafter_graph(self) -> OnnxGraph:
+        """The drafter with its full vocabulary, loaded."""
+        return OnnxGraph(self.drafter.graph, self.settings)
+
+    @cached_property
     def target_model(self) -> OnnxModel:
-        """The target, open."""
-        return open_model(self.target.graph, self.settings)
+        """The target with a memory of its own."""
+        return self.target_graph.memory()
 
     @cached_property
     def drafter_model(self) -> OnnxModel:
-        """The drafter with its full vocabulary, open."""
-        return open_model(self.drafter.graph, self.settings)
+        """The drafter with its full vocabulary and a memory of its own."""
+        return self.drafter_graph.memory()
 
 
 def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent) -> Pair:

@@ -7,7 +7,7 @@ from pathlib import Path
 from edgedraft.calibration.counts import TokenCounts
 from edgedraft.exporter.planner import candidate_sizes
 from edgedraft.exporter.ranking import coverage
-from edgedraft.exporter.replay import AcceptanceWindows, replay
+from edgedraft.exporter.replaying import Replaying
 from edgedraft.runtime.errors import MissingExtraError
 from edgedraft.runtime.files import replacing_file
 from edgedraft.runtime.index_map import Ids
@@ -23,13 +23,13 @@ class Curves:
     block_efficiency: tuple[float, ...]
 
 
-def curves(counts: TokenCounts, windows: AcceptanceWindows, order: Ids, draft_length: int) -> Curves:
+def curves(counts: TokenCounts, replayed: Replaying, order: Ids, draft_length: int) -> Curves:
     """The curves of one token order at one draft length."""
     sizes = candidate_sizes(len(order))
     return Curves(
         sizes=sizes,
         coverage=tuple(coverage(counts, order, size) for size in sizes),
-        block_efficiency=tuple(replay(windows, size, draft_length).block_efficiency for size in sizes),
+        block_efficiency=tuple(replayed(size, draft_length).block_efficiency for size in sizes),
     )
 
 

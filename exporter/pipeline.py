@@ -1,15 +1,12 @@
-"""The export job in stages that each can be cached: pair, calibration, step times, plan, bundle."""
+"""The export job from a calibrated pair on: token order, step times, plan, what the bundle holds."""
 
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from edgedraft.calibration.prompts import RANK, SCORE, Prompt, take
-from edgedraft.calibration.run import Calibration, CalibrationJob, calibrate
+from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.sampling import Answer
 from edgedraft.devices.profile import DeviceProfile
 from edgedraft.exporter.bundle_writer import BundleContents
@@ -17,33 +14,16 @@ from edgedraft.exporter.head import round_to_tile
 from edgedraft.exporter.pair import Pair
 from edgedraft.exporter.planner import DRAFT_LENGTHS, Option, PlanSettings, StepCosts, candidate_sizes, choose, weigh
 from edgedraft.exporter.quality import Divergence
-from edgedraft.exporter.ranking import coverage, index_map, rank_tokens, ranks_of
-from edgedraft.exporter.replay import AcceptanceWindows, acceptance_windows
+from edgedraft.exporter.ranking import coverage, index_map, rank_tokens
+from edgedraft.exporter.replaying import Replaying, replaying
 from edgedraft.exporter.step_probe import probe_pair, step_costs
-from edgedraft.runtime.generation import Limits
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.manifest import CalibrationEntry
 from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
-from edgedraft.runtime.statistics import ratio_interval
+from edgedraft.runtime.statistics import ratio_interval, resampling
 from edgedraft.runtime.timing import Clock
-
-_BOOTSTRAP_SEED = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PromptSet:
-    """The prompts of a job, their name for the card, and how many tokens each answer may have."""
-
-    name: str
-    prompts: tuple[Prompt, ...]
-    max_new_tokens: int
-
-    def at_most(self, per_half: int | None) -> "PromptSet":
-        """The first ``per_half`` prompts of each half."""
-        kept = take(self.prompts, RANK, per_half) + take(self.prompts, SCORE, per_half)
-        return replace(self, prompts=kept)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,23 +40,10 @@ class Planned:
 
     plan: DecodingPlan
     order: Ids
-    windows: AcceptanceWindows
+    replayed: Replaying
     costs: StepCosts
     options: tuple[Option, ...]
     profile: DeviceProfile
-
-
-def calibrate_pair(pair: Pair, prompts: PromptSet, cache: Path, progress: Progress = silent) -> Calibration:
-    """Calibrate in a folder of ``cache`` named after all that decides the result."""
-    facts = [pair.target.key, pair.drafter.key, prompts.max_new_tokens, [_facts(prompt) for prompt in prompts.prompts]]
-    key = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
-    job = CalibrationJob(
-        prompts=prompts.prompts,
-        limits=Limits(max_new_tokens=prompts.max_new_tokens, end_token_ids=pair.end_token_ids),
-        vocab_size=pair.vocab_size,
-        folder=cache / "calibration" / key,
-    )
-    return calibrate(job, lambda: pair.target_model, lambda: pair.drafter_model, pair.codec, progress)
 
 
 def plan_pair(
@@ -90,11 +57,11 @@ def plan_pair(
     """Rank the tokens, time the steps on this machine and choose."""
     sizes, lengths = plan_grid(pair.vocab_size, choice)
     order = token_order(pair, calibration)
-    windows = acceptance_windows(calibration.trace, ranks_of(order))
+    replayed = replaying(calibration.trace, order)
     context = [token for entry in calibration.scoring_answers for token in (*entry.prompt_ids, *entry.token_ids)]
     profile = probe_pair(pair, order, context, clock, cache, progress)
     costs = step_costs(pair, profile)
-    options = weigh(windows, costs, sizes, lengths)
+    options = weigh(replayed, costs, sizes, lengths)
     settings = PlanSettings(
         target_precision=pair.target.precision,
         drafter_precision=pair.drafter.precision,
@@ -104,7 +71,7 @@ def plan_pair(
     return Planned(
         plan=choose(options, costs, settings),
         order=order,
-        windows=windows,
+        replayed=replayed,
         costs=costs,
         options=tuple(options),
         profile=profile,
@@ -112,8 +79,8 @@ def plan_pair(
 
 
 def token_order(pair: Pair, calibration: Calibration) -> Ids:
-    """Tokens by the target's counts, then the drafter's, the end of turn first."""
-    return rank_tokens([calibration.ranking_by_target, calibration.ranking_by_drafter], pair.end_token_ids)
+    """Tokens by the calibration's counts, the end of turn first."""
+    return rank_tokens(list(calibration.ranking.values()), pair.end_token_ids)
 
 
 def bundle_contents(
@@ -126,15 +93,17 @@ def bundle_contents(
     """What the plan's bundle holds; ``divergence`` is the target's from fp32, where it was measured."""
     size = planned.plan.draft_vocab_size
     low, high = coverage_interval(calibration.scoring_answers, planned.order[:size])
+    ranked_by = next(iter(calibration.ranking.values()))
     entry = CalibrationEntry(
         prompts=prompts_name,
-        ranking_prompts=calibration.ranking_by_target.prompts,
+        ranking_prompts=ranked_by.prompts,
         scoring_prompts=calibration.scoring.prompts,
-        ranking_tokens=calibration.ranking_by_target.tokens,
+        ranking_tokens=ranked_by.tokens,
         scoring_tokens=calibration.scoring.tokens,
         coverage=coverage(calibration.scoring, planned.order, size),
         coverage_low=low,
         coverage_high=high,
+        ranked_by=tuple(calibration.ranking),
     )
     return BundleContents(
         pair=pair,
@@ -149,11 +118,7 @@ def coverage_interval(answers: Sequence[Answer], kept_ids: Ids) -> tuple[float, 
     """95 % bootstrap interval of the share of answer tokens that ``kept_ids`` cover."""
     covered = [int(np.isin(entry.token_ids, kept_ids).sum()) for entry in answers]
     lengths = [len(entry.token_ids) for entry in answers]
-    return ratio_interval(covered, lengths, np.random.default_rng(_BOOTSTRAP_SEED))
-
-
-def _facts(prompt: Prompt) -> list[object]:
-    return [prompt.id, prompt.split, [dict(message) for message in prompt.messages]]
+    return ratio_interval(covered, lengths, resampling())
 
 
 def plan_grid(vocab_size: int, choice: FixedChoice) -> tuple[Sequence[int], Sequence[int]]:

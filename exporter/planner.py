@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgedraft.exporter.head import round_to_tile
-from edgedraft.exporter.replay import AcceptanceWindows, Replay, replay
+from edgedraft.exporter.replay import Replay
 from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.records import require
 
@@ -54,14 +54,13 @@ def candidate_sizes(vocab_size: int) -> tuple[int, ...]:
 
 
 def weigh(
-    windows: AcceptanceWindows, costs: StepCosts, sizes: Sequence[int], draft_lengths: Sequence[int] = DRAFT_LENGTHS
+    replayed: Callable[[int, int], Replay],
+    costs: StepCosts,
+    sizes: Sequence[int],
+    draft_lengths: Sequence[int] = DRAFT_LENGTHS,
 ) -> list[Option]:
-    """Every (K, γ) of the grid, best predicted tokens per second first."""
-    positions, remedy = int(windows.offsets[-1]), "allow longer answers or use other prompts"
-    require(positions > 0, "planning: expected answers of two tokens or more", got="only shorter ones", remedy=remedy)
-    options = [
-        _option(size, length, replay(windows, size, length), costs) for size in sizes for length in draft_lengths
-    ]
+    """Every (K, γ) of the grid, ``replayed(K, γ)`` at its cost, best predicted tokens per second first."""
+    options = [_option(size, length, replayed(size, length), costs) for size in sizes for length in draft_lengths]
     return sorted(options, key=lambda option: -option.tokens_per_second)
 
 
@@ -96,12 +95,14 @@ def predicted_seconds(outcome: Replay, size: int, draft_length: int, costs: Step
 
 
 def _option(size: int, draft_length: int, outcome: Replay, costs: StepCosts) -> Option:
+    tokens, remedy = int(outcome.tokens.sum()), "allow longer answers or use other prompts"
+    require(tokens > 0, "planning: expected answers of two tokens or more", got="only shorter ones", remedy=remedy)
     return Option(
         draft_vocab_size=size,
         draft_length=draft_length,
         block_efficiency=outcome.block_efficiency,
         acceptance_rate=outcome.acceptance_rate,
-        tokens_per_second=float(outcome.tokens.sum()) / predicted_seconds(outcome, size, draft_length, costs),
+        tokens_per_second=tokens / predicted_seconds(outcome, size, draft_length, costs),
     )
 
 

@@ -5,22 +5,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgedraft.calibration.counts import TokenCounts
+from edgedraft.calibration.order import order_tokens
 from edgedraft.runtime.index_map import Ids, IndexMap
-from edgedraft.runtime.records import require
 
 
 def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
     """All token ids, most wanted first, int64 (vocab,).
 
-    ``first_ids`` (the end of turn) lead; then the counts decide in the order given, each breaking the ties of those
-    before it; among tokens never seen the smaller id leads, because byte-pair ids are roughly in order of frequency.
+    ``first_ids`` (the end of turn) lead; the counts decide in the order given, then the smaller id (`order_tokens`).
     """
-    require(len(counts) > 0, "ranking: expected at least one count")
-    size = len(counts[0].counts)
-    keys = [np.arange(size), *(-part.counts for part in reversed(counts))]
-    order = np.lexsort(keys)
-    first = np.asarray(sorted(set(first_ids)), dtype=np.int64)
-    return np.concatenate([first, order[~np.isin(order, first)]]).astype(np.int64)
+    return order_tokens([part.counts for part in counts], first_ids)
 
 
 def ranks_of(order: Ids) -> Ids:

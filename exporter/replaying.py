@@ -14,7 +14,7 @@ Replaying = Callable[[int, int], Replay]
 
 
 def replaying(trace: AcceptanceTrace | DrawnTrace, order: Ids) -> Replaying:
-    """The replay of ``trace`` with tokens entering the draft vocabulary by ``order``: exact, expected for drawn answers."""
+    """The replay of ``trace`` when ``order`` fills the draft vocabulary: exact, or expected for drawn answers."""
     ranks = ranks_of(order)
     if isinstance(trace, AcceptanceTrace):
         windows = acceptance_windows(trace, ranks)

@@ -8,7 +8,8 @@ from edgedraft.exporter.graphs import load_graph
 from edgedraft.exporter.head import trim_head
 from edgedraft.exporter.pair import Pair
 from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.session import OnnxModel, open_model
+from edgedraft.runtime.memory import OnnxModel
+from edgedraft.runtime.session import open_model
 
 
 def open_trimmed(pair: Pair, kept: IndexMap) -> OnnxModel:

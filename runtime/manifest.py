@@ -39,7 +39,10 @@ class ModelEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationEntry:
-    """Where the draft vocabulary came from, and what it covers on prompts held out from choosing it."""
+    """Where the draft vocabulary came from, and what it covers on prompts held out from choosing it.
+
+    ``ranked_by`` names the sources of the counts that chose it; the ranking numbers are of the first, which leads.
+    """
 
     prompts: str
     ranking_prompts: int
@@ -49,6 +52,7 @@ class CalibrationEntry:
     coverage: float
     coverage_low: float
     coverage_high: float
+    ranked_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -42,6 +42,8 @@ def from_plain(record: type[Record], data: object, where: str) -> Record:
 
 def _convert(hint: Any, value: object, where: str) -> object:
     """``value`` as ``hint``, or an error at ``where``."""
+    if hint is Any:
+        return value
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if origin in (types.UnionType, typing.Union):
         return None if value is None else _convert(next(a for a in arguments if a is not types.NoneType), value, where)

@@ -14,8 +14,7 @@ import onnxruntime
 
 from edgedraft.runtime.errors import EdgedraftError, first_line
 from edgedraft.runtime.huge_pages import huge_pages_under_new_memory
-from edgedraft.runtime.memory import PAST, CacheInput, OnnxBatch, cache_buffers
-from edgedraft.runtime.memory import OnnxModel as OnnxModel
+from edgedraft.runtime.memory import PAST, CacheInput, OnnxBatch, OnnxModel, cache_buffers
 from edgedraft.runtime.model import CONTEXT_LENGTH
 from edgedraft.runtime.records import require
 

@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgedraft.runtime.adaptive import Pace
+from edgedraft.runtime.memory import OnnxModel
 from edgedraft.runtime.plan import DecodingPlan
-from edgedraft.runtime.session import OnnxGraph, OnnxModel
+from edgedraft.runtime.session import OnnxGraph
 from edgedraft.runtime.verify import accepted_prefix
 
 IDLE_SLOTS = 2

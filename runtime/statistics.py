@@ -71,6 +71,11 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(median=float(median), low=float(low), high=float(high))
 
 
+def resampling() -> np.random.Generator:
+    """The same random numbers every time, so that resampled intervals repeat."""
+    return np.random.default_rng(0)
+
+
 def ratio_interval(
     parts: npt.ArrayLike, wholes: npt.ArrayLike, rng: np.random.Generator, draws: int = 1000
 ) -> tuple[float, float]:

@@ -8,9 +8,9 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jinja2 import TemplateError
+from jinja2 import Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tokenizers.decoders import DecodeStream
 
 from edgedraft.runtime.errors import EdgedraftError
@@ -39,6 +39,12 @@ def tokenizer_fingerprint(path: Path) -> str:
     return hashlib.sha256(json.dumps(meaning, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
 
+def matching_parts(pattern: str, text: str) -> list[str]:
+    """The parts of ``text`` that match, by the regular expressions that tokenizers themselves use."""
+    split = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
+    return [part for part, _ in split.pre_tokenize_str(text)]
+
+
 class TextCodec:
     """The tokenizer and chat template of one model folder."""
 
@@ -53,33 +59,58 @@ class TextCodec:
         self._template = template.read_text(encoding="utf-8") if template.is_file() else None
         self._special = _special_tokens(folder)
 
+    @property
+    def folder(self) -> Path:
+        """Where the codec was read from."""
+        return self._path.parent
+
     @cached_property
     def fingerprint(self) -> str:
         """See `tokenizer_fingerprint`."""
         return tokenizer_fingerprint(self._path)
 
+    @cached_property
+    def chat_fingerprint(self) -> str:
+        """SHA-256 over what decides how a conversation is rendered: the template and the texts of special tokens."""
+        return hashlib.sha256(json.dumps([self._template, self._special], sort_keys=True).encode()).hexdigest()
+
+    @property
+    def has_template(self) -> bool:
+        """Whether conversations have a format of their own."""
+        return self._template is not None
+
     def encode(self, text: str) -> list[int]:
         """Token ids of ``text`` as it stands; special tokens written in it count as such."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of every text, on all cores."""
+        return [found.ids for found in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+
+    def encode_with_bounds(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Ids of every text and, for each id, where its characters begin and end."""
+        found = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [(each.ids, each.offsets) for each in found]
 
     def decode(self, token_ids: Iterable[int]) -> str:
         """Text of ``token_ids`` without special tokens."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
-    def encode_chat(self, messages: Sequence[Message]) -> list[int]:
+    def encode_chat(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> list[int]:
         """Token ids of a conversation that the assistant is to continue."""
-        return self.encode(self.render_chat(messages))
+        return self.encode(self.render_chat(messages, tools))
 
-    def render_chat(self, messages: Sequence[Message]) -> str:
+    def render_chat(self, messages: Sequence[Message], tools: Sequence[Message] = (), *, answer: bool = True) -> str:
         """The conversation in the model's own chat format, ending where the assistant's answer begins.
 
-        Without a template the contents are joined by blank lines.
+        ``tools`` are the functions that the assistant may call, as JSON schemas. Without ``answer`` the text ends with
+        the last message. Without a template the contents are joined by blank lines.
         """
         if self._template is None:
             return "\n\n".join(str(message["content"]) for message in messages)
+        facts = {"messages": list(messages), "tools": list(tools) or None, "add_generation_prompt": answer}
         try:
-            template = _environment().from_string(self._template)
-            return template.render(messages=list(messages), add_generation_prompt=True, **self._special)
+            return _compiled(self._template).render(**facts, **self._special)
         except _TEMPLATE_FAULTS as error:
             raise EdgedraftError("chat_template.jinja cannot render this conversation", got=str(error)) from error
 
@@ -126,9 +157,15 @@ def _special_tokens(folder: Path) -> dict[str, str]:
     return {name: token["content"] if isinstance(token, dict) else token for name, token in found.items() if token}
 
 
+@lru_cache(maxsize=8)
+def _compiled(source: str) -> Template:
+    """Templates compiled in the environment that Hugging Face chat templates expect."""
+    return _environment().from_string(source)
+
+
 @lru_cache(maxsize=1)
 def _environment() -> ImmutableSandboxedEnvironment:
-    """The sandbox that Hugging Face chat templates expect."""
+    """The sandbox with the filters and globals that such templates use."""
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
     )

@@ -8,9 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgedraft.calibration.counts import Provenance, TokenCounts
 from edgedraft.calibration.prompts import Prompt
+from edgedraft.calibration.samples import GROUPS
+from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
-from edgedraft.exporter.pipeline import FixedChoice, PromptSet, bundle_contents, calibrate_pair, plan_pair
+from edgedraft.exporter.pipeline import FixedChoice, bundle_contents, plan_pair
 from edgedraft.runtime.manifest import CalibrationEntry
 from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.session import SessionSettings
@@ -103,6 +106,24 @@ def make_calibration():
         counts = {"ranking_prompts": 4, "scoring_prompts": 5, "ranking_tokens": 100, "scoring_tokens": 110}
         shares = {"coverage": 0.75, "coverage_low": 0.5, "coverage_high": 0.875}
         return CalibrationEntry(**{"prompts": "my prompts"} | counts | shares | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_counts():
+    """Builds counts from one row (all in the first group, of one prompt) or from a row a group; keywords change it."""
+
+    def make(counts, prompts_by_group=None, **provenance) -> TokenCounts:
+        rows = np.atleast_2d(np.asarray(counts, dtype=np.int64))
+        by_group = np.vstack([rows, np.zeros((GROUPS - len(rows), rows.shape[1]), dtype=np.int64)])
+        prompts = by_group.any(axis=1) if prompts_by_group is None else prompts_by_group
+        told = {"source": "target", "tokenizer_fingerprint": "print", **provenance}
+        return TokenCounts(
+            by_group=by_group,
+            prompts_by_group=np.asarray(prompts, dtype=np.int64),
+            provenance=Provenance(**told),
+        )
 
     return make
 

@@ -14,7 +14,7 @@ RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2"}
 ALLOWED = {
     "runtime": RUNTIME_PACKAGES,
     "devices": {"numpy", "psutil"},
-    "calibration": {"numpy"},
+    "calibration": {"numpy", "pyarrow", "datasets", "httpx", "ray"},
     "exporter": {
         *("numpy", "onnx_ir", "torch", "transformers", "matplotlib", "platformdirs", "huggingface_hub"),
     },
@@ -27,6 +27,10 @@ ONE_FILE = {
     "matplotlib": "exporter/picture.py",
     "tokenizers": "runtime/text.py",
     "jinja2": "runtime/text.py",
+    "pyarrow": "calibration/parquet.py",
+    "datasets": "calibration/hub.py",
+    "httpx": "calibration/server.py",
+    "ray": "calibration/ray_engine.py",
 }
 
 

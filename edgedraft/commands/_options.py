@@ -1,14 +1,29 @@
 """Options that several commands share, and the records they become."""
 
 import argparse
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from edgedraft.exporter.calibrating import AnswerSettings, PromptSet
     from edgedraft.exporter.pair import Pair
-    from edgedraft.exporter.pipeline import FixedChoice, PromptSet
+    from edgedraft.exporter.pipeline import FixedChoice
     from edgedraft.runtime.engine import DecodingOptions, Engine
     from edgedraft.runtime.progress import Progress
+    from edgedraft.runtime.sampling import SamplingSettings
+
+
+LOCAL, RAY = "local", "ray"
+
+
+class Arguments(Protocol):
+    """A parser, or a group of its options."""
+
+    def add_argument(self, *names: Any, **facts: Any) -> Any:
+        """As argparse's."""
+        ...
+
 
 TARGET, DRAFTER = "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct"
 
@@ -20,12 +35,53 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", default=TARGET, metavar="MODEL", help=f"{_MODEL_HELP} (default: {TARGET})")
     parser.add_argument("--drafter", default=DRAFTER, metavar="MODEL", help=f"likewise (default: {DRAFTER})")
     _add_precision_arguments(parser)
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="JSON lines (default: the shipped coding prompts)")
+    text = "JSON lines, Parquet, text, - for standard input, or a hub data set (default: the shipped coding prompts)"
+    parser.add_argument("--prompts", metavar="DATA", help=text)
     parser.add_argument("--prompts-per-half", type=positive, metavar="N", help="use the first N of each half only")
     parser.add_argument("--max-new-tokens", type=positive, default=64, metavar="N", help="per answer (default: 64)")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: every core this process may use")
     _add_context_argument(parser)
+    add_cache_argument(parser)
+    _add_calibration_arguments(parser)
+
+
+def add_cache_argument(parser: argparse.ArgumentParser) -> None:
+    """Where finished work is kept."""
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="default: the user's cache folder")
+
+
+def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
+    """How calibration answers are made, and which counts rank the tokens."""
+    from edgedraft.calibration.counts import RANKED_BY, SOURCES
+    from edgedraft.runtime.batch import BATCH_ROWS
+
+    group = parser.add_argument_group("calibration")
+    group.add_argument(
+        "--rank-by",
+        nargs="+",
+        choices=SOURCES,
+        default=list(RANKED_BY),
+        metavar="SOURCE",
+        help=f"{', '.join(SOURCES)}: counts that rank tokens, each breaking the ties of those before it "
+        f"(default: {' '.join(RANKED_BY)})",
+    )
+    group.add_argument("--text-counts", type=Path, metavar="FILE", help="written by edgedraft calibrate count")
+    text = f"answers that are made at once (default: {BATCH_ROWS})"
+    group.add_argument("--batch-size", type=positive, default=BATCH_ROWS, metavar="N", help=text)
+    text = "let an OpenAI-compatible server (http://…/v1) answer as the target; its key: OPENAI_API_KEY"
+    group.add_argument("--generate-with", metavar="URL", help=text)
+    group.add_argument("--served-model", default="", metavar="NAME", help="its name there (default: the only one)")
+    group.add_argument("--concurrency", type=positive, default=8, metavar="N", help="requests at once (default: 8)")
+    add_engine_arguments(group)
+    _add_drawing_arguments(group)
+
+
+def add_engine_arguments(parser: Arguments) -> None:
+    """Where work that can be spread is done."""
+    text = f"{LOCAL}, or {RAY} for a cluster: counting text, and asking a server (default: {LOCAL})"
+    parser.add_argument("--engine", choices=(LOCAL, RAY), default=LOCAL, help=text)
+    text = "a running cluster (default: one on this machine, for the time of the work)"
+    parser.add_argument("--ray-address", metavar="ADDRESS", help=text)
 
 
 def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +137,12 @@ def add_policy_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+    """How an answer's tokens are drawn, and what is told of them."""
+    _add_drawing_arguments(parser)
+    parser.add_argument("--log-probs", action="store_true", help="with --json: the target's log-probability of tokens")
+
+
+def _add_drawing_arguments(parser: Arguments) -> None:
     """How tokens are drawn; with the default temperature of 0 the best one is always taken."""
     parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default: 0, greedy")
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw from the K best tokens only")
@@ -96,15 +158,30 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         help="add B to the logits of token ID; repeatable",
     )
     parser.add_argument("--seed", type=int, metavar="N", help="make drawn answers repeat")
-    parser.add_argument("--log-probs", action="store_true", help="with --json: the target's log-probability of tokens")
 
 
 def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
-    """The record behind the options of an answer; plain greedy decoding needs no sampling at all."""
+    """The record behind the options of an answer."""
     from edgedraft.runtime.engine import DecodingOptions
+
+    return DecodingOptions(
+        speculate=options.speculate,
+        policy=options.policy,
+        draft_length=options.draft_length,
+        p_min=options.p_min,
+        sampling=_sampling_settings(options),
+        seed=options.seed,
+        log_probs=options.log_probs,
+    )
+
+
+def _sampling_settings(options: argparse.Namespace) -> "SamplingSettings | None":
+    """How tokens are drawn; plain greedy decoding needs no sampling at all."""
     from edgedraft.runtime.sampling import SamplingSettings
 
-    sampling = SamplingSettings(
+    if options.temperature == 0 and options.repetition_penalty == 1 and not options.logit_bias:
+        return None
+    return SamplingSettings(
         temperature=options.temperature,
         top_k=options.top_k,
         top_p=options.top_p,
@@ -112,15 +189,26 @@ def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
         repetition_penalty=options.repetition_penalty,
         logit_bias=dict(options.logit_bias),
     )
-    greedy = options.temperature == 0 and options.repetition_penalty == 1 and not options.logit_bias
-    return DecodingOptions(
-        speculate=options.speculate,
-        policy=options.policy,
-        draft_length=options.draft_length,
-        p_min=options.p_min,
-        sampling=None if greedy else sampling,
-        seed=options.seed,
-        log_probs=options.log_probs,
+
+
+def answer_settings(options: argparse.Namespace) -> "AnswerSettings":
+    """How a calibration's answers are made and which counts rank."""
+    from edgedraft.calibration.batched import Draws
+    from edgedraft.calibration.counts_file import read_counts
+    from edgedraft.calibration.ray_engine import RayOptions
+    from edgedraft.calibration.server import Endpoint
+    from edgedraft.exporter.calibrating import AnswerSettings
+
+    drawn, url, key = _sampling_settings(options), options.generate_with, os.environ.get("OPENAI_API_KEY", "")
+    return AnswerSettings(
+        sources=tuple(options.rank_by),
+        text=read_counts(options.text_counts) if options.text_counts else None,
+        draws=None if drawn is None else Draws(settings=drawn, seed=options.seed or 0),
+        endpoint=Endpoint(url=url, model=options.served_model, api_key=key, concurrency=options.concurrency)
+        if url
+        else None,
+        cluster=RayOptions(address=options.ray_address) if options.engine == RAY else None,
+        batch_rows=options.batch_size,
     )
 
 
@@ -134,10 +222,10 @@ def cache_of(options: argparse.Namespace) -> Path:
 def prompt_set(options: argparse.Namespace) -> "PromptSet":
     """The prompts a command works on."""
     from edgedraft.calibration.prompts import SHIPPED, read_prompts, shipped_prompts
-    from edgedraft.exporter.pipeline import PromptSet
+    from edgedraft.exporter.calibrating import PromptSet
 
     prompts = read_prompts(options.prompts) if options.prompts else shipped_prompts()
-    name = options.prompts.name if options.prompts else f"edgedraft's own {SHIPPED} prompts"
+    name = Path(options.prompts).name if options.prompts else f"edgedraft's own {SHIPPED} prompts"
     return PromptSet(name=name, prompts=prompts, max_new_tokens=options.max_new_tokens).at_most(
         options.prompts_per_half
     )

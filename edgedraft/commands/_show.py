@@ -105,7 +105,7 @@ def show_costs(console: Console, costs: "Sequence[ProcessCost]") -> None:
 def show_coverage(console: Console, calibration: CalibrationEntry) -> None:
     """What the chosen tokens cover on held-out prompts."""
     console.say(
-        f"The draft vocabulary, ranked on {calibration.ranking_tokens:,} generated tokens, covers "
+        f"The draft vocabulary, ranked on {calibration.ranking_tokens:,} tokens, covers "
         f"{calibration.coverage:.1%} [{calibration.coverage_low:.1%}–{calibration.coverage_high:.1%}] of the target's "
         f"tokens on {calibration.scoring_prompts} held-out prompts."
     )

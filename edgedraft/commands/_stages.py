@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.calibration.run import Calibration
-from edgedraft.commands._options import fixed_choice, open_pair, prompt_set
+from edgedraft.commands._options import answer_settings, fixed_choice, open_pair, prompt_set
 from edgedraft.commands._show import show_costs
 from edgedraft.console import Console
 from edgedraft.exporter.bundle_writer import BundleContents, is_current, write_bundle
+from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.gate import target_divergence
 from edgedraft.exporter.pair import Pair
-from edgedraft.exporter.pipeline import Planned, PromptSet, bundle_contents, calibrate_pair, plan_grid, plan_pair
+from edgedraft.exporter.pipeline import Planned, bundle_contents, plan_grid, plan_pair
 from edgedraft.exporter.quality import Divergence, check_divergence
 
 
@@ -32,11 +33,11 @@ def planned_pair(options: argparse.Namespace, cache: Path, console: Console) -> 
 
     What the user fixed is checked against the pair before minutes of sampling.
     """
-    prompts, choice = prompt_set(options), fixed_choice(options)
+    prompts, choice, settings = prompt_set(options), fixed_choice(options), answer_settings(options)
     pair = open_pair(options, cache, console.progress)
     plan_grid(pair.vocab_size, choice)
     show_costs(console, (*pair.drafter.costs, *pair.target.costs))
-    calibration = calibrate_pair(pair, prompts, cache, console.progress)
+    calibration = calibrate_pair(pair, prompts, cache, console.progress, settings)
     divergence = _judged(options.max_divergence, pair, calibration, cache, console)
     planned = plan_pair(pair, calibration, choice, time.perf_counter, cache, console.progress)
     return Stages(prompts=prompts, pair=pair, calibration=calibration, planned=planned, divergence=divergence)

@@ -1,33 +1,57 @@
-"""edgedraft calibrate: sample both models on the prompts and report coverage and acceptance by size."""
+"""edgedraft calibrate: sample both models on the prompts; count text, add counts, compare domains."""
 
 import argparse
+from pathlib import Path
 
+from edgedraft.commands import _calibrate_compare, _calibrate_count, _calibrate_merge
 from edgedraft.console import Console
 
-SHOWN_DRAFT_LENGTH = 3
+SHOWN_DRAFT_LENGTH, SHOWN_SIZE = 3, 16384
+
+PARTS = {
+    "count": (_calibrate_count, "count the assistant's tokens in conversations or texts"),
+    "merge": (_calibrate_merge, "add counts of shards"),
+    "compare": (_calibrate_compare, "say how well one calibration's token list serves another's domain"),
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of calibrate."""
+    """Options of calibrate, and its parts."""
     from edgedraft.commands._options import add_pair_arguments
 
     add_pair_arguments(parser)
+    parser.add_argument("--output", type=Path, metavar="FOLDER", help="save the calibration, for calibrate compare")
+    parts = parser.add_subparsers(metavar="PART", help="instead of sampling a pair:")
+    for name, (module, summary) in PARTS.items():
+        part = parts.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        part.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the result as JSON")
+        module.add_arguments(part)
+        part.set_defaults(run=module.run)
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Calibrate, then show what every size would cover and accept on the held-out half."""
-    from edgedraft.commands._options import cache_of, open_pair, prompt_set
+    from edgedraft.calibration.saved import save_calibration
+    from edgedraft.calibration.sufficiency import judge_sufficiency
+    from edgedraft.commands._options import answer_settings, cache_of, open_pair, prompt_set
     from edgedraft.commands._show import show_curves
+    from edgedraft.exporter.calibrating import calibrate_pair
     from edgedraft.exporter.picture import curves
-    from edgedraft.exporter.pipeline import calibrate_pair, token_order
-    from edgedraft.exporter.ranking import ranks_of
-    from edgedraft.exporter.replay import acceptance_windows
+    from edgedraft.exporter.pipeline import token_order
+    from edgedraft.exporter.replaying import replaying
+    from edgedraft.runtime.statistics import resampling
 
-    prompts, cache = prompt_set(options), cache_of(options)
+    prompts, cache, settings = prompt_set(options), cache_of(options), answer_settings(options)
     pair = open_pair(options, cache, console.progress)
-    calibration = calibrate_pair(pair, prompts, cache, console.progress)
+    calibration = calibrate_pair(pair, prompts, cache, console.progress, settings)
+    if options.output:
+        save_calibration(options.output, calibration, pair.end_token_ids)
     order = token_order(pair, calibration)
-    windows = acceptance_windows(calibration.trace, ranks_of(order))
-    drawn = curves(calibration.scoring, windows, order, draft_length=SHOWN_DRAFT_LENGTH)
+    replayed = replaying(calibration.trace, order)
+    drawn = curves(calibration.scoring, replayed, order, draft_length=SHOWN_DRAFT_LENGTH)
     show_curves(console, drawn, draft_length=SHOWN_DRAFT_LENGTH)
-    console.result(drawn)
+    ranked_by, size = next(iter(calibration.ranking.values())), min(SHOWN_SIZE, pair.vocab_size)
+    judged = judge_sufficiency(ranked_by, size, pair.end_token_ids, resampling())
+    console.say(f"Is it enough? {judged.sentence}")
+    console.say(f"Positions that the trace cuts off: {calibration.trace.cut_share:.2%}.")
+    console.result({"curves": drawn, "cut_share": calibration.trace.cut_share, "enough": judged})

@@ -19,7 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Fetch, convert, calibrate, plan, export, measure, draw."""
-    from edgedraft.calibration.prompts import SCORE, take
+    from edgedraft.calibration.prompts import take
+    from edgedraft.calibration.samples import SCORE
     from edgedraft.commands._measure import full_drafter, measure
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._show import show_coverage, show_measurement, show_plan, verdict
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     choices = [PolicyChoice(name=name, draft_length=plan.draft_length) for name in (FIXED, ADAPTIVE)]
     measurement = measure(engine, prompts, options.bench_tokens, choices, full, console)
     picture = options.output.with_name(f"{options.output.name}.png")
-    drawn = curves(stages.calibration.scoring, planned.windows, planned.order, plan.draft_length)
+    drawn = curves(stages.calibration.scoring, planned.replayed, planned.order, plan.draft_length)
     draw(drawn, plan, f"{stages.pair.drafter.source.name} drafting for {stages.pair.target.source.name}", picture)
     show_coverage(console, contents.calibration)
     show_plan(console, plan)

@@ -1,9 +1,12 @@
 """What the calibration's tests share: a model whose logits follow a script, and a codec without a tokenizer."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+from edgedraft.runtime.text import TextCodec
 
 VOCAB = 16
 
@@ -42,12 +45,27 @@ class ScriptedModel:
         del self._memory[length:]
 
 
+class ScriptedBatch:
+    """A `Batch` of scripted models, stepped one after the other."""
+
+    def __init__(self, rows: Sequence[ScriptedModel]) -> None:
+        self.rows = tuple(rows)
+
+    def step(self, token_ids: Sequence[int]) -> np.ndarray:
+        return np.concatenate([row.read([token]) for row, token in zip(self.rows, token_ids, strict=False)])
+
+    def move(self, source: int, destination: int) -> None:
+        self.rows[destination].rewind(0)
+        self.rows[destination].read(self.rows[source].token_ids)
+        self.rows[source].rewind(0)
+
+
 class LetterCodec:
     """A codec whose tokens are letters: "a" is 0, "b" is 1, …"""
 
     fingerprint = "letters"
 
-    def encode_chat(self, messages) -> list[int]:
+    def encode_chat(self, messages, tools=()) -> list[int]:
         return [ord(letter) - ord("a") for message in messages for letter in message["content"]]
 
 
@@ -68,6 +86,14 @@ def scripted():
 
 
 @pytest.fixture(scope="session")
+def scripted_batch():
+    """``scripted_batch(seed, rows)`` is a batch of models that all follow the script of ``seed``."""
+    return lambda seed, rows=3, **options: ScriptedBatch(
+        [ScriptedModel(random_script(seed), **options) for _ in range(rows)]
+    )
+
+
+@pytest.fixture(scope="session")
 def script():
     return random_script
 
@@ -75,3 +101,94 @@ def script():
 @pytest.fixture
 def codec() -> LetterCodec:
     return LetterCodec()
+
+
+# --- real codecs for counting -----------------------------------------------------------------------------------------
+
+MARKERS = (
+    *("<|im_start|>", "<|im_end|>", "<s>", "</s>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"),
+    *("<start_of_turn>", "<end_of_turn>", "<tool_call>", "</tool_call>", "<think>", "</think>"),
+)
+QWEN_WORDS = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def _byte_level(words: str | None):
+    """A byte-level BPE tokenizer that splits text by ``words``, as GPT-2 does where that is None."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    if words is None:
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    else:
+        split = pre_tokenizers.Split(Regex(words), "isolated")
+        bytes_alone = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, bytes_alone])
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(["def value(list): return index + 1\n\n    for it's 中文 dict's é\n"] * 4, trainer)
+    return tokenizer
+
+
+def _spaced():
+    """A tokenizer that puts a space before every text, as SentencePiece does."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+    letters = "▁abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789<>|/_\n.,:'\"{}"
+    vocab = {"<unk>": 0} | {letter: place for place, letter in enumerate(letters, start=1)}
+    vocab |= {"▁a": len(vocab), "▁b": len(vocab) + 1, "ab": len(vocab) + 2}
+    tokenizer = Tokenizer(models.BPE(vocab, [("▁", "a"), ("▁", "b"), ("a", "b")], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.Metaspace()
+    return tokenizer
+
+
+@pytest.fixture(scope="session")
+def chat_codec(tmp_path_factory):
+    """``chat_codec(template, kind)`` is a codec with that template of chat_templates/ and `MARKERS`."""
+    kinds = {"qwen": lambda: _byte_level(QWEN_WORDS), "gpt2": lambda: _byte_level(None), "spaced": _spaced}
+    made = {}
+
+    def make(template="chatml", kind="qwen"):
+        if kind not in made:
+            made[kind] = kinds[kind]()
+            made[kind].add_special_tokens(list(MARKERS))
+        folder = tmp_path_factory.mktemp("codec")
+        made[kind].save(str(folder / "tokenizer.json"))
+        if template is not None:
+            text = (Path(__file__).parent / "chat_templates" / f"{template}.jinja").read_text(encoding="utf-8")
+            (folder / "chat_template.jinja").write_text(text, encoding="utf-8")
+        return TextCodec(folder)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def counting_of():
+    """How to count with a codec whose answers end with ``ends``."""
+
+    def make(codec, ends=("<|im_end|>",), **changes):
+        from edgedraft.calibration.counting import Counting
+
+        ids = tuple(codec.tokenizer.token_to_id(end) for end in ends)
+        told = {"codec": codec, "end_token_ids": ids, "vocab_size": codec.tokenizer.get_vocab_size()}
+        return Counting(**told | changes)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def conversation():
+    """``conversation("ask", "answer", …)``: a sample whose user and assistant take turns."""
+
+    def make(*contents, system=None, **changes):
+        from edgedraft.calibration.samples import Sample
+
+        turns = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(contents)]
+        first = [] if system is None else [{"role": "system", "content": system}]
+        return Sample(**{"id": "one", "messages": (*first, *turns)} | changes)
+
+    return make

@@ -28,7 +28,9 @@ def manifest(make_plan, make_calibration) -> BundleManifest:
         context_length=32_768,
         end_token_ids=(1,),
         tokenizer_fingerprint="f",
-        calibration=make_calibration(ranking_prompts=60, scoring_prompts=61, ranking_tokens=12_345, **COVERAGE),
+        calibration=make_calibration(
+            ranking_prompts=60, scoring_prompts=61, ranking_tokens=12_345, ranked_by=("target", "drafter"), **COVERAGE
+        ),
         plan=make_plan(draft_vocab_size=16_384, drafter_precision="int8"),
         files={},
     )
@@ -51,7 +53,7 @@ def test_the_front_matter_is_what_model_hubs_read(manifest):
         "| licence | Apache-2.0 | MIT |",
         "| precision | int4 | int8 |",
         "| weights a step reads | 1,234 MB | 200 MB |",
-        "12,345 tokens that the models generated for 60 prompts\n(my prompts); on 61 other prompts",
+        "target (drafter where these are equal): 12,345 tokens of 60 prompts\n(my prompts). On 61 other prompts",
         "98.77% of the target's tokens\n(95 % interval 97.00% to 99.00%)",
         "**Plan** for a laptop: draft length 3. speculate: it pays.",
     ],

@@ -5,12 +5,11 @@ import sys
 import numpy as np
 import pytest
 
-from edgedraft.calibration.counts import TokenCounts
-from edgedraft.calibration.trace import AcceptanceTrace
+from edgedraft.calibration.counts import Provenance, count_tokens
 from edgedraft.exporter.picture import Curves, curves, draw
 from edgedraft.exporter.planner import candidate_sizes
-from edgedraft.exporter.ranking import coverage, rank_tokens, ranks_of
-from edgedraft.exporter.replay import acceptance_windows, replay
+from edgedraft.exporter.ranking import coverage, rank_tokens
+from edgedraft.exporter.replaying import replaying
 from edgedraft.runtime.errors import MissingExtraError
 
 VOCAB = 5000
@@ -22,26 +21,27 @@ def plan(make_plan):
     return make_plan()
 
 
-def measured() -> tuple[TokenCounts, AcceptanceTrace]:
+@pytest.fixture
+def measured(greedy_trace):
+    """Counts, and a trace in which the drafter likes the target's token best now and then."""
     rng = np.random.default_rng(0)
-    counts = TokenCounts(
-        counts=rng.poisson(0.5, VOCAB).astype(np.int64), prompts=3, source="target", tokenizer_fingerprint="f"
-    )
-    top = rng.integers(0, VOCAB, (40, 8))
-    trace = AcceptanceTrace(target_ids=top[:, 0].copy(), drafter_top=top, offsets=np.array([0, 25, 40]))
-    return counts, trace
+    answers = [(f"{number:064x}", np.flatnonzero(rng.random(VOCAB) < 0.5)) for number in range(3)]
+    counts = count_tokens(answers, VOCAB, Provenance(source="target", tokenizer_fingerprint="f"))
+    preferences = np.argsort(rng.random((40, VOCAB)), axis=1)
+    targets = preferences[np.arange(40), rng.integers(0, 3, 40)]
+    return counts, greedy_trace(preferences, targets, np.array([0, 25, 40]))
 
 
-def test_curves_follow_the_candidate_sizes_and_coverage_only_grows():
-    counts, trace = measured()
+def test_curves_follow_the_candidate_sizes_and_coverage_only_grows(measured):
+    counts, trace = measured
     order = rank_tokens([counts], [])
-    windows = acceptance_windows(trace, ranks_of(order))
-    drawn = curves(counts, windows, order, draft_length=3)
+    replayed = replaying(trace, order)
+    drawn = curves(counts, replayed, order, draft_length=3)
     assert drawn.sizes == candidate_sizes(VOCAB)
     assert list(drawn.coverage) == sorted(drawn.coverage)
     assert drawn.coverage[-1] == 1.0
     assert list(drawn.coverage) == [coverage(counts, order, size) for size in drawn.sizes]
-    assert list(drawn.block_efficiency) == [replay(windows, size, 3).block_efficiency for size in drawn.sizes]
+    assert list(drawn.block_efficiency) == [replayed(size, 3).block_efficiency for size in drawn.sizes]
 
 
 @pytest.mark.parametrize("sizes", [(500,), (1024, 1472, 2048, 2944), candidate_sizes(151936)])

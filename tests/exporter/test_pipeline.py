@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edgedraft.exporter.bundle_writer import is_current, write_bundle
+from edgedraft.exporter.calibrating import calibrate_pair
 from edgedraft.exporter.graphs import load_graph, model_size
 from edgedraft.exporter.pair import PairRequest, prepare_pair
-from edgedraft.exporter.pipeline import FixedChoice, bundle_contents, calibrate_pair, plan_pair
-from edgedraft.exporter.replay import replay
+from edgedraft.exporter.pipeline import FixedChoice, bundle_contents, plan_pair
 from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.engine import DecodingOptions, Engine
@@ -89,7 +89,7 @@ def test_replay_predicts_exactly_what_running_measures(engine, slot, tiny_planne
             for entry in calibration.scoring_answers:
                 rounds = drafted(slot.target, drafter, index_map, entry.prompt_ids, draft_length)
                 turns += list(limited(rounds, limits))[1:]
-            measured, predicted = count_rounds(turns), replay(planned.windows, size, draft_length)
+            measured, predicted = count_rounds(turns), planned.replayed(size, draft_length)
             assert measured.rounds == predicted.rounds.sum()
             assert measured.draft_tokens_accepted == predicted.accepted.sum()
             assert measured.draft_tokens_evaluated == predicted.evaluated.sum()

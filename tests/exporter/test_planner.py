@@ -7,7 +7,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration.trace import AcceptanceTrace
 from edgedraft.exporter.planner import (
     DRAFT_LENGTHS,
     WORTHWHILE_SPEED_UP,
@@ -19,8 +18,8 @@ from edgedraft.exporter.planner import (
     predicted_seconds,
     weigh,
 )
-from edgedraft.exporter.ranking import ranks_of
-from edgedraft.exporter.replay import AcceptanceWindows, Replay, acceptance_windows
+from edgedraft.exporter.replay import AcceptanceWindows, Replay, replay
+from edgedraft.exporter.replaying import Replaying, replaying
 from edgedraft.runtime.errors import EdgedraftError
 
 SETTINGS = PlanSettings(target_precision="int4", drafter_precision="int8", threads=3, device="a laptop")
@@ -34,15 +33,16 @@ def costs_of(drafter_ms: float, target_ms: float, per_row: float = 0.0, per_toke
     )
 
 
-def windows_of(accepted: list[list[bool]]) -> AcceptanceWindows:
+def replay_of(accepted: list[list[bool]]) -> Replaying:
     """Answers whose positions are accepted or not whatever the size."""
     flat = np.array([flag for answer in accepted for flag in answer])
-    return AcceptanceWindows(
+    windows = AcceptanceWindows(
         low=np.zeros(len(flat), np.int64),
         high=np.where(flat, 10**9, 0),
         offsets=np.cumsum([0, *map(len, accepted)]),
         cut_share=0.0,
     )
+    return lambda size, draft_length: replay(windows, size, draft_length)
 
 
 def option(size: int, length: int, speed: float) -> Option:
@@ -101,7 +101,9 @@ def test_predicted_seconds_by_hand():
     per_token=st.floats(0, 1),
 )
 @settings(max_examples=40, deadline=None)
-def test_the_first_option_is_the_best_of_a_brute_force_search(naive_walk, seed, drafter_ms, per_row, per_token):
+def test_the_first_option_is_the_best_of_a_brute_force_search(
+    naive_walk, greedy_trace, seed, drafter_ms, per_row, per_token
+):
     rng = np.random.default_rng(seed)
     vocab, lengths = 8, [12, 0, 7]
     preferences = np.argsort(rng.random((sum(lengths), vocab)), axis=1).astype(np.int64)
@@ -109,8 +111,8 @@ def test_the_first_option_is_the_best_of_a_brute_force_search(naive_walk, seed, 
     offsets = np.cumsum([0, *lengths])
     order = rng.permutation(vocab).astype(np.int64)
     costs = costs_of(drafter_ms, 10.0, per_row, per_token)
-    trace = AcceptanceTrace(target_ids=targets, drafter_top=preferences, offsets=offsets)
-    options = weigh(acceptance_windows(trace, ranks_of(order)), costs, range(1, vocab + 1))
+    trace = greedy_trace(preferences, targets, offsets)
+    options = weigh(replaying(trace, order), costs, range(1, vocab + 1))
     assert len(options) == vocab * len(DRAFT_LENGTHS)
     assert {(each.draft_vocab_size, each.draft_length) for each in options} == {
         (size, length) for size in range(1, vocab + 1) for length in DRAFT_LENGTHS
@@ -133,19 +135,19 @@ def test_the_first_option_is_the_best_of_a_brute_force_search(naive_walk, seed, 
 
 
 def test_only_the_sizes_and_lengths_asked_for_are_weighed():
-    options = weigh(windows_of([[True] * 10]), costs_of(1, 10), (64,), (3, 5))
+    options = weigh(replay_of([[True] * 10]), costs_of(1, 10), (64,), (3, 5))
     assert {(each.draft_vocab_size, each.draft_length) for each in options} == {(64, 3), (64, 5)}
 
 
 def test_a_free_drafter_that_is_always_right_drafts_as_far_as_it_may():
-    options = weigh(windows_of([[True] * 90, [True] * 900]), costs_of(0, 10), (64, 128))
+    options = weigh(replay_of([[True] * 90, [True] * 900]), costs_of(0, 10), (64, 128))
     assert options[0].draft_length == max(DRAFT_LENGTHS)
     assert options[0].block_efficiency == 9.0
     assert options[0].tokens_per_second == pytest.approx(900.0)
 
 
 def test_a_drafter_that_is_never_right_drafts_as_little_as_it_may():
-    best = weigh(windows_of([[False] * 50]), costs_of(1, 10, per_row=0.1), (64,))[0]
+    best = weigh(replay_of([[False] * 50]), costs_of(1, 10, per_row=0.1), (64,))[0]
     assert best.draft_length == 1
     assert best.block_efficiency == 1.0
     assert best.acceptance_rate == 0.0
@@ -153,7 +155,7 @@ def test_a_drafter_that_is_never_right_drafts_as_little_as_it_may():
 
 def test_answers_of_one_token_alone_cannot_be_weighed():
     with pytest.raises(EdgedraftError):
-        weigh(windows_of([[], []]), costs_of(1, 10), (64,))
+        weigh(replay_of([[], []]), costs_of(1, 10), (64,))
 
 
 # --- choose ----------------------------------------------------------------------------------------------------------
@@ -195,7 +197,7 @@ def test_a_gain_must_be_worth_it(speed, speculate):
 
 
 def test_a_slow_verification_alone_turns_the_verdict():
-    windows = windows_of([[True, True, False] * 20])
+    replayed = replay_of([[True, True, False] * 20])
     cheap, dear = costs_of(2, 20, per_row=0.05), costs_of(2, 20, per_row=1.0)
-    assert choose(weigh(windows, cheap, (64,)), cheap, SETTINGS).speculate
-    assert not choose(weigh(windows, dear, (64,)), dear, SETTINGS).speculate
+    assert choose(weigh(replayed, cheap, (64,)), cheap, SETTINGS).speculate
+    assert not choose(weigh(replayed, dear, (64,)), dear, SETTINGS).speculate

@@ -8,7 +8,8 @@ import pytest
 
 from edgedraft.runtime.adaptive import Pace
 from edgedraft.runtime.engine import Engine
-from edgedraft.runtime.session import OnnxModel, open_model
+from edgedraft.runtime.memory import OnnxModel
+from edgedraft.runtime.session import open_model
 
 
 class Reference:

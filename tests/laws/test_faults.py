@@ -16,8 +16,8 @@ from edgedraft.runtime.drafting import Drafter
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.generation import Limits
+from edgedraft.runtime.memory import OnnxModel
 from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.session import OnnxModel
 from edgedraft.runtime.timing import TimedModel
 
 PROMPT = "def merge sort list"

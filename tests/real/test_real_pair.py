@@ -9,7 +9,8 @@ import pytest
 
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.pipeline import PromptSet, calibrate_pair, token_order
+from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
+from edgedraft.exporter.pipeline import token_order
 from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
 from edgedraft.exporter.trimmed import open_trimmed

@@ -34,6 +34,7 @@ PLAIN = {
         "coverage": 0.9,
         "coverage_low": 0.8,
         "coverage_high": 1.0,
+        "ranked_by": ["target", "drafter"],
     },
     "plan": {
         "draft_vocab_size": 3,

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.text import TextCodec, TextStream, tokenizer_fingerprint
+from edgedraft.runtime.text import TextCodec, TextStream, matching_parts, tokenizer_fingerprint
 
 LAWS = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 TEXTS = st.text(alphabet="abEND \né中😀👍🏽", max_size=12)
@@ -288,3 +288,45 @@ def test_an_empty_stop_string_never_stops(codec_of):
     codec = codec_of()
     pieces, found = stream(codec, codec.encode("ab"), [""])
     assert (pieces, found.stopped) == (["a", "b", ""], False)
+
+
+# --- many texts at once ----------------------------------------------------------------------------------------------
+
+
+@LAWS
+@given(texts=st.lists(TEXTS, max_size=5))
+def test_a_batch_is_every_text_encoded(merged, texts):
+    assert merged.encode_batch(texts) == [merged.encode(text) for text in texts]
+
+
+@LAWS
+@given(text=TEXTS)
+def test_bounds_tell_which_characters_a_token_holds(merged, text):
+    ((ids, bounds),) = merged.encode_with_bounds([text])
+    assert ids == merged.encode(text)
+    for token_id, (start, end) in zip(ids, bounds, strict=True):
+        part = merged.decode([token_id])
+        assert part in ("\ufffd", text[start:end]) or part.strip("\ufffd") in text[start:end]
+
+
+def test_parts_match_by_the_tokenizers_own_expressions():
+    assert matching_parts(r"\p{L}+|\p{N}", "ab 12é中_") == ["ab", "1", "2", "é中"]
+    assert matching_parts("x", "") == []
+
+
+def test_the_chat_fingerprint_follows_the_template_and_the_special_tokens(codec_of, tmp_path):
+    def at(name, template, config=None):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "tokenizer.json").write_bytes((codec.folder / "tokenizer.json").read_bytes())
+        if template is not None:
+            (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+        if config is not None:
+            (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
+        return TextCodec(folder)
+
+    codec = codec_of("hello")
+    assert at("same", "hello").chat_fingerprint == codec.chat_fingerprint
+    others = [at("other", "goodbye"), at("none", None), at("more", "hello", {"bos_token": "<s>"})]
+    assert len({each.chat_fingerprint for each in (codec, *others)}) == 4
+    assert [each.has_template for each in others] == [True, False, True]

@@ -1,0 +1,68 @@
+"""A calibration in a folder of its own: what says how well a token list serves a domain, without answers or prompts."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedraft.calibration.counts import TokenCounts
+from edgedraft.calibration.counts_file import read_counts, write_counts
+from edgedraft.calibration.run import Calibration
+from edgedraft.calibration.trace_file import Trace, read_trace, write_trace
+from edgedraft.runtime.files import read_json, replacing_folder
+from edgedraft.runtime.records import from_plain, require, to_plain
+
+_FACTS, _SCORING, _TRACE = "calibration.json", "scoring.safetensors", "trace.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Facts:
+    """``sources`` that rank tokens, the most important first, and the ids that end a turn."""
+
+    sources: tuple[str, ...]
+    end_token_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SavedCalibration:
+    """Counts that rank, the most important source first; the scoring half's counts and trace, where there are any."""
+
+    ranking: Mapping[str, TokenCounts]
+    end_token_ids: tuple[int, ...]
+    scoring: TokenCounts | None = None
+    trace: Trace | None = None
+
+    @property
+    def judged(self) -> TokenCounts:
+        """The counts that a list is to cover: the scoring half's, or all there are."""
+        return next(iter(self.ranking.values())) if self.scoring is None else self.scoring
+
+
+def save_calibration(folder: Path, calibration: Calibration, end_token_ids: Sequence[int]) -> None:
+    """Write the folder, in place of one that was there."""
+    facts = _Facts(sources=tuple(calibration.ranking), end_token_ids=tuple(end_token_ids))
+    with replacing_folder(folder) as temporary:
+        (temporary / _FACTS).write_text(json.dumps(to_plain(facts), indent=2) + "\n", encoding="utf-8")
+        for source, counts in calibration.ranking.items():
+            write_counts(_ranking(temporary, source), counts)
+        write_counts(temporary / _SCORING, calibration.scoring)
+        write_trace(temporary / _TRACE, calibration.trace)
+
+
+def load_calibration(path: Path) -> SavedCalibration:
+    """What `save_calibration` wrote, or a counts file: that ranks, and has neither scoring half nor trace."""
+    if not path.is_dir():
+        counts = read_counts(path)
+        return SavedCalibration(ranking={counts.provenance.source: counts}, end_token_ids=())
+    facts = from_plain(_Facts, read_json(path / _FACTS), str(path / _FACTS))
+    require(len(facts.sources) > 0, f"{path / _FACTS}: sources: expected at least one", got="none")
+    return SavedCalibration(
+        ranking={source: read_counts(_ranking(path, source)) for source in facts.sources},
+        end_token_ids=facts.end_token_ids,
+        scoring=read_counts(path / _SCORING),
+        trace=read_trace(path / _TRACE),
+    )
+
+
+def _ranking(folder: Path, source: str) -> Path:
+    return folder / f"ranking-{source}.safetensors"
