@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.calibration.samples import GROUPS, add_digests, group_of
+from edgedraft.calibration.data.samples import GROUPS, add_digests, group_of
 from edgedraft.runtime.records import require
 
 TEXT, DRAFTER, TARGET, ACCEPTED = "text", "drafter", "target", "accepted"

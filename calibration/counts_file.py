@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgedraft.calibration.counts import Provenance, TokenCounts
-from edgedraft.calibration.samples import GROUPS
+from edgedraft.calibration.data.samples import GROUPS
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.records import from_plain, require, to_plain
 from edgedraft.runtime.tensors import read_tensors, write_tensors

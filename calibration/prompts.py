@@ -6,9 +6,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from edgedraft.calibration.reading import ReadOptions, ReadReport, place_of, samples, samples_of
-from edgedraft.calibration.samples import RANK, SCORE, Sample
-from edgedraft.calibration.turns import ASSISTANT, SYSTEM, USER
+from edgedraft.calibration.data.reading import ReadOptions, ReadReport, place_of, samples, samples_of
+from edgedraft.calibration.data.samples import RANK, SCORE, Sample
+from edgedraft.calibration.data.turns import ASSISTANT, SYSTEM, USER
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.records import require
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from edgedraft.calibration.batched import Draws
+from edgedraft.calibration.answers.batched import Draws
+from edgedraft.calibration.answers.sampling import Answer, Answering, answer_all
 from edgedraft.calibration.counts import ACCEPTED, DRAFTER, TARGET, Provenance, TokenCounts, count_tokens
+from edgedraft.calibration.data.samples import RANK, SCORE
 from edgedraft.calibration.prompts import Prompt, take
-from edgedraft.calibration.samples import RANK, SCORE
-from edgedraft.calibration.sampling import Answer, Answering, answer_all
-from edgedraft.calibration.trace import trace_answers
-from edgedraft.calibration.trace_draws import trace_draws
-from edgedraft.calibration.trace_file import Trace, read_trace, write_trace
-from edgedraft.calibration.trace_rows import accepted_tokens
+from edgedraft.calibration.trace.drawn import trace_draws
+from edgedraft.calibration.trace.file import Trace, read_trace, write_trace
+from edgedraft.calibration.trace.greedy import trace_answers
+from edgedraft.calibration.trace.rows import accepted_tokens
 from edgedraft.runtime.model import LanguageModel
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.text import TextCodec

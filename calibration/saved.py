@@ -8,7 +8,7 @@ from pathlib import Path
 from edgedraft.calibration.counts import TokenCounts
 from edgedraft.calibration.counts_file import read_counts, write_counts
 from edgedraft.calibration.run import Calibration
-from edgedraft.calibration.trace_file import Trace, read_trace, write_trace
+from edgedraft.calibration.trace.file import Trace, read_trace, write_trace
 from edgedraft.runtime.files import read_json, replacing_folder
 from edgedraft.runtime.records import from_plain, require, to_plain
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgedraft.calibration.batched import Draws, OneByOne, batched_answering
-from edgedraft.calibration.completions import Wanted
+from edgedraft.calibration.answers.batched import Draws, OneByOne, batched_answering
+from edgedraft.calibration.answers.completions import Wanted
+from edgedraft.calibration.answers.endpoint import EndpointAnswering, endpoint_answering
+from edgedraft.calibration.answers.sampling import Answering
+from edgedraft.calibration.answers.server import Endpoint
 from edgedraft.calibration.counts import RANKED_BY, TEXT, TokenCounts
-from edgedraft.calibration.endpoint import EndpointAnswering, endpoint_answering
+from edgedraft.calibration.data.samples import RANK, SCORE
 from edgedraft.calibration.prompts import Prompt, take
 from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray
 from edgedraft.calibration.run import Calibration, CalibrationJob, Voice, calibrate
-from edgedraft.calibration.samples import RANK, SCORE
-from edgedraft.calibration.sampling import Answering
-from edgedraft.calibration.server import Endpoint
 from edgedraft.exporter.convert import OnnxFolder
 from edgedraft.exporter.pair import Pair
 from edgedraft.exporter.precisions import CHANNELS, TABLE

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedraft.calibration.counts import Counts, TokenCounts
-from edgedraft.calibration.learning_curve import Share, covered_by_group, require_groups, share, tokens_by_group
-from edgedraft.calibration.trace_rows import AcceptanceTrace, DrawnTrace
+from edgedraft.calibration.enough.learning_curve import Share, covered_by_group, require_groups, share, tokens_by_group
+from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.exporter.ranking import rank_tokens
 from edgedraft.exporter.replay import Replay
 from edgedraft.exporter.replaying import replaying

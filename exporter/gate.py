@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgedraft.calibration.sampling import Answer
+from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.exporter.convert import AS_EXPORTED, convert
 from edgedraft.exporter.pair import Pair
 from edgedraft.exporter.quality import Divergence, divergence

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.run import Calibration
-from edgedraft.calibration.sampling import Answer
 from edgedraft.devices.profile import DeviceProfile
 from edgedraft.exporter.bundle_writer import BundleContents
 from edgedraft.exporter.head import round_to_tile

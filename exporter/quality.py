@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.calibration.sampling import Answer
+from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.runtime.model import LanguageModel, prompt_pieces
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require

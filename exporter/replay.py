@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.calibration.trace_rows import AcceptanceTrace
+from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.runtime.index_map import Ids
 
 Amounts = npt.NDArray[np.int64 | np.float64]

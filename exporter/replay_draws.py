@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.calibration.trace_rows import DrawnTrace
+from edgedraft.calibration.trace.rows import DrawnTrace
 from edgedraft.exporter.replay import Replay
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.sampling import Probabilities, SamplingSettings

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import lru_cache
 
-from edgedraft.calibration.trace_rows import AcceptanceTrace, DrawnTrace
+from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.exporter.ranking import ranks_of
 from edgedraft.exporter.replay import Replay, acceptance_windows, replay
 from edgedraft.exporter.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from edgedraft.calibration.counts import Provenance, TokenCounts
+from edgedraft.calibration.data.samples import GROUPS
 from edgedraft.calibration.prompts import Prompt
-from edgedraft.calibration.samples import GROUPS
 from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.pipeline import FixedChoice, bundle_contents, plan_pair

@@ -27,9 +27,9 @@ ONE_FILE = {
     "matplotlib": "exporter/picture.py",
     "tokenizers": "runtime/text.py",
     "jinja2": "runtime/text.py",
-    "pyarrow": "calibration/parquet.py",
-    "datasets": "calibration/hub.py",
-    "httpx": "calibration/server.py",
+    "pyarrow": "calibration/data/parquet.py",
+    "datasets": "calibration/data/hub.py",
+    "httpx": "calibration/answers/server.py",
     "ray": "calibration/ray_engine.py",
 }
 

@@ -9,9 +9,9 @@ from edgedraft.commands._options import RAY
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.calibration.counting import CountingJob
-    from edgedraft.calibration.reading import Shard
-    from edgedraft.calibration.tally import Tally
+    from edgedraft.calibration.data.reading import Shard
+    from edgedraft.calibration.text.counting import CountingJob
+    from edgedraft.calibration.text.tally import Tally
 
 SHARDS = 8
 
@@ -37,9 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Count, or finish what was stopped; write the counts; say what was left out."""
-    from edgedraft.calibration.counting import Counting, CountingJob, count_job
     from edgedraft.calibration.counts_file import write_counts
-    from edgedraft.calibration.reading import ReadOptions
+    from edgedraft.calibration.data.reading import ReadOptions
+    from edgedraft.calibration.text.counting import Counting, CountingJob, count_job
     from edgedraft.commands._options import cache_of
     from edgedraft.exporter.tokenization import tokenization
     from edgedraft.runtime.records import require
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
 def _spread(job: "CountingJob", options: argparse.Namespace, checkpoints: Path, console: Console) -> "Tally":
     """By several processes, or the workers of a cluster."""
     from edgedraft.calibration.ray_engine import RayOptions, map_on_ray
-    from edgedraft.calibration.shards import count_in_shards, map_on_processes
+    from edgedraft.calibration.text.shards import count_in_shards, map_on_processes
 
     mapped = (
         partial(map_on_ray, options=RayOptions(address=options.ray_address))
@@ -75,7 +75,7 @@ def _spread(job: "CountingJob", options: argparse.Namespace, checkpoints: Path, 
 
 
 def _shard(text: str | None) -> "Shard":
-    from edgedraft.calibration.reading import Shard
+    from edgedraft.calibration.data.reading import Shard
     from edgedraft.runtime.errors import EdgedraftError
 
     if text is None:

@@ -193,10 +193,10 @@ def _sampling_settings(options: argparse.Namespace) -> "SamplingSettings | None"
 
 def answer_settings(options: argparse.Namespace) -> "AnswerSettings":
     """How a calibration's answers are made and which counts rank."""
-    from edgedraft.calibration.batched import Draws
+    from edgedraft.calibration.answers.batched import Draws
+    from edgedraft.calibration.answers.server import Endpoint
     from edgedraft.calibration.counts_file import read_counts
     from edgedraft.calibration.ray_engine import RayOptions
-    from edgedraft.calibration.server import Endpoint
     from edgedraft.exporter.calibrating import AnswerSettings
 
     drawn, url, key = _sampling_settings(options), options.generate_with, os.environ.get("OPENAI_API_KEY", "")

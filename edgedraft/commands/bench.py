@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Open, measure, show."""
+    from edgedraft.calibration.data.samples import SCORE
     from edgedraft.calibration.prompts import read_prompts, shipped_prompts, take
-    from edgedraft.calibration.samples import SCORE
     from edgedraft.commands._measure import full_drafter, measure
     from edgedraft.commands._options import open_engine
     from edgedraft.commands._show import show_measurement

@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Calibrate, then show what every size would cover and accept on the held-out half."""
+    from edgedraft.calibration.enough.sufficiency import judge_sufficiency
     from edgedraft.calibration.saved import save_calibration
-    from edgedraft.calibration.sufficiency import judge_sufficiency
     from edgedraft.commands._options import answer_settings, cache_of, open_pair, prompt_set
     from edgedraft.commands._show import show_curves
     from edgedraft.exporter.calibrating import calibrate_pair

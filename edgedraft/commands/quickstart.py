@@ -19,8 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Fetch, convert, calibrate, plan, export, measure, draw."""
+    from edgedraft.calibration.data.samples import SCORE
     from edgedraft.calibration.prompts import take
-    from edgedraft.calibration.samples import SCORE
     from edgedraft.commands._measure import full_drafter, measure
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._show import show_coverage, show_measurement, show_plan, verdict

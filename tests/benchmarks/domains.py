@@ -10,7 +10,7 @@ from typing import Any
 
 from humaneval import FENCE, chat, problems
 
-from edgedraft.calibration.samples import RANK, SCORE, Sample
+from edgedraft.calibration.data.samples import RANK, SCORE, Sample
 
 BFCL = "bfcl-eval==2026.3.23"
 """Patil et al., the Berkeley function-calling leaderboard, Apache-2.0; its wheel carries the questions."""

@@ -17,11 +17,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgedraft.calibration.completions import Wanted, Way, answer_ids, request_body
-from edgedraft.calibration.endpoint import Endpoint, endpoint_answering
+from edgedraft.calibration.answers.completions import Wanted, Way, answer_ids, request_body
+from edgedraft.calibration.answers.endpoint import Endpoint, endpoint_answering
+from edgedraft.calibration.answers.sampling import Answer, Question
+from edgedraft.calibration.answers.server import Server
 from edgedraft.calibration.prompts import SCORE, shipped_prompts, take
-from edgedraft.calibration.sampling import Answer, Question
-from edgedraft.calibration.server import Server
 from edgedraft.exporter.convert import end_token_ids
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.files import read_json

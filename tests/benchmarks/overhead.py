@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import shipped_prompts, take
-from edgedraft.calibration.samples import SCORE
 from edgedraft.console import Console
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.policies import POLICIES

@@ -16,9 +16,9 @@ from pathlib import Path
 import psutil
 from humaneval import chat, network_is_cut, passes, problems
 
+from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import shipped_prompts, take
-from edgedraft.calibration.samples import SCORE
-from edgedraft.calibration.sampling import Answer
 from edgedraft.console import Console, markdown_table
 from edgedraft.devices.machine import this_machine, usable_cores
 from edgedraft.devices.steps import TARGET, StepCase, StepTime, measure_steps

@@ -9,13 +9,13 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.prompts import shipped_prompts
-from edgedraft.calibration.sampling import Answer
 from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.pair import PairRequest, prepare_pair
 from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
+from edgedraft.exporter.pair import PairRequest, prepare_pair
 from edgedraft.exporter.pipeline import token_order
 from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay

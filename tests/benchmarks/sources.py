@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from domains import CALLS, CODE, domains
 
-from edgedraft.calibration.counting import Counting, count_samples
 from edgedraft.calibration.counts import ACCEPTED, DRAFTER, SOURCES, TARGET, TEXT, TokenCounts
+from edgedraft.calibration.data.samples import RANK, Sample
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.calibration.run import Calibration
-from edgedraft.calibration.samples import RANK, Sample
+from edgedraft.calibration.text.counting import Counting, count_samples
 from edgedraft.commands._options import DRAFTER as DRAFTER_MODEL
 from edgedraft.commands._options import TARGET as TARGET_MODEL
 from edgedraft.console import Console, markdown_table

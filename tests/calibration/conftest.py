@@ -159,7 +159,7 @@ def chat_codec(tmp_path_factory):
         folder = tmp_path_factory.mktemp("codec")
         made[kind].save(str(folder / "tokenizer.json"))
         if template is not None:
-            text = (Path(__file__).parent / "chat_templates" / f"{template}.jinja").read_text(encoding="utf-8")
+            text = (Path(__file__).parent / "text" / "chat_templates" / f"{template}.jinja").read_text(encoding="utf-8")
             (folder / "chat_template.jinja").write_text(text, encoding="utf-8")
         return TextCodec(folder)
 
@@ -171,7 +171,7 @@ def counting_of():
     """How to count with a codec whose answers end with ``ends``."""
 
     def make(codec, ends=("<|im_end|>",), **changes):
-        from edgedraft.calibration.counting import Counting
+        from edgedraft.calibration.text.counting import Counting
 
         ids = tuple(codec.tokenizer.token_to_id(end) for end in ends)
         told = {"codec": codec, "end_token_ids": ids, "vocab_size": codec.tokenizer.get_vocab_size()}
@@ -185,7 +185,7 @@ def conversation():
     """``conversation("ask", "answer", …)``: a sample whose user and assistant take turns."""
 
     def make(*contents, system=None, **changes):
-        from edgedraft.calibration.samples import Sample
+        from edgedraft.calibration.data.samples import Sample
 
         turns = [{"role": ("user", "assistant")[place % 2], "content": text} for place, text in enumerate(contents)]
         first = [] if system is None else [{"role": "system", "content": system}]

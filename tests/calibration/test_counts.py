@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedraft.calibration.counts import SOURCES, Provenance, TokenCounts, count_tokens, no_counts
-from edgedraft.calibration.samples import GROUPS, Sample, add_digests, group_of
+from edgedraft.calibration.data.samples import GROUPS, Sample, add_digests, group_of
 from edgedraft.runtime.errors import EdgedraftError
 
 VOCAB = 10

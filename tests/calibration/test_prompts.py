@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edgedraft.calibration.data.reading import ReadReport
+from edgedraft.calibration.data.samples import RANK, SCORE, Sample
 from edgedraft.calibration.prompts import Prompt, parse_prompts, read_prompts, shipped_prompts, take
-from edgedraft.calibration.reading import ReadReport
-from edgedraft.calibration.samples import RANK, SCORE, Sample
 from edgedraft.runtime.errors import EdgedraftError
 
 USER = {"role": "user", "content": "Sort a list."}

@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
-from edgedraft.calibration.batched import Draws, batched_answering
+from edgedraft.calibration.answers.batched import Draws, batched_answering
+from edgedraft.calibration.data.samples import add_digests
 from edgedraft.calibration.prompts import parse_prompts
 from edgedraft.calibration.run import GENERATED, CalibrationJob, Voice, calibrate
-from edgedraft.calibration.samples import add_digests
-from edgedraft.calibration.trace import trace_answers
+from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.runtime.decoding import plain_rounds
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.sampling import SamplingSettings

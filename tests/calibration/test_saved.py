@@ -6,11 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.counts_file import write_counts
 from edgedraft.calibration.run import Calibration
-from edgedraft.calibration.sampling import Answer
 from edgedraft.calibration.saved import load_calibration, save_calibration
-from edgedraft.calibration.trace import trace_answers
+from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.runtime.errors import EdgedraftError
 
 

@@ -9,7 +9,7 @@ import onnx_ir as ir
 import onnxruntime
 import pytest
 
-from edgedraft.calibration.trace_rows import AcceptanceTrace
+from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.exporter.convert import OnnxFolder
 from edgedraft.exporter.graphs import save_graph
 from edgedraft.exporter.pair import Pair

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edgedraft.calibration.batched import Draws
+from edgedraft.calibration.answers.batched import Draws
 from edgedraft.exporter.calibrating import AnswerSettings, calibrate_pair
 from edgedraft.exporter.pipeline import token_order
 from edgedraft.runtime.decoding import plain_rounds

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration.samples import GROUPS
+from edgedraft.calibration.data.samples import GROUPS
 from edgedraft.exporter.comparison import (
     KEPT_BLOCK_EFFICIENCY,
     LOST_COVERAGE,

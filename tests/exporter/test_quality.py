@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.calibration.sampling import Answer
+from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.exporter.quality import Divergence, answer_log_probs, check_divergence, divergence, kl_rows
 from edgedraft.runtime.errors import EdgedraftError
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration.sampling import Answer
-from edgedraft.calibration.trace import trace_answers
+from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
 from edgedraft.runtime.decoding import plain_rounds, speculative_rounds

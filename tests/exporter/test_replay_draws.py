@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration import trace_draws as drawing
-from edgedraft.calibration.sampling import Answer
-from edgedraft.calibration.trace_draws import trace_draws
-from edgedraft.calibration.trace_rows import DrawnTrace
+from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.trace import drawn as drawing
+from edgedraft.calibration.trace.drawn import trace_draws
+from edgedraft.calibration.trace.rows import DrawnTrace
 from edgedraft.exporter import replay_draws
 from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import AcceptanceWindows, replay

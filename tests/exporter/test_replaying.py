@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from edgedraft.calibration.sampling import Answer
-from edgedraft.calibration.trace_draws import trace_draws
+from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.exporter.ranking import ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
 from edgedraft.exporter.replay_draws import expected_acceptance, expected_replay

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from edgedraft.calibration.sampling import Answer
-from edgedraft.calibration.trace import trace_answers
-from edgedraft.calibration.trace_draws import trace_draws
-from edgedraft.calibration.trace_rows import DrawnTrace
+from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.trace.drawn import trace_draws
+from edgedraft.calibration.trace.greedy import trace_answers
+from edgedraft.calibration.trace.rows import DrawnTrace
 from edgedraft.exporter.ranking import index_map, ranks_of
 from edgedraft.exporter.replay import acceptance_windows, replay
 from edgedraft.exporter.replay_draws import expected_acceptance, expected_replay

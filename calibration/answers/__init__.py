@@ -1,0 +1,1 @@
+"""Answers of models to prompts: our own runtime's or a server's, journalled."""

@@ -1,0 +1,54 @@
+"""Answering with the runtime's own batched decoding."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgedraft.calibration.answers.sampling import Answer, Answering, Question
+from edgedraft.runtime.batch import Batch, batched_answers
+from edgedraft.runtime.chooser import GREEDY, Chooser, SampledChooser
+from edgedraft.runtime.generation import Limits
+from edgedraft.runtime.model import LanguageModel, Logits
+from edgedraft.runtime.sampling import SamplingSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draws:
+    """How answers are drawn; the same ``seed`` draws the same answers whatever else is asked beside them."""
+
+    settings: SamplingSettings
+    seed: int = 0
+
+    def generator(self, digest: str) -> np.random.Generator:
+        """The random numbers of the answer to the prompt with this digest."""
+        return np.random.default_rng([self.seed, int(digest, 16)])
+
+
+class OneByOne:
+    """A batch of a single row, for models whose passes mix what their rows hold."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.rows = (model,)
+
+    def step(self, token_ids: Sequence[int]) -> Logits:
+        """See `Batch.step`."""
+        return self.rows[0].read(token_ids)
+
+    def move(self, source: int, destination: int) -> None:
+        """See `Batch.move`; there is nowhere to move to."""
+
+
+def batched_answering(open_batch: Callable[[], Batch], limits: Limits, draws: Draws | None = None) -> Answering:
+    """Answers by the model behind ``open_batch``, greedily without ``draws``; it is opened when the first is asked."""
+
+    def chooser(question: Question) -> Chooser:
+        return GREEDY if draws is None else SampledChooser(draws.settings, draws.generator(question.prompt.digest))
+
+    def answering(questions: Sequence[Question]) -> Generator[Answer, None, None]:
+        prompts = [question.prompt_ids for question in questions]
+        for number, token_ids in batched_answers(open_batch(), prompts, limits, lambda n: chooser(questions[n])):
+            asked = questions[number]
+            yield Answer(prompt_id=asked.prompt.id, prompt_ids=asked.prompt_ids, token_ids=token_ids)
+
+    return answering

@@ -1,0 +1,1 @@
+"""Reading the user's data: whatever file, layout or place, as samples."""

@@ -1,0 +1,197 @@
+"""One entry of a data set, whichever way it is laid out, as a Sample: pure, and not knowing where it came from.
+
+Layouts, by the field that gives them away; where an entry has several, the first of this order is read:
+
+    messages, conversations, conversation   turns of role/content or ShareGPT's from/value
+    prompt (and completion)                 texts, or lists of turns
+    instruction (and input, output)         Alpaca
+    text                                    no conversation: the text as it stands
+
+Beside them: tools (or functions), system, id, split. Other fields are the data set's own and are passed over; a field
+that is null counts as absent.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from edgedraft.calibration.data.samples import RANK, SCORE, Sample
+from edgedraft.calibration.data.turns import ASSISTANT, SYSTEM, USER, Message, listed, messages, shown, text
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.records import require
+
+LARGEST_ENTRY_BYTES = 64 * 2**20
+
+_Fields = Mapping[str, Any]
+
+
+def parse_json(raw: bytes, number: int) -> Sample:
+    """The sample in a line of JSON; ``number`` is the entry's place in its file, from 1.
+
+    Errors carry no file or line: the caller knows them.
+    """
+    return parse_entry(decoded_json(raw), number)
+
+
+def parse_entry(data: object, number: int) -> Sample:
+    """The sample in an object; without an ``id`` it is called by its number."""
+    if not isinstance(data, Mapping):
+        raise EdgedraftError("expected an object", got=type(data).__name__)
+    fields = {str(name): value for name, value in data.items() if value is not None}
+    layout = next((name for name in LAYOUTS if name in fields), None)
+    if layout is None:
+        raise EdgedraftError(f"expected one of {', '.join(LAYOUTS)}", got=listed(fields) or "no field")
+    name, split = _id(fields, number), _split(fields)
+    if layout == "text":
+        return Sample(id=name, text=text(fields["text"], "text"), split=split)
+    turns = _with_system(fields, _CONVERSATIONS[layout](fields, layout))
+    says = any(message["role"] != SYSTEM and _says_something(message) for message in turns)
+    require(says, f"{layout}: expected a turn that says something", got="empty ones")
+    return Sample(id=name, messages=tuple(turns), tools=_tools(fields), split=split)
+
+
+def parse_line(raw: bytes, number: int) -> Sample:
+    """The sample that is a line of plain text, without its line end."""
+    return parse_text(raw.rstrip(b"\r\n"), number)
+
+
+def parse_text(raw: bytes, number: int) -> Sample:
+    """The sample that is a piece of plain text; Windows line ends become plain ones."""
+    _require_size(raw)
+    found = text_of(raw).replace("\r\n", "\n")
+    require("\0" not in found, "expected text, got a zero byte")
+    return Sample(id=default_id(number), text=found)
+
+
+def default_id(number: int) -> str:
+    """What an entry without an id is called."""
+    return f"{number:04d}"
+
+
+def decoded_json(raw: bytes) -> Any:
+    """The data in UTF-8 JSON of up to `LARGEST_ENTRY_BYTES`, in which every text can be encoded again."""
+    _require_size(raw)
+    line = text_of(raw.rstrip(b"\r\n"))
+    try:
+        data = json.loads(line)
+        if "\\ud" in line or "\\uD" in line:
+            json.dumps(data, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        raise EdgedraftError(
+            "not valid JSON", got=f"{error.msg.removesuffix(' at')} at character {error.pos + 1}"
+        ) from error
+    except UnicodeEncodeError as error:
+        raise EdgedraftError("not valid JSON", got="half of a surrogate pair") from error
+    except (ValueError, RecursionError) as error:
+        raise EdgedraftError("not valid JSON", got="a number too long or lists too deep") from error
+    return data
+
+
+def _require_size(raw: bytes) -> None:
+    limit = LARGEST_ENTRY_BYTES
+    require(len(raw) <= limit, f"expected at most {limit:,} bytes", remedy="write shorter entries, one a line")
+
+
+def text_of(raw: bytes) -> str:
+    """UTF-8 decoded."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError as error:
+        raise EdgedraftError("expected UTF-8", got=f"byte 0x{raw[error.start]:02x} at {error.start + 1}") from error
+
+
+def _turns(fields: _Fields, name: str) -> list[Message]:
+    return messages(fields[name], name)
+
+
+def _prompt(fields: _Fields, name: str) -> list[Message]:
+    completion = fields.get("completion")
+    answer = [] if completion is None else _said(completion, "completion", ASSISTANT)
+    return [*_said(fields[name], name, USER), *answer]
+
+
+def _instruction(fields: _Fields, name: str) -> list[Message]:
+    """Alpaca: the input stands below the instruction; both and the output may be blank."""
+    asked = [text(fields[name], name), *_optional(fields, "input")]
+    answer = [{"role": ASSISTANT, "content": output} for output in _optional(fields, "output")]
+    return [{"role": USER, "content": "\n\n".join(asked)}, *answer]
+
+
+def _optional(fields: _Fields, name: str) -> list[str]:
+    """A text field, or nothing where it is missing or blank."""
+    value = fields.get(name, "")
+    require(isinstance(value, str), f"{name}: expected a text", got=shown(value))
+    return [value] if value.strip() else []
+
+
+def _said(value: object, name: str, role: str) -> list[Message]:
+    """A text as one message of ``role``, or a list of turns."""
+    return messages(value, name) if isinstance(value, list) else [{"role": role, "content": text(value, name)}]
+
+
+def _with_system(fields: _Fields, turns: list[Message]) -> list[Message]:
+    told = _optional(fields, "system")
+    if not told:
+        return turns
+    rule = "system: expected no other system message than the conversation's own"
+    if turns[0]["role"] == SYSTEM:
+        require(turns[0]["content"] == told[0], rule, got=shown(told[0]))
+        return turns
+    return [{"role": SYSTEM, "content": told[0]}, *turns]
+
+
+def _says_something(message: Message) -> bool:
+    return bool((message["content"] or "").strip() or message.get("tool_calls") or message.get("function_call"))
+
+
+def _tools(fields: _Fields) -> tuple[Message, ...]:
+    """The callable functions: a list of JSON schemas, or such a list written as a text.
+
+    ``functions`` is the older form, schemas without the envelope that templates expect.
+    """
+    name = "tools" if "tools" in fields else "functions"
+    value = fields.get(name, [])
+    if isinstance(value, str):
+        value = _json_list(value, name)
+    valid = isinstance(value, list) and all(isinstance(tool, Mapping) for tool in value)
+    require(valid, f"{name}: expected a list of objects", got=shown(value))
+    if name == "functions":
+        return tuple({"type": "function", "function": tool} for tool in value)
+    return tuple(value)
+
+
+def _json_list(value: str, name: str) -> Any:
+    if not value.strip():
+        return []
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise EdgedraftError(f"{name}: expected a list of objects", got=shown(value)) from error
+
+
+def _id(fields: _Fields, number: int) -> str:
+    value = fields.get("id", "")
+    valid = isinstance(value, str | int) and not isinstance(value, bool)
+    require(valid, "id: expected a text or a whole number", got=shown(value))
+    return str(value) or default_id(number)
+
+
+def _split(fields: _Fields) -> str | None:
+    split = fields.get("split")
+    require(split in (None, RANK, SCORE), f"split: expected {RANK} or {SCORE}", got=shown(split))
+    return None if split is None else str(split)
+
+
+_CONVERSATIONS: Mapping[str, Callable[[_Fields, str], list[Message]]] = {
+    "messages": _turns,
+    "conversations": _turns,
+    "conversation": _turns,
+    "prompt": _prompt,
+    "instruction": _instruction,
+}
+
+LAYOUTS = (*_CONVERSATIONS, "text")
+"""The fields that give a layout away; the first one that an entry has is read."""
+
+FIELDS = (*LAYOUTS, "completion", "input", "output", "tools", "functions", "system", "id", "split")
+"""Every field that is read."""

@@ -1,0 +1,1 @@
+"""Whether the prompts at hand are enough, and how many more would be."""

@@ -1,0 +1,1 @@
+"""Counting the assistant's tokens in conversations: spans, words, checkpoints, shards."""

@@ -1,0 +1,108 @@
+"""A conversation's turns by one rendering, where the template writes fixed text around every content.
+
+Rendering each turn up to its place costs more than counting it. So the fixed texts of a sequence of roles are learned
+once, by those renderings, from two conversations made up for it. A conversation of the same roles is regular when its
+whole rendering is exactly these texts around its contents; then its turns are its contents and the learned ends.
+Answers that templates are known to treat by their place (white space around them, thoughts, markup) are left to those
+renderings.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from edgedraft.calibration.data.samples import Sample
+from edgedraft.calibration.data.turns import ASSISTANT
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.text import TextCodec
+
+_PLAIN_KEYS = {"role", "content"}
+_MARKUP = re.compile(r"think>|THINK\]|<\|")
+_LONGEST = 64
+_KNOWN = 1024
+_MADE_UP = ("Probe{}of7edgedraft", "Probe{}of7edgedraft's\n\n  <b>second</b> `{{}}`\nline {}.")
+
+Roles = tuple[str, ...]
+
+
+class _Frames(NamedTuple):
+    """``around``: the fixed texts, one more than contents; ``turns``: place, lead and tail of the assistant's."""
+
+    around: tuple[str, ...]
+    turns: tuple[tuple[int, str, str], ...]
+
+
+class RegularTemplates:
+    """What was learned about one codec's template, by sequence of roles."""
+
+    def __init__(self, codec: TextCodec) -> None:
+        self._codec = codec
+        self._known: OrderedDict[Roles, _Frames | None] = OrderedDict()
+        self._seen: set[Roles] = set()
+
+    def turns(self, sample: Sample) -> list[str] | None:
+        """What the assistant generated in each turn; None where the conversation is not regular."""
+        messages = sample.messages
+        if sample.tools or len(messages) > _LONGEST or any(message.keys() != _PLAIN_KEYS for message in messages):
+            return None
+        frames = self._frames(tuple(message["role"] for message in messages))
+        if frames is None:
+            return None
+        contents = [message["content"] for message in messages]
+        said = [contents[place] for place, _, _ in frames.turns]
+        if not all(isinstance(content, str) for content in contents) or not all(map(_is_plain, said)):
+            return None
+        try:
+            rendered = self._codec.render_chat(messages, answer=False)
+        except EdgedraftError:
+            return None
+        if rendered != _joined(frames.around, contents):
+            return None
+        return [f"{lead}{contents[place]}{tail}" for place, lead, tail in frames.turns]
+
+    def _frames(self, roles: Roles) -> _Frames | None:
+        """The frames of these roles, learned when they come a second time."""
+        if roles in self._known:
+            return self._known[roles]
+        if roles not in self._seen:
+            if len(self._seen) >= _KNOWN:
+                self._seen.clear()
+            self._seen.add(roles)
+            return None
+        one, other = (self._learned(roles, form) for form in _MADE_UP)
+        self._known[roles] = one if one == other else None
+        if len(self._known) > _KNOWN:
+            self._known.popitem(last=False)
+        return self._known[roles]
+
+    def _learned(self, roles: Roles, form: str) -> _Frames | None:
+        contents = [form.format(place, place) for place in range(len(roles))]
+        messages = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
+        try:
+            rest, around = self._codec.render_chat(messages, answer=False), []
+            for content in contents:
+                before, found, rest = rest.partition(content)
+                if not found:
+                    return None
+                around.append(before)
+            turns = []
+            for place in (place for place, role in enumerate(roles) if role == ASSISTANT):
+                prompt = self._codec.render_chat(messages[:place])
+                shown = self._codec.render_chat(messages[: place + 1], answer=False)
+                lead, found, tail = shown.removeprefix(prompt).partition(contents[place])
+                if not found or not shown.startswith(prompt):
+                    return None
+                turns.append((place, lead, tail))
+        except EdgedraftError:
+            return None
+        return _Frames((*around, rest), tuple(turns))
+
+
+def _is_plain(content: str) -> bool:
+    return content != "" and content == content.strip() and not _MARKUP.search(content)
+
+
+def _joined(around: Sequence[str], contents: Sequence[str]) -> str:
+    pieces = [piece for pair in zip(around, contents, strict=False) for piece in pair]
+    return "".join([*pieces, around[-1]])

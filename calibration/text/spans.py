@@ -1,0 +1,196 @@
+"""Which text of a conversation the assistant generated, taken from the renderings of the chat template itself."""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from edgedraft.calibration.data.samples import Sample
+from edgedraft.calibration.data.turns import ASSISTANT
+from edgedraft.calibration.text.regular_templates import RegularTemplates
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.text import TextCodec
+
+CALLS = "assistant's tool calls"
+"""What stands for a role where the template leaves out the calls of an assistant's turn."""
+
+_SENTINEL = "Sentinel7edgedraft7Text"
+_SAYING = ("tool_calls", "function_call", "reasoning_content", "thinking")
+_KNOWN_ROLES = 1024
+
+Message = Mapping[str, Any]
+_Sequence = Sequence[Message]
+
+
+class Turn(NamedTuple):
+    """``text`` is what the assistant generated, its end and what the template adds behind it included.
+
+    ``before`` is the rendering that it continues, None where nobody asked for it.
+    """
+
+    text: str
+    before: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Spans:
+    """What one conversation says.
+
+    ``empty`` assistant turns say nothing; ``rewritten`` ones do not show their content word for word; ``fallback``
+    turns were found although their prompt is no beginning of their rendering; ``dropped`` counts the messages, by
+    role, that the template does not show.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    empty: int = 0
+    rewritten: int = 0
+    fallback: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+
+class SpanFinder:
+    """Finds the assistant's turns. ``closing`` is the end that an answer gets where there is no chat template.
+
+    With ``with_prompts`` every turn tells what stands before it.
+    """
+
+    def __init__(self, codec: TextCodec, closing: str = "", *, with_prompts: bool = False) -> None:
+        self._codec = codec
+        self._closing = closing
+        self._with_prompts = with_prompts
+        self._regular = None if with_prompts or not codec.has_template else RegularTemplates(codec)
+        self._dropped: OrderedDict[tuple[tuple[str, ...], bool], frozenset[str]] = OrderedDict()
+
+    def find(self, sample: Sample) -> Spans:
+        """The turns of a conversation; raises `EdgedraftError` where they cannot be told for certain."""
+        texts = self._regular.turns(sample) if self._regular is not None else None
+        if texts is not None:
+            return Spans(turns=tuple(Turn(text, None) for text in texts))
+        if not self._codec.has_template:
+            return self._bare(sample.messages)
+        return _Rendered(self._codec, sample, self._with_prompts).spans(self._dropped_roles(sample))
+
+    def _bare(self, messages: _Sequence) -> Spans:
+        """Without a template an answer is its content, closed by the first end token."""
+        turns, empty, before = [], 0, ""
+        for message in messages:
+            content = str(message.get("content") or "")
+            if message["role"] == ASSISTANT and content.strip():
+                turns.append(Turn(content + self._closing, before if self._with_prompts else None))
+            empty += message["role"] == ASSISTANT and not content.strip()
+            before += f"{content}\n\n"
+        return Spans(turns=tuple(turns), empty=empty)
+
+    def _dropped_roles(self, sample: Sample) -> Mapping[str, int]:
+        """Messages, by role, whose content makes no difference; tried once for each sequence of roles."""
+        roles = tuple(str(message["role"]) for message in sample.messages)
+        key = (roles, bool(sample.tools))
+        if key not in self._dropped:
+            self._dropped[key] = frozenset(role for role in {*roles} - {ASSISTANT} if self._is_dropped(sample, role))
+            if len(self._dropped) > _KNOWN_ROLES:
+                self._dropped.popitem(last=False)
+        return {role: roles.count(role) for role in sorted(self._dropped[key])}
+
+    def _is_dropped(self, sample: Sample, role: str) -> bool:
+        marked = [{**m, "content": _SENTINEL} if m["role"] == role else m for m in sample.messages]
+        try:
+            rendered = self._codec.render_chat(marked, sample.tools, answer=False)
+            return rendered == self._codec.render_chat(sample.messages, sample.tools, answer=False)
+        except EdgedraftError:
+            return False
+
+
+class _Rendered:
+    """One conversation, rendered up to and including each of its turns."""
+
+    def __init__(self, codec: TextCodec, sample: Sample, with_prompts: bool) -> None:
+        self._codec = codec
+        self._messages = sample.messages
+        self._tools = sample.tools
+        self._with_prompts = with_prompts
+
+    def spans(self, dropped: Mapping[str, int]) -> Spans:
+        turns: list[Turn] = []
+        left_out = dict(dropped)
+        empty = rewritten = fallback = 0
+        for place, message in enumerate(self._messages):
+            if message["role"] != ASSISTANT:
+                continue
+            if not _says_something(message):
+                empty += 1
+                continue
+            rendered = self._render(self._messages[: place + 1], answer=False)
+            start, by_prompt = self._start(place, rendered)
+            text = rendered[start:]
+            if not _shows_calls(message, text):
+                left_out[CALLS] = left_out.get(CALLS, 0) + 1
+                continue
+            verbatim = str(message.get("content") or "").strip() in text
+            if not text.strip() or not (verbatim or self._shows(place)):
+                raise EdgedraftError(f"the template leaves out what message {place + 1} says")
+            fallback += not by_prompt
+            rewritten += not verbatim
+            turns.append(Turn(text, rendered[:start] if self._with_prompts else None))
+        return Spans(turns=tuple(turns), empty=empty, rewritten=rewritten, fallback=fallback, dropped=left_out)
+
+    def _start(self, place: int, rendered: str) -> tuple[int, bool]:
+        """Where turn ``place`` begins in ``rendered``, and whether its own prompt says so."""
+        prompt = self._prompt(place)
+        if prompt is not None and rendered.startswith(prompt):
+            return len(prompt), True
+        head, *behind = self._marked(place).split(_SENTINEL)
+        if len(behind) == 1 and rendered.startswith(head):
+            # The prompt holds more than the turn shows (such as <think>), or earlier turns look different in it.
+            if prompt is not None and prompt.startswith(head):
+                return len(head), False
+            opening = self._opening(place)
+            if opening and head.endswith(opening):
+                return len(head), False
+        raise EdgedraftError(f"the template does not show where message {place + 1} begins to be generated")
+
+    def _shows(self, place: int) -> bool:
+        return _SENTINEL in self._marked(place)
+
+    def _marked(self, place: int) -> str:
+        """The conversation up to turn ``place``, which says nothing but the sentinel."""
+        marked = [*self._messages[:place], {"role": ASSISTANT, "content": _SENTINEL}]
+        return self._render(marked, answer=False)
+
+    def _prompt(self, place: int) -> str | None:
+        """What the turn continues; None where the template refuses a conversation that ends there."""
+        try:
+            return self._render(self._messages[:place], answer=True) if place else None
+        except EdgedraftError:
+            return None
+
+    def _opening(self, place: int) -> str | None:
+        """What the template writes before an answer, from the messages before the turn or with it."""
+        for count in (place, place + 1):
+            try:
+                bare = self._render(self._messages[:count], answer=False) if count else None
+                prompt = self._render(self._messages[:count], answer=True) if count else None
+            except EdgedraftError:
+                continue
+            if bare is not None and prompt is not None and prompt.startswith(bare):
+                return prompt[len(bare) :]
+        return None
+
+    def _render(self, messages: _Sequence, *, answer: bool) -> str:
+        return self._codec.render_chat(messages, self._tools, answer=answer)
+
+
+def _says_something(message: Message) -> bool:
+    return bool(str(message.get("content") or "").strip() or any(message.get(key) for key in _SAYING))
+
+
+def _shows_calls(message: Message, text: str) -> bool:
+    """Whether a turn of calls alone shows the names of the functions it calls."""
+    if str(message.get("content") or "").strip():
+        return True
+    calls = [*(message.get("tool_calls") or ()), *filter(None, [message.get("function_call")])]
+    return all(_called(call) in text for call in calls)
+
+
+def _called(call: object) -> str:
+    function = call.get("function", call) if isinstance(call, Mapping) else None
+    return str(function.get("name", "")) if isinstance(function, Mapping) else ""

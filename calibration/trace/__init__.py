@@ -1,0 +1,1 @@
+"""Acceptance traces: what the drafter would have proposed along the target's answers."""

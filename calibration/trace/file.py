@@ -1,0 +1,65 @@
+"""Traces on disk: safetensors, ids as int32, with the format and what the answers are in the header."""
+
+import json
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.records import to_plain
+from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.tensors import Array, read_tensors, write_tensors
+
+FORMAT = "edgedraft acceptance trace 2"
+
+Trace = AcceptanceTrace | DrawnTrace
+
+_RECORDS: dict[str, type[Trace]] = {"greedy": AcceptanceTrace, "drawn": DrawnTrace}
+_ON_DISK = {"target_ids": np.int32, "wanted": np.int32}
+
+
+def write_trace(path: Path, trace: Trace) -> None:
+    """Save the trace, its cap and the share of rows it cuts; drawn answers with their settings."""
+    arrays: dict[str, Array] = {}
+    for name in _arrays(type(trace)):
+        value = getattr(trace, name)
+        arrays[name] = value.astype(_ON_DISK.get(name, value.dtype))
+    answers = next(name for name, record in _RECORDS.items() if isinstance(trace, record))
+    facts = {"format": FORMAT, "answers": answers, "cap": str(trace.cap), "cut_share": str(trace.cut_share)}
+    if isinstance(trace, DrawnTrace):
+        facts["settings"] = json.dumps(to_plain(trace.settings))
+    write_tensors(path, arrays, facts)
+
+
+def read_trace(path: Path) -> Trace:
+    """Read what `write_trace` wrote; a trace of an older format raises `EdgedraftError` as any other file does."""
+    tensors, facts = read_tensors(path)
+    record = _RECORDS.get(facts.get("answers", ""))
+    if facts.get("format") != FORMAT or record is None:
+        found = facts.get("format", "another format")
+        raise EdgedraftError(f"{path}: not an acceptance-trace file", got=found, remedy="trace the answers again")
+    try:
+        values: dict[str, Any] = {name: tensors[name] for name in _arrays(record)}
+        values |= {name: values[name].astype(np.int64) for name in _ON_DISK}
+        if record is DrawnTrace:
+            values["settings"] = _settings(facts["settings"])
+        return record(cap=int(facts["cap"]), **values)
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+        raise EdgedraftError(f"{path}: not an acceptance-trace file", got=f"{type(error).__name__} {error}") from error
+    except EdgedraftError as error:
+        raise EdgedraftError(f"{path}: {error.rule}", got=error.got) from error
+
+
+def _arrays(record: type[Trace]) -> list[str]:
+    """The fields that are arrays."""
+    return [field.name for field in fields(record) if field.name not in ("cap", "settings")]
+
+
+def _settings(text: str) -> SamplingSettings:
+    """JSON knows no numbers as keys."""
+    plain = json.loads(text)
+    bias = {int(token): float(value) for token, value in plain.pop("logit_bias").items()}
+    return SamplingSettings(logit_bias=bias, **plain)
