@@ -179,9 +179,7 @@ def _sampling_settings(options: argparse.Namespace) -> "SamplingSettings | None"
     """How tokens are drawn; plain greedy decoding needs no sampling at all."""
     from edgedraft.runtime.sampling import SamplingSettings
 
-    if options.temperature == 0 and options.repetition_penalty == 1 and not options.logit_bias:
-        return None
-    return SamplingSettings(
+    settings = SamplingSettings(
         temperature=options.temperature,
         top_k=options.top_k,
         top_p=options.top_p,
@@ -189,6 +187,8 @@ def _sampling_settings(options: argparse.Namespace) -> "SamplingSettings | None"
         repetition_penalty=options.repetition_penalty,
         logit_bias=dict(options.logit_bias),
     )
+    greedy = options.temperature == 0 and options.repetition_penalty == 1 and not options.logit_bias
+    return None if greedy else settings
 
 
 def answer_settings(options: argparse.Namespace) -> "AnswerSettings":

@@ -170,7 +170,7 @@ def test_an_empty_prompts_file(pair_options, tmp_path, capsys):
     empty = tmp_path / "empty.jsonl"
     empty.write_text("\n")
     line = refused(["export", tmp_path / "bundle", *pair_options, "--prompts", empty], capsys)
-    assert line == f'edgedraft: {empty}: expected at least one prompt, got 0 - write one {{"prompt": "..."}} a line'
+    assert line == f'edgedraft: {empty}: expected at least one entry, got 0 - write one {{"prompt": "..."}} a line'
     assert not (tmp_path / "bundle").exists()
 
 

@@ -186,7 +186,7 @@ def test_a_pattern_that_may_mean_something_else_is_refused(pattern):
 
 def test_memory_is_bounded_by_asking_to_be_flushed(chat_codec, monkeypatch):
     for module in ("words", "encoding"):
-        monkeypatch.setattr(f"edgedraft.calibration.{module}.WAITING_CHARACTERS", 10)
+        monkeypatch.setattr(f"edgedraft.calibration.text.{module}.WAITING_CHARACTERS", 10)
     codec = chat_codec()
     end = codec.tokenizer.token_to_id(END)
     for counter in (counter_for(codec, [end]), EncodingCounter(codec, [end])):
