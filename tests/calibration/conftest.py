@@ -1,11 +1,13 @@
-"""What the calibration's tests share: a model whose logits follow a script, and a codec without a tokenizer."""
+"""What the calibration's tests share: scripted models, a codec without a tokenizer, chat templates, a job of chats."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgedraft.calibration.text.counting import Counting, CountingJob
 from edgedraft.runtime.text import TextCodec
 
 VOCAB = 16
@@ -171,7 +173,6 @@ def counting_of():
     """How to count with a codec whose answers end with ``ends``."""
 
     def make(codec, ends=("<|im_end|>",), **changes):
-        from edgedraft.calibration.text.counting import Counting
 
         ids = tuple(codec.tokenizer.token_to_id(end) for end in ends)
         told = {"codec": codec, "end_token_ids": ids, "vocab_size": codec.tokenizer.get_vocab_size()}
@@ -192,3 +193,24 @@ def conversation():
         return Sample(**{"id": "one", "messages": (*first, *turns)} | changes)
 
     return make
+
+
+@pytest.fixture
+def job(tmp_path, chat_codec, counting_of) -> CountingJob:
+    """Fifty chats and a broken line, to be counted."""
+    path = tmp_path / "data.jsonl"
+    turns = [[{"role": "user", "content": "ask"}, {"role": "assistant", "content": f"it's {n}\n"}] for n in range(50)]
+    lines = [json.dumps({"messages": messages}) for messages in turns]
+    path.write_text("\n".join([*lines, "{broken", ""]), encoding="utf-8")
+    return CountingJob(counting=counting_of(chat_codec()), reference=path)
+
+
+@pytest.fixture(scope="session")
+def facts():
+    """All that a tally says of what was counted, to be compared."""
+
+    def of(tally):
+        counts = tally.counts
+        return counts.by_group.tobytes(), counts.prompts_by_group.tobytes(), counts.provenance, tally.report
+
+    return of

@@ -1,6 +1,5 @@
 """The law of the Ray engine: the same numbers to the bit as one process, whatever the shards and their order."""
 
-import json
 import sys
 from types import SimpleNamespace
 
@@ -27,21 +26,7 @@ def cluster():
         yield ray
 
 
-@pytest.fixture
-def job(tmp_path, chat_codec, counting_of):
-    path = tmp_path / "data.jsonl"
-    turns = [[{"role": "user", "content": "ask"}, {"role": "assistant", "content": f"it's {n}\n"}] for n in range(50)]
-    lines = [json.dumps({"messages": messages}) for messages in turns]
-    path.write_text("\n".join([*lines, "{broken", ""]), encoding="utf-8")
-    return CountingJob(counting=counting_of(chat_codec()), reference=path)
-
-
-def facts(tally):
-    counts = tally.counts
-    return counts.by_group.tobytes(), counts.prompts_by_group.tobytes(), counts.provenance, tally.report
-
-
-def test_ray_counts_what_one_process_counts(cluster, job, tmp_path):
+def test_ray_counts_what_one_process_counts(cluster, job, tmp_path, facts):
     whole = count_job(job)
     by_ray = count_with_ray(job, SHARDS, OPTIONS, tmp_path / "kept")
     assert facts(by_ray) == facts(whole)

@@ -1,7 +1,6 @@
 """The law of shards: counted apart, in any order, in any process, they add up to the whole to the bit."""
 
 import itertools
-import json
 from functools import partial
 
 import pytest
@@ -33,26 +32,12 @@ def here():
     return Backwards()
 
 
-@pytest.fixture
-def job(tmp_path, chat_codec, counting_of):
-    path = tmp_path / "data.jsonl"
-    turns = [[{"role": "user", "content": "ask"}, {"role": "assistant", "content": f"it's {n}\n"}] for n in range(50)]
-    lines = [json.dumps({"messages": messages}) for messages in turns]
-    path.write_text("\n".join([*lines, "{broken", ""]), encoding="utf-8")
-    return CountingJob(counting=counting_of(chat_codec()), reference=path)
-
-
-def facts(tally):
-    counts = tally.counts
-    return counts.by_group.tobytes(), counts.prompts_by_group.tobytes(), counts.provenance, tally.report
-
-
 def shards_of(job, count):
     readings = [ReadOptions(shard=Shard(index=index, count=count)) for index in range(count)]
     return [CountingJob(counting=job.counting, reference=job.reference, reading=reading) for reading in readings]
 
 
-def test_processes_count_what_one_process_counts(job):
+def test_processes_count_what_one_process_counts(job, facts):
     whole = count_job(job)
     apart = count_in_shards(job, SHARDS, partial(map_on_processes, processes=2))
     assert facts(apart) == facts(whole)
@@ -72,7 +57,7 @@ def test_no_process_is_too_few():
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(SHARDS)))[::5])
-def test_shards_add_up_in_any_order(job, order):
+def test_shards_add_up_in_any_order(job, order, facts):
     parts = [count_job(each) for each in shards_of(job, SHARDS)]
     total = parts[order[0]]
     for place in order[1:]:
@@ -80,7 +65,7 @@ def test_shards_add_up_in_any_order(job, order):
     assert facts(total) == facts(count_job(job))
 
 
-def test_finished_shards_are_not_counted_again(job, tmp_path, here):
+def test_finished_shards_are_not_counted_again(job, tmp_path, here, facts):
     whole = facts(count_in_shards(job, SHARDS, here, tmp_path))
     assert len(here.asked) == SHARDS
     lost = Checkpoint(tmp_path, shards_of(job, SHARDS)[2].facts).folder
