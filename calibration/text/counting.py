@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from edgedraft.calibration.counts import TEXT, Provenance, TokenCounts, no_counts
-from edgedraft.calibration.data.reading import STDIN, ReadOptions, ReadReport, place_of, samples
+from edgedraft.calibration.data.reading import PROBLEMS_KEPT, STDIN, ReadOptions, ReadReport, place_of, samples
 from edgedraft.calibration.data.samples import Sample, add_digests, group_of
 from edgedraft.calibration.text.checkpoint import Checkpoint, Done
 from edgedraft.calibration.text.encoding import Piece, starts_specially
 from edgedraft.calibration.text.spans import SpanFinder, Spans, Turn
-from edgedraft.calibration.text.tally import PROBLEMS_KEPT, CountReport, Problem, Tally
+from edgedraft.calibration.text.tally import CountReport, Problem, Tally
 from edgedraft.calibration.text.words import counter_for
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.progress import Progress, silent

@@ -5,9 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 from edgedraft.calibration.counts import TokenCounts
-from edgedraft.calibration.data.reading import ReadReport
-
-PROBLEMS_KEPT = 10
+from edgedraft.calibration.data.reading import PROBLEMS_KEPT, ReadReport
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, order=True)
