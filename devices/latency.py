@@ -1,31 +1,66 @@
-"""LatencyModel: seconds of a pass from the bytes it reads and its rows, fitted to measured steps."""
+"""LatencyModel: seconds of a pass from the bytes it reads, its rows, precision and provider, with how sure that is.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+``seconds(bytes, rows) = (overhead + bytes / bandwidth) · v(rows)``; v(rows) is the verification cost, v(1) = 1.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
-from edgedraft.devices.steps import StepTime
 from edgedraft.runtime.records import require
+
+NORMAL_80 = 1.2815515655446004
+"""Standard deviations on either side of the mean that hold 80 % of a normal distribution."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class LatencyModel:
-    """``seconds(bytes, rows) = (overhead + bytes / bandwidth) · v(rows)``.
+class Estimate:
+    """A value with the ends of its 80 % interval."""
 
-    ``row_factors[i]`` is the verification cost v at ``rows[i]`` rows, v(1) = 1; between them v is interpolated.
-    ``residual`` is the largest relative error on the one-row steps it was fitted to.
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepModel:
+    """Passes of one precision on one provider.
+
+    ``row_factors[i]`` is v at ``rows[i]`` rows; between them v is interpolated, beyond them it follows the last slope.
+    The sigmas are standard deviations of logarithms: ``device_sigma`` of what all passes on the device share,
+    ``own_sigma`` of what this precision has alone, ``growth_sigma`` of v(rows) − 1.
     """
 
     overhead_seconds: float
     seconds_per_byte: float
-    rows: tuple[int, ...]
-    row_factors: tuple[float, ...]
-    residual: float
+    rows: tuple[int, ...] = (1,)
+    row_factors: tuple[float, ...] = (1.0,)
+    device_sigma: float = 0.0
+    own_sigma: float = 0.0
+    growth_sigma: float = 0.0
+
+    def __post_init__(self) -> None:
+        positive = self.overhead_seconds >= 0 and self.seconds_per_byte >= 0
+        rule = "latency model: overhead and seconds per byte must be 0 or more"
+        require(positive, rule, got=(self.overhead_seconds, self.seconds_per_byte))
+        ascending = self.rows[:1] == (1,) and all(a < b for a, b in zip(self.rows, self.rows[1:], strict=False))
+        require(ascending, "latency model: rows must begin with 1 and ascend", got=self.rows)
+        paired = len(self.rows) == len(self.row_factors) and self.row_factors[0] == 1.0
+        require(paired, "latency model: expected a factor for each number of rows, 1 for one row", got=self.row_factors)
 
     def seconds(self, model_bytes: float, rows: int) -> float:
-        """Predicted seconds of one pass; more rows than were measured follow the last slope."""
+        """Predicted seconds of one pass over ``rows`` tokens by a model that reads ``model_bytes``."""
         return (self.overhead_seconds + model_bytes * self.seconds_per_byte) * self.verification_cost(rows)
+
+    def estimate(self, model_bytes: float, rows: int) -> Estimate:
+        """`seconds` with its 80 % interval; scale and growth err independently."""
+        value, cost = self.seconds(model_bytes, rows), self.verification_cost(rows)
+        growing = max(cost - 1, 0.0) / cost * self.growth_sigma
+        reach = math.exp(NORMAL_80 * math.hypot(self.device_sigma, self.own_sigma, growing))
+        return Estimate(value=value, low=value / reach, high=value * reach)
 
     def verification_cost(self, rows: int) -> float:
         """v(rows): a pass over ``rows`` tokens in units of a pass over one."""
@@ -34,48 +69,40 @@ class LatencyModel:
         slope = (self.row_factors[-1] - self.row_factors[-2]) / (self.rows[-1] - self.rows[-2])
         return self.row_factors[-1] + slope * (rows - self.rows[-1])
 
-
-def fit_latency(steps: Sequence[StepTime]) -> LatencyModel:
-    """Fit one role's steps. With a single model size the overhead cannot be told apart and is taken as none."""
-    ones = [step for step in steps if step.rows == 1]
-    require(len(ones) > 0, "latency model: expected a one-row step", got=[step.rows for step in steps])
-    overhead, per_byte = _fit_line([step.weight_bytes for step in ones], [step.seconds for step in ones])
-    predicted = [overhead + step.weight_bytes * per_byte for step in ones]
-    residual = max(abs(guess / step.seconds - 1) for guess, step in zip(predicted, ones, strict=True))
-    rows = sorted({step.rows for step in steps})
-    return LatencyModel(
-        overhead_seconds=overhead,
-        seconds_per_byte=per_byte,
-        rows=tuple(rows),
-        row_factors=tuple(_row_factor(steps, count) for count in rows),
-        residual=residual,
-    )
+    def sampled(self, shared: float, rng: np.random.Generator) -> "StepModel":
+        """A model that might be the true one; ``shared`` is the device's own draw from a standard normal."""
+        scale = math.exp(self.device_sigma * shared + self.own_sigma * rng.standard_normal())
+        growth = math.exp(self.growth_sigma * rng.standard_normal())
+        return replace(
+            self,
+            overhead_seconds=self.overhead_seconds * scale,
+            seconds_per_byte=self.seconds_per_byte * scale,
+            row_factors=tuple(1 + (factor - 1) * growth for factor in self.row_factors),
+        )
 
 
-def _fit_line(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
-    """Overhead and seconds per byte by least squares, both kept at or above zero."""
-    if len(set(sizes)) == 1:
-        return 0.0, float(np.median(seconds)) / sizes[0]
-    slope, overhead = np.polyfit(np.asarray(sizes, dtype=np.float64), seconds, 1)
-    if slope < 0:
-        return float(np.mean(seconds)), 0.0
-    if overhead < 0:
-        x = np.asarray(sizes, dtype=np.float64)
-        return 0.0, float(x @ np.asarray(seconds) / (x @ x))
-    return float(overhead), float(slope)
+Kind = tuple[str, str]
+"""Precision and execution provider."""
 
 
-def _row_factor(steps: Sequence[StepTime], rows: int) -> float:
-    """Median over model sizes of seconds at ``rows`` rows against one row."""
-    if rows == 1:
-        return 1.0
-    sizes = {step.weight_bytes for step in steps if step.rows == 1}
-    one = {size: _one_row_seconds(steps, size) for size in sizes}
-    ratios = [step.seconds / one[step.weight_bytes] for step in steps if step.rows == rows and step.weight_bytes in one]
-    require(len(ratios) > 0, f"latency model: {rows} rows were timed on a model never timed with one row")
-    return float(np.median(ratios))
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class LatencyModel:
+    """A device's step models by precision and provider."""
 
+    device: str
+    models: Mapping[Kind, StepModel]
 
-def _one_row_seconds(steps: Sequence[StepTime], weight_bytes: int) -> float:
-    """Median over the one-row steps of one model size."""
-    return float(np.median([step.seconds for step in steps if step.rows == 1 and step.weight_bytes == weight_bytes]))
+    def __post_init__(self) -> None:
+        require(len(self.models) > 0, f"latency of {self.device}: expected one precision or more", got=0)
+        object.__setattr__(self, "models", MappingProxyType(dict(self.models)))
+
+    def of(self, precision: str, provider: str) -> StepModel:
+        """The step model of one precision on one provider; what was neither measured nor has a prior is refused."""
+        known = ", ".join(f"{name} on {where}" for name, where in sorted(self.models))
+        rule = f"latency of {self.device}: expected one of {known}"
+        require((precision, provider) in self.models, rule, got=f"{precision} on {provider}")
+        return self.models[precision, provider]
+
+    def seconds(self, model_bytes: float, rows: int, precision: str, provider: str) -> Estimate:
+        """Predicted seconds of one pass, with its 80 % interval."""
+        return self.of(precision, provider).estimate(model_bytes, rows)

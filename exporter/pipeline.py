@@ -8,15 +8,15 @@ import numpy as np
 
 from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.run import Calibration
-from edgedraft.devices.profile import DeviceProfile
+from edgedraft.exporter.planning.pair_steps import PairSteps
 from edgedraft.exporter.bundle_writer import BundleContents
 from edgedraft.exporter.head import round_to_tile
 from edgedraft.exporter.pair import Pair
-from edgedraft.exporter.planner import DRAFT_LENGTHS, Option, PlanSettings, StepCosts, candidate_sizes, choose, weigh
+from edgedraft.exporter.planning.planner import DRAFT_LENGTHS, Option, PlanSettings, StepCosts, candidate_sizes, choose, weigh
 from edgedraft.exporter.quality import Divergence
-from edgedraft.exporter.ranking import coverage, index_map, rank_tokens
-from edgedraft.exporter.replaying import Replaying, replaying
-from edgedraft.exporter.step_probe import probe_pair, step_costs
+from edgedraft.exporter.planning.ranking import coverage, index_map, rank_tokens
+from edgedraft.exporter.planning.replaying import Replaying, replaying
+from edgedraft.exporter.planning.pair_steps import probe_pair, step_costs
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.manifest import CalibrationEntry
 from edgedraft.runtime.plan import DecodingPlan
@@ -43,7 +43,7 @@ class Planned:
     replayed: Replaying
     costs: StepCosts
     options: tuple[Option, ...]
-    profile: DeviceProfile
+    profile: PairSteps
 
 
 def plan_pair(

@@ -24,7 +24,7 @@ ALLOWED = {
 ONE_FILE = {
     "onnxruntime": "runtime/session.py",
     "torch": "exporter/worker_unpack.py",
-    "matplotlib": "exporter/picture.py",
+    "matplotlib": "exporter/planning/pictures.py",
     "tokenizers": "runtime/text.py",
     "jinja2": "runtime/text.py",
     "pyarrow": "calibration/data/parquet.py",

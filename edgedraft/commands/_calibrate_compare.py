@@ -9,7 +9,7 @@ from edgedraft.console import Console
 
 if TYPE_CHECKING:
     from edgedraft.calibration.saved import SavedCalibration
-    from edgedraft.exporter.comparison import Comparison, Domain
+    from edgedraft.exporter.planning.comparison import Comparison, Domain
 
 SIZES = (2048, 4096, 8192, 16384, 32768)
 DRAFT_LENGTH = 3
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Read both, compare size by size, and say whether A's list serves B."""
     from edgedraft.calibration.saved import load_calibration
-    from edgedraft.exporter.comparison import ComparisonSettings, compare
+    from edgedraft.exporter.planning.comparison import ComparisonSettings, compare
     from edgedraft.runtime.statistics import resampling
 
     one, other = load_calibration(options.listed), load_calibration(options.judged)
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
 
 def _domain(path: Path, saved: "SavedCalibration") -> "Domain":
-    from edgedraft.exporter.comparison import Domain
+    from edgedraft.exporter.planning.comparison import Domain
 
     ranking = tuple(saved.ranking.values())
     return Domain(name=path.name, ranking=ranking, judged=saved.judged, trace=saved.trace)

@@ -11,8 +11,8 @@ from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.statistics import Spread
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.picture import Curves
-    from edgedraft.exporter.planner import Option
+    from edgedraft.exporter.planning.pictures import Curves
+    from edgedraft.exporter.planning.planner import Option
     from edgedraft.exporter.processes import ProcessCost
 
 BENCH_HEADER = (

@@ -36,9 +36,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import answer_settings, cache_of, open_pair, prompt_set
     from edgedraft.commands._show import show_curves
     from edgedraft.exporter.calibrating import calibrate_pair
-    from edgedraft.exporter.picture import curves
+    from edgedraft.exporter.planning.pictures import curves
     from edgedraft.exporter.pipeline import token_order
-    from edgedraft.exporter.replaying import replaying
+    from edgedraft.exporter.planning.replaying import replaying
     from edgedraft.runtime.statistics import resampling
 
     prompts, cache, settings = prompt_set(options), cache_of(options), answer_settings(options)

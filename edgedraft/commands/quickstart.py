@@ -26,7 +26,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._show import show_coverage, show_measurement, show_plan, verdict
     from edgedraft.commands._stages import planned_pair, written_bundle
     from edgedraft.exporter.bundle_writer import check_output
-    from edgedraft.exporter.picture import curves, draw
+    from edgedraft.exporter.planning.pictures import curves, draw
     from edgedraft.runtime.engine import Engine
     from edgedraft.runtime.policies import ADAPTIVE, FIXED, PolicyChoice
 

@@ -17,8 +17,8 @@ from edgedraft.exporter.cache import cache_folder
 from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pair import PairRequest, prepare_pair
 from edgedraft.exporter.pipeline import token_order
-from edgedraft.exporter.ranking import index_map, ranks_of
-from edgedraft.exporter.replay import acceptance_windows, replay
+from edgedraft.exporter.planning.ranking import index_map, ranks_of
+from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.trimmed import open_trimmed
 from edgedraft.runtime.decoding import speculative_rounds
 from edgedraft.runtime.drafting import Drafter, FixedDrafts

@@ -26,9 +26,9 @@ from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.cache import cache_folder
 from edgedraft.exporter.calibrating import AnswerSettings, PromptSet, calibrate_pair
 from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
-from edgedraft.exporter.ranking import coverage, rank_tokens
-from edgedraft.exporter.replay import Replay
-from edgedraft.exporter.replaying import replaying
+from edgedraft.exporter.planning.ranking import coverage, rank_tokens
+from edgedraft.exporter.planning.replay import Replay
+from edgedraft.exporter.planning.replaying import replaying
 from edgedraft.runtime.files import write_json
 from edgedraft.runtime.records import to_plain
 from edgedraft.runtime.session import SessionSettings

@@ -15,9 +15,9 @@ from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.calibration.trace.rows import DrawnTrace
-from edgedraft.exporter.ranking import index_map, ranks_of
-from edgedraft.exporter.replay import acceptance_windows, replay
-from edgedraft.exporter.replay_draws import expected_acceptance, expected_replay
+from edgedraft.exporter.planning.ranking import index_map, ranks_of
+from edgedraft.exporter.planning.replay import acceptance_windows, replay
+from edgedraft.exporter.planning.replay_draws import expected_acceptance, expected_replay
 from edgedraft.exporter.trimmed import open_trimmed
 from edgedraft.runtime.chooser import GREEDY, Chooser, SampledChooser
 from edgedraft.runtime.decoding import plain_rounds, speculative_rounds

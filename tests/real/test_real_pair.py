@@ -11,8 +11,8 @@ from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.exporter.cache import cache_folder
 from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pipeline import token_order
-from edgedraft.exporter.ranking import index_map, ranks_of
-from edgedraft.exporter.replay import acceptance_windows, replay
+from edgedraft.exporter.planning.ranking import index_map, ranks_of
+from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.trimmed import open_trimmed
 from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.decoding import speculative_rounds

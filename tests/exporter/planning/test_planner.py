@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.exporter.planner import (
+from edgedraft.exporter.planning.planner import (
     DRAFT_LENGTHS,
     WORTHWHILE_SPEED_UP,
     Option,
@@ -18,8 +18,8 @@ from edgedraft.exporter.planner import (
     predicted_seconds,
     weigh,
 )
-from edgedraft.exporter.replay import AcceptanceWindows, Replay, replay
-from edgedraft.exporter.replaying import Replaying, replaying
+from edgedraft.exporter.planning.replay import AcceptanceWindows, Replay, replay
+from edgedraft.exporter.planning.replaying import Replaying, replaying
 from edgedraft.runtime.errors import EdgedraftError
 
 SETTINGS = PlanSettings(target_precision="int4", drafter_precision="int8", threads=3, device="a laptop")

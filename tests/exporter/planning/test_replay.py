@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.trace.greedy import trace_answers
-from edgedraft.exporter.ranking import index_map, ranks_of
-from edgedraft.exporter.replay import acceptance_windows, replay
+from edgedraft.exporter.planning.ranking import index_map, ranks_of
+from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.generation import Limits, limited

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
-from edgedraft.exporter.ranking import ranks_of
-from edgedraft.exporter.replay import Replay, acceptance_windows, replay
-from edgedraft.exporter.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay
+from edgedraft.exporter.planning.ranking import ranks_of
+from edgedraft.exporter.planning.replay import Replay, acceptance_windows, replay
+from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay
 from edgedraft.runtime.index_map import Ids
 
 Replaying = Callable[[int, int], Replay]

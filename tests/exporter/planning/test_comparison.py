@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedraft.calibration.data.samples import GROUPS
-from edgedraft.exporter.comparison import (
+from edgedraft.exporter.planning.comparison import (
     KEPT_BLOCK_EFFICIENCY,
     LOST_COVERAGE,
     ComparisonSettings,
@@ -17,8 +17,8 @@ from edgedraft.exporter.comparison import (
     ListScore,
     compare,
 )
-from edgedraft.exporter.ranking import rank_tokens, ranks_of
-from edgedraft.exporter.replay import acceptance_windows, replay
+from edgedraft.exporter.planning.ranking import rank_tokens, ranks_of
+from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.errors import EdgedraftError
 
 VOCAB, END = 600, 599

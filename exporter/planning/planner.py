@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgedraft.exporter.head import round_to_tile
-from edgedraft.exporter.replay import Replay
+from edgedraft.exporter.planning.replay import Replay
 from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.records import require
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedraft.calibration.trace.rows import DrawnTrace
-from edgedraft.exporter.replay import Replay
+from edgedraft.exporter.planning.replay import Replay
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.sampling import Probabilities, SamplingSettings
 

@@ -12,9 +12,9 @@ from edgedraft.calibration.trace import drawn as drawing
 from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.calibration.trace.rows import DrawnTrace
 from edgedraft.exporter import replay_draws
-from edgedraft.exporter.ranking import index_map, ranks_of
-from edgedraft.exporter.replay import AcceptanceWindows, replay
-from edgedraft.exporter.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay
+from edgedraft.exporter.planning.ranking import index_map, ranks_of
+from edgedraft.exporter.planning.replay import AcceptanceWindows, replay
+from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay
 from edgedraft.runtime.chooser import SampledChooser
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.sampling import SamplingSettings

@@ -8,9 +8,9 @@ import numpy as np
 from edgedraft.calibration.counts import Counts, TokenCounts
 from edgedraft.calibration.enough.learning_curve import Share, covered_by_group, require_groups, share, tokens_by_group
 from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
-from edgedraft.exporter.ranking import rank_tokens
-from edgedraft.exporter.replay import Replay
-from edgedraft.exporter.replaying import replaying
+from edgedraft.exporter.planning.ranking import rank_tokens
+from edgedraft.exporter.planning.replay import Replay
+from edgedraft.exporter.planning.replaying import replaying
 from edgedraft.runtime.records import require
 
 KEPT_BLOCK_EFFICIENCY = 0.95

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.exporter.ranking import coverage, index_map, rank_tokens, ranks_of
+from edgedraft.exporter.planning.ranking import coverage, index_map, rank_tokens, ranks_of
 from edgedraft.runtime.errors import EdgedraftError
 
 

@@ -5,10 +5,10 @@ import pytest
 
 from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.trace.drawn import trace_draws
-from edgedraft.exporter.ranking import ranks_of
-from edgedraft.exporter.replay import acceptance_windows, replay
-from edgedraft.exporter.replay_draws import expected_acceptance, expected_replay
-from edgedraft.exporter.replaying import replaying
+from edgedraft.exporter.planning.ranking import ranks_of
+from edgedraft.exporter.planning.replay import acceptance_windows, replay
+from edgedraft.exporter.planning.replay_draws import expected_acceptance, expected_replay
+from edgedraft.exporter.planning.replaying import replaying
 from edgedraft.runtime.sampling import SamplingSettings
 
 VOCAB = 32

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edgedraft.calibration.counts import Provenance, count_tokens
-from edgedraft.exporter.picture import Curves, curves, draw
-from edgedraft.exporter.planner import candidate_sizes
-from edgedraft.exporter.ranking import coverage, rank_tokens
-from edgedraft.exporter.replaying import replaying
+from edgedraft.exporter.planning.pictures import Curves, curves, draw
+from edgedraft.exporter.planning.planner import candidate_sizes
+from edgedraft.exporter.planning.ranking import coverage, rank_tokens
+from edgedraft.exporter.planning.replaying import replaying
 from edgedraft.runtime.errors import MissingExtraError
 
 VOCAB = 5000

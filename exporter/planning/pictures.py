@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.calibration.counts import TokenCounts
-from edgedraft.exporter.planner import candidate_sizes
-from edgedraft.exporter.ranking import coverage
-from edgedraft.exporter.replaying import Replaying
+from edgedraft.exporter.planning.planner import candidate_sizes
+from edgedraft.exporter.planning.ranking import coverage
+from edgedraft.exporter.planning.replaying import Replaying
 from edgedraft.runtime.errors import MissingExtraError
 from edgedraft.runtime.files import replacing_file
 from edgedraft.runtime.index_map import Ids

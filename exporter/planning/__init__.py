@@ -1,0 +1,1 @@
+"""Planning: what a draft vocabulary accepts, what a pass costs, and the choice made from both."""
