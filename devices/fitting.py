@@ -1,12 +1,28 @@
-"""Fitting a step model to measured steps."""
+"""Fitting step models to measured steps: of real models by role, of the probe's chains by precision and provider."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from edgedraft.devices.latency import StepModel
+from edgedraft.devices.latency import LatencyModel, StepModel
+from edgedraft.devices.profile import Probe, ProbedStep
 from edgedraft.devices.steps import StepTime
 from edgedraft.runtime.records import require
+
+Floats = npt.NDArray[np.float64]
+
+NORMAL_QUARTILE = 0.6744897501960817
+"""Standard deviations from the mean of a normal distribution to either quartile."""
+
+
+TYPICAL_PRODUCTS = 130
+"""Matrix products in a decoder of 0.5 to 3 billion parameters: 5 a layer, 24 to 28 layers, and the head."""
+TYPICAL_BYTES = 10**9
+"""What such a decoder's pass reads; v(rows), which depends on it a little, is taken there."""
+
+
+Timed = StepTime | ProbedStep
 
 
 def fit_step_model(steps: Sequence[StepTime]) -> StepModel:
@@ -20,7 +36,109 @@ def fit_step_model(steps: Sequence[StepTime]) -> StepModel:
         seconds_per_byte=per_byte,
         rows=tuple(rows),
         row_factors=tuple(_row_factor(steps, count) for count in rows),
+        device_sigma=scale_sigma(ones),
+        own_sigma=_residual(ones, overhead, per_byte),
+        growth_sigma=growth_sigma(steps),
     )
+
+
+def fit_probe(probe: Probe) -> LatencyModel:
+    """Step models of all that was probed.
+
+    A chain takes ``run + products · each + bytes · per_byte``: chains of two widths read as much with unequal numbers
+    of products, which tells the two costs apart. A probed product has a norm behind it and so stands for a decoder's
+    product with its share of the other nodes; a model's overhead is that of `TYPICAL_PRODUCTS`.
+    """
+    runs = {overhead.provider: overhead.seconds for overhead in probe.overheads}
+    kinds = sorted({(step.precision, step.provider) for step in probe.steps})
+    models = {
+        (precision, provider): _fit_chains(
+            [step for step in probe.steps if (step.precision, step.provider) == (precision, provider)],
+            runs.get(provider, 0.0),
+        )
+        for precision, provider in kinds
+    }
+    return LatencyModel(device=probe.system, models=models)
+
+
+def _fit_chains(steps: Sequence[ProbedStep], run_seconds: float) -> StepModel:
+    """One precision's chains. Half the log distance between what the fit and the widest chain alone say is doubt."""
+    rows = sorted({step.rows for step in steps})
+    require(rows[:1] == [1], "probe: expected a one-row step", got=rows)
+    costs = [_chain_costs([step for step in steps if step.rows == count], run_seconds) for count in rows]
+    typical = np.array([run_seconds + TYPICAL_PRODUCTS * each + TYPICAL_BYTES * per_byte for each, per_byte in costs])
+    widest = max(step.width for step in steps)
+    scaled = np.array([_scaled(steps, widest, count) for count in rows])
+    factors, wide_factors = typical / typical[0], scaled / scaled[0]
+    each, per_byte = costs[0]
+    return StepModel(
+        overhead_seconds=run_seconds + TYPICAL_PRODUCTS * each,
+        seconds_per_byte=per_byte,
+        rows=tuple(rows),
+        row_factors=tuple(map(float, factors)),
+        device_sigma=scale_sigma([step for step in steps if step.rows == 1]),
+        own_sigma=float(abs(np.log(typical[0] / scaled[0])) / 2),
+        growth_sigma=float(np.hypot(growth_sigma(steps), _disagreement(factors, wide_factors))),
+    )
+
+
+def _chain_costs(steps: Sequence[ProbedStep], run_seconds: float) -> tuple[float, float]:
+    """Seconds of each product and of each byte, both kept at or above zero; one width tells of bytes alone."""
+    sizes = np.array([[step.layers, step.weight_bytes] for step in steps], dtype=np.float64)
+    seconds = np.array([step.seconds for step in steps]) - run_seconds
+    only_bytes = 0.0, max(float(sizes[:, 1] @ seconds / (sizes[:, 1] @ sizes[:, 1])), 0.0)
+    if len({step.width for step in steps}) == 1:
+        return only_bytes
+    (each, per_byte), *_ = np.linalg.lstsq(sizes, seconds, rcond=None)
+    if each < 0:
+        return only_bytes
+    if per_byte < 0:
+        return max(float(sizes[:, 0] @ seconds / (sizes[:, 0] @ sizes[:, 0])), 0.0), 0.0
+    return float(each), float(per_byte)
+
+
+def _scaled(steps: Sequence[ProbedStep], width: int, rows: int) -> float:
+    """The chain ``width`` wide, as if it read `TYPICAL_BYTES`."""
+    found = [
+        step.seconds * TYPICAL_BYTES / step.weight_bytes for step in steps if (step.width, step.rows) == (width, rows)
+    ]
+    require(len(found) > 0, f"probe: {rows} rows were not timed {width} wide")
+    return found[0]
+
+
+def _disagreement(factors: Floats, others: Floats) -> float:
+    """Median of half the log distances between v − 1 of two sources; rows that cost nothing tell nothing."""
+    costly = (factors > 1) & (others > 1)
+    return float(np.median(np.abs(np.log((factors - 1)[costly] / (others - 1)[costly]))) / 2) if costly.any() else 0.0
+
+
+def scale_sigma(ones: Sequence[Timed]) -> float:
+    """Median over one-row steps of the standard deviation of log seconds that their quartiles tell."""
+    return float(np.median([_log_sigma(step) for step in ones]))
+
+
+def growth_sigma(steps: Sequence[Timed]) -> float:
+    """Median over the steps of several rows of the standard deviation of log(v − 1) that their quartiles tell.
+
+    d log(v − 1) = v/(v − 1) · d log v, with v a step's seconds against one row's of its size; 0 where rows are free.
+    """
+    one = {size: _one_row_seconds(steps, size) for size in {step.weight_bytes for step in steps if step.rows == 1}}
+    found = []
+    for step in steps:
+        cost = step.seconds / one[step.weight_bytes] if step.weight_bytes in one else 0.0
+        if step.rows > 1 and cost > 1:
+            found.append(_log_sigma(step) * cost / (cost - 1))
+    return float(np.median(found)) if found else 0.0
+
+
+def _log_sigma(step: Timed) -> float:
+    return float(np.log(step.seconds_high / step.seconds_low) / (2 * NORMAL_QUARTILE))
+
+
+def _residual(ones: Sequence[StepTime], overhead: float, per_byte: float) -> float:
+    """Root mean square of the logarithms by which one-row steps miss the line."""
+    missed = [np.log(step.seconds / (overhead + step.weight_bytes * per_byte)) for step in ones]
+    return float(np.sqrt(np.mean(np.square(missed))))
 
 
 def _fit_line(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
@@ -47,7 +165,6 @@ def _row_factor(steps: Sequence[StepTime], rows: int) -> float:
     return float(np.median(ratios))
 
 
-def _one_row_seconds(steps: Sequence[StepTime], weight_bytes: int) -> float:
+def _one_row_seconds(steps: Sequence[Timed], weight_bytes: int) -> float:
     """Median over the one-row steps of one model size."""
     return float(np.median([step.seconds for step in steps if step.rows == 1 and step.weight_bytes == weight_bytes]))
-

@@ -15,7 +15,10 @@ MEASURED, VERIFIED, DERIVED, UNVERIFIED, ESTIMATE, CONFLICT = CERTAINTIES = (
     "estimate",
     "conflict",
 )
-"""How sure a figure is, surest first; ``derived`` is data rate times bus width, ``conflict`` has sources that differ."""
+"""How sure a figure is, surest first: ``derived`` by arithmetic on printed figures, ``conflict`` if sources differ."""
+
+PEAK_TOLERANCE = 0.05
+"""How far, as a share, a peak may lie from data rate times bus width: makers round."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,11 +29,6 @@ class Bandwidth:
     certainty: str
     source: str
 
-    def __post_init__(self) -> None:
-        value = self.gigabytes_per_second
-        require(0.5 <= value <= 10_000, "gigabytes_per_second: expected 0.5..10000", got=value)
-        _check_certainty(self.certainty)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fact:
@@ -39,9 +37,6 @@ class Fact:
     value: str
     certainty: str
     source: str
-
-    def __post_init__(self) -> None:
-        _check_certainty(self.certainty)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +48,13 @@ class Memory:
     bus_bits: int | None = None
     gigabytes: tuple[float, ...] = ()
 
+    @property
+    def derived_gigabytes_per_second(self) -> float | None:
+        """Data rate times bus width, None where one of them is not known."""
+        if self.data_rate_megatransfers is None or self.bus_bits is None:
+            return None
+        return self.data_rate_megatransfers * self.bus_bits / 8000
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bandwidths:
@@ -62,21 +64,16 @@ class Bandwidths:
     cpu: Bandwidth | None = None
     gpu: Bandwidth | None = None
 
-    def __post_init__(self) -> None:
-        for name in ("cpu", "gpu"):
-            reached: Bandwidth | None = getattr(self, name)
-            below = reached is None or reached.gigabytes_per_second <= self.peak.gigabytes_per_second
-            require(below, f"bandwidth.{name}: expected at most the peak", got=reached and reached.gigabytes_per_second)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbedStep:
-    """Median and quartiles, in seconds, of a pass over ``rows`` rows through layers ``width`` wide."""
+    """Median and quartiles, in seconds, of a pass over ``rows`` rows through ``layers`` products ``width`` wide."""
 
     provider: str
     precision: str
     threads: int
     width: int
+    layers: int
     weight_bytes: int
     rows: int
     seconds: float
@@ -85,8 +82,32 @@ class ProbedStep:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProbedBandwidth:
+    """Median and quartiles of the bytes that ``threads`` threads of the CPU read a second, in units of 1e9."""
+
+    threads: int
+    gigabytes_per_second: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbedOverhead:
+    """Median and quartiles, in seconds, of a pass that has next to nothing to do."""
+
+    provider: str
+    seconds: float
+    seconds_low: float
+    seconds_high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Probe:
-    """What `edgedraft devices probe` measured; ``noise`` is the median quartile width over the median of its steps."""
+    """What `edgedraft devices probe` measured.
+
+    ``noise`` is the median, over its steps, of the quartile width over the median; ``drift`` how far the last third of
+    ``rounds`` is from the first. ``skipped`` are the providers that could not run, each with the reason.
+    """
 
     date: str
     system: str
@@ -94,11 +115,20 @@ class Probe:
     noise: float
     trusted: bool
     steps: tuple[ProbedStep, ...]
+    drift: float = 0.0
+    rounds: int = 1
+    seconds: float = 0.0
+    bandwidths: tuple[ProbedBandwidth, ...] = ()
+    overheads: tuple[ProbedOverhead, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceProfile:
-    """A device. ``cores`` are those that decode best together (big ones on a phone), None where nobody says."""
+    """A device. ``cores`` are those that decode best together (big ones on a phone), None where nobody says.
+
+    All figures are checked here, not in the records inside, so that an error can name the whole path of its key.
+    """
 
     id: str
     name: str
@@ -115,9 +145,71 @@ class DeviceProfile:
     probe: Probe | None = None
 
     def __post_init__(self) -> None:
+        for key, text in (("id", self.id), ("name", self.name)):
+            require(bool(text.strip()), f"{key}: expected a name", got=repr(text))
         require(self.kind in KINDS, f"kind: expected one of {', '.join(KINDS)}", got=self.kind)
         require(self.cores is None or self.cores >= 1, "cores: expected 1 or more", got=self.cores)
+        for key in ("cache", "cpu", "gpu"):
+            _check_told(getattr(self, key), key)
+        _check_memory(self.memory)
+        _check_bandwidths(self.bandwidth)
+        _check_peak(self.bandwidth.peak.gigabytes_per_second, self.memory)
+        if self.probe is not None:
+            _check_probe(self.probe)
 
 
-def _check_certainty(value: str) -> None:
-    require(value in CERTAINTIES, f"certainty: expected one of {', '.join(CERTAINTIES)}", got=value)
+def _check_told(figure: Bandwidth | Fact | None, key: str) -> None:
+    """Every figure says how sure it is and who says so."""
+    if figure is None:
+        return
+    certain = figure.certainty in CERTAINTIES
+    require(certain, f"{key}: certainty: expected one of {', '.join(CERTAINTIES)}", got=figure.certainty)
+    told = bool(figure.source.strip())
+    require(told, f"{key}: source: expected where the figure comes from", got=repr(figure.source))
+
+
+def _check_memory(memory: Memory) -> None:
+    _check_range(memory.data_rate_megatransfers, 100, 50_000, "memory: data_rate_megatransfers")
+    _check_range(memory.bus_bits, 8, 8192, "memory: bus_bits")
+    for i, size in enumerate(memory.gigabytes):
+        _check_range(size, 0.1, 10_000, f"memory: gigabytes[{i}]")
+
+
+def _check_bandwidths(bandwidths: Bandwidths) -> None:
+    peak = bandwidths.peak.gigabytes_per_second
+    for name in ("peak", "cpu", "gpu"):
+        figure: Bandwidth | None = getattr(bandwidths, name)
+        if figure is None:
+            continue
+        key, value = f"bandwidth: {name}", figure.gigabytes_per_second
+        _check_range(value, 0.5, 10_000, f"{key}: gigabytes_per_second")
+        require(value <= peak, f"{key}: gigabytes_per_second: expected at most the peak, {peak:g}", got=value)
+        _check_told(figure, key)
+
+
+def _check_peak(peak: float, memory: Memory) -> None:
+    """A peak must be what its memory can give, give or take a maker's rounding."""
+    derived = memory.derived_gigabytes_per_second
+    if derived is None:
+        return
+    rule = (
+        f"bandwidth: peak: gigabytes_per_second: expected {derived:.4g} within {PEAK_TOLERANCE:.0%}, "
+        f"for {memory.data_rate_megatransfers:g} megatransfers a second over {memory.bus_bits} bits"
+    )
+    remedy = "correct the peak, memory.data_rate_megatransfers or memory.bus_bits"
+    require(abs(peak / derived - 1) <= PEAK_TOLERANCE, rule, got=peak, remedy=remedy)
+
+
+def _check_probe(probe: Probe) -> None:
+    require(probe.noise >= 0, "probe: noise: expected 0 or more", got=probe.noise)
+    for i, step in enumerate(probe.steps):
+        for name in ("threads", "width", "layers", "weight_bytes", "rows"):
+            count = getattr(step, name)
+            require(count >= 1, f"probe: steps[{i}]: {name}: expected 1 or more", got=count)
+        spread = (step.seconds_low, step.seconds, step.seconds_high)
+        rule = f"probe: steps[{i}]: expected 0 < seconds_low <= seconds <= seconds_high"
+        require(0 < spread[0] <= spread[1] <= spread[2] < float("inf"), rule, got=spread)
+
+
+def _check_range(value: float | None, low: float, high: float, key: str) -> None:
+    require(value is None or low <= value <= high, f"{key}: expected {low:g}..{high:g}", got=value)

@@ -17,6 +17,7 @@ class StepTime:
     """Median and quartiles, in seconds, of a pass over ``rows`` tokens by a model that reads ``weight_bytes``."""
 
     role: str
+    precision: str
     weight_bytes: int
     rows: int
     seconds: float
@@ -30,6 +31,7 @@ class StepCase:
 
     model: str
     role: str
+    precision: str
     weight_bytes: int
     rows: int
 
@@ -72,6 +74,7 @@ def _step_time(case: StepCase, times: Sequence[float]) -> StepTime:
     around = spread(times)
     return StepTime(
         role=case.role,
+        precision=case.precision,
         weight_bytes=case.weight_bytes,
         rows=case.rows,
         seconds=around.median,

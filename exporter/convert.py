@@ -41,6 +41,11 @@ class OnnxFolder:
         return self.path / GRAPH_NAME
 
     @property
+    def file_bytes(self) -> int:
+        """Graph and weights on disk, which is what they take in memory."""
+        return sum(file.stat().st_size for file in self.path.glob(f"{GRAPH_NAME}*"))
+
+    @property
     def key(self) -> str:
         """Names this exact conversion."""
         return self.path.name

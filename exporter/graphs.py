@@ -92,6 +92,19 @@ def model_size(model: ir.Model) -> ModelSize:
     )
 
 
+def cache_bytes_per_token(model: ir.Model) -> int:
+    """What keys and values of one token take in all layers."""
+    total = 0
+    for past in model.graph.inputs:
+        if str(past.name).startswith(PAST_PREFIX):
+            assert past.shape is not None and past.dtype is not None
+            heads, size = past.shape[1], past.shape[3]
+            fixed = isinstance(heads, int) and isinstance(size, int)
+            require(fixed, f"graph input {past.name}: expected fixed heads and head size", got=past.shape)
+            total += int(heads) * int(size) * past.dtype.itemsize  # type: ignore[arg-type]
+    return total
+
+
 def fix_cache_shapes(model: ir.Model) -> None:
     """Write the head size into the past and present shapes, which the model builder leaves symbolic.
 

@@ -5,7 +5,7 @@ from functools import cached_property
 from pathlib import Path
 
 from edgedraft.exporter.convert import OnnxFolder, context_length, convert, end_token_ids
-from edgedraft.exporter.graphs import ModelSize, load_graph, model_size, vocabulary_width
+from edgedraft.exporter.graphs import ModelSize, cache_bytes_per_token, load_graph, model_size, vocabulary_width
 from edgedraft.exporter.head import head_row_size
 from edgedraft.exporter.sources import check_reference, resolve
 from edgedraft.runtime.memory import OnnxModel
@@ -41,10 +41,12 @@ class Pair:
         self.target_size: ModelSize = model_size(target_graph)
         self.drafter_size: ModelSize = model_size(drafter_graph)
         self.head_row: ModelSize = head_row_size(drafter_graph)
+        a_token = sum(cache_bytes_per_token(graph) for graph in (target_graph, drafter_graph))
         self.end_token_ids = end_token_ids(target.path)
         self.context_length = context_length(target.path)
         longest = min(settings.context_length, self.context_length, context_length(drafter.path))
         self.settings = replace(settings, context_length=longest)
+        self._cache_bytes = a_token * longest
 
     def trimmed_size(self, size: int) -> ModelSize:
         """What one step of the drafter multiplies with when its head has ``size`` rows."""
@@ -53,6 +55,11 @@ class Pair:
             parameters=self.drafter_size.parameters - dropped * self.head_row.parameters,
             weight_bytes=self.drafter_size.weight_bytes - dropped * self.head_row.weight_bytes,
         )
+
+    def memory_bytes(self, size: int) -> int:
+        """What both take when the drafter's head has ``size`` rows: files, and key/value buffers of a context."""
+        dropped = (self.vocab_size - size) * self.head_row.weight_bytes
+        return self.target.file_bytes + self.drafter.file_bytes - dropped + self._cache_bytes
 
     @cached_property
     def codec(self) -> TextCodec:

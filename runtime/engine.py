@@ -185,8 +185,9 @@ class Engine:
         plan = self.bundle.manifest.plan
         name = options.policy
         if name is None:
-            speculate = plan.speculate if options.speculate is None else options.speculate
-            name = options.drafting if speculate else PLAIN
+            name = options.drafting
+            planned = plan.worth_trying if name == ADAPTIVE else plan.speculate
+            name = name if (planned if options.speculate is None else options.speculate) else PLAIN
         elif options.speculate is not None:
             require(
                 options.speculate == (name != PLAIN),

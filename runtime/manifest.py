@@ -7,7 +7,7 @@ from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.records import require
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MANIFEST_NAME = "edgedraft.json"
 
 

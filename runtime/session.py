@@ -108,6 +108,37 @@ class OnnxGraph:
             raise EdgedraftError(rule, got=first_line(error), remedy="choose a smaller context length") from error
 
 
+class PlainGraph:
+    """Any graph of one input and one output; every node must run on the chosen provider."""
+
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        share_thread_pool(settings.threads)
+        with huge_pages_under_new_memory() if settings.huge_pages else nullcontext():
+            self._session = _open(path, settings.provider, alone=True)
+
+    def bind(self, values: np.ndarray) -> "BoundPass":
+        """Passes over ``values``, which stay bound to the input."""
+        return BoundPass(self._session, values)
+
+
+class BoundPass:
+    """A pass of a plain graph over the same input, as often as it is run."""
+
+    def __init__(self, session: "onnxruntime.InferenceSession", values: np.ndarray) -> None:
+        self._session, self._binding = session, session.io_binding()
+        self._binding.bind_cpu_input(session.get_inputs()[0].name, values)
+        self._binding.bind_output(session.get_outputs()[0].name)
+
+    def run(self) -> None:
+        """One pass, finished when this returns."""
+        self._session.run_with_iobinding(self._binding)
+
+    def output(self) -> np.ndarray:
+        """What the last pass yielded."""
+        found: np.ndarray = self._binding.copy_outputs_to_cpu()[0]
+        return found
+
+
 def open_model(path: Path, settings: SessionSettings) -> OnnxModel:
     """A graph with a single memory."""
     return OnnxGraph(path, settings).memory()
@@ -125,7 +156,8 @@ def _cache(path: Path, node: "onnxruntime.NodeArg") -> CacheInput:
     return CacheInput(name=node.name, heads=heads, width=width, dtype=_FLOATS[node.type])
 
 
-def _open(path: Path, provider: str) -> "onnxruntime.InferenceSession":
+def _open(path: Path, provider: str, *, alone: bool = False) -> "onnxruntime.InferenceSession":
+    """A session; with ``alone`` the CPU may not step in for nodes that ``provider`` lacks."""
     known = available_providers()
     require(
         provider in known,
@@ -136,6 +168,8 @@ def _open(path: Path, provider: str) -> "onnxruntime.InferenceSession":
     options = onnxruntime.SessionOptions()
     options.use_per_session_threads = False
     options.log_severity_level = _NO_LOG
+    if alone and provider != CPU:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     providers = [known[provider]]
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)

@@ -13,7 +13,8 @@ from edgedraft.calibration.data.samples import GROUPS
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
-from edgedraft.exporter.pipeline import FixedChoice, bundle_contents, plan_pair
+from edgedraft.exporter.contents import bundle_contents
+from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
 from edgedraft.runtime.manifest import CalibrationEntry
 from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.session import SessionSettings
@@ -92,8 +93,9 @@ def make_plan():
         passes = {"target_pass_seconds": (0.05, 0.06, 0.07), "drafter_pass_seconds": (0.01, 0.012)}
         rates = {"predicted_block_efficiency": 2.5, "predicted_acceptance_rate": 0.7}
         verdict = {"speculate": True, "reason": "speculate: it pays"}
+        sure = {"speed_up_low": 1.1, "speed_up_high": 1.5, "chance_to_pay": 0.95}
         machine = {"threads": 2, "device": "a laptop"}
-        return DecodingPlan(**values | speeds | passes | rates | verdict | machine | changes)
+        return DecodingPlan(**values | speeds | passes | rates | verdict | sure | machine | changes)
 
     return make
 
@@ -170,17 +172,17 @@ def tiny_planned(tiny_opened, tiny_pair, tiny_prompts):
     import time
 
     calibration = calibrate_pair(tiny_opened, tiny_prompts, tiny_pair.cache)
-    choice = FixedChoice(draft_vocab_size=256)
-    planned = plan_pair(tiny_opened, calibration, choice, time.perf_counter, tiny_pair.cache)
+    request = PlanningRequest(draft_vocab_size=256)
+    planned = plan_here([tiny_opened], calibration, request, time.perf_counter, tiny_pair.cache)
     return calibration, planned
 
 
 @pytest.fixture(scope="session")
-def tiny_bundle(tiny_opened, tiny_planned, tiny_prompts, tmp_path_factory) -> Path:
+def tiny_bundle(tiny_planned, tiny_prompts, tmp_path_factory) -> Path:
     from edgedraft.exporter.bundle_writer import write_bundle
 
     path = tmp_path_factory.mktemp("bundles") / "tiny"
-    write_bundle(bundle_contents(tiny_opened, *tiny_planned, tiny_prompts.name), path)
+    write_bundle(bundle_contents(*tiny_planned, tiny_prompts.name), path)
     return path
 
 

@@ -2,13 +2,13 @@
 
 import argparse
 import os
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from edgedraft.exporter.calibrating import AnswerSettings, PromptSet
     from edgedraft.exporter.pair import Pair
-    from edgedraft.exporter.pipeline import FixedChoice
     from edgedraft.runtime.engine import DecodingOptions, Engine
     from edgedraft.runtime.progress import Progress
     from edgedraft.runtime.sampling import SamplingSettings
@@ -39,7 +39,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts", metavar="DATA", help=text)
     parser.add_argument("--prompts-per-half", type=positive, metavar="N", help="use the first N of each half only")
     parser.add_argument("--max-new-tokens", type=positive, default=64, metavar="N", help="per answer (default: 64)")
-    parser.add_argument("--threads", type=positive, metavar="N", help="default: every core this process may use")
+    text = "several are weighed against each other (default: every core this process may use)"
+    parser.add_argument("--threads", type=positive, nargs="+", metavar="N", help=text)
     _add_context_argument(parser)
     add_cache_argument(parser)
     _add_calibration_arguments(parser)
@@ -89,16 +90,10 @@ def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
     from edgedraft.exporter.precisions import DEFAULT, PRECISIONS, TABLE
 
     kinds = "; ".join(f"{name}: {TABLE[name].purpose}" for name in PRECISIONS)
-    parser.add_argument("--target-precision", choices=PRECISIONS, default=DEFAULT, help=f"{kinds} (default: {DEFAULT})")
-    parser.add_argument("--drafter-precision", choices=PRECISIONS, default=DEFAULT, help=f"default: {DEFAULT}")
-
-
-def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
-    """What the user may decide instead of the planner."""
-    parser.add_argument("--vocab-size", type=int, metavar="K", help="fix the draft vocabulary size")
-    parser.add_argument("--draft-length", type=int, metavar="N", help="fix the draft length")
-    text = "refuse a target precision that strays further from fp32, in nats a token (default: not measured)"
-    parser.add_argument("--max-divergence", type=_nats, metavar="KL", help=text)
+    facts = {"nargs": "+", "choices": PRECISIONS, "default": [DEFAULT], "metavar": "NAME"}
+    text = f"{kinds}; several are weighed against each other (default: {DEFAULT})"
+    parser.add_argument("--target-precision", help=text, **facts)
+    parser.add_argument("--drafter-precision", help=f"likewise (default: {DEFAULT})", **facts)
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
@@ -231,27 +226,36 @@ def prompt_set(options: argparse.Namespace) -> "PromptSet":
     )
 
 
-def open_pair(options: argparse.Namespace, cache: Path, progress: "Progress") -> "Pair":
-    """The pair a command works on, fetched and converted."""
+def open_pairs(options: argparse.Namespace, cache: Path, progress: "Progress") -> "list[Pair]":
+    """The pair a command works on in each combination of precisions, fetched and converted, the first ones first."""
     from edgedraft.devices.machine import usable_cores
     from edgedraft.exporter.pair import PairRequest, prepare_pair
     from edgedraft.runtime.session import SessionSettings
 
-    request = PairRequest(
-        target=options.target,
-        drafter=options.drafter,
-        target_precision=options.target_precision,
-        drafter_precision=options.drafter_precision,
-        settings=SessionSettings(threads=options.threads or usable_cores(), context_length=options.context_length),
-    )
-    return prepare_pair(request, cache, progress)
+    threads = options.threads[0] if options.threads else usable_cores()
+    settings = SessionSettings(threads=threads, context_length=options.context_length)
+    names = product(dict.fromkeys(options.target_precision), dict.fromkeys(options.drafter_precision))
+    requests = [
+        PairRequest(
+            target=options.target,
+            drafter=options.drafter,
+            target_precision=target,
+            drafter_precision=drafter,
+            settings=settings,
+        )
+        for target, drafter in names
+    ]
+    return [prepare_pair(request, cache, progress) for request in requests]
 
 
-def fixed_choice(options: argparse.Namespace) -> "FixedChoice":
-    """What the user decided instead of the planner."""
-    from edgedraft.exporter.pipeline import FixedChoice
+def open_pair(options: argparse.Namespace, cache: Path, progress: "Progress") -> "Pair":
+    """The one pair a command works on; several precisions or thread counts are for planning only."""
+    from edgedraft.runtime.records import require
 
-    return FixedChoice(draft_vocab_size=options.vocab_size, draft_length=options.draft_length)
+    for name in ("target_precision", "drafter_precision", "threads"):
+        given = getattr(options, name) or ()
+        require(len(given) <= 1, f"--{name.replace('_', '-')}: expected one here", got=" ".join(map(str, given)))
+    return open_pairs(options, cache, progress)[0]
 
 
 def _add_context_argument(parser: argparse.ArgumentParser) -> None:
@@ -282,14 +286,6 @@ def _bias(text: str) -> tuple[int, float]:
         return int(token_id), float(bias)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected ID=B, got {text!r}") from None
-
-
-def _nats(text: str) -> float:
-    """An option's divergence, 0 or more."""
-    number = float(text)
-    if not number >= 0:
-        raise argparse.ArgumentTypeError(f"expected 0 or more, got {text}")
-    return number
 
 
 def positive(text: str) -> int:

@@ -7,12 +7,10 @@ from edgedraft.commands._measure import TRIMMED, Measurement
 from edgedraft.console import Console
 from edgedraft.runtime.bench import BenchReport, Divergence, WayReport
 from edgedraft.runtime.manifest import CalibrationEntry
-from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.statistics import Spread
 
 if TYPE_CHECKING:
     from edgedraft.exporter.planning.pictures import Curves
-    from edgedraft.exporter.planning.planner import Option
     from edgedraft.exporter.processes import ProcessCost
 
 BENCH_HEADER = (
@@ -65,15 +63,6 @@ def show_divergences(console: Console, way: str, divergences: Sequence[Divergenc
         )
 
 
-def show_plan(console: Console, plan: DecodingPlan) -> None:
-    """The plan in two lines."""
-    console.say(
-        f"Plan: {plan.draft_vocab_size:,} draft tokens, draft length {plan.draft_length}, "
-        f"target {plan.target_precision}, drafter {plan.drafter_precision}, {plan.threads} threads on {plan.device}."
-    )
-    console.say(f"{plan.reason[0].upper()}{plan.reason[1:]}.")
-
-
 def _bench_row(name: str, way: WayReport, prompts: int) -> tuple[str, ...]:
     speed, gain = way.tokens_per_second, way.speed_up
     return (
@@ -116,21 +105,6 @@ def show_curves(console: Console, drawn: "Curves", draft_length: int) -> None:
     columns = zip(drawn.sizes, drawn.coverage, drawn.block_efficiency, strict=True)
     rows = [(f"{size:,}", f"{share:.2%}", f"{tau:.3f}") for size, share, tau in columns]
     console.table(("draft vocabulary", "held-out coverage", f"τ at draft length {draft_length}"), rows)
-
-
-def show_options(console: Console, options: "Sequence[Option]") -> None:
-    """The best options of a plan."""
-    rows = [
-        (
-            f"{option.draft_vocab_size:,}",
-            str(option.draft_length),
-            f"{option.block_efficiency:.2f}",
-            f"{option.acceptance_rate:.1%}",
-            f"{option.tokens_per_second:.1f}",
-        )
-        for option in options
-    ]
-    console.table(("draft vocabulary", "draft length", "τ", "acceptance", "predicted tokens/s"), rows)
 
 
 def verdict(measurement: Measurement) -> str:

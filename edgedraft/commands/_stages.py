@@ -2,50 +2,81 @@
 
 import argparse
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.calibration.run import Calibration
-from edgedraft.commands._options import answer_settings, fixed_choice, open_pair, prompt_set
+from edgedraft.commands._options import answer_settings, open_pairs, prompt_set
+from edgedraft.commands._plan_options import MAX_DIVERGENCE, DeviceChoice, device_choice, planning_request
 from edgedraft.commands._show import show_costs
 from edgedraft.console import Console
 from edgedraft.exporter.bundle_writer import BundleContents, is_current, write_bundle
-from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
+from edgedraft.exporter.calibrating import AnswerSettings, PromptSet, calibrate_pair
+from edgedraft.exporter.contents import bundle_contents
 from edgedraft.exporter.gate import target_divergence
 from edgedraft.exporter.pair import Pair
-from edgedraft.exporter.pipeline import Planned, bundle_contents, plan_grid, plan_pair
+from edgedraft.exporter.planning.pair_plan import Planned, PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.quality import Divergence, check_divergence
+from edgedraft.runtime.errors import EdgedraftError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Stages:
-    """What the stages made."""
+    """What the stages made; ``divergence`` is of the plan's target, where it was measured."""
 
     prompts: PromptSet
-    pair: Pair
     calibration: Calibration
     planned: Planned
     divergence: Divergence | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Job:
+    """What all stages work with."""
+
+    prompts: PromptSet
+    settings: AnswerSettings
+    request: PlanningRequest
+    device: DeviceChoice | None
+    cache: Path
+    console: Console
+
+
 def planned_pair(options: argparse.Namespace, cache: Path, console: Console) -> Stages:
     """Fetch, convert, calibrate, time and plan; each stage is taken from the cache when it was done before.
 
-    What the user fixed is checked against the pair before minutes of sampling.
+    What the user fixed is checked against the pair before minutes of sampling. The pair of the first precisions is
+    calibrated; where another one wins, it is calibrated too, and the plan is made from its own answers.
     """
-    prompts, choice, settings = prompt_set(options), fixed_choice(options), answer_settings(options)
-    pair = open_pair(options, cache, console.progress)
-    plan_grid(pair.vocab_size, choice)
-    show_costs(console, (*pair.drafter.costs, *pair.target.costs))
-    calibration = calibrate_pair(pair, prompts, cache, console.progress, settings)
-    divergence = _judged(options.max_divergence, pair, calibration, cache, console)
-    planned = plan_pair(pair, calibration, choice, time.perf_counter, cache, console.progress)
-    return Stages(prompts=prompts, pair=pair, calibration=calibration, planned=planned, divergence=divergence)
+    job = _Job(
+        prompts=prompt_set(options),
+        settings=answer_settings(options),
+        request=planning_request(options),
+        device=device_choice(options),
+        cache=cache,
+        console=console,
+    )
+    pairs = open_pairs(options, cache, console.progress)
+    plan_grid(pairs[0].vocab_size, None, job.request)
+    for pair in pairs:
+        show_costs(console, (*pair.drafter.costs, *pair.target.costs))
+    calibration = _calibrated(pairs[0], job)
+    divergences = _judged(options.max_divergence, pairs, calibration, job)
+    usable = [pair for pair in pairs if not divergences or pair.target.precision in divergences]
+    planned = _plan(usable, calibration, job)
+    if planned.pair is not pairs[0]:
+        chosen = planned.decision.best.setup
+        console.note(f"{chosen} wins: calibrating that pair itself")
+        calibration = _calibrated(planned.pair, job)
+        planned = _plan([planned.pair], calibration, job)
+    divergence = divergences.get(planned.pair.target.precision)
+    return Stages(prompts=job.prompts, calibration=calibration, planned=planned, divergence=divergence)
 
 
 def written_bundle(stages: Stages, output: Path, console: Console) -> BundleContents:
     """Write the planned bundle unless ``output`` already holds it."""
-    contents = bundle_contents(stages.pair, stages.calibration, stages.planned, stages.prompts.name, stages.divergence)
+    contents = bundle_contents(stages.calibration, stages.planned, stages.prompts.name, stages.divergence)
     if is_current(contents, output):
         console.note(f"{output} already holds this bundle.")
     else:
@@ -53,16 +84,42 @@ def written_bundle(stages: Stages, output: Path, console: Console) -> BundleCont
     return contents
 
 
+def _calibrated(pair: Pair, job: _Job) -> Calibration:
+    return calibrate_pair(pair, job.prompts, job.cache, job.console.progress, job.settings)
+
+
+def _plan(pairs: Sequence[Pair], calibration: Calibration, job: _Job) -> Planned:
+    if job.device is None:
+        return plan_here(pairs, calibration, job.request, time.perf_counter, job.cache, job.console.progress)
+    from edgedraft.devices.priors import latency_of
+
+    latency = latency_of(job.device.profile)
+    return plan_elsewhere(pairs, calibration, job.request, latency, job.device.provider)
+
+
 def _judged(
-    bound: float | None, pair: Pair, calibration: Calibration, cache: Path, console: Console
-) -> Divergence | None:
-    """How far the target strays from fp32, if the user set a bound; above it there is no plan."""
-    if bound is None:
-        return None
-    measured = target_divergence(pair, calibration.scoring_answers, cache, console.progress)
-    console.note(
-        f"target {measured.precision}: KL {measured.kl_per_token:.4f} nats a token against fp32, "
-        f"the same choice at {measured.greedy_agreement:.1%} of {measured.positions} positions"
-    )
-    check_divergence(measured, bound)
-    return measured
+    bound: float | None, pairs: Sequence[Pair], calibration: Calibration, job: _Job
+) -> Mapping[str, Divergence]:
+    """How far the targets within the bound stray from fp32; empty where none was asked for and one precision is weighed.
+
+    Refused when none is within it.
+    """
+    targets = {pair.target.precision: pair for pair in pairs}
+    if bound is None and len(targets) == 1:
+        return {}
+    kept, refusal = {}, None
+    for pair in targets.values():
+        measured = target_divergence(pair, calibration.scoring_answers, job.cache, job.console.progress)
+        job.console.note(
+            f"target {measured.precision}: KL {measured.kl_per_token:.4f} nats a token against fp32, "
+            f"the same choice at {measured.greedy_agreement:.1%} of {measured.positions} positions"
+        )
+        try:
+            check_divergence(measured, MAX_DIVERGENCE if bound is None else bound)
+        except EdgedraftError as error:
+            refusal = error
+        else:
+            kept[pair.target.precision] = measured
+    if refusal is not None and not kept:
+        raise refusal
+    return kept

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._show import show_curves
     from edgedraft.exporter.calibrating import calibrate_pair
     from edgedraft.exporter.planning.pictures import curves
-    from edgedraft.exporter.pipeline import token_order
+    from edgedraft.exporter.planning.pair_plan import token_order
     from edgedraft.exporter.planning.replaying import replaying
     from edgedraft.runtime.statistics import resampling
 

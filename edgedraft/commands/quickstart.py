@@ -8,7 +8,8 @@ from edgedraft.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of quickstart; all have defaults."""
-    from edgedraft.commands._options import add_choice_arguments, add_pair_arguments, positive
+    from edgedraft.commands._options import add_pair_arguments, positive
+    from edgedraft.commands._plan_options import add_choice_arguments
 
     parser.add_argument("--output", type=Path, default=Path("quickstart-bundle"), help="default: ./quickstart-bundle")
     add_pair_arguments(parser)
@@ -23,7 +24,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.calibration.prompts import take
     from edgedraft.commands._measure import full_drafter, measure
     from edgedraft.commands._options import cache_of
-    from edgedraft.commands._show import show_coverage, show_measurement, show_plan, verdict
+    from edgedraft.commands._show import show_coverage, show_measurement, verdict
+    from edgedraft.commands._show_plan import show_decision
     from edgedraft.commands._stages import planned_pair, written_bundle
     from edgedraft.exporter.bundle_writer import check_output
     from edgedraft.exporter.planning.pictures import curves, draw
@@ -35,15 +37,20 @@ def run(options: argparse.Namespace, console: Console) -> None:
     contents = written_bundle(stages, options.output, console)
     planned, plan = stages.planned, stages.planned.plan
     engine = Engine.open(options.output, verify_hashes=False)
-    full = full_drafter(stages.pair.drafter.path, engine)
+    full = full_drafter(stages.planned.pair.drafter.path, engine)
     prompts = take(stages.prompts.prompts, SCORE, options.bench_prompts)
     choices = [PolicyChoice(name=name, draft_length=plan.draft_length) for name in (FIXED, ADAPTIVE)]
     measurement = measure(engine, prompts, options.bench_tokens, choices, full, console)
     picture = options.output.with_name(f"{options.output.name}.png")
     drawn = curves(stages.calibration.scoring, planned.replayed, planned.order, plan.draft_length)
-    draw(drawn, plan, f"{stages.pair.drafter.source.name} drafting for {stages.pair.target.source.name}", picture)
+    draw(
+        drawn,
+        plan,
+        f"{stages.planned.pair.drafter.source.name} drafting for {stages.planned.pair.target.source.name}",
+        picture,
+    )
     show_coverage(console, contents.calibration)
-    show_plan(console, plan)
+    show_decision(console, planned.decision)
     show_measurement(console, measurement)
     console.say(verdict(measurement))
     console.say(f"Picture: {picture}")

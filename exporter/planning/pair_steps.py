@@ -1,76 +1,133 @@
-"""Timing the pair's own steps on this machine: the target by rows, the drafter by draft vocabulary size."""
+"""Timing the steps of pairs on this machine: targets by rows, drafters by draft vocabulary size, all in turn."""
 
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
+
+import psutil
 
 from edgedraft.devices.fitting import fit_step_model
 from edgedraft.devices.latency import StepModel
 from edgedraft.devices.machine import Machine, this_machine
 from edgedraft.devices.steps import DRAFTER, TARGET, StepCase, StepTime, measure_steps
+from edgedraft.exporter.convert import OnnxFolder
 from edgedraft.exporter.pair import Pair
-from edgedraft.exporter.planning.planner import DRAFT_LENGTHS, StepCosts
+from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.ranking import index_map
 from edgedraft.exporter.trimmed import open_trimmed
 from edgedraft.runtime.files import read_json, write_json
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.model import LanguageModel
 from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import from_plain, to_plain
-from edgedraft.runtime.session import onnxruntime_version
+from edgedraft.runtime.records import from_plain, require, to_plain
+from edgedraft.runtime.session import SessionSettings, onnxruntime_version
 from edgedraft.runtime.timing import Clock
 
 PROBED_SIZES = (4096, 32768)
+PROBED_ROWS = (*range(1, 10), 13, 17)
 REPEATS = 40
 CONTEXT_TOKENS = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairSteps:
-    """Step times of a pair as measured: the machine, the pool's threads, the runtime's version, times per role."""
+    """Step times as measured: the machine, the pool's threads, the runtime's version, times by role and precision."""
 
     machine: Machine
     threads: int
     onnxruntime: str
     steps: tuple[StepTime, ...]
 
-    def step_model(self, role: str) -> StepModel:
-        """The latency of one role's passes, fitted to its steps."""
-        return fit_step_model([step for step in self.steps if step.role == role])
+    def step_model(self, role: str, precision: str) -> StepModel:
+        """The latency of one role's passes in one precision, fitted to its steps."""
+        return fit_step_model([step for step in self.steps if (step.role, step.precision) == (role, precision)])
+
+    def latency(self, pair: Pair) -> PairLatency:
+        """What passes of ``pair``, one of those that were timed, cost."""
+        return PairLatency(
+            target=self.step_model(TARGET, pair.target.precision),
+            drafter=self.step_model(DRAFTER, pair.drafter.precision),
+            target_bytes=pair.target_size.weight_bytes,
+            drafter_bytes=lambda size: pair.trimmed_size(size).weight_bytes,
+        )
 
 
-def probe_pair(
-    pair: Pair, order: Ids, context_ids: Sequence[int], clock: Clock, cache: Path, progress: Progress = silent
-) -> PairSteps:
-    """Step times of this pair on this machine, from ``cache`` when they were measured before."""
-    machine = this_machine()
-    facts = [to_plain(machine), to_plain(pair.settings), onnxruntime_version, pair.target.key, pair.drafter.key]
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Timing:
+    """What is timed with: the token order that trims drafters, tokens to read first, a clock, how many turns."""
+
+    order: Ids
+    context_ids: Sequence[int]
+    clock: Clock
+    repeats: int = REPEATS
+
+
+def probe_pairs(pairs: Sequence[Pair], timing: Timing, cache: Path, progress: Progress = silent) -> PairSteps:
+    """Step times of all pairs on this machine, interleaved; from ``cache`` when they were measured before."""
+    machine, settings = this_machine(), pairs[0].settings
+    keys = sorted({key for pair in pairs for key in (pair.target.key, pair.drafter.key)})
+    facts = [to_plain(machine), to_plain(settings), onnxruntime_version, keys, PROBED_ROWS, PROBED_SIZES]
     kept = cache / "devices" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
     if kept.exists():
         return from_plain(PairSteps, read_json(kept), str(kept))
-    models: dict[str, LanguageModel] = {TARGET: pair.target_model, DRAFTER: pair.drafter_model}
-    cases = [StepCase(model=DRAFTER, role=DRAFTER, weight_bytes=pair.drafter_size.weight_bytes, rows=r) for r in (1, 2)]
-    for size in (size for size in PROBED_SIZES if size < pair.vocab_size):
-        name, weight_bytes = f"{DRAFTER} {size}", pair.trimmed_size(size).weight_bytes
-        models[name] = open_trimmed(pair, index_map(order, size))
-        cases.append(StepCase(model=name, role=DRAFTER, weight_bytes=weight_bytes, rows=1))
-    weight_bytes = pair.target_size.weight_bytes
-    rows = (1, *(length + 1 for length in DRAFT_LENGTHS))
-    cases += [StepCase(model=TARGET, role=TARGET, weight_bytes=weight_bytes, rows=count) for count in rows]
-    steps = measure_steps(models, cases, context_ids[:CONTEXT_TOKENS], clock, REPEATS, progress)
-    measured = PairSteps(
-        machine=machine, threads=pair.settings.threads, onnxruntime=onnxruntime_version, steps=tuple(steps)
-    )
+    _require_memory(pairs)
+    models, cases = _cases(pairs, timing.order)
+    context = timing.context_ids[:CONTEXT_TOKENS]
+    steps = measure_steps(models, cases, context, timing.clock, timing.repeats, progress)
+    measured = PairSteps(machine=machine, threads=settings.threads, onnxruntime=onnxruntime_version, steps=tuple(steps))
     write_json(kept, to_plain(measured))
     return measured
 
 
-def step_costs(pair: Pair, measured: PairSteps) -> StepCosts:
-    """The planner's two cost functions, from the latency of both roles."""
-    drafter, target = measured.step_model(DRAFTER), measured.step_model(TARGET)
-    return StepCosts(
-        drafter=lambda size, rows: drafter.seconds(pair.trimmed_size(size).weight_bytes, rows),
-        target=lambda rows: target.seconds(pair.target_size.weight_bytes, rows),
-    )
+def probe_with_threads(pairs: Sequence[Pair], timing: Timing, threads: int, cache: Path) -> PairSteps:
+    """`probe_pairs` with another number of threads, in a process of its own: a process has one pool for good."""
+    folders = [(pair.target, pair.drafter) for pair in pairs]
+    settings = pairs[0].settings
+    with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as child:
+        return child.submit(_probe_folders, folders, replace(settings, threads=threads), timing, cache).result()
+
+
+def _probe_folders(
+    folders: Sequence[tuple[OnnxFolder, OnnxFolder]], settings: SessionSettings, timing: Timing, cache: Path
+) -> PairSteps:
+    return probe_pairs([Pair(target, drafter, settings) for target, drafter in folders], timing, cache)
+
+
+def _cases(pairs: Sequence[Pair], order: Ids) -> tuple[dict[str, LanguageModel], list[StepCase]]:
+    """Every model once, by role and precision, and what to time of it."""
+    models: dict[str, LanguageModel] = {}
+    cases: list[StepCase] = []
+    for pair in {pair.drafter.precision: pair for pair in pairs}.values():
+        name = f"{DRAFTER} {pair.drafter.precision}"
+        models[name] = pair.drafter_model
+        cases += [_drafter_case(pair, name, pair.vocab_size, rows) for rows in (1, 2)]
+        for size in (size for size in PROBED_SIZES if size < pair.vocab_size):
+            models[f"{name} {size}"] = open_trimmed(pair, index_map(order, size))
+            cases.append(_drafter_case(pair, f"{name} {size}", size, 1))
+    for pair in {pair.target.precision: pair for pair in pairs}.values():
+        name = f"{TARGET} {pair.target.precision}"
+        models[name] = pair.target_model
+        cases += [_target_case(pair, name, rows) for rows in PROBED_ROWS]
+    return models, cases
+
+
+def _drafter_case(pair: Pair, name: str, size: int, rows: int) -> StepCase:
+    read = pair.trimmed_size(size).weight_bytes
+    return StepCase(model=name, role=DRAFTER, precision=pair.drafter.precision, weight_bytes=read, rows=rows)
+
+
+def _target_case(pair: Pair, name: str, rows: int) -> StepCase:
+    read = pair.target_size.weight_bytes
+    return StepCase(model=name, role=TARGET, precision=pair.target.precision, weight_bytes=read, rows=rows)
+
+
+def _require_memory(pairs: Sequence[Pair]) -> None:
+    """Refuse to load more models at once than there is memory for; swapping would time the disk."""
+    folders = {folder.key: folder for pair in pairs for folder in (pair.target, pair.drafter)}
+    needed, free = sum(folder.file_bytes for folder in folders.values()), psutil.virtual_memory().available
+    rule = f"step times: the models need {needed / 2**30:.1f} GiB of memory together"
+    require(needed < free, rule, got=f"{free / 2**30:.1f} GiB free", remedy="plan fewer precisions at once")

@@ -1,119 +1,146 @@
-"""Choosing draft vocabulary and draft length: predicted tokens per second from replayed acceptance and step times.
+"""The decision: the fastest option within the limits, its runner-up, what it gives up, and whether to speculate."""
 
-Predicted seconds of an answer = rounds · (γ · drafter(K, 1 row) + target(γ + 1 rows)) + full rounds · the drafter's
-second row. Nothing here knows a device: costs come in as two functions.
-"""
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import numpy as np
 
 from edgedraft.exporter.head import round_to_tile
-from edgedraft.exporter.planning.replay import Replay
+from edgedraft.exporter.planning.certainty import Certainty, Finalist, certainty
+from edgedraft.exporter.planning.costs import StepCosts
+from edgedraft.exporter.planning.options import Candidate, Limits, Option
+from edgedraft.exporter.planning.weighing import Doubles, Weighed, weigh
 from edgedraft.runtime.plan import DecodingPlan
-from edgedraft.runtime.records import require
 
-DRAFT_LENGTHS = tuple(range(1, 9))
+DRAFT_LENGTHS = tuple(range(1, 17))
 
 WORTHWHILE_SPEED_UP = 1.03
 """Below this the predicted gain is within what step times on a busy machine can tell apart."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StepCosts:
-    """Seconds of a pass: ``drafter(K, rows)`` and ``target(rows)``."""
-
-    drafter: Callable[[int, int], float]
-    target: Callable[[int], float]
+_NEAR = 1.25
+"""A runner-up of the same setup and draft length must have a size at least this many times larger or smaller."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Option:
-    """One (K, γ) with what the held-out prompts predict for it."""
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Decision:
+    """The plan with what it was chosen from. ``gives_up`` says in sentences what the choice costs."""
 
-    draft_vocab_size: int
-    draft_length: int
-    block_efficiency: float
-    acceptance_rate: float
-    tokens_per_second: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PlanSettings:
-    """What the plan records beside its choice."""
-
-    target_precision: str
-    drafter_precision: str
-    threads: int
-    device: str
+    plan: DecodingPlan
+    best: Option
+    runner_up: Option | None
+    certainty: Certainty
+    gives_up: tuple[str, ...]
+    weighed: Weighed
 
 
 def candidate_sizes(vocab_size: int) -> tuple[int, ...]:
-    """Draft vocabulary sizes to weigh: about two a doubling from 1024, and the whole vocabulary."""
+    """Draft vocabulary sizes to show: about two a doubling from 1024, and the whole vocabulary."""
     doublings = (int(1024 * 2 ** (step / 2)) for step in range(32))
     return tuple(sorted({*(round_to_tile(size, vocab_size) for size in doublings if size < vocab_size), vocab_size}))
 
 
-def weigh(
-    replayed: Callable[[int, int], Replay],
-    costs: StepCosts,
-    sizes: Sequence[int],
-    draft_lengths: Sequence[int] = DRAFT_LENGTHS,
-) -> list[Option]:
-    """Every (K, γ) of the grid, ``replayed(K, γ)`` at its cost, best predicted tokens per second first."""
-    options = [_option(size, length, replayed(size, length), costs) for size in sizes for length in draft_lengths]
-    return sorted(options, key=lambda option: -option.tokens_per_second)
+def decide(
+    candidates: Sequence[Candidate],
+    coverage: Doubles,
+    limits: Limits,
+    device: str,
+    rng: np.random.Generator,
+) -> Decision:
+    """Weigh all options, ``coverage`` being that of their sizes, and choose.
+
+    Drafting must beat the fastest plain decoding of all candidates, not only that of its own precisions; where it does
+    not, the plan is the fastest plain candidate with the best that drafting could do there.
+    """
+    weighed = weigh(candidates, coverage, limits)
+    allowed = [each for each, fits in zip(candidates, weighed.allowed, strict=True) if fits.any()]
+    plain = min(allowed, key=lambda each: each.latency.costs.target(1))
+    best = next(weighed.ranked())
+    speculate = best.tokens_per_second * plain.latency.costs.target(1) >= WORTHWHILE_SPEED_UP
+    if not speculate:
+        best = next(option for option in weighed.ranked() if option.setup == plain.setup)
+    runner_up = next((option for option in weighed.ranked() if _differ(option, best)), None)
+    sure = certainty(
+        Finalist.of(best, weighed.candidate_of(best)),
+        plain.latency,
+        Finalist.of(runner_up, weighed.candidate_of(runner_up)) if runner_up else None,
+        rng,
+    )
+    costs = weighed.candidate_of(best).latency.costs
+    return Decision(
+        plan=_plan(best, costs, sure, speculate, device),
+        best=best,
+        runner_up=runner_up,
+        certainty=sure,
+        gives_up=tuple(_given_up(best, weighed)),
+        weighed=weighed,
+    )
 
 
-def choose(options: Sequence[Option], costs: StepCosts, settings: PlanSettings) -> DecodingPlan:
-    """The plan for the best option, with the verdict and its reason."""
-    best = max(options, key=lambda option: option.tokens_per_second)
-    plain = 1.0 / costs.target(1)
-    speculate = best.tokens_per_second / plain >= WORTHWHILE_SPEED_UP
+def _differ(option: Option, best: Option) -> bool:
+    """Whether two options are different plans, not neighbours on the same slope."""
+    if (option.setup, option.draft_length) != (best.setup, best.draft_length):
+        return True
+    sizes = sorted((option.draft_vocab_size, best.draft_vocab_size))
+    return sizes[1] > _NEAR * sizes[0]
+
+
+def _plan(best: Option, costs: StepCosts, sure: Certainty, speculate: bool, device: str) -> DecodingPlan:
     return DecodingPlan(
         draft_vocab_size=best.draft_vocab_size,
         draft_length=best.draft_length,
-        target_precision=settings.target_precision,
-        drafter_precision=settings.drafter_precision,
-        threads=settings.threads,
+        target_precision=best.setup.target_precision,
+        drafter_precision=best.setup.drafter_precision,
+        threads=best.setup.threads,
         predicted_tokens_per_second=best.tokens_per_second,
-        predicted_plain_tokens_per_second=plain,
+        predicted_plain_tokens_per_second=sure.plain_tokens_per_second.value,
         predicted_block_efficiency=best.block_efficiency,
         predicted_acceptance_rate=best.acceptance_rate,
         target_pass_seconds=tuple(costs.target(rows) for rows in range(1, DRAFT_LENGTHS[-1] + 2)),
         drafter_pass_seconds=tuple(costs.drafter(best.draft_vocab_size, rows) for rows in (1, 2)),
         speculate=speculate,
-        reason=_reason(best, plain, costs),
-        device=settings.device,
+        reason=_reason(best, costs, sure, speculate),
+        device=device,
+        speed_up_low=sure.speed_up.low,
+        speed_up_high=sure.speed_up.high,
+        chance_to_pay=sure.chance_to_pay,
     )
 
 
-def predicted_seconds(outcome: Replay, size: int, draft_length: int, costs: StepCosts) -> float:
-    """Seconds that the replayed answers would take."""
-    one, two = costs.drafter(size, 1), costs.drafter(size, 2)
-    per_round = draft_length * one + costs.target(draft_length + 1)
-    return float(outcome.rounds.sum() * per_round + outcome.full_rounds.sum() * (two - one))
-
-
-def _option(size: int, draft_length: int, outcome: Replay, costs: StepCosts) -> Option:
-    tokens, remedy = int(outcome.tokens.sum()), "allow longer answers or use other prompts"
-    require(tokens > 0, "planning: expected answers of two tokens or more", got="only shorter ones", remedy=remedy)
-    return Option(
-        draft_vocab_size=size,
-        draft_length=draft_length,
-        block_efficiency=outcome.block_efficiency,
-        acceptance_rate=outcome.acceptance_rate,
-        tokens_per_second=tokens / predicted_seconds(outcome, size, draft_length, costs),
-    )
-
-
-def _reason(best: Option, plain: float, costs: StepCosts) -> str:
+def _reason(best: Option, costs: StepCosts, sure: Certainty, speculate: bool) -> str:
     """The verdict's arithmetic in one sentence."""
     gamma = best.draft_length
     drafting = 1e3 * gamma * costs.drafter(best.draft_vocab_size, 1)
     verifying = 1e3 * costs.target(gamma + 1)
-    verdict = "speculate" if best.tokens_per_second / plain >= WORTHWHILE_SPEED_UP else "do not speculate"
+    alone, ratio = sure.plain_tokens_per_second.value, sure.speed_up
     return (
-        f"{verdict}: a round of {gamma} drafts takes {drafting:.0f} ms of drafting and {verifying:.0f} ms of verifying "
+        f"{'speculate' if speculate else 'do not speculate'}: a round of {gamma} draft{'s' if gamma > 1 else ''} takes "
+        f"{drafting:.0f} ms of drafting and {verifying:.0f} ms of verifying "
         f"and yields {best.block_efficiency:.2f} tokens, {best.tokens_per_second:.1f} tokens/s; "
-        f"the target alone makes {plain:.1f} tokens/s"
+        f"the target alone makes {alone:.1f} tokens/s; "
+        f"speed-up {ratio.value:.2f} [{ratio.low:.2f}–{ratio.high:.2f}], {sure.chance_to_pay:.0%} likely to pay"
     )
+
+
+def _given_up(best: Option, weighed: Weighed) -> list[str]:
+    """What the plan does without: rare tokens, accepted drafts, and the speed that a limit forbids."""
+    scan = weighed.candidate_of(best).scan
+    length = scan.draft_lengths.tolist().index(best.draft_length)
+    full = float(scan.block_efficiency[-1, length])
+    told = []
+    if best.coverage < 1:
+        told.append(
+            f"{1 - best.coverage:.2%} of held-out tokens cannot be drafted: τ {best.block_efficiency:.2f} "
+            f"instead of {full:.2f} with all {int(scan.sizes[-1]):,} tokens"
+        )
+    free = next(replace(weighed, allowed=np.ones_like(weighed.allowed)).ranked())
+    fastest = next(weighed.ranked())
+    if free.tokens_per_second > fastest.tokens_per_second:
+        told.append(
+            f"the limits cost {free.tokens_per_second / fastest.tokens_per_second - 1:.1%} of speed: without them "
+            f"{free.draft_vocab_size:,} draft tokens, draft length {free.draft_length} ({free.setup}) "
+            f"would make {free.tokens_per_second:.1f} tokens/s in {free.memory_bytes / 2**30:.2f} GiB"
+        )
+    leanest = int(weighed.memory_bytes[weighed.allowed].min())
+    if best.memory_bytes > 1.05 * leanest:
+        told.append(f"{(best.memory_bytes - leanest) / 2**20:,.0f} MiB of memory more than the leanest plan")
+    return told

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from edgedraft.calibration.counts import TokenCounts
 from edgedraft.calibration.order import order_tokens
@@ -27,6 +28,12 @@ def ranks_of(order: Ids) -> Ids:
 def index_map(order: Ids, size: int) -> IndexMap:
     """The map of the ``size`` most wanted tokens."""
     return IndexMap(target_ids=np.sort(order[:size]), target_vocab_size=len(order))
+
+
+def coverage_by_size(counts: TokenCounts, order: Ids) -> npt.NDArray[np.float64]:
+    """Share of the counted tokens that the K most wanted tokens hold, for K = 1..vocab: (vocab,)."""
+    result: npt.NDArray[np.float64] = np.cumsum(counts.counts[order]) / max(counts.tokens, 1)
+    return result
 
 
 def coverage(counts: TokenCounts, order: Ids, size: int) -> float:

@@ -1,69 +1,175 @@
-"""A device profile survives its JSON file, and each role has a latency model of its own."""
+"""A profile holds only figures that can be true, each with its certainty and source; an error names the key's path."""
 
-import json
+import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edgedraft.devices.machine import Machine
-from edgedraft.devices.profile import DeviceProfile
-from edgedraft.devices.steps import DRAFTER, TARGET, StepTime
+from edgedraft.devices.profile import (
+    CERTAINTIES,
+    PEAK_TOLERANCE,
+    Bandwidth,
+    Bandwidths,
+    DeviceProfile,
+    Fact,
+    Memory,
+    Probe,
+    ProbedStep,
+)
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.records import from_plain, to_plain
 
 
-def step(role: str, weight_bytes: int, rows: int, seconds: float) -> StepTime:
-    return StepTime(
-        role=role,
-        weight_bytes=weight_bytes,
-        rows=rows,
-        seconds=seconds,
-        seconds_low=0.9 * seconds,
-        seconds_high=1.1 * seconds,
+def bandwidth(value: float, certainty: str = "measured", source: str = "a page") -> Bandwidth:
+    return Bandwidth(gigabytes_per_second=value, certainty=certainty, source=source)
+
+
+def step(**changed) -> ProbedStep:
+    return dataclasses.replace(
+        ProbedStep(
+            provider="cpu",
+            precision="int4",
+            threads=4,
+            width=2048,
+            layers=8,
+            weight_bytes=10**8,
+            rows=1,
+            seconds=0.01,
+            seconds_low=0.009,
+            seconds_high=0.011,
+        ),
+        **changed,
     )
 
 
-@pytest.fixture
-def profile() -> DeviceProfile:
-    machine = Machine(
-        processor="Some CPU", cores=4, memory_bytes=16 * 2**30, system="Linux x86_64", features=("avx2", "avx_vnni")
-    )
-    steps = (
-        step(TARGET, 10**9, 1, 0.052),
-        step(TARGET, 10**9, 4, 0.104),
-        step(DRAFTER, 10**8, 1, 0.007),
-        step(DRAFTER, 2 * 10**8, 1, 0.012),
-    )
-    return DeviceProfile(machine=machine, threads=3, onnxruntime="1.32.0", steps=steps)
+def probe(*steps: ProbedStep, noise: float = 0.02) -> Probe:
+    steps = steps or (step(),)
+    return Probe(date="2026-11-22", system="a", onnxruntime="1.31.0", noise=noise, trusted=True, steps=steps)
 
 
-def test_a_profile_survives_its_file(profile):
-    assert from_plain(DeviceProfile, json.loads(json.dumps(to_plain(profile))), "profile.json") == profile
+def profile(**changed) -> DeviceProfile:
+    given = {
+        "id": "some-laptop",
+        "name": "Some Laptop",
+        "kind": "laptop",
+        "soc": "Some Chip",
+        "memory": Memory(kind="LPDDR5", data_rate_megatransfers=6400, bus_bits=128, gigabytes=(16.0,)),
+        "bandwidth": Bandwidths(peak=bandwidth(102.4), cpu=bandwidth(80.0), gpu=bandwidth(90.0)),
+        **changed,
+    }
+    return DeviceProfile(**given)
 
 
-def test_whole_seconds_in_a_file_are_still_seconds(profile):
-    plain = to_plain(profile)
-    plain["steps"][0]["seconds"] = 1
-    found = from_plain(DeviceProfile, plain, "profile.json").steps[0].seconds
-    assert (found, type(found)) == (1.0, float)
+def peak_of(value: float) -> Bandwidths:
+    return Bandwidths(peak=bandwidth(value))
 
 
-def test_a_broken_file_is_told_with_its_key(profile):
-    plain = to_plain(profile)
-    plain["steps"][2]["rows"] = "one"
+UNKNOWN = Memory(kind="unknown")
+
+
+def test_a_profile_survives_plain_data():
+    whole = profile(cores=4, cache=Fact(value="8 MB", certainty="conflict", source="two pages"), probe=probe())
+    assert from_plain(DeviceProfile, to_plain(whole), "a") == whole
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"id": " "}, "id: expected a name, got ' '"),
+        ({"name": ""}, "name: expected a name, got ''"),
+        ({"kind": "toaster"}, "kind: expected one of laptop, board, phone, got toaster"),
+        ({"cores": 0}, "cores: expected 1 or more, got 0"),
+        (
+            {"cache": Fact(value="8 MB", certainty="sure", source="a page")},
+            f"cache: certainty: expected one of {', '.join(CERTAINTIES)}, got sure",
+        ),
+        (
+            {"gpu": Fact(value="8 cores", certainty="verified", source=" ")},
+            "gpu: source: expected where the figure comes from, got ' '",
+        ),
+        (
+            {"bandwidth": Bandwidths(peak=bandwidth(102.4, source=""))},
+            "bandwidth: peak: source: expected where the figure comes from, got ''",
+        ),
+        (
+            {"bandwidth": peak_of(0.0), "memory": UNKNOWN},
+            "bandwidth: peak: gigabytes_per_second: expected 0.5..10000, got 0.0",
+        ),
+        (
+            {"bandwidth": peak_of(1e9), "memory": UNKNOWN},
+            "bandwidth: peak: gigabytes_per_second: expected 0.5..10000, got 1000000000.0",
+        ),
+        (
+            {"bandwidth": peak_of(float("nan")), "memory": UNKNOWN},
+            "bandwidth: peak: gigabytes_per_second: expected 0.5..10000, got nan",
+        ),
+        (
+            {"bandwidth": Bandwidths(peak=bandwidth(102.4), cpu=bandwidth(-3.0))},
+            "bandwidth: cpu: gigabytes_per_second: expected 0.5..10000, got -3.0",
+        ),
+        (
+            {"bandwidth": Bandwidths(peak=bandwidth(102.4), gpu=bandwidth(103.0))},
+            "bandwidth: gpu: gigabytes_per_second: expected at most the peak, 102.4, got 103.0",
+        ),
+        (
+            {"bandwidth": peak_of(204.8)},
+            "bandwidth: peak: gigabytes_per_second: expected 102.4 within 5%, for 6400 megatransfers a second over "
+            "128 bits, got 204.8 - correct the peak, memory.data_rate_megatransfers or memory.bus_bits",
+        ),
+        (
+            {"memory": Memory(kind="LPDDR5", data_rate_megatransfers=0.0)},
+            "memory: data_rate_megatransfers: expected 100..50000, got 0.0",
+        ),
+        ({"memory": Memory(kind="LPDDR5", bus_bits=-64)}, "memory: bus_bits: expected 8..8192, got -64"),
+        (
+            {"memory": Memory(kind="LPDDR5", gigabytes=(8.0, 0.0))},
+            "memory: gigabytes[1]: expected 0.1..10000, got 0.0",
+        ),
+        ({"probe": probe(noise=-0.1)}, "probe: noise: expected 0 or more, got -0.1"),
+        ({"probe": probe(step(), step(rows=0))}, "probe: steps[1]: rows: expected 1 or more, got 0"),
+        ({"probe": probe(step(weight_bytes=0))}, "probe: steps[0]: weight_bytes: expected 1 or more, got 0"),
+        (
+            {"probe": probe(step(seconds_low=0.0))},
+            "probe: steps[0]: expected 0 < seconds_low <= seconds <= seconds_high, got (0.0, 0.01, 0.011)",
+        ),
+        (
+            {"probe": probe(step(seconds=0.02))},
+            "probe: steps[0]: expected 0 < seconds_low <= seconds <= seconds_high, got (0.009, 0.02, 0.011)",
+        ),
+    ],
+)
+def test_impossible_figures_are_refused_with_their_key(changed, message):
     with pytest.raises(EdgedraftError) as error:
-        from_plain(DeviceProfile, plain, "profile.json")
-    assert str(error.value) == "profile.json: steps[2]: rows: expected int, got 'one'"
+        profile(**changed)
+    assert str(error.value) == message
 
 
-def test_each_role_has_its_own_latency(profile):
-    target, drafter = profile.latency(TARGET), profile.latency(DRAFTER)
-    assert (target.rows, drafter.rows) == ((1, 4), (1,))
-    assert target.overhead_seconds == 0
-    assert target.verification_cost(4) == pytest.approx(2.0)
-    assert drafter.overhead_seconds == pytest.approx(0.002)
-    assert drafter.seconds(3 * 10**8, 1) == pytest.approx(0.017)
+@pytest.mark.parametrize(
+    ("memory", "derived"),
+    [
+        (Memory(kind="LPDDR5", data_rate_megatransfers=6400, bus_bits=128), 102.4),
+        (Memory(kind="LPDDR5", data_rate_megatransfers=6400), None),
+        (Memory(kind="LPDDR5", bus_bits=128), None),
+    ],
+)
+def test_the_derived_peak_is_data_rate_times_bus_width(memory, derived):
+    assert memory.derived_gigabytes_per_second == derived
 
 
-def test_a_role_never_timed_is_refused(profile):
-    with pytest.raises(EdgedraftError, match=r"^latency model: expected a one-row step, got \[\]$"):
-        profile.latency("referee")
+@given(st.floats(100, 20_000), st.sampled_from([16, 32, 64, 128, 256, 512]), st.floats(0.8, 1.25))
+def test_a_peak_is_taken_exactly_when_it_is_near_what_the_memory_can_give(rate, bits, off):
+    memory = Memory(kind="a", data_rate_megatransfers=rate, bus_bits=bits)
+    value = off * rate * bits / 8000
+    near = abs(value * 8000 / (rate * bits) - 1) <= PEAK_TOLERANCE
+    if not 0.5 <= value <= 10_000:
+        return
+    if near:
+        assert profile(memory=memory, bandwidth=peak_of(value)).bandwidth.peak.gigabytes_per_second == value
+    else:
+        with pytest.raises(EdgedraftError, match=r"^bandwidth: peak: gigabytes_per_second: expected .* within 5%"):
+            profile(memory=memory, bandwidth=peak_of(value))
+
+
+def test_a_memory_that_nobody_described_takes_any_peak():
+    assert profile(memory=UNKNOWN, bandwidth=peak_of(33.3)).bandwidth.peak.gigabytes_per_second == 33.3

@@ -43,7 +43,7 @@ class SlowModel:
 
 
 def case(model: str, rows: int, weight_bytes: int = 7) -> StepCase:
-    return StepCase(model=model, role=model, weight_bytes=weight_bytes, rows=rows)
+    return StepCase(model=model, role=model, precision="int4", weight_bytes=weight_bytes, rows=rows)
 
 
 def measure(cases, seconds, repeats, progress=lambda *facts: None):
@@ -75,10 +75,10 @@ def test_cases_of_one_model_are_kept_apart():
     assert [(each.rows, each.seconds) for each in steps] == [(1, 1.0), (2, 3.0)]
 
 
-def test_the_role_is_the_cases_own():
-    trimmed = StepCase(model="trimmed", role=DRAFTER, weight_bytes=3, rows=1)
+def test_role_and_precision_are_the_cases_own():
+    trimmed = StepCase(model="trimmed", role=DRAFTER, precision="int8", weight_bytes=3, rows=1)
     ((step,), _) = measure([trimmed], {"trimmed": [1.0] * 2}, repeats=1)
-    assert step.role == DRAFTER
+    assert (step.role, step.precision) == (DRAFTER, "int8")
 
 
 def test_progress_counts_the_turns():

@@ -7,7 +7,7 @@ import pytest
 
 from edgedraft.calibration.answers.batched import Draws
 from edgedraft.exporter.calibrating import AnswerSettings, calibrate_pair
-from edgedraft.exporter.pipeline import token_order
+from edgedraft.exporter.planning.pair_plan import token_order
 from edgedraft.runtime.decoding import plain_rounds
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.generation import Limits, limited

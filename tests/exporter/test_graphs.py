@@ -7,6 +7,7 @@ import onnx_ir as ir
 import pytest
 
 from edgedraft.exporter.graphs import (
+    cache_bytes_per_token,
     ModelSize,
     fix_cache_shapes,
     load_graph,
@@ -91,6 +92,14 @@ def test_shapes_that_are_fixed_are_left_alone(graphs):
     before = cache_shapes(model)
     fix_cache_shapes(model)
     assert cache_shapes(model) == before
+
+
+def test_keys_and_values_of_a_token_are_counted_in_all_layers(graphs):
+    model = graphs.attention_layer("MatMul")
+    with pytest.raises(EdgedraftError, match="past_key_values.0.key: expected fixed heads and head size"):
+        cache_bytes_per_token(model)
+    fix_cache_shapes(model)
+    assert cache_bytes_per_token(model) == 2 * KV_HEADS * HEAD_SIZE * 4
 
 
 def test_a_head_size_that_cannot_be_told_is_an_error(graphs):

@@ -9,7 +9,7 @@ import onnx
 import pytest
 
 from edgedraft.exporter.bundle_writer import write_bundle
-from edgedraft.exporter.pipeline import bundle_contents
+from edgedraft.exporter.contents import bundle_contents
 from edgedraft.runtime.adaptive import AdaptiveDrafts
 from edgedraft.runtime.decoding import speculative_rounds
 from edgedraft.runtime.drafting import Drafter
@@ -119,8 +119,9 @@ def test_an_open_engine_goes_on_with_its_own_bundle_when_another_takes_its_place
     texts = [f"{PROMPT} {number}" for number in range(4)]
     before = [engine.generate(text, max_new_tokens=24, options=options) for text in texts for options in ask]
     calibration, planned = tiny_planned
-    other = dataclasses.replace(planned, plan=dataclasses.replace(planned.plan, draft_vocab_size=128, draft_length=2))
-    write_bundle(bundle_contents(tiny_opened, calibration, other, tiny_prompts.name), copied)
+    smaller = dataclasses.replace(planned.plan, draft_vocab_size=128, draft_length=2)
+    other = dataclasses.replace(planned, decision=dataclasses.replace(planned.decision, plan=smaller))
+    write_bundle(bundle_contents(calibration, other, tiny_prompts.name), copied)
     again = [engine.generate(text, max_new_tokens=24, options=options) for text in texts for options in ask]
     at_once = [engine.stream(text, max_new_tokens=24, options=ask[0]) for text in texts]
     together = list(itertools.zip_longest(*at_once))

@@ -10,7 +10,7 @@ import pytest
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.exporter.cache import cache_folder
 from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.pipeline import token_order
+from edgedraft.exporter.planning.pair_plan import token_order
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.trimmed import open_trimmed

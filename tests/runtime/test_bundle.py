@@ -79,6 +79,9 @@ def plain_manifest(path):
             speculate=True,
             reason="faster",
             device="laptop",
+            speed_up_low=1.2,
+            speed_up_high=1.8,
+            chance_to_pay=0.9,
         ),
         files={name: FileEntry(bytes=(path / name).stat().st_size, sha256=sha256(path / name)) for name in FILES},
     )

@@ -1,5 +1,6 @@
 """An engine answers many prompts, one after another or at once, and each as if it were the only one."""
 
+import dataclasses
 import itertools
 import re
 import threading
@@ -245,3 +246,21 @@ def test_an_answer_that_fails_leaves_the_engine_as_good_as_new(opened, plain, mo
 def test_an_unknown_provider_is_refused(opened, option):
     with pytest.raises(Exception, match=r"^provider: this onnxruntime offers .*, got abacus - choose one of these or "):
         opened(**{option: "abacus"})
+
+
+@pytest.mark.parametrize(
+    ("options", "chance", "name"),
+    [
+        ({}, 0.3, "adaptive"),
+        ({}, 0.05, "plain"),
+        ({"sampling": SAMPLED, "seed": 3}, 0.3, "plain"),
+        ({"speculate": True}, 0.05, "adaptive"),
+    ],
+    ids=str,
+)
+def test_a_plan_that_says_no_but_may_be_wrong_is_left_to_the_adaptive_policy(engine, options, chance, name):
+    manifest = engine.bundle.manifest
+    plan = dataclasses.replace(manifest.plan, speculate=False, chance_to_pay=chance)
+    doubtful = object.__new__(Engine)
+    doubtful.bundle = dataclasses.replace(engine.bundle, manifest=dataclasses.replace(manifest, plan=plan))
+    assert doubtful.policy_of(DecodingOptions(**options)).name == name

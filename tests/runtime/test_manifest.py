@@ -51,6 +51,9 @@ PLAIN = {
         "speculate": True,
         "reason": "faster",
         "device": "laptop",
+        "speed_up_low": 1.2,
+        "speed_up_high": 1.7,
+        "chance_to_pay": 0.9,
     },
     "files": {"target/model.onnx": {"bytes": 1, "sha256": "0"}},
 }

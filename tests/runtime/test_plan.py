@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgedraft.runtime.plan import DecodingPlan
+from edgedraft.runtime.plan import WORTH_TRYING, DecodingPlan
 from edgedraft.runtime.records import from_plain, to_plain
 
 VALUES = {
@@ -20,6 +20,9 @@ VALUES = {
     "speculate": True,
     "reason": "faster",
     "device": "laptop",
+    "speed_up_low": 1.2,
+    "speed_up_high": 1.7,
+    "chance_to_pay": 0.9,
 }
 
 
@@ -44,3 +47,26 @@ def test_pass_times_are_positive(key, seconds, raises_exactly):
 
 def test_the_predicted_speed_up_is_a_ratio_of_speeds():
     assert DecodingPlan(**VALUES).predicted_speed_up == 1.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chance_to_pay": 1.1}, "plan: chance_to_pay must lie in 0..1, got 1.1"),
+        ({"speed_up_low": 1.8}, "plan: speed_up_low must be above 0 and at most speed_up_high, got (1.8, 1.7)"),
+        ({"speed_up_low": 0.0}, "plan: speed_up_low must be above 0 and at most speed_up_high, got (0.0, 1.7)"),
+        ({"predicted_acceptance_rate": -0.1}, "plan: predicted_acceptance_rate must lie in 0..1, got -0.1"),
+    ],
+    ids=str,
+)
+def test_impossible_figures_are_refused(change, message, raises_exactly):
+    with raises_exactly(message):
+        DecodingPlan(**VALUES | change)
+
+
+@pytest.mark.parametrize(
+    ("speculate", "chance", "worth"), [(True, 0.0, True), (False, 0.09, False), (False, WORTH_TRYING, True)]
+)
+def test_a_plan_that_may_pay_is_worth_trying(speculate, chance, worth):
+    plan = DecodingPlan(**VALUES | {"speculate": speculate, "chance_to_pay": chance})
+    assert plan.worth_trying is worth

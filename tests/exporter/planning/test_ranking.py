@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.exporter.planning.ranking import coverage, index_map, rank_tokens, ranks_of
+from edgedraft.exporter.planning.ranking import coverage, coverage_by_size, index_map, rank_tokens, ranks_of
 from edgedraft.runtime.errors import EdgedraftError
 
 
@@ -61,3 +61,11 @@ def test_coverage_is_the_share_of_counted_tokens(make_counts):
     order = rank_tokens([counts], [])
     assert [coverage(counts, order, size) for size in range(1, 5)] == [0.5, 0.875, 1.0, 1.0]
     assert coverage(make_counts([0, 0]), np.arange(2), 1) == 0
+
+
+@given(groups=st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=1, max_size=4))
+def test_coverage_of_every_size_is_that_of_each(make_counts, groups):
+    counts = make_counts(groups)
+    order = rank_tokens([counts], [2])
+    every = coverage_by_size(counts, order)
+    assert every.tolist() == [coverage(counts, order, size) for size in range(1, 7)]

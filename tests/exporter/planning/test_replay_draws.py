@@ -11,7 +11,7 @@ from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.trace import drawn as drawing
 from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.calibration.trace.rows import DrawnTrace
-from edgedraft.exporter import replay_draws
+from edgedraft.exporter.planning import replay_draws
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import AcceptanceWindows, replay
 from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay

@@ -9,7 +9,8 @@ from edgedraft.exporter.bundle_writer import is_current, write_bundle
 from edgedraft.exporter.calibrating import calibrate_pair
 from edgedraft.exporter.graphs import load_graph, model_size
 from edgedraft.exporter.pair import PairRequest, prepare_pair
-from edgedraft.exporter.pipeline import FixedChoice, bundle_contents, plan_pair
+from edgedraft.exporter.contents import bundle_contents
+from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
 from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.engine import DecodingOptions, Engine
@@ -121,10 +122,19 @@ def test_sizes_in_the_manifest_are_those_of_the_written_graph(engine, tiny_opene
     assert size == tiny_opened.trimmed_size(256)
 
 
-def test_a_written_bundle_is_current_until_something_changes(
-    tiny_opened, tiny_planned, tiny_prompts, tiny_bundle, tmp_path
-):
-    contents = bundle_contents(tiny_opened, *tiny_planned, tiny_prompts.name)
+def test_the_memory_of_a_plan_is_that_of_its_files_and_buffers(engine, tiny_bundle, tiny_opened):
+    """Within the graphs' own bytes: the two files of weights, and keys and values of a whole context in float."""
+    weights = sum((tiny_bundle / role / "model.onnx.data").stat().st_size for role in ("target", "drafter"))
+    with engine.slots.taken() as slot:
+        buffers = sum(
+            model.context_length * 2 * 4 * 2 * 32 * layers for model, layers in ((slot.target, 2), (slot.drafter, 1))
+        )
+    found = tiny_opened.memory_bytes(256)
+    assert found == pytest.approx(weights + buffers, rel=0.05), (found, weights, buffers)
+
+
+def test_a_written_bundle_is_current_until_something_changes(tiny_planned, tiny_prompts, tiny_bundle, tmp_path):
+    contents = bundle_contents(*tiny_planned, tiny_prompts.name)
     assert is_current(contents, tiny_bundle)
     again = tmp_path / "again"
     write_bundle(contents, again)
@@ -160,9 +170,9 @@ def test_quantized_pairs_export_and_run_trimmed_bit_for_bit(precision, tiny_pair
     )
     pair = prepare_pair(request, tiny_pair.cache)
     calibration = calibrate_pair(pair, tiny_prompts.at_most(2), tiny_pair.cache)
-    choice = FixedChoice(draft_vocab_size=192, draft_length=2)
-    planned = plan_pair(pair, calibration, choice, time.perf_counter, tiny_pair.cache)
-    write_bundle(bundle_contents(pair, calibration, planned, "tiny"), tmp_path / "bundle")
+    choice = PlanningRequest(draft_vocab_size=192, draft_length=2)
+    planned = plan_here([pair], calibration, choice, time.perf_counter, tiny_pair.cache)
+    write_bundle(bundle_contents(calibration, planned, "tiny"), tmp_path / "bundle")
     engine = Engine.open(tmp_path / "bundle")
     assert engine.bundle.manifest.drafter.precision == precision
     kept, prompt = engine.bundle.index_map.target_ids, list(range(2, 9))

@@ -1,0 +1,158 @@
+"""Child process of the probe: opens graphs with a thread pool of one size and times passes as it is told.
+
+Usage: python -m edgedraft.devices.probe_worker, JSON lines in and out. The first line in is a `Job`; for each of its
+graphs comes an `Opened`, then for every `Turn` a list of seconds for each of its requests. A turn is asked for at once:
+while it lasts no other process wakes up on these cores. The input's end ends the process.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TextIO
+
+import numpy as np
+
+from edgedraft.devices.probe_graphs import GraphSpec, build_chain, build_reader, input_dtype
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.huge_pages import huge_pages_under_new_memory
+from edgedraft.runtime.records import from_plain, require, to_plain
+from edgedraft.runtime.session import BoundPass, PlainGraph, SessionSettings
+from edgedraft.runtime.timing import Clock
+
+READER = "reader"
+"""The precision of a `GraphSpec` that asks for reading alone; ``width`` is then the length of a row."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """Graphs to open on ``provider`` with ``threads`` threads."""
+
+    provider: str
+    threads: int
+    graphs: tuple[GraphSpec, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Opened:
+    """What a graph became; ``error`` says why it did not."""
+
+    layers: int = 0
+    weight_bytes: int = 0
+    error: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """So many passes of the job's ``graph``-th graph over ``rows`` rows; the first ``unmeasured`` are not timed."""
+
+    graph: int
+    rows: int
+    runs: int = 1
+    unmeasured: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Turn:
+    """Requests to time one after the other; those not begun after ``seconds`` are left out of the answer."""
+
+    requests: tuple[Request, ...]
+    seconds: float
+
+
+Bind = Callable[[int], BoundPass]
+
+
+def serve(lines: TextIO, answers: TextIO, clock: Clock) -> None:
+    """Answer until ``lines`` ends."""
+
+    def answer(value: object) -> None:
+        answers.write(json.dumps(to_plain(value)) + "\n")
+        answers.flush()
+
+    job = from_plain(Job, json.loads(lines.readline()), "job")
+    settings = SessionSettings(threads=job.threads, provider=job.provider, huge_pages=False)
+    graphs: list[Bind | None] = []
+    with huge_pages_under_new_memory():  # once for all: what one graph leaves free the next one takes
+        for spec in job.graphs:
+            bind, opened = _open(spec, settings)
+            graphs.append(bind)
+            answer(opened)
+    passes: dict[tuple[int, int], BoundPass] = {}
+    for line in lines:
+        turn = from_plain(Turn, json.loads(line), "turn")
+        ends, taken = clock() + turn.seconds, []
+        for request in turn.requests:
+            if clock() >= ends:
+                break
+            taken.append(_timed(_bound(passes, graphs, request), request, clock))
+        answer(taken)
+
+
+def _bound(passes: dict[tuple[int, int], BoundPass], graphs: Sequence[Bind | None], request: Request) -> BoundPass:
+    """The request's pass; the first time it is bound and run once, uncounted."""
+    place, bind = (request.graph, request.rows), graphs[request.graph]
+    require(bind is not None, "probe: asked for a graph that could not be opened", got=request.graph)
+    if place not in passes:
+        assert bind is not None
+        passes[place] = bind(request.rows)
+        passes[place].run()
+    return passes[place]
+
+
+def _open(spec: GraphSpec, settings: SessionSettings) -> tuple[Bind | None, Opened]:
+    """The graph's passes by rows; a graph that the provider refuses is told."""
+    try:
+        if spec.precision == READER:
+            return _opened_reader(spec, settings)
+        chain = build_chain(spec)
+        graph = _loaded(chain.graph, settings)
+    except EdgedraftError as error:
+        return None, Opened(error=str(error))
+    dtype, rng = input_dtype(spec.precision), np.random.default_rng(1)
+
+    def bind(rows: int) -> BoundPass:
+        return graph.bind(rng.standard_normal((rows, spec.width), dtype=np.float32).astype(dtype))
+
+    return bind, Opened(layers=chain.layers, weight_bytes=chain.weight_bytes)
+
+
+def _opened_reader(spec: GraphSpec, settings: SessionSettings) -> tuple[Bind, Opened]:
+    """Reading alone: what is read is the input itself."""
+    graph = _loaded(build_reader(), settings)
+    values = np.ones((spec.weight_bytes // (4 * spec.width), spec.width), dtype=np.float32)
+    return lambda rows: graph.bind(values), Opened(layers=1, weight_bytes=values.nbytes)
+
+
+def _loaded(graph: bytes, settings: SessionSettings) -> PlainGraph:
+    """The graph opened from a file, of which ONNX Runtime keeps nothing beside the weights."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.onnx"
+        path.write_bytes(graph)
+        return PlainGraph(path, settings)
+
+
+def _timed(bound: BoundPass, request: Request, clock: Clock) -> list[float]:
+    for _ in range(request.unmeasured):
+        bound.run()
+    seconds = []
+    for _ in range(request.runs):
+        started = clock()
+        bound.run()
+        seconds.append(clock() - started)
+    return seconds
+
+
+def _own_output() -> Any:
+    """Standard output for answers alone: whatever native code prints goes to standard error."""
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return own
+
+
+if __name__ == "__main__":
+    serve(sys.stdin, _own_output(), time.perf_counter)

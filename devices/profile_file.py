@@ -1,0 +1,87 @@
+"""A device profile's TOML file: reading it with the file and key in every error, writing it whole or not at all."""
+
+import dataclasses
+import tomllib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from edgedraft.devices.profile import DeviceProfile, Probe
+from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.files import replacing_file
+from edgedraft.runtime.records import from_plain
+
+
+def read_profile(path: Path) -> DeviceProfile:
+    """The profile in ``path``; what is missing, mistyped or impossible is an `EdgedraftError` naming file and key."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise EdgedraftError(f"{path}: no such file") from error
+    except OSError as error:
+        raise EdgedraftError(f"{path}: cannot be read", got=error.strerror) from error
+    except UnicodeDecodeError as error:
+        raise EdgedraftError(f"{path}: not valid TOML", got=str(error)) from error
+    return parse_profile(text, str(path))
+
+
+def parse_profile(text: str, where: str) -> DeviceProfile:
+    """The profile that ``text`` describes in TOML; errors begin with ``where``."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise EdgedraftError(f"{where}: not valid TOML", got=str(error)) from error
+    try:
+        return from_plain(DeviceProfile, data, where)
+    except EdgedraftError as error:
+        if error.rule.startswith(f"{where}: "):
+            raise
+        raise EdgedraftError(f"{where}: {error.rule}", got=error.got, remedy=error.remedy) from error
+
+
+def write_profile(path: Path, profile: DeviceProfile) -> None:
+    """Write ``profile`` as TOML, atomically; what has its default value is left out."""
+    toml = _tomli_w()
+    text: str = toml.dumps(_told(dataclasses.replace(profile, probe=None)))
+    if profile.probe is not None:
+        text += _probe_text(toml, profile.probe)
+    with replacing_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _tomli_w() -> ModuleType:
+    try:
+        import tomli_w
+    except ImportError as error:
+        raise MissingExtraError("tomli_w", "probe") from error
+    return tomli_w
+
+
+def _told(value: object) -> Any:
+    """A record as plain data without the fields that have their default, which TOML could not say where it is None."""
+    if dataclasses.is_dataclass(value):
+        told = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if _differs(value, field)}
+        return {name: _told(item) for name, item in told.items()}
+    return [_told(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _differs(record: object, field: "dataclasses.Field[Any]") -> bool:
+    return bool(getattr(record, field.name) != field.default)
+
+
+def _probe_text(toml: ModuleType, probe: Probe) -> str:
+    """The probe as the file's last table, a line for each record in it: a probe has hundreds of steps."""
+    plain = _told(probe)
+    lists = {name: plain.pop(name) for name, item in list(plain.items()) if _is_record_list(item)}
+    inline = "".join(_inline(toml, name, records) for name, records in lists.items())
+    return f"\n{toml.dumps({'probe': plain})}{inline}"
+
+
+def _is_record_list(item: object) -> bool:
+    return isinstance(item, list) and bool(item) and isinstance(item[0], dict)
+
+
+def _inline(toml: ModuleType, name: str, records: list[dict[str, Any]]) -> str:
+    lines = [", ".join(toml.dumps(record).strip().split("\n")) for record in records]
+    body = "".join(f"    {{ {line} }},\n" for line in lines)
+    return f"{name} = [\n{body}]\n"

@@ -1,0 +1,62 @@
+"""How commands show a decision: the plan with its interval, the runner-up, what it gives up, where the time goes."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edgedraft.console import Console
+
+if TYPE_CHECKING:
+    from edgedraft.exporter.planning.explain import Term
+    from edgedraft.exporter.planning.options import Option
+    from edgedraft.exporter.planning.planner import Decision
+
+_OPTIONS_HEADER = ("setup", "draft vocabulary", "draft length", "coverage", "τ", "acceptance", "GiB", "tokens/s")
+
+
+def show_options(console: Console, options: "Sequence[Option]") -> None:
+    """The best size of each setup and draft length."""
+    rows = [
+        (
+            str(option.setup),
+            f"{option.draft_vocab_size:,}",
+            str(option.draft_length),
+            f"{option.coverage:.1%}",
+            f"{option.block_efficiency:.2f}",
+            f"{option.acceptance_rate:.1%}",
+            f"{option.memory_bytes / 2**30:.2f}",
+            f"{option.tokens_per_second:.1f}",
+        )
+        for option in options
+    ]
+    console.table(_OPTIONS_HEADER, rows)
+
+
+def show_decision(console: Console, decision: "Decision") -> None:
+    """The plan, how sure it is, what comes second, what it gives up, and the verdict."""
+    plan, sure = decision.plan, decision.certainty
+    console.say(
+        f"Plan: {plan.draft_vocab_size:,} draft tokens, draft length {plan.draft_length}, "
+        f"target {plan.target_precision}, drafter {plan.drafter_precision}, {plan.threads} threads on {plan.device}: "
+        f"{sure.tokens_per_second.value:.1f} tokens/s, "
+        f"with 80 % confidence {sure.tokens_per_second.low:.1f} to {sure.tokens_per_second.high:.1f}."
+    )
+    if decision.runner_up is not None and sure.chance_to_lead is not None:
+        console.say(f"Runner-up: {_second(decision.runner_up)}; the plan is {sure.chance_to_lead:.0%} likely faster.")
+    for sentence in decision.gives_up:
+        console.say(f"Gives up: {sentence}.")
+    console.say(f"{plan.reason[0].upper()}{plan.reason[1:]}.")
+
+
+def show_terms(console: Console, terms: "Sequence[Term]", tokens: float) -> None:
+    """Where each millisecond of a mean round of so many ``tokens`` goes."""
+    rows = [(term.what, f"{term.milliseconds:.2f}", f"{term.share:.1%}") for term in terms]
+    whole = sum(term.milliseconds for term in terms)
+    console.table(("part of a round", "ms", "share"), [*rows, ("together", f"{whole:.2f}", "100.0%")])
+    console.say(f"{whole:.2f} ms a round of {tokens:.2f} tokens: {whole / tokens:.2f} ms a token.")
+
+
+def _second(option: "Option") -> str:
+    return (
+        f"{option.draft_vocab_size:,} draft tokens, draft length {option.draft_length} ({option.setup}), "
+        f"{option.tokens_per_second:.1f} tokens/s"
+    )

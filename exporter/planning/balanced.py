@@ -1,0 +1,91 @@
+"""Method balanced: the draft vocabulary size that balances coverage and draft latency. Source: arXiv 2603.05210.
+
+The paper searches with TPE. Its utility has one hill, so a scan over every size is exact and takes milliseconds: both
+run, the scan's size is chosen, and the result says what TPE missed.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edgedraft.calibration.counts import TokenCounts
+from edgedraft.exporter.planning.flops import LinearCost
+from edgedraft.exporter.planning.search import SearchSettings, tpe_maximise
+from edgedraft.exporter.planning.search_space import Point, Whole
+from edgedraft.exporter.planning.utility import Utility, UtilitySettings, Weighed
+from edgedraft.runtime.progress import Progress, silent
+
+_CURVE_POINTS = 200
+_SIZE = "vocab_size"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BalancedSettings:
+    """What is maximised, and how TPE searches it; the defaults are the reference tool's."""
+
+    utility: UtilitySettings = field(default_factory=UtilitySettings)
+    search: SearchSettings = field(default_factory=lambda: SearchSettings(trials=30, seed=42))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BalancedTrial:
+    """A size that TPE tried; one that covers too little is not ``feasible``."""
+
+    weighed: Weighed
+    feasible: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BalancedResult:
+    """``chosen`` is the scan's, ``by_tpe`` the best that TPE tried, None where all it tried cover too little.
+
+    ``worthwhile_share`` is the share of the counted tokens from which a token is worth its row; ``curve`` are sizes
+    over the allowed range, for a picture.
+    """
+
+    chosen: Weighed
+    by_tpe: Weighed | None
+    trials: tuple[BalancedTrial, ...]
+    curve: tuple[Weighed, ...]
+    worthwhile_share: float
+    target_vocab_size: int
+    settings: BalancedSettings
+
+    @property
+    def missed_by_tpe(self) -> float | None:
+        """How much utility TPE's best size lacks; 0 where it found one as good."""
+        return None if self.by_tpe is None else self.chosen.utility - self.by_tpe.utility
+
+
+def balance(
+    counts: TokenCounts, cost: LinearCost, settings: BalancedSettings, progress: Progress = silent
+) -> BalancedResult:
+    """Weigh the sizes of a drafter that costs ``cost`` per token, an EAGLE-3 one or any other.
+
+    Raises `EdgedraftError` where no allowed size covers enough.
+    """
+    utility = Utility(counts.counts, cost, settings.utility)
+    chosen = utility.scan()
+    space = {_SIZE: Whole(low=settings.utility.min_size, high=min(settings.utility.max_size, utility.vocab_size))}
+
+    def objective(point: Point) -> float | None:
+        size = int(point[_SIZE])
+        return utility.weighed(size).utility if utility.allows(size) else None
+
+    found = tpe_maximise(objective, space, settings.search, progress)
+    sizes = [int(trial.point[_SIZE]) for trial in found.trials]
+    return BalancedResult(
+        chosen=chosen,
+        by_tpe=None if found.best is None else utility.weighed(int(found.best.point[_SIZE])),
+        trials=tuple(BalancedTrial(weighed=utility.weighed(size), feasible=utility.allows(size)) for size in sizes),
+        curve=_curve(utility, chosen.size, space[_SIZE]),
+        worthwhile_share=utility.worthwhile_share,
+        target_vocab_size=utility.vocab_size,
+        settings=settings,
+    )
+
+
+def _curve(utility: Utility, chosen: int, sizes: Whole) -> tuple[Weighed, ...]:
+    """About `_CURVE_POINTS` sizes, closer together where they are small, and the chosen one."""
+    spread = np.geomspace(sizes.low, sizes.high, _CURVE_POINTS).round().astype(np.int64)
+    return tuple(utility.weighed(int(size)) for size in np.union1d(spread, [chosen]))

@@ -1,0 +1,153 @@
+"""Counting a data set as method balanced asks: the first samples, so many tokens of each, rendered already or not."""
+
+import json
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from edgedraft.calibration.data.reading import ReadReport, place_of, samples
+from edgedraft.calibration.data.samples import Sample
+from edgedraft.calibration.text.counting import Counted, Counting
+from edgedraft.calibration.text.encoding import starts_specially
+from edgedraft.calibration.text.spans import SpanFinder, Spans, Turn
+from edgedraft.calibration.text.tally import Tally
+from edgedraft.exporter.tokenization import Tokenization
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.progress import Progress, silent
+from edgedraft.runtime.records import require, to_plain
+from edgedraft.runtime.text import TextCodec
+
+_SENTINEL = "Sentinel9edgedraft9Text"
+_TEMPLATES_OWN_BYTES = 4096
+_SAMPLES_BETWEEN_REPORTS = 1000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CountingLimits:
+    """``sample_size`` first samples (None: all), ``max_length`` first tokens of each.
+
+    With ``is_preformatted`` a sample is a text in which the chat template's markers stand already.
+    """
+
+    sample_size: int | None = None
+    max_length: int = 131072
+    is_preformatted: bool = False
+
+    def __post_init__(self) -> None:
+        enough = self.sample_size is None or self.sample_size >= 1
+        require(enough, "sample-size: expected 1 or more", got=self.sample_size)
+        require(self.max_length >= 1, "max-length: expected 1 or more", got=self.max_length)
+
+
+def count_dataset(
+    reference: str | Path, tokens: Tokenization, limits: CountingLimits, progress: Progress = silent
+) -> Tally:
+    """The assistant's tokens of a data set, every turn and every end of turn counted.
+
+    Raises `EdgedraftError` where nothing can be counted.
+    """
+    counting = Counting(
+        codec=tokens.codec,
+        end_token_ids=tokens.end_token_ids,
+        vocab_size=tokens.vocab_size,
+        options=to_plain(limits),
+    )
+    counted, report = _LimitedCounted(counting, limits), ReadReport()
+    numbered = islice(samples(reference, report), limits.sample_size)
+    for done, (number, sample) in enumerate(numbered, start=1):
+        counted.add(number, sample)
+        if done % _SAMPLES_BETWEEN_REPORTS == 0:
+            progress("samples counted", done, limits.sample_size or 0)
+    tally = counted.tally(report)
+    tally.reading.require_samples(place_of(reference))
+    problems = tally.report.problems
+    rule = f"{place_of(reference)}: expected an assistant's token to count"
+    require(tally.counts.tokens > 0, rule, got=problems[0].reason if problems else "none")
+    return tally
+
+
+class _LimitedCounted(Counted):
+    """Counts what is left of a sample's turns within the limits."""
+
+    def __init__(self, counting: Counting, limits: CountingLimits) -> None:
+        super().__init__(counting)
+        self._codec, self._limits = counting.codec, limits
+        self._joint = starts_specially(counting.codec)
+        self._placed = SpanFinder(counting.codec, with_prompts=True)
+        tokenizer = counting.codec.tokenizer
+        self._ends = [end for token_id in counting.end_token_ids if (end := tokenizer.id_to_token(token_id))]
+        self._opening = opening_of(counting.codec) if limits.is_preformatted else ""
+
+    def _spans(self, sample: Sample) -> Spans:
+        if self._limits.is_preformatted:
+            rule = "expected a text that is formatted already, got a conversation"
+            require(sample.text is not None, rule, remedy="leave is-preformatted out")
+            found = written_turns(sample.text or "", self._opening, self._ends)
+            return self._within(Spans(turns=found)) if found else Spans()
+        rule = "expected a conversation, got a text"
+        require(sample.text is None, rule, remedy="is-preformatted finds the turns in texts")
+        return self._within(self._placed.find(sample)) if self._may_be_long(sample) else super()._spans(sample)
+
+    def _may_be_long(self, sample: Sample) -> bool:
+        """A token is a byte at least; templates write their own words too, and may show what they get twice."""
+        said = json.dumps([sample.messages, sample.tools], ensure_ascii=False, default=dict)
+        return 2 * len(said.encode(errors="surrogatepass")) + _TEMPLATES_OWN_BYTES > self._limits.max_length
+
+    def _within(self, spans: Spans) -> Spans:
+        """The turns, all with what stands before them, cut where a sample's tokens run out."""
+        cut = [cut_turn(self._codec, turn, self._limits.max_length) for turn in spans.turns]
+        kept = (turn if self._joint else Turn(turn.text, None) for turn in cut if turn.text)
+        return Spans(
+            turns=tuple(kept),
+            empty=spans.empty,
+            rewritten=spans.rewritten,
+            fallback=spans.fallback,
+            dropped=spans.dropped,
+        )
+
+
+def cut_turn(codec: TextCodec, turn: Turn, max_length: int) -> Turn:
+    """What lies within the first ``max_length`` tokens of a turn and all before it."""
+    before = turn.before or ""
+    if len((before + turn.text).encode(errors="surrogatepass")) < max_length:
+        return turn
+    ((ids, bounds),) = codec.encode_with_bounds([before + turn.text])
+    if len(ids) <= max_length:
+        return turn
+    return Turn(turn.text[: max(bounds[max_length - 1][1] - len(before), 0)], before)
+
+
+def opening_of(codec: TextCodec) -> str:
+    """What the template writes before every answer, whatever it adds for the one that is to be generated."""
+    asked = [{"role": "user", "content": "ask"}]
+    answered = [*asked, {"role": "assistant", "content": _SENTINEL}]
+    bare, prompt = codec.render_chat(asked, answer=False), codec.render_chat(asked)
+    shown = codec.render_chat(answered, answer=False).partition(_SENTINEL)[0]
+    opening = _common_start(prompt, shown)[len(bare) :]
+    rule = f"{codec.folder}: the chat template writes nothing before answers by which they could be found"
+    require(bool(opening.strip()), rule, remedy="give conversations instead of formatted texts")
+    return opening
+
+
+def _common_start(one: str, other: str) -> str:
+    same = (place for place, (mine, its) in enumerate(zip(one, other, strict=False)) if mine != its)
+    return one[: next(same, min(len(one), len(other)))]
+
+
+def written_turns(text: str, opening: str, ends: list[str]) -> tuple[Turn, ...]:
+    """The answers in a formatted text: from behind each ``opening`` up to its first end, which belongs to it.
+
+    The last one may be cut off; raises `EdgedraftError` where another one does not end.
+    """
+    starts, place = [], text.find(opening)
+    while place >= 0:
+        starts.append(place + len(opening))
+        place = text.find(opening, starts[-1])
+    turns = []
+    for start, following in zip(starts, [*starts[1:], None], strict=True):
+        stops = [(found, end) for end in ends if (found := text.find(end, start, following)) >= 0]
+        if not stops and following is not None:
+            raise EdgedraftError("an answer in the text does not end", got=repr(text[start:following][:40]))
+        behind = min(stops)[0] + len(min(stops)[1]) if stops else len(text)
+        turns.append(Turn(text[start:behind], text[:start]))
+    return tuple(turn for turn in turns if turn.text)

@@ -1,0 +1,179 @@
+"""Scanning a trace: the rounds of every draft vocabulary size and draft length in one sweep over sizes.
+
+As K grows from 1, a position becomes accepted once, at low + 1, and refused again once, at high + 1. Either change
+joins or parts two runs of accepted positions and leaves all others alone: at most two steps a position do for any
+number of sizes.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedraft.exporter.head import ROW_TILE
+from edgedraft.exporter.planning.replay import AcceptanceWindows, Amounts, Replay
+from edgedraft.runtime.index_map import Ids
+from edgedraft.runtime.records import require
+
+SCANNED_LENGTHS = tuple(range(1, 17))
+
+Numbers = Sequence[int] | Ids
+Rates = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Scan:
+    """A replay's sums over all answers, for each of ``sizes`` (sizes,) and of ``draft_lengths`` (lengths,), int64.
+
+    ``rounds``, ``full_rounds``, ``accepted`` and ``evaluated``: (sizes, lengths), int64, float64 where expected.
+    ``tokens`` are the same for all.
+    """
+
+    sizes: Ids
+    draft_lengths: Ids
+    rounds: Amounts
+    full_rounds: Amounts
+    accepted: Amounts
+    evaluated: Amounts
+    tokens: int
+
+    @property
+    def block_efficiency(self) -> Rates:
+        """τ, (sizes, lengths): mean tokens per target pass; 0 for a trace without positions."""
+        return _ratio(np.asarray(self.tokens), self.rounds)
+
+    @property
+    def acceptance_rate(self) -> Rates:
+        """Accepted over examined drafts, (sizes, lengths); 0 where none was examined."""
+        return _ratio(self.accepted, self.evaluated)
+
+
+def tiled_sizes(vocab_size: int) -> Ids:
+    """Every draft vocabulary size whose head is whole tiles, and the whole vocabulary."""
+    return np.append(np.arange(ROW_TILE, vocab_size, ROW_TILE), vocab_size)
+
+
+def scan(windows: AcceptanceWindows, sizes: Numbers, draft_lengths: Numbers = SCANNED_LENGTHS) -> Scan:
+    """What `replay` sums to for each of the ascending ``sizes`` and each draft length, exactly."""
+    sizes, draft_lengths = _grid(sizes, draft_lengths)
+    changes = _changes(windows)
+    done = np.searchsorted(changes.sizes, sizes, side="right")
+    positions = len(windows.low)
+    start = (positions, 0, 0, positions)  # of no token at all: every position is refused
+    table = np.empty((4, len(sizes), len(draft_lengths)), dtype=np.int64)
+    for column, length in enumerate(draft_lengths.tolist()):
+        for row, steps in enumerate(_steps(changes, length)):
+            table[row, :, column] = start[row] + np.append(0, np.cumsum(steps))[done]
+    return _scan(sizes, draft_lengths, table, positions)
+
+
+def scan_replays(replayed: Callable[[int, int], Replay], sizes: Numbers, draft_lengths: Numbers) -> Scan:
+    """The scan of any replay, such as that of drawn answers, one size and draft length after the other; float64."""
+    sizes, draft_lengths = _grid(sizes, draft_lengths)
+    table, tokens = np.empty((4, len(sizes), len(draft_lengths))), 0
+    for row, size in enumerate(sizes.tolist()):
+        for column, length in enumerate(draft_lengths.tolist()):
+            found = replayed(size, length)
+            parts = (found.rounds, found.full_rounds, found.accepted, found.evaluated)
+            table[:, row, column] = [part.sum() for part in parts]
+            tokens = int(found.tokens.sum())
+    return _scan(sizes, draft_lengths, table, tokens)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Changes:
+    """Positions that change sides, in the order of the sizes at which they do: arrays (changes,).
+
+    ``signs`` is 1 where the position becomes accepted, -1 where it becomes refused. While it is refused there are
+    ``left`` accepted positions right before it and ``right`` right after; ``ended`` is 1 where the latter end with
+    their answer instead of a refusal.
+    """
+
+    sizes: Ids
+    signs: Ids
+    left: Ids
+    right: Ids
+    ended: Ids
+
+
+def _changes(windows: AcceptanceWindows) -> _Changes:
+    ever = np.flatnonzero(windows.low < windows.high)
+    sizes = np.concatenate([windows.low[ever], windows.high[ever]]) + 1
+    order = np.argsort(sizes, kind="stable")
+    positions = np.concatenate([ever, ever])[order]
+    accepts = order < len(ever)
+    owners = np.searchsorted(windows.offsets, positions, side="right") - 1
+    around = _neighbours(windows.offsets, positions, owners, accepts)
+    return _Changes(
+        sizes=sizes[order],
+        signs=np.where(accepts, 1, -1),
+        left=positions - around[:, 0] - 1,
+        right=around[:, 1] - positions - 1,
+        ended=(around[:, 1] == windows.offsets[owners + 1]).astype(np.int64),
+    )
+
+
+def _neighbours(offsets: Ids, positions: Ids, owners: Ids, accepts: npt.NDArray[np.bool_]) -> Ids:
+    """The refused positions next to each changing one at that time, or the answer's bounds: int64 (changes, 2)."""
+    refused = [list(range(start - 1, end + 1)) for start, end in pairwise(offsets.tolist())]
+    found = []
+    for position, owner, accept in zip(positions.tolist(), owners.tolist(), accepts.tolist(), strict=True):
+        line = refused[owner]
+        place = bisect_left(line, position)
+        if accept:
+            found.append((line[place - 1], line[place + 1]))
+            del line[place]
+        else:
+            found.append((line[place - 1], line[place]))
+            line.insert(place, position)
+    return np.array(found, dtype=np.int64).reshape(-1, 2)
+
+
+def _steps(changes: _Changes, draft_length: int) -> Ids:
+    """By how much each change moves rounds, full rounds, accepted and evaluated drafts: int64 (4, changes)."""
+    joined = _amounts(changes.left + 1 + changes.right, changes.ended, draft_length)
+    parted = _amounts(changes.left, np.zeros_like(changes.left), draft_length)
+    return changes.signs * (joined - parted - _amounts(changes.right, changes.ended, draft_length))
+
+
+def _amounts(accepted: Ids, ended: Ids, draft_length: int) -> Ids:
+    """Rounds, full rounds, accepted and evaluated drafts of runs: int64 (4, runs).
+
+    ``accepted`` positions and, unless the run ``ended`` with its answer, a refused one. Every γ + 1st token of a run is
+    the target's own, whether or not a draft would have been right.
+    """
+    period, tokens = draft_length + 1, accepted + 1 - ended
+    rounds, full_rounds = -(-tokens // period), (accepted + 1) // period
+    return np.stack([rounds, full_rounds, accepted - accepted // period, tokens - tokens // period])
+
+
+def _grid(sizes: Numbers, draft_lengths: Numbers) -> tuple[Ids, Ids]:
+    """Both as checked arrays."""
+    grid = np.asarray(sizes, dtype=np.int64), np.asarray(draft_lengths, dtype=np.int64)
+    for name, values in zip(("draft vocabulary sizes", "draft lengths"), grid, strict=True):
+        wrong = values[np.diff(values, prepend=0) <= 0]
+        found = f"{wrong[0]} at the wrong place" if len(wrong) else "none"
+        ascending = len(values) > 0 and not len(wrong)
+        require(ascending, f"scan: expected {name} that ascend from 1 or more", got=found)
+    return grid
+
+
+def _scan(sizes: Ids, draft_lengths: Ids, table: Amounts, tokens: int) -> Scan:
+    rounds, full_rounds, accepted, evaluated = table
+    return Scan(
+        sizes=sizes,
+        draft_lengths=draft_lengths,
+        rounds=rounds,
+        full_rounds=full_rounds,
+        accepted=accepted,
+        evaluated=evaluated,
+        tokens=tokens,
+    )
+
+
+def _ratio(above: Amounts, below: Amounts) -> Rates:
+    """``above`` over ``below``, 0 where the latter is."""
+    return np.divide(above, below, out=np.zeros(below.shape), where=below > 0)

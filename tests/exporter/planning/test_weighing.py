@@ -1,0 +1,112 @@
+"""The law of weighing: every option's speed is what walking its answers round by round takes, limits cut and no more."""
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgedraft.exporter.planning.costs import StepCosts
+from edgedraft.exporter.planning.options import Limits
+from edgedraft.exporter.planning.ranking import ranks_of
+from edgedraft.exporter.planning.replay import Replay, acceptance_windows
+from edgedraft.exporter.planning.scan import scan
+from edgedraft.exporter.planning.weighing import predicted_seconds, predicted_speeds, weigh
+from edgedraft.runtime.errors import EdgedraftError
+
+EVERYTHING = Limits()
+LENGTHS = (1, 2, 3, 4)
+EASY = [[64, 64, 128, 0, 64, 256, 64, 64]] * 3
+
+
+ALL_COVERED, COVERED = np.ones(3), np.array([0.5, 0.8, 0.9])
+
+
+@given(seed=st.integers(0, 2**32 - 1), drafter_ms=st.floats(0, 5), per_row=st.floats(0, 1), per_token=st.floats(0, 1))
+@settings(max_examples=40, deadline=None)
+def test_predicted_speeds_are_those_of_a_walk_by_hand(naive_walk, greedy_trace, seed, drafter_ms, per_row, per_token):
+    rng = np.random.default_rng(seed)
+    vocab, lengths = 8, [12, 0, 7]
+    preferences = np.argsort(rng.random((sum(lengths), vocab)), axis=1).astype(np.int64)
+    targets = np.where(rng.random(sum(lengths)) < 0.7, preferences[:, 0], rng.integers(0, vocab, sum(lengths)))
+    offsets = np.cumsum([0, *lengths])
+    order = rng.permutation(vocab).astype(np.int64)
+    costs = StepCosts(
+        drafter=lambda size, rows: (drafter_ms + per_token * size) * (1 + per_row * (rows - 1)) / 1e3,
+        target=lambda rows: 10.0 * (1 + per_row * (rows - 1)) / 1e3,
+    )
+    windows = acceptance_windows(greedy_trace(preferences, targets, offsets), ranks_of(order))
+    found = predicted_speeds(scan(windows, range(1, vocab + 1), LENGTHS), costs)
+    for (row, size), (column, length) in itertools.product(enumerate(range(1, vocab + 1)), enumerate(LENGTHS)):
+        drafted = [next(token for token in line if token in order[:size]) for line in preferences]
+        walks = [naive_walk(drafted[a:b], targets[a:b].tolist(), length) for a, b in itertools.pairwise(offsets)]
+        rounds, tokens, _, _, full = (sum(part) for part in zip(*walks, strict=True))
+        one, two = costs.drafter(size, 1), costs.drafter(size, 2)
+        seconds = rounds * (length * one + costs.target(length + 1)) + full * (two - one)
+        assert found[row, column] == pytest.approx(tokens / seconds, rel=1e-12)
+
+
+def test_predicted_seconds_of_each_answer_by_hand():
+    outcome = Replay(
+        rounds=np.array([3, 4]),
+        tokens=np.array([9, 10]),
+        accepted=np.array([6, 6]),
+        evaluated=np.array([8, 9]),
+        full_rounds=np.array([1, 0]),
+    )
+    costs = StepCosts(drafter=lambda size, rows: {1: 0.25, 2: 0.375}[rows], target=lambda rows: {4: 1.5}[rows])
+    seconds = predicted_seconds(outcome, 2048, 3, costs)
+    assert seconds.tolist() == [3 * (3 * 0.25 + 1.5) + 0.125, 4 * (3 * 0.25 + 1.5)]
+
+
+def test_options_come_fastest_first_and_leaders_are_the_best_of_their_length(make_candidate, linear):
+    candidate = make_candidate(EASY, target=linear(20, 0.3), drafter=linear(2, 0.2))
+    weighed = weigh([candidate], ALL_COVERED, EVERYTHING)
+    ranked = list(weighed.ranked())
+    assert len(ranked) == candidate.scan.rounds.size
+    speeds = [option.tokens_per_second for option in ranked]
+    assert speeds == sorted(speeds, reverse=True)
+    leaders = weighed.leaders()
+    assert [leader.draft_length for leader in leaders] == list(dict.fromkeys(o.draft_length for o in ranked))
+    assert leaders[0] == ranked[0]
+    assert {option.setup for option in ranked} == {candidate.setup}
+
+
+def test_limits_leave_only_what_keeps_to_them(make_candidate, linear):
+    candidate = make_candidate(EASY, target=linear(20, 0.3), drafter=linear(2, 0.2))
+    limits = Limits(memory_bytes=10**9 + 128_000, min_coverage=0.8)
+    assert {option.draft_vocab_size for option in weigh([candidate], COVERED, limits).ranked()} == {128}
+
+
+def test_a_budget_that_nothing_fits_names_the_smallest_need(make_candidate, linear):
+    candidate = make_candidate(EASY, target=linear(20, 0.3), drafter=linear(2, 0.2), memory=3 * 2**30)
+    with pytest.raises(EdgedraftError) as error:
+        weigh([candidate], COVERED, Limits(memory_bytes=2**30))
+    assert str(error.value) == (
+        "memory budget 1.00 GiB: no plan fits - the smallest needs 3.00 GiB: "
+        "allow more, a smaller precision or a shorter context"
+    )
+
+
+def test_a_coverage_that_nothing_reaches_names_what_is_reachable(make_candidate, linear):
+    candidate = make_candidate(EASY, target=linear(20, 0.3), drafter=linear(2, 0.2))
+    with pytest.raises(EdgedraftError) as error:
+        weigh([candidate], COVERED, Limits(min_coverage=0.95))
+    assert str(error.value) == (
+        "min coverage 95.0%: no plan reaches it - the widest choice covers 90.0%: allow less or calibrate on more prompts"
+    )
+
+
+def test_an_empty_trace_is_refused(make_candidate, linear):
+    with pytest.raises(EdgedraftError) as error:
+        weigh([make_candidate([[], []], target=linear(20, 0), drafter=linear(2, 0))], ALL_COVERED, EVERYTHING)
+    assert str(error.value) == (
+        "planning: expected answers of two tokens or more, got only shorter ones - "
+        "allow longer answers or use other prompts"
+    )
+
+
+def test_no_candidate_is_refused():
+    with pytest.raises(EdgedraftError, match=r"^planning: expected one precision or more that may be used, got none$"):
+        weigh([], ALL_COVERED, EVERYTHING)
