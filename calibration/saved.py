@@ -8,7 +8,7 @@ from pathlib import Path
 from edgedraft.calibration.counts import TokenCounts
 from edgedraft.calibration.counts_file import read_counts, write_counts
 from edgedraft.calibration.run import Calibration
-from edgedraft.calibration.trace.file import Trace, read_trace, write_trace
+from edgedraft.calibration.trace.file import Trace, read_trace, traced_tokenizer, write_trace
 from edgedraft.runtime.files import read_json, replacing_folder
 from edgedraft.runtime.records import from_plain, require, to_plain
 
@@ -46,7 +46,8 @@ def save_calibration(folder: Path, calibration: Calibration, end_token_ids: Sequ
         for source, counts in calibration.ranking.items():
             write_counts(_ranking(temporary, source), counts)
         write_counts(temporary / _SCORING, calibration.scoring)
-        write_trace(temporary / _TRACE, calibration.trace)
+        fingerprint = calibration.scoring.provenance.tokenizer_fingerprint
+        write_trace(temporary / _TRACE, calibration.trace, fingerprint)
 
 
 def load_calibration(path: Path) -> SavedCalibration:
@@ -56,12 +57,21 @@ def load_calibration(path: Path) -> SavedCalibration:
         return SavedCalibration(ranking={counts.provenance.source: counts}, end_token_ids=())
     facts = from_plain(_Facts, read_json(path / _FACTS), str(path / _FACTS))
     require(len(facts.sources) > 0, f"{path / _FACTS}: sources: expected at least one", got="none")
+    ranking = {source: read_counts(_ranking(path, source)) for source in facts.sources}
+    scoring = read_counts(path / _SCORING)
+    _require_one_tokenizer(path, (*ranking.values(), scoring))
     return SavedCalibration(
-        ranking={source: read_counts(_ranking(path, source)) for source in facts.sources},
-        end_token_ids=facts.end_token_ids,
-        scoring=read_counts(path / _SCORING),
-        trace=read_trace(path / _TRACE),
+        ranking=ranking, end_token_ids=facts.end_token_ids, scoring=scoring, trace=read_trace(path / _TRACE)
     )
+
+
+def _require_one_tokenizer(path: Path, counts: Sequence[TokenCounts]) -> None:
+    """Refuse a folder put together from calibrations of different tokenizers: ids would mean different tokens."""
+    wanted, remedy = traced_tokenizer(path / _TRACE), "save one calibration whole"
+    for each in counts:
+        found = each.provenance.tokenizer_fingerprint
+        rule = f"{path}: the trace holds ids of the tokenizer {wanted[:12]}, its counts must too"
+        require(found == wanted, rule, got=found[:12], remedy=remedy)
 
 
 def _ranking(folder: Path, source: str) -> Path:

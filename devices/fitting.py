@@ -35,7 +35,7 @@ def fit_step_model(steps: Sequence[StepTime]) -> StepModel:
         overhead_seconds=overhead,
         seconds_per_byte=per_byte,
         rows=tuple(rows),
-        row_factors=tuple(_row_factor(steps, count) for count in rows),
+        row_factors=_ascending([_row_factor(steps, count) for count in rows]),
         device_sigma=scale_sigma(ones),
         own_sigma=_residual(ones, overhead, per_byte),
         growth_sigma=growth_sigma(steps),
@@ -152,6 +152,11 @@ def _fit_line(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, fl
         x = np.asarray(sizes, dtype=np.float64)
         return 0.0, float(x @ np.asarray(seconds) / (x @ x))
     return float(overhead), float(slope)
+
+
+def _ascending(factors: Sequence[float]) -> tuple[float, ...]:
+    """More rows never take less: what noise says otherwise is levelled."""
+    return tuple(map(float, np.maximum.accumulate(factors)))
 
 
 def _row_factor(steps: Sequence[StepTime], rows: int) -> float:

@@ -54,6 +54,14 @@ def prior_latency(profile: DeviceProfile) -> LatencyModel:
     return LatencyModel(device=profile.name, models=models)
 
 
+def basis(profile: DeviceProfile, provider: str) -> str:
+    """One sentence: what `latency_of` rests on."""
+    probe = profile.probe
+    if probe is not None and probe.trusted:
+        return f"Measured on {probe.system} on {probe.date}: passes spread by {probe.noise:.0%}."
+    return prior_basis(profile, provider)
+
+
 def prior_basis(profile: DeviceProfile, provider: str) -> str:
     """One sentence: what the prior rests on and how wide its interval is."""
     ground = _ground(profile, provider)

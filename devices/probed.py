@@ -83,7 +83,7 @@ def _overhead(case: Case) -> ProbedOverhead:
 
 
 def _bandwidths(streams: Sequence[Case]) -> tuple[ProbedBandwidth, ...]:
-    """For each number of threads the faster way of reading."""
+    """For each number of threads the fastest way and place of reading."""
     best: dict[int, ProbedBandwidth] = {}
     for case in streams:
         around = spread([case.opened.weight_bytes / seconds / 1e9 for seconds in case.seconds])

@@ -201,5 +201,5 @@ def _texts(errors: ClassErrors) -> tuple[str, ...]:
         f"{errors.ninth_decile_error:.1%}",
         f"{errors.holds:.0%}",
         f"{errors.shape_error:.1%}",
-        f"missed: {errors.reason}" if errors.reason else "met",
+        "missed" if errors.reason else "met",
     )

@@ -13,11 +13,11 @@ COMMANDS = {
     "quickstart": "do the whole job on a real pair of models and show what trimming gains here",
     "export": "calibrate, plan for this machine and write a bundle",
     "calibrate": "sample both models on your prompts and report coverage and acceptance",
-    "plan": "choose draft vocabulary and draft length for this machine, without writing a bundle",
+    "plan": "choose draft vocabulary, draft length and precisions for a device, without writing a bundle",
     "generate": "answer one prompt with a bundle",
     "chat": "talk with a bundle",
     "bench": "measure a bundle: target alone against speculation, interleaved",
-    "devices": "describe this machine",
+    "devices": "list device profiles, measure this machine, check the latency priors",
     "models": "list and fetch the packaged models",
 }
 

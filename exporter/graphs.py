@@ -99,9 +99,9 @@ def cache_bytes_per_token(model: ir.Model) -> int:
         if str(past.name).startswith(PAST_PREFIX):
             assert past.shape is not None and past.dtype is not None
             heads, size = past.shape[1], past.shape[3]
-            fixed = isinstance(heads, int) and isinstance(size, int)
-            require(fixed, f"graph input {past.name}: expected fixed heads and head size", got=past.shape)
-            total += int(heads) * int(size) * past.dtype.itemsize  # type: ignore[arg-type]
+            if not isinstance(heads, int) or not isinstance(size, int):
+                raise EdgedraftError(f"graph input {past.name}: expected fixed heads and head size", got=past.shape)
+            total += heads * size * int(past.dtype.itemsize)
     return total
 
 

@@ -13,10 +13,10 @@ FLOORS = ("runtime", "devices", "calibration", "exporter", "edgedraft")
 RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2"}
 ALLOWED = {
     "runtime": RUNTIME_PACKAGES,
-    "devices": {"numpy", "psutil"},
+    "devices": {"numpy", "psutil", "onnx", "tomli_w"},
     "calibration": {"numpy", "pyarrow", "datasets", "httpx", "ray"},
     "exporter": {
-        *("numpy", "onnx_ir", "torch", "transformers", "matplotlib", "platformdirs", "huggingface_hub"),
+        *("numpy", "onnx_ir", "torch", "transformers", "matplotlib", "optuna", "platformdirs", "psutil", "huggingface_hub"),
     },
     "edgedraft": set(),
 }
@@ -24,7 +24,10 @@ ALLOWED = {
 ONE_FILE = {
     "onnxruntime": "runtime/session.py",
     "torch": "exporter/worker_unpack.py",
-    "matplotlib": "exporter/planning/pictures.py",
+    "matplotlib": "exporter/planning/figures.py",
+    "onnx": "devices/probe_graphs.py",
+    "optuna": "exporter/planning/search.py",
+    "tomli_w": "devices/profile_file.py",
     "tokenizers": "runtime/text.py",
     "jinja2": "runtime/text.py",
     "pyarrow": "calibration/data/parquet.py",

@@ -21,14 +21,15 @@ _RECORDS: dict[str, type[Trace]] = {"greedy": AcceptanceTrace, "drawn": DrawnTra
 _ON_DISK = {"target_ids": np.int32, "wanted": np.int32}
 
 
-def write_trace(path: Path, trace: Trace) -> None:
-    """Save the trace, its cap and the share of rows it cuts; drawn answers with their settings."""
+def write_trace(path: Path, trace: Trace, tokenizer_fingerprint: str = "") -> None:
+    """Save the trace, its cap, the share of rows it cuts, whose ids it holds; drawn answers with their settings."""
     arrays: dict[str, Array] = {}
     for name in _arrays(type(trace)):
         value = getattr(trace, name)
         arrays[name] = value.astype(_ON_DISK.get(name, value.dtype))
     answers = next(name for name, record in _RECORDS.items() if isinstance(trace, record))
     facts = {"format": FORMAT, "answers": answers, "cap": str(trace.cap), "cut_share": str(trace.cut_share)}
+    facts["tokenizer"] = tokenizer_fingerprint
     if isinstance(trace, DrawnTrace):
         facts["settings"] = json.dumps(to_plain(trace.settings))
     write_tensors(path, arrays, facts)
@@ -51,6 +52,11 @@ def read_trace(path: Path) -> Trace:
         raise EdgedraftError(f"{path}: not an acceptance-trace file", got=f"{type(error).__name__} {error}") from error
     except EdgedraftError as error:
         raise EdgedraftError(f"{path}: {error.rule}", got=error.got) from error
+
+
+def traced_tokenizer(path: Path) -> str:
+    """The fingerprint of the tokenizer whose ids a trace file holds; empty where it was not told."""
+    return read_tensors(path)[1].get("tokenizer", "")
 
 
 def _arrays(record: type[Trace]) -> list[str]:

@@ -90,10 +90,13 @@ def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
     from edgedraft.exporter.precisions import DEFAULT, PRECISIONS, TABLE
 
     kinds = "; ".join(f"{name}: {TABLE[name].purpose}" for name in PRECISIONS)
-    facts = {"nargs": "+", "choices": PRECISIONS, "default": [DEFAULT], "metavar": "NAME"}
-    text = f"{kinds}; several are weighed against each other (default: {DEFAULT})"
-    parser.add_argument("--target-precision", help=text, **facts)
-    parser.add_argument("--drafter-precision", help=f"likewise (default: {DEFAULT})", **facts)
+    text = {
+        "target": f"{kinds}; several are weighed against each other (default: {DEFAULT})",
+        "drafter": f"likewise (default: {DEFAULT})",
+    }
+    for role, told in text.items():
+        name = f"--{role}-precision"
+        parser.add_argument(name, nargs="+", choices=PRECISIONS, default=[DEFAULT], metavar="NAME", help=told)
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,6 +10,7 @@ from edgedraft.runtime.manifest import CalibrationEntry
 from edgedraft.runtime.statistics import Spread
 
 if TYPE_CHECKING:
+    from edgedraft.calibration.enough.learning_curve import CurvePoint
     from edgedraft.exporter.planning.pictures import Curves
     from edgedraft.exporter.processes import ProcessCost
 
@@ -101,10 +102,25 @@ def show_coverage(console: Console, calibration: CalibrationEntry) -> None:
 
 
 def show_curves(console: Console, drawn: "Curves", draft_length: int) -> None:
-    """Coverage and τ by size."""
-    columns = zip(drawn.sizes, drawn.coverage, drawn.block_efficiency, strict=True)
-    rows = [(f"{size:,}", f"{share:.2%}", f"{tau:.3f}") for size, share, tau in columns]
+    """Coverage and τ by size, with their 95 % intervals."""
+    covered = zip(drawn.coverage, drawn.coverage_low, drawn.coverage_high, strict=True)
+    taken = zip(drawn.block_efficiency, drawn.block_efficiency_low, drawn.block_efficiency_high, strict=True)
+    rows = [
+        (f"{size:,}", f"{share:.2%} [{least:.2%}–{most:.2%}]", f"{tau:.2f} [{low:.2f}–{high:.2f}]")
+        for size, (share, least, most), (tau, low, high) in zip(drawn.sizes, covered, taken, strict=True)
+    ]
     console.table(("draft vocabulary", "held-out coverage", f"τ at draft length {draft_length}"), rows)
+    console.say("In brackets: 95 % intervals, held-out answers resampled.")
+
+
+def show_learning(console: Console, points: "Sequence[CurvePoint]", size: int) -> None:
+    """Held-out coverage by the number of prompts that ranked."""
+    rows = [
+        (f"{each.prompts:.0f}", f"{each.coverage.value:.1%} [{each.coverage.low:.1%}–{each.coverage.high:.1%}]")
+        for each in points
+    ]
+    if rows:
+        console.table(("ranked on prompts", f"covers of others at {size:,}"), rows)
 
 
 def verdict(measurement: Measurement) -> str:

@@ -36,7 +36,7 @@ def show_decision(console: Console, decision: "Decision") -> None:
     plan, sure = decision.plan, decision.certainty
     console.say(
         f"Plan: {plan.draft_vocab_size:,} draft tokens, draft length {plan.draft_length}, "
-        f"target {plan.target_precision}, drafter {plan.drafter_precision}, {plan.threads} threads on {plan.device}: "
+        f"{decision.best.setup}, on {plan.device}: "
         f"{sure.tokens_per_second.value:.1f} tokens/s, "
         f"with 80 % confidence {sure.tokens_per_second.low:.1f} to {sure.tokens_per_second.high:.1f}."
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.calibration.run import Calibration
+from edgedraft.calibration.saved import load_calibration
 from edgedraft.commands._options import answer_settings, open_pairs, prompt_set
 from edgedraft.commands._plan_options import MAX_DIVERGENCE, DeviceChoice, device_choice, planning_request
 from edgedraft.commands._show import show_costs
@@ -16,9 +17,10 @@ from edgedraft.exporter.calibrating import AnswerSettings, PromptSet, calibrate_
 from edgedraft.exporter.contents import bundle_contents
 from edgedraft.exporter.gate import target_divergence
 from edgedraft.exporter.pair import Pair
-from edgedraft.exporter.planning.pair_plan import Planned, PlanningRequest, plan_elsewhere, plan_grid, plan_here
+from edgedraft.exporter.planning.pair_plan import Place, Planned, PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.quality import Divergence, check_divergence
 from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.records import require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -61,11 +63,11 @@ def planned_pair(options: argparse.Namespace, cache: Path, console: Console) -> 
     plan_grid(pairs[0].vocab_size, None, job.request)
     for pair in pairs:
         show_costs(console, (*pair.drafter.costs, *pair.target.costs))
-    calibration = _calibrated(pairs[0], job)
+    calibration = _calibration(getattr(options, "calibration", None), pairs[0], job)
     divergences = _judged(options.max_divergence, pairs, calibration, job)
     usable = [pair for pair in pairs if not divergences or pair.target.precision in divergences]
     planned = _plan(usable, calibration, job)
-    if planned.pair is not pairs[0]:
+    if planned.pair is not pairs[0] and calibration.scoring_answers:
         chosen = planned.decision.best.setup
         console.note(f"{chosen} wins: calibrating that pair itself")
         calibration = _calibrated(planned.pair, job)
@@ -84,6 +86,20 @@ def written_bundle(stages: Stages, output: Path, console: Console) -> BundleCont
     return contents
 
 
+def _calibration(path: Path | None, pair: Pair, job: _Job) -> Calibration:
+    """The saved calibration in a folder, which must be of the pair's tokenizer, or a new one."""
+    if path is None:
+        return _calibrated(pair, job)
+    saved = load_calibration(path)
+    whole = saved.scoring is not None and saved.trace is not None
+    require(whole, f"--calibration {path}: expected a folder", got="counts", remedy="save it with calibrate --output")
+    assert saved.scoring is not None and saved.trace is not None
+    found, wanted = saved.scoring.provenance.tokenizer_fingerprint, pair.fingerprint
+    rule = f"--calibration {path}: expected counts and trace of the pair's tokenizer {wanted[:12]}"
+    require(found == wanted, rule, got=found[:12], remedy="calibrate this pair")
+    return Calibration(ranking=saved.ranking, scoring_answers=(), scoring=saved.scoring, trace=saved.trace)
+
+
 def _calibrated(pair: Pair, job: _Job) -> Calibration:
     return calibrate_pair(pair, job.prompts, job.cache, job.console.progress, job.settings)
 
@@ -94,19 +110,23 @@ def _plan(pairs: Sequence[Pair], calibration: Calibration, job: _Job) -> Planned
     from edgedraft.devices.priors import latency_of
 
     latency = latency_of(job.device.profile)
-    return plan_elsewhere(pairs, calibration, job.request, latency, job.device.provider)
+    place = Place(provider=job.device.provider, threads=job.device.profile.cores)
+    return plan_elsewhere(pairs, calibration, job.request, latency, place)
 
 
 def _judged(
     bound: float | None, pairs: Sequence[Pair], calibration: Calibration, job: _Job
 ) -> Mapping[str, Divergence]:
-    """How far the targets within the bound stray from fp32; empty where none was asked for and one precision is weighed.
+    """How far the targets within the bound stray from fp32; refused when none is within it.
 
-    Refused when none is within it.
+    Empty where no bound was set and only one precision is weighed: nothing depends on it then.
     """
     targets = {pair.target.precision: pair for pair in pairs}
     if bound is None and len(targets) == 1:
         return {}
+    remedy = "plan without --calibration, or with one --target-precision and no --max-divergence"
+    judging = len(calibration.scoring_answers) > 0
+    require(judging, "a saved calibration holds no answers to judge precisions with", remedy=remedy)
     kept, refusal = {}, None
     for pair in targets.values():
         measured = target_divergence(pair, calibration.scoring_answers, job.cache, job.console.progress)

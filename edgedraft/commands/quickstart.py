@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     choices = [PolicyChoice(name=name, draft_length=plan.draft_length) for name in (FIXED, ADAPTIVE)]
     measurement = measure(engine, prompts, options.bench_tokens, choices, full, console)
     picture = options.output.with_name(f"{options.output.name}.png")
-    drawn = curves(stages.calibration.scoring, planned.replayed, planned.order, plan.draft_length)
+    drawn = curves(stages.calibration, planned.replayed, planned.order, plan.draft_length)
     draw(
         drawn,
         plan,

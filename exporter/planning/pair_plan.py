@@ -13,13 +13,15 @@ from edgedraft.devices.machine import this_machine
 from edgedraft.exporter.head import round_to_tile
 from edgedraft.exporter.pair import Pair
 from edgedraft.exporter.planning.costs import PairLatency
+from edgedraft.exporter.planning.joint_search import SearchSpace
 from edgedraft.exporter.planning.options import Candidate, Limits, Setup
-from edgedraft.exporter.planning.pair_steps import PairSteps, Timing, probe_pairs, probe_with_threads
+from edgedraft.exporter.planning.pair_steps import CONTEXT_TOKENS, PairSteps, Timing, probe_pairs, probe_with_threads
 from edgedraft.exporter.planning.planner import DRAFT_LENGTHS, Decision, candidate_sizes, decide
 from edgedraft.exporter.planning.ranking import coverage_by_size, rank_tokens, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows
 from edgedraft.exporter.planning.replaying import Replaying, replaying
 from edgedraft.exporter.planning.scan import Scan, scan, scan_replays, tiled_sizes
+from edgedraft.exporter.planning.weighing import LONGER_ANSWERS
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.progress import Progress, silent
@@ -41,6 +43,14 @@ class PlanningRequest:
     threads: tuple[int, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a device that is not here decodes: on which execution provider, with how many threads (None: as here)."""
+
+    provider: str
+    threads: int | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Planned:
     """The decision with the pair it is for, the token order behind it, and the replays of any size and draft length."""
@@ -54,6 +64,15 @@ class Planned:
     def plan(self) -> DecodingPlan:
         """What the bundle carries."""
         return self.decision.plan
+
+    def space(self, calibration: Calibration, limits: Limits) -> SearchSpace:
+        """What a search may look through: all sizes, not only those that were scanned."""
+        return SearchSpace(
+            candidates=self.decision.weighed.candidates,
+            coverage=coverage_by_size(calibration.scoring, self.order),
+            draft_lengths=DRAFT_LENGTHS,
+            limits=limits,
+        )
 
     @property
     def latency(self) -> PairLatency:
@@ -71,8 +90,7 @@ def plan_here(
 ) -> Planned:
     """Rank the tokens, time the steps of all pairs on this machine with each number of threads, and choose."""
     order = token_order(pairs[0], calibration)
-    context = [token for entry in calibration.scoring_answers for token in (*entry.prompt_ids, *entry.token_ids)]
-    timing = Timing(order=order, context_ids=context, clock=clock)
+    timing = Timing(order=order, context_ids=_some_text(calibration.trace.target_ids), clock=clock)
     plan_grid(pairs[0].vocab_size, calibration, request)
     measured = [probe_pairs(pairs, timing, cache, progress)]
     measured += [probe_with_threads(pairs, timing, threads, cache) for threads in request.threads]
@@ -80,9 +98,10 @@ def plan_here(
 
 
 def plan_elsewhere(
-    pairs: Sequence[Pair], calibration: Calibration, request: PlanningRequest, device: LatencyModel, provider: str
+    pairs: Sequence[Pair], calibration: Calibration, request: PlanningRequest, device: LatencyModel, place: Place
 ) -> Planned:
     """Rank the tokens and choose for a device that is not here, by its latency model."""
+    provider = place.provider
 
     def latencies() -> Iterator[tuple[Pair, Setup, PairLatency]]:
         for pair in pairs:
@@ -92,7 +111,7 @@ def plan_elsewhere(
                 target_bytes=pair.target_size.weight_bytes,
                 drafter_bytes=_drafter_bytes(pair),
             )
-            yield pair, _setup(pair, max(request.threads, default=pair.settings.threads), provider), latency
+            yield pair, _setup(pair, place.threads or pair.settings.threads, provider), latency
 
     return _planned(pairs, calibration, request, latencies(), device.device)
 
@@ -119,6 +138,12 @@ def plan_grid(
         require(1 <= request.draft_length <= longest, f"draft length: expected 1..{longest}", got=request.draft_length)
         lengths = (request.draft_length,)
     return sizes, lengths
+
+
+def _some_text(target_ids: Ids) -> list[int]:
+    """Enough tokens to read before steps are timed: the answers', over and over."""
+    require(len(target_ids) > 0, "planning: expected answers of two tokens or more", got="none", remedy=LONGER_ANSWERS)
+    return np.resize(target_ids, CONTEXT_TOKENS).tolist()
 
 
 def _planned(

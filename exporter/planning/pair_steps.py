@@ -75,7 +75,7 @@ def probe_pairs(pairs: Sequence[Pair], timing: Timing, cache: Path, progress: Pr
     if kept.exists():
         return from_plain(PairSteps, read_json(kept), str(kept))
     _require_memory(pairs)
-    models, cases = _cases(pairs, timing.order)
+    models, cases = step_cases(pairs, timing.order)
     context = timing.context_ids[:CONTEXT_TOKENS]
     steps = measure_steps(models, cases, context, timing.clock, timing.repeats, progress)
     measured = PairSteps(machine=machine, threads=settings.threads, onnxruntime=onnxruntime_version, steps=tuple(steps))
@@ -97,7 +97,7 @@ def _probe_folders(
     return probe_pairs([Pair(target, drafter, settings) for target, drafter in folders], timing, cache)
 
 
-def _cases(pairs: Sequence[Pair], order: Ids) -> tuple[dict[str, LanguageModel], list[StepCase]]:
+def step_cases(pairs: Sequence[Pair], order: Ids) -> tuple[dict[str, LanguageModel], list[StepCase]]:
     """Every model once, by role and precision, and what to time of it."""
     models: dict[str, LanguageModel] = {}
     cases: list[StepCase] = []

@@ -1,100 +1,134 @@
-"""The picture of a calibration: held-out coverage and block efficiency against draft vocabulary size."""
+"""The pictures of a calibration, held-out coverage and block efficiency by size, and of what method balanced tried."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgedraft.calibration.counts import TokenCounts
+import numpy as np
+
+from edgedraft.calibration.run import Calibration
+from edgedraft.exporter.planning.figures import BLUE, ORANGE, drawing, size_axis, write_title
 from edgedraft.exporter.planning.planner import candidate_sizes
-from edgedraft.exporter.planning.ranking import coverage
+from edgedraft.exporter.planning.ranking import coverage, ranks_of
+from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.replaying import Replaying
-from edgedraft.exporter.planning.utility import Weighed
-from edgedraft.runtime.errors import MissingExtraError
-from edgedraft.runtime.files import replacing_file
+from edgedraft.exporter.planning.weighing import require_tokens
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.plan import DecodingPlan
+from edgedraft.runtime.statistics import ratio_interval, resampling
+
+if TYPE_CHECKING:
+    from edgedraft.exporter.methods.utility import Weighed
+    from edgedraft.exporter.planning.figures import Axes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Curves:
-    """Coverage and τ on held-out prompts, one entry a size."""
+    """Coverage and τ on held-out prompts, one entry a size, with 95 % bootstrap intervals over the answers."""
 
     sizes: tuple[int, ...]
     coverage: tuple[float, ...]
+    coverage_low: tuple[float, ...]
+    coverage_high: tuple[float, ...]
     block_efficiency: tuple[float, ...]
+    block_efficiency_low: tuple[float, ...]
+    block_efficiency_high: tuple[float, ...]
 
 
-def curves(counts: TokenCounts, replayed: Replaying, order: Ids, draft_length: int) -> Curves:
-    """The curves of one token order at one draft length."""
-    sizes = candidate_sizes(len(order))
+def curves(
+    calibration: Calibration, replayed: Replaying, order: Ids, draft_length: int, also: Sequence[int] = ()
+) -> Curves:
+    """The curves of one token order at one draft length, at the candidate sizes and ``also`` at others."""
+    require_tokens(len(calibration.trace.target_ids))
+    sizes = tuple(sorted({*candidate_sizes(len(order)), *also}))
+    outcomes = [replayed(size, draft_length) for size in sizes]
+    coverage_low, coverage_high = zip(*_coverage_intervals(calibration, order, sizes), strict=True)
+    low, high = zip(*(_block_efficiency_interval(outcome) for outcome in outcomes), strict=True)
     return Curves(
         sizes=sizes,
-        coverage=tuple(coverage(counts, order, size) for size in sizes),
-        block_efficiency=tuple(replayed(size, draft_length).block_efficiency for size in sizes),
+        coverage=tuple(coverage(calibration.scoring, order, size) for size in sizes),
+        coverage_low=coverage_low,
+        coverage_high=coverage_high,
+        block_efficiency=tuple(outcome.block_efficiency for outcome in outcomes),
+        block_efficiency_low=low,
+        block_efficiency_high=high,
     )
 
 
-def draw(drawn: Curves, plan: DecodingPlan, title: str, path: Path) -> None:
-    """Write a PNG with both curves and the plan's size marked."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "export") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, left = pyplot.subplots(figsize=(8, 4.5), dpi=120, layout="constrained")
-    left.plot(drawn.sizes, [100 * share for share in drawn.coverage], "o-", color="tab:blue")
-    left.set(xscale="log", xlabel="draft vocabulary size K", ylabel="coverage on held-out prompts (%)", title=title)
-    _label_sizes(left, drawn.sizes)
-    right = left.twinx()
-    right.plot(drawn.sizes, drawn.block_efficiency, "s-", color="tab:orange")
-    right.set_ylabel(f"block efficiency τ at draft length {plan.draft_length}")
-    left.yaxis.label.set_color("tab:blue")
-    right.yaxis.label.set_color("tab:orange")
-    left.axvline(plan.draft_vocab_size, color="grey", linestyle="--", linewidth=1)
-    left.annotate(f"plan: {plan.draft_vocab_size:,}", (plan.draft_vocab_size, left.get_ylim()[0]), rotation=90,
-                  textcoords="offset points", xytext=(4, 6), color="grey", fontsize=8)  # fmt: skip
-    with replacing_file(path) as temporary:
-        figure.savefig(temporary, format="png")
-    pyplot.close(figure)
+def _coverage_intervals(calibration: Calibration, order: Ids, sizes: Sequence[int]) -> list[tuple[float, float]]:
+    """95 % intervals of coverage. A saved calibration has no answers; its trace has them without their first token."""
+    token_ids = [np.asarray(entry.token_ids, dtype=np.int64) for entry in calibration.scoring_answers]
+    if not token_ids:
+        token_ids = np.split(calibration.trace.target_ids, calibration.trace.offsets[1:-1])
+    ranks = ranks_of(order)
+    places = [ranks[answer] for answer in token_ids if len(answer)]
+    lengths = [len(answer) for answer in places]
+    covered = [[int((answer < size).sum()) for answer in places] for size in sizes]
+    return [ratio_interval(parts, lengths, resampling()) for parts in covered]
 
 
-def _label_sizes(axes: object, sizes: Sequence[int]) -> None:
-    """Plain numbers under every second point."""
-    shown = sizes[::2]
-    axes.set_xticks(shown, [f"{size // 1024}k" if size >= 1024 else str(size) for size in shown])  # type: ignore[attr-defined]
-    axes.minorticks_off()  # type: ignore[attr-defined]
-    axes.grid(visible=True, alpha=0.3)  # type: ignore[attr-defined]
+def _block_efficiency_interval(outcome: Replay) -> tuple[float, float]:
+    """The 95 % interval of τ; answers of one token, which take no round, say nothing about it."""
+    counted = outcome.rounds > 0
+    return ratio_interval(outcome.tokens[counted], outcome.rounds[counted], resampling())
 
 
-def draw_balanced(curve: Sequence[Weighed], tried: Sequence[Weighed], chosen: Weighed, path: Path) -> None:
+def draw(drawn: Curves, plan: DecodingPlan, title: str, *paths: Path) -> None:
+    """Write both curves with their intervals and the plan's size, as PNG or SVG by each path's suffix."""
+    with drawing(*paths, inches=(9, 7)) as figure:
+        write_title(figure, title)
+        upper, lower = figure.subplots(2, 1, sharex=True)
+        in_percent = [[100 * share for share in part] for part in _coverage(drawn)]
+        _draw_curve(upper, drawn.sizes, in_percent, BLUE)
+        _draw_curve(lower, drawn.sizes, _block_efficiency(drawn), ORANGE)
+        upper.set_ylabel("coverage of held-out tokens (%)")
+        lower.set_ylabel(f"block efficiency τ at draft length {plan.draft_length}\n(tokens per target pass)")
+        size_axis(lower, (*drawn.sizes, plan.draft_vocab_size))
+        upper.tick_params(bottom=False)
+        for axes in (upper, lower):
+            label = f"plan: K = {plan.draft_vocab_size:,}"
+            axes.axvline(plan.draft_vocab_size, color="0.3", linestyle="--", linewidth=1.2, label=label)
+            axes.grid(visible=True, alpha=0.3)
+            axes.legend(loc="lower right")
+
+
+def _coverage(drawn: Curves) -> tuple[Sequence[float], ...]:
+    return drawn.coverage, drawn.coverage_low, drawn.coverage_high
+
+
+def _block_efficiency(drawn: Curves) -> tuple[Sequence[float], ...]:
+    return drawn.block_efficiency, drawn.block_efficiency_low, drawn.block_efficiency_high
+
+
+def _draw_curve(axes: "Axes", sizes: Sequence[int], values: Sequence[Sequence[float]], color: str) -> None:
+    """A curve, given as its values and the lows and highs of their intervals."""
+    middle, low, high = values
+    axes.plot(sizes, middle, "o-", color=color, markersize=4, label="all held-out answers")
+    label = "95 % interval, answers resampled"
+    axes.fill_between(sizes, low, high, color=color, alpha=0.2, linewidth=0, label=label)
+    axes.vlines(sizes, low, high, color=color, alpha=0.5, linewidth=1)
+
+
+def draw_balanced(curve: "Sequence[Weighed]", tried: "Sequence[Weighed]", chosen: "Weighed", path: Path) -> None:
     """Write a PNG of four panels: coverage, latency reduction and utility against size, and the Pareto front."""
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise MissingExtraError("matplotlib", "export") from error
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, panels = pyplot.subplots(2, 2, figsize=(12, 8), dpi=120, layout="constrained")
     titles = {"coverage": "token coverage C", "latency_reduction": "latency reduction R", "utility": "utility U"}
-    for axes, (name, title) in zip(panels.flat, titles.items(), strict=False):
-        axes.plot([each.size for each in curve], [getattr(each, name) for each in curve], color="tab:blue")
-        axes.plot([each.size for each in tried], [getattr(each, name) for each in tried], ".", color="tab:orange")
-        axes.axvline(chosen.size, color="grey", linestyle="--", linewidth=1)
-        axes.set(xscale="log", xlabel="draft vocabulary size K", ylabel=title, title=title)
-        axes.grid(visible=True, alpha=0.3)
-    front = panels[1, 1]
-    front.plot([each.latency_reduction for each in curve], [each.coverage for each in curve], color="tab:blue")
-    points = {"x": [each.latency_reduction for each in tried], "y": [each.coverage for each in tried]}
-    dots = front.scatter(**points, c=[each.size for each in tried], s=18, label="tried by TPE", zorder=3)
-    figure.colorbar(dots, ax=front, label="draft vocabulary size K")
-    label = f"chosen: {chosen.size:,}"
-    front.scatter([chosen.latency_reduction], [chosen.coverage], marker="*", s=160, color="red", label=label, zorder=4)
-    front.set(xlabel="latency reduction R", ylabel="token coverage C", title="Pareto front")
-    front.legend(loc="lower left")
-    front.grid(visible=True, alpha=0.3)
-    with replacing_file(path) as temporary:
-        figure.savefig(temporary, format="png")
-    pyplot.close(figure)
+    with drawing(path, inches=(12, 8)) as figure:
+        panels = figure.subplots(2, 2)
+        for axes, (name, title) in zip(panels.flat, titles.items(), strict=False):
+            axes.plot([each.size for each in curve], [getattr(each, name) for each in curve], color=BLUE)
+            axes.plot([each.size for each in tried], [getattr(each, name) for each in tried], ".", color=ORANGE)
+            axes.axvline(chosen.size, color="grey", linestyle="--", linewidth=1)
+            axes.set(ylabel=title, title=title)
+            axes.grid(visible=True, alpha=0.3)
+            size_axis(axes, [each.size for each in (*curve, *tried, chosen)])
+        front = panels[1, 1]
+        front.plot([each.latency_reduction for each in curve], [each.coverage for each in curve], color=BLUE)
+        points = {"x": [each.latency_reduction for each in tried], "y": [each.coverage for each in tried]}
+        dots = front.scatter(**points, c=[each.size for each in tried], s=18, label="tried by TPE", zorder=3)
+        figure.colorbar(dots, ax=front, label="draft vocabulary size K")
+        star = {"marker": "*", "s": 160, "color": "red", "label": f"chosen: {chosen.size:,}"}
+        front.scatter([chosen.latency_reduction], [chosen.coverage], **star, zorder=4)
+        front.set(xlabel="latency reduction R", ylabel="token coverage C", title="Pareto front")
+        front.legend(loc="lower left")
+        front.grid(visible=True, alpha=0.3)

@@ -17,8 +17,8 @@ DRAFT_LENGTHS = tuple(range(1, 17))
 WORTHWHILE_SPEED_UP = 1.03
 """Below this the predicted gain is within what step times on a busy machine can tell apart."""
 
-_NEAR = 1.25
-"""A runner-up of the same setup and draft length must have a size at least this many times larger or smaller."""
+_NEAR = 2.0
+"""A runner-up of the same setup and draft length must have a size more than this many times larger or smaller."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

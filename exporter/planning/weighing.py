@@ -19,6 +19,8 @@ Doubles = npt.NDArray[np.float64]
 
 _GIB = 2**30
 
+LONGER_ANSWERS = "allow longer answers or use other prompts"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Weighed:
@@ -132,5 +134,5 @@ def predicted_seconds(outcome: Replay, size: int, draft_length: int, costs: Step
 
 def require_tokens(tokens: int) -> None:
     """Refuse a trace that holds nothing to replay."""
-    remedy = "allow longer answers or use other prompts"
-    require(tokens > 0, "planning: expected answers of two tokens or more", got="only shorter ones", remedy=remedy)
+    got = "only shorter ones"
+    require(tokens > 0, "planning: expected answers of two tokens or more", got=got, remedy=LONGER_ANSWERS)

@@ -171,7 +171,11 @@ class Bench:
             else:
                 self.console.note(f"{name} is not timed: too little free memory beside the others")
         models = {name: self.open(name) for name in fitting}
-        cases = [StepCase(model=name, role=TARGET, precision=name, weight_bytes=0, rows=rows) for name in fitting for rows in ROWS]
+        cases = [
+            StepCase(model=name, role=TARGET, precision=name, weight_bytes=0, rows=rows)
+            for name in fitting
+            for rows in ROWS
+        ]
         context = list(self.codec.encode("def f(x):\n    return x\n" * 100))[:CONTEXT_TOKENS]
         times = measure_steps(models, cases, context, time.perf_counter, REPEATS, self.console.progress)
         return {name: _by_rows(times[number * len(ROWS) :]) for number, name in enumerate(fitting)}

@@ -76,3 +76,17 @@ def test_a_broken_folder_says_where(tmp_path, facts, message):
 def test_no_folder_is_told(tmp_path):
     with pytest.raises(EdgedraftError, match=r"gone: no such file$"):
         load_calibration(tmp_path / "gone")
+
+
+def test_a_folder_put_together_from_two_tokenizers_is_refused(calibration, make_counts, tmp_path):
+    save_calibration(tmp_path / "saved", calibration, [7])
+    scoring = calibration.scoring
+    provenance = dataclasses.replace(scoring.provenance, tokenizer_fingerprint="another")
+    write_counts(tmp_path / "saved" / "scoring.safetensors", dataclasses.replace(scoring, provenance=provenance))
+    with pytest.raises(EdgedraftError) as error:
+        load_calibration(tmp_path / "saved")
+    wanted = scoring.provenance.tokenizer_fingerprint[:12]
+    assert str(error.value) == (
+        f"{tmp_path / 'saved'}: the trace holds ids of the tokenizer {wanted}, its counts must too, got another - "
+        "save one calibration whole"
+    )

@@ -43,7 +43,7 @@ def steps_of(model: StepModel, sizes: list[int]) -> list[StepTime]:
     sizes=st.lists(st.integers(10**7, 4 * 10**9), min_size=2, max_size=5, unique=True).filter(
         lambda sizes: max(sizes) > 2 * min(sizes)
     ),
-    factors=st.lists(st.floats(1, 9), min_size=3, max_size=3),
+    factors=st.lists(st.floats(1, 9), min_size=3, max_size=3).map(sorted),
 )
 def test_overhead_bandwidth_and_row_factors_are_recovered(overhead, bandwidth, sizes, factors):
     truth = StepModel(
@@ -265,3 +265,8 @@ def test_a_probe_without_single_rows_is_refused():
     with pytest.raises(EdgedraftError) as error:
         fit_probe(probe_of(*chains({4: (1e-5, 2e-11)})))
     assert str(error.value) == "probe: expected a one-row step, got [4]"
+
+
+def test_more_rows_never_take_less():
+    steps = [step(10**9, rows, seconds) for rows, seconds in ((1, 0.040), (2, 0.038), (3, 0.050), (4, 0.048))]
+    assert fit_step_model(steps).row_factors == pytest.approx((1.0, 1.0, 1.25, 1.25))

@@ -74,6 +74,6 @@ def test_the_verdict_says_what_was_wrong_with_the_figures():
     )
     bad = replace(PROBE, trusted=False, noise=0.57, drift=1.73, rounds=4)
     assert verdict(bad) == (
-        "Do not trust these figures (a spread above 10% and a drift above 10% and fewer than 5 rounds): passes spread by "
-        "57%, drifted by +173% over 4 rounds. Close other programs and probe again."
+        "Do not trust these figures (a spread above 10% and a drift above 10% and fewer than 5 rounds): passes spread "
+        "by 57%, drifted by +173% over 4 rounds. Close other programs and probe again."
     )

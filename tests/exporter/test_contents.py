@@ -7,9 +7,9 @@ import pytest
 
 from edgedraft.exporter.bundle_writer import is_current, write_bundle
 from edgedraft.exporter.calibrating import calibrate_pair
+from edgedraft.exporter.contents import bundle_contents
 from edgedraft.exporter.graphs import load_graph, model_size
 from edgedraft.exporter.pair import PairRequest, prepare_pair
-from edgedraft.exporter.contents import bundle_contents
 from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
 from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.drafting import Drafter, FixedDrafts

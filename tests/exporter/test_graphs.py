@@ -7,8 +7,8 @@ import onnx_ir as ir
 import pytest
 
 from edgedraft.exporter.graphs import (
-    cache_bytes_per_token,
     ModelSize,
+    cache_bytes_per_token,
     fix_cache_shapes,
     load_graph,
     model_size,
@@ -96,7 +96,7 @@ def test_shapes_that_are_fixed_are_left_alone(graphs):
 
 def test_keys_and_values_of_a_token_are_counted_in_all_layers(graphs):
     model = graphs.attention_layer("MatMul")
-    with pytest.raises(EdgedraftError, match="past_key_values.0.key: expected fixed heads and head size"):
+    with pytest.raises(EdgedraftError, match=r"past_key_values\.0\.key: expected fixed heads and head size"):
         cache_bytes_per_token(model)
     fix_cache_shapes(model)
     assert cache_bytes_per_token(model) == 2 * KV_HEADS * HEAD_SIZE * 4

@@ -15,6 +15,7 @@ from edgedraft.runtime.model import prefill
 from edgedraft.runtime.session import (
     CPU,
     OnnxGraph,
+    PlainGraph,
     SessionSettings,
     available_providers,
     open_model,
@@ -173,3 +174,46 @@ def test_a_batch_beyond_the_memory_is_one_line(real_graph):
         Exception, match=r"^not enough memory for 1099511627776 contexts of 128 tokens, got .* - choose"
     ):
         real_graph.batch(2**40)
+
+
+# --- plain graphs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def doubling(tmp_path_factory):
+    """A file with a graph that doubles its input, however many rows it has."""
+    import onnx_ir as ir
+
+    rows = ir.Shape(["rows", 3])
+    given, sums = (ir.val(name, ir.DataType.FLOAT, rows) for name in ("given", "sums"))
+    node = ir.node("Add", [given, given], outputs=[sums])
+    path = tmp_path_factory.mktemp("plain") / "plain.onnx"
+    ir.save(ir.Model(ir.Graph([given], [sums], nodes=[node], opset_imports={"": 17}), ir_version=10), path)
+    return path
+
+
+def test_a_plain_graph_is_run_over_what_is_bound_to_it(doubling):
+    plain = PlainGraph(doubling, SETTINGS)
+    few, many = (np.arange(3 * rows, dtype=np.float32).reshape(rows, 3) for rows in (1, 7))
+    one, other = plain.bind(few), plain.bind(many)
+    other.run()
+    one.run()
+    np.testing.assert_array_equal(one.output(), 2 * few)
+    np.testing.assert_array_equal(other.output(), 2 * many)
+
+
+def test_the_bound_input_is_read_anew_at_every_run(doubling):
+    values = np.ones((2, 3), dtype=np.float32)
+    bound = PlainGraph(doubling, SETTINGS).bind(values)
+    for factor in (1, 5):
+        values[:] = factor
+        bound.run()
+        np.testing.assert_array_equal(bound.output(), np.full((2, 3), 2 * factor))
+
+
+def test_the_cpu_does_not_step_in_for_another_provider(doubling):
+    """Azure's provider runs no node of its own: a session that fell back would measure the CPU in its name."""
+    if "azure" not in available_providers():
+        pytest.skip("this onnxruntime has no provider without kernels")
+    with pytest.raises(Exception, match=f"^{doubling}: ONNX Runtime cannot open it, got .*fallback"):
+        PlainGraph(doubling, SessionSettings(threads=2, provider="azure"))

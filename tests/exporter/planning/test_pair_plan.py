@@ -9,13 +9,21 @@ from edgedraft.calibration.answers.batched import Draws
 from edgedraft.devices.latency import LatencyModel, StepModel
 from edgedraft.exporter.calibrating import AnswerSettings, calibrate_pair
 from edgedraft.exporter.planning.options import Limits
-from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_elsewhere, plan_grid, plan_here, token_order
+from edgedraft.exporter.planning.pair_plan import (
+    Place,
+    PlanningRequest,
+    plan_elsewhere,
+    plan_grid,
+    plan_here,
+    token_order,
+)
 from edgedraft.exporter.planning.planner import DRAFT_LENGTHS, candidate_sizes
 from edgedraft.exporter.planning.scan import tiled_sizes
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.sampling import SamplingSettings
 
 EVERYTHING = PlanningRequest()
+HERE = Place(provider="cpu")
 
 
 def device(slope: float) -> LatencyModel:
@@ -26,7 +34,7 @@ def device(slope: float) -> LatencyModel:
 
 def test_a_device_with_free_rows_drafts_and_one_with_dear_rows_does_not(tiny_opened, tiny_planned):
     calibration, _ = tiny_planned
-    cheap, dear = (plan_elsewhere([tiny_opened], calibration, EVERYTHING, device(s), "cpu") for s in (0.0, 1.0))
+    cheap, dear = (plan_elsewhere([tiny_opened], calibration, EVERYTHING, device(s), HERE) for s in (0.0, 1.0))
     assert cheap.plan.predicted_speed_up > dear.plan.predicted_speed_up
     assert not dear.plan.speculate
     assert (cheap.plan.device, cheap.pair) == ("a phone", tiny_opened)
@@ -35,7 +43,7 @@ def test_a_device_with_free_rows_drafts_and_one_with_dear_rows_does_not(tiny_ope
 
 def test_the_plan_for_a_device_is_the_best_of_all_sizes_and_lengths(tiny_opened, tiny_planned):
     calibration, _ = tiny_planned
-    planned = plan_elsewhere([tiny_opened], calibration, EVERYTHING, device(0.02), "cpu")
+    planned = plan_elsewhere([tiny_opened], calibration, EVERYTHING, device(0.02), HERE)
     costs, best = planned.latency.costs, 0.0
     for size in tiled_sizes(tiny_opened.vocab_size).tolist():
         for length in DRAFT_LENGTHS:
@@ -49,21 +57,26 @@ def test_the_plan_for_a_device_is_the_best_of_all_sizes_and_lengths(tiny_opened,
 
 def test_a_precision_without_a_model_is_refused_by_name(tiny_opened, tiny_planned):
     with pytest.raises(EdgedraftError) as error:
-        plan_elsewhere([tiny_opened], tiny_planned[0], EVERYTHING, device(0.1), "gpu")
+        plan_elsewhere([tiny_opened], tiny_planned[0], EVERYTHING, device(0.1), Place(provider="gpu"))
     assert str(error.value) == "latency of a phone: expected one of fp32 on cpu, got fp32 on gpu"
+
+
+def test_the_device_says_how_many_threads(tiny_opened, tiny_planned):
+    place = Place(provider="cpu", threads=6)
+    assert plan_elsewhere([tiny_opened], tiny_planned[0], EVERYTHING, device(0.1), place).plan.threads == 6
 
 
 def test_drawn_answers_are_weighed_at_a_few_sizes(tiny_opened, tiny_pair, tiny_prompts):
     drawn = AnswerSettings(draws=Draws(settings=SamplingSettings(temperature=0.8), seed=1))
     calibration = calibrate_pair(tiny_opened, tiny_prompts.at_most(3), tiny_pair.cache, settings=drawn)
-    planned = plan_elsewhere([tiny_opened], calibration, EVERYTHING, device(0.02), "cpu")
+    planned = plan_elsewhere([tiny_opened], calibration, EVERYTHING, device(0.02), HERE)
     assert planned.decision.weighed.sizes.tolist() == list(candidate_sizes(tiny_opened.vocab_size))
     assert 1.0 <= planned.plan.predicted_block_efficiency <= 17.0
 
 
 def test_what_the_user_fixed_is_not_weighed(tiny_opened, tiny_planned):
     request = PlanningRequest(draft_vocab_size=130, draft_length=2, limits=Limits(min_coverage=0.0))
-    weighed = plan_elsewhere([tiny_opened], tiny_planned[0], request, device(0.1), "cpu").decision.weighed
+    weighed = plan_elsewhere([tiny_opened], tiny_planned[0], request, device(0.1), HERE).decision.weighed
     assert (weighed.sizes.tolist(), weighed.draft_lengths.tolist()) == ([192], [2])
 
 

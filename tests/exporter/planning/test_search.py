@@ -7,10 +7,10 @@ import warnings
 import numpy as np
 import pytest
 
-from edgedraft.exporter.planning.flops import EagleShape
+from edgedraft.exporter.methods.flops import EagleShape
+from edgedraft.exporter.methods.utility import Utility, UtilitySettings
 from edgedraft.exporter.planning.search import Infeasible, SearchSettings, pareto_search, tpe_maximise
 from edgedraft.exporter.planning.search_space import MAXIMISE, MINIMISE, Choice, Trial, Whole, pareto_front
-from edgedraft.exporter.planning.utility import Utility, UtilitySettings
 from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
 
 SPACE = {

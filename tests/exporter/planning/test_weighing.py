@@ -1,4 +1,4 @@
-"""The law of weighing: every option's speed is what walking its answers round by round takes, limits cut and no more."""
+"""The law of weighing: every option's speed is what walking its answers takes, limits cut and no more."""
 
 import itertools
 
@@ -94,7 +94,8 @@ def test_a_coverage_that_nothing_reaches_names_what_is_reachable(make_candidate,
     with pytest.raises(EdgedraftError) as error:
         weigh([candidate], COVERED, Limits(min_coverage=0.95))
     assert str(error.value) == (
-        "min coverage 95.0%: no plan reaches it - the widest choice covers 90.0%: allow less or calibrate on more prompts"
+        "min coverage 95.0%: no plan reaches it - the widest choice covers 90.0%: "
+        "allow less or calibrate on more prompts"
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edgedraft.exporter.planning.flops import EagleShape
+from edgedraft.exporter.methods.flops import EagleShape
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.files import read_json, replacing_file
 from edgedraft.runtime.records import require

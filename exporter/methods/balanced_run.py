@@ -4,15 +4,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgedraft.calibration.text.tally import Tally
-from edgedraft.exporter.eagle_config import EagleConfig, read_eagle_config, rewrite_draft_vocab_size
-from edgedraft.exporter.planning.balanced import BalancedResult, BalancedSettings, balance
-from edgedraft.exporter.planning.balanced_counting import CountingLimits, count_dataset
-from edgedraft.exporter.planning.balanced_report import write_reports
-from edgedraft.exporter.planning.chat_families import require_family, require_template
-from edgedraft.exporter.planning.flops import EagleShape
+from edgedraft.exporter.methods.balanced import BalancedResult, BalancedSettings, balance
+from edgedraft.exporter.methods.balanced_counting import CountingLimits, count_dataset
+from edgedraft.exporter.methods.balanced_report import write_reports
+from edgedraft.exporter.methods.chat_families import require_family, require_template
+from edgedraft.exporter.methods.eagle_config import EagleConfig, read_eagle_config, rewrite_draft_vocab_size
+from edgedraft.exporter.methods.flops import EagleShape
+from edgedraft.exporter.methods.tokenizer_folder import tokenizer_of
+from edgedraft.exporter.methods.utility import UtilitySettings
 from edgedraft.exporter.planning.search import SearchSettings
-from edgedraft.exporter.planning.tokenizer_folder import tokenizer_of
-from edgedraft.exporter.planning.utility import UtilitySettings
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
 

@@ -6,11 +6,11 @@ import sys
 import numpy as np
 import pytest
 
-from edgedraft.exporter.planning.balanced import BalancedSettings, balance
-from edgedraft.exporter.planning.balanced_report import write_reports
-from edgedraft.exporter.planning.flops import EagleShape
+from edgedraft.exporter.methods.balanced import BalancedSettings, balance
+from edgedraft.exporter.methods.balanced_report import write_reports
+from edgedraft.exporter.methods.flops import EagleShape
+from edgedraft.exporter.methods.utility import UtilitySettings
 from edgedraft.exporter.planning.search import SearchSettings
-from edgedraft.exporter.planning.utility import UtilitySettings
 from edgedraft.runtime.errors import MissingExtraError
 
 SHAPE = EagleShape(hidden=256, intermediate=512, heads=8, kv_heads=2, target_vocab_size=4000)
@@ -77,6 +77,15 @@ def test_full_results_stay_plain_json_where_only_cost_counts(make_counts, tmp_pa
     text = (tmp_path / "full_results.json").read_text()
     assert json.loads(text)["worthwhile_share"] is None
     assert "Infinity" not in text
+
+
+def test_a_picture_is_drawn_where_tpe_found_nothing(make_counts, tmp_path, recwarn):
+    settings = BalancedSettings(utility=UtilitySettings(min_coverage=1.0), search=SearchSettings(trials=1))
+    found = balance(make_counts(np.ones(4000)), SHAPE.cost, settings)
+    assert found.by_tpe is None
+    write_reports(found, tmp_path)
+    assert json.loads((tmp_path / "full_results.json").read_text())["tpe"] is None
+    assert not recwarn.list
 
 
 def test_drawing_needs_the_export_extra(found, tmp_path, monkeypatch):

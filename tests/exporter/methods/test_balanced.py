@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from edgedraft.exporter.planning.balanced import BalancedSettings, balance
-from edgedraft.exporter.planning.flops import EagleShape, drafter_cost
+from edgedraft.exporter.methods.balanced import BalancedSettings, balance
+from edgedraft.exporter.methods.flops import EagleShape, drafter_cost
+from edgedraft.exporter.methods.utility import UtilitySettings, best_size
 from edgedraft.exporter.planning.search import SearchSettings
-from edgedraft.exporter.planning.utility import UtilitySettings, best_size
 from edgedraft.runtime.errors import EdgedraftError
 
 VOCAB = 8000
@@ -50,12 +50,10 @@ def test_sizes_that_cover_too_little_are_tried_but_not_chosen(counts):
 
 def test_where_tpe_finds_nothing_the_scan_still_does(counts):
     free = balance(counts, SHAPE.cost, settings())
-    least = counts.counts.max() / counts.tokens
     found = balance(counts, SHAPE.cost, settings(trials=1, seed=0, min_coverage=1.0))
     assert (found.by_tpe, found.missed_by_tpe) == (None, None)
     assert found.chosen.coverage == 1.0
     assert found.chosen.utility < free.chosen.utility
-    assert least < 1.0
 
 
 def test_any_drafter_with_a_linear_cost_can_be_balanced(counts):

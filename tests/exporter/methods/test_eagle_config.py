@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from edgedraft.exporter.eagle_config import EagleConfig, read_eagle_config, rewrite_draft_vocab_size
-from edgedraft.exporter.planning.flops import EagleShape
+from edgedraft.exporter.methods.eagle_config import EagleConfig, read_eagle_config, rewrite_draft_vocab_size
+from edgedraft.exporter.methods.flops import EagleShape
 from edgedraft.runtime.errors import EdgedraftError
 
 SIZES = {

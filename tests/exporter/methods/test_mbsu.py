@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edgedraft.exporter.planning.mbsu import (
+from edgedraft.exporter.methods.mbsu import (
     DRAFT_LENGTHS,
     ParameterCosts,
     gain_ceiling,

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from edgedraft.exporter.planning.flops import EagleShape, LinearCost
-from edgedraft.exporter.planning.utility import Utility, UtilitySettings, best_size
+from edgedraft.exporter.methods.flops import EagleShape, LinearCost
+from edgedraft.exporter.methods.utility import Utility, UtilitySettings, best_size
 from edgedraft.runtime.errors import EdgedraftError
 
 LAWS = settings(max_examples=150, deadline=None, derandomize=True, database=None)

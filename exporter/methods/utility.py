@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedraft.calibration.counts import Counts
-from edgedraft.exporter.planning.flops import LinearCost
+from edgedraft.exporter.methods.flops import LinearCost
 from edgedraft.runtime.records import require
 
 Shares = npt.NDArray[np.float64]

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from edgedraft.exporter.planning.balanced import BalancedResult
+from edgedraft.exporter.methods.balanced import BalancedResult
+from edgedraft.exporter.methods.utility import Weighed
 from edgedraft.exporter.planning.pictures import draw_balanced
-from edgedraft.exporter.planning.utility import Weighed
 from edgedraft.runtime.files import write_json
 from edgedraft.runtime.records import to_plain
 
