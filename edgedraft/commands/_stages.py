@@ -25,9 +25,11 @@ from edgedraft.runtime.records import require
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Stages:
-    """What the stages made; ``divergence`` is of the plan's target, where it was measured."""
+    """What was asked for and what the stages made; ``divergence`` is of the plan's target, where it was measured."""
 
     prompts: PromptSet
+    request: PlanningRequest
+    device: DeviceChoice | None
     calibration: Calibration
     planned: Planned
     divergence: Divergence | None
@@ -73,7 +75,14 @@ def planned_pair(options: argparse.Namespace, cache: Path, console: Console) -> 
         calibration = _calibrated(planned.pair, job)
         planned = _plan([planned.pair], calibration, job)
     divergence = divergences.get(planned.pair.target.precision)
-    return Stages(prompts=job.prompts, calibration=calibration, planned=planned, divergence=divergence)
+    return Stages(
+        prompts=job.prompts,
+        request=job.request,
+        device=job.device,
+        calibration=calibration,
+        planned=planned,
+        divergence=divergence,
+    )
 
 
 def written_bundle(stages: Stages, output: Path, console: Console) -> BundleContents:

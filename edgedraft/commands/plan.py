@@ -47,9 +47,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
 def _run_device(options: argparse.Namespace, console: Console) -> None:
     """Calibrate (or reuse), time or look up, choose, show the best few."""
     from edgedraft.commands._options import cache_of
-    from edgedraft.commands._plan_options import device_choice, planning_request
     from edgedraft.commands._show_plan import show_decision, show_options, show_terms
     from edgedraft.commands._stages import planned_pair
+    from edgedraft.devices.priors import basis
     from edgedraft.exporter.planning.explain import explain
     from edgedraft.exporter.planning.joint_search import search_jointly
     from edgedraft.exporter.planning.search import SearchSettings
@@ -63,16 +63,13 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
     if options.explain:
         show_terms(console, terms, best.block_efficiency)
     if options.trials:
-        space = planned.space(stages.calibration, planning_request(options).limits)
+        space = planned.space(stages.calibration, stages.request.limits)
         settings = SearchSettings(trials=options.trials, storage=options.storage)
         searched = search_jointly(space, settings, console.progress)
         console.say(_compared(searched, next(decision.weighed.ranked())))
     show_decision(console, decision)
-    device = device_choice(options)
-    if device is not None:
-        from edgedraft.devices.priors import basis
-
-        console.say(basis(device.profile, device.provider))
+    if stages.device is not None:
+        console.say(basis(stages.device.profile, stages.device.provider))
     if options.pictures:
         from edgedraft.exporter.planning.plan_pictures import draw_plan
 

@@ -11,8 +11,9 @@ from edgedraft.runtime.files import replacing_file
 from edgedraft.runtime.records import require
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.artist import Artist as Artist
+    from matplotlib.axes import Axes as Axes
+    from matplotlib.figure import Figure as Figure
 
 COLORS = BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 """Colours that colour-blind people tell apart. Source: Okabe and Ito, Color Universal Design, 2008."""

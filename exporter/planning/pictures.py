@@ -87,7 +87,7 @@ def draw(drawn: Curves, plan: DecodingPlan, title: str, *paths: Path) -> None:
         size_axis(lower, (*drawn.sizes, plan.draft_vocab_size))
         upper.tick_params(bottom=False)
         for axes in (upper, lower):
-            label = f"plan: K = {plan.draft_vocab_size:,}"
+            label = f"{'plan' if plan.speculate else 'best with drafts'}: K = {plan.draft_vocab_size:,}"
             axes.axvline(plan.draft_vocab_size, color="0.3", linestyle="--", linewidth=1.2, label=label)
             axes.grid(visible=True, alpha=0.3)
             axes.legend(loc="lower right")

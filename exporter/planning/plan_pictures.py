@@ -1,8 +1,9 @@
 """The pictures of a plan: speed by size and draft length, coverage and τ by size, and speed against memory."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,13 +12,26 @@ from edgedraft.exporter.planning.figures import COLORS, FORMATS, drawing, size_a
 from edgedraft.exporter.planning.options import Option
 from edgedraft.exporter.planning.pair_plan import Planned
 from edgedraft.exporter.planning.pictures import curves, draw
-from edgedraft.exporter.planning.plan_views import Cloud, SpeedMap, cell_edges, clouds, pareto_options, runs, speed_map
+from edgedraft.exporter.planning.plan_views import (
+    Cloud,
+    SpeedMap,
+    cell_edges,
+    clouds,
+    pareto_options,
+    runs,
+    speed_map,
+    window,
+)
 from edgedraft.exporter.planning.planner import Decision
 from edgedraft.runtime.records import require
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.planning.figures import Axes, Figure
+    from edgedraft.exporter.planning.figures import Artist, Axes, Figure
 
+Look = dict[str, Any]
+"""How a mark is drawn, in matplotlib's words."""
+
+_LEGEND_LETTERS = 88
 _MARKERS = "os^DvP"
 _GREY = "0.8"
 _GIB = 2**30
@@ -48,7 +62,7 @@ def _draw_speed(decision: Decision, title: str, paths: Sequence[Path]) -> None:
         _draw_cells(figure, axes, shown, decision.certainty.plain_tokens_per_second.value)
         for number, (first, behind) in enumerate(runs(~shown.allowed)):
             label = "_" * (number > 0) + "beyond the limits"  # a label that begins with _ stays out of the legend
-            grey = {"facecolor": "0.92", "edgecolor": "0.6", "hatch": "///", "linewidth": 0, "label": label}
+            grey: Look = {"facecolor": "0.92", "edgecolor": "0.6", "hatch": "///", "linewidth": 0, "label": label}
             axes.axvspan(edges[first], edges[behind], **grey)
         for option, name, look in _marked(decision):
             label = _told(option, name, decision.best)
@@ -63,6 +77,8 @@ def _draw_cells(figure: "Figure", axes: "Axes", shown: SpeedMap, plain: float) -
     cells = axes.pcolormesh(cell_edges(shown.sizes), rows, speeds, cmap="cividis", rasterized=True)
     bar = figure.colorbar(cells, ax=axes, label="predicted speed (tokens/s)")
     if not speeds.min() < plain < speeds.max():
+        compared = "faster" if plain <= speeds.min() else "slower"
+        axes.plot([], [], " ", label=f"everywhere {compared} than the target alone ({plain:.1f} tokens/s)")
         return
     for color, width, style in (("white", 4, "-"), ("black", 2, "--")):  # seen on dark and on bright cells
         bar.ax.axhline(plain, color=color, linewidth=width, linestyle=style)
@@ -74,46 +90,62 @@ def _draw_cells(figure: "Figure", axes: "Axes", shown: SpeedMap, plain: float) -
 
 
 def _draw_pareto(decision: Decision, title: str, paths: Sequence[Path]) -> None:
-    """Every option's memory and speed, and the best speed of each memory."""
-    weighed, plain = decision.weighed, decision.certainty.plain_tokens_per_second.value
-    with drawing(*paths, inches=(9, 7)) as figure:
+    """Every option's memory and speed with the best speed of each memory; beside it the same, close to that line."""
+    found, front = clouds(decision.weighed, len(COLORS)), pareto_options(decision.weighed)
+    with drawing(*paths, inches=(12, 7.5)) as figure:
         write_title(figure, title)
-        axes = figure.subplots()
-        looks = [*zip(COLORS, _MARKERS, strict=True), ("0.5", "X")]
-        for cloud, (color, marker) in zip(clouds(weighed, len(COLORS)), looks, strict=False):
-            _draw_cloud(axes, cloud, color, marker)
-        front = pareto_options(weighed)
-        gib = [option.memory_bytes / _GIB for option in front]
-        speeds = [option.tokens_per_second for option in front]
-        label = "the fastest within so much memory (Pareto front)"
-        axes.plot(gib, speeds, color="black", linewidth=1.5, drawstyle="steps-post", label=label)
+        whole, near = figure.subplots(1, 2)
+        for axes in (whole, near):
+            setups, marks = _draw_options(axes, found), [*_draw_front(axes, front), *_draw_marks(axes, decision)]
+            axes.set(xlabel="memory of both models and their buffers (GiB)", ylabel="predicted speed (tokens/s)")
+            axes.grid(visible=True, alpha=0.3)
+        whole.set_title("all options")
+        whole.set_ylim(bottom=0)
+        near.set_title("close to the front")
+        left, right, low, high = window([*front, *(option for option, _, _ in _marked(decision))])
+        near.set(xlim=(left / _GIB, right / _GIB), ylim=(low, high))
+        figure.legend(handles=setups, loc="outside lower left")
+        figure.legend(handles=marks, loc="outside lower right")
+
+
+def _draw_options(axes: "Axes", found: Sequence[Cloud]) -> "Sequence[Artist]":
+    """Faint dots by setup, grey where the limits forbid; and strong ones for the legend."""
+    looks, told = [*zip(COLORS, _MARKERS, strict=True), ("0.5", "X")], []
+    for cloud, (color, marker) in zip(found, looks, strict=False):
+        gib, speeds, inside = cloud.memory_bytes / _GIB, cloud.tokens_per_second, cloud.allowed
+        dots: Look = {"s": 9, "linewidth": 0, "rasterized": True, "marker": marker}
+        axes.scatter(gib[~inside], speeds[~inside], **dots, color=_GREY)
+        axes.scatter(gib[inside], speeds[inside], **dots, color=color, alpha=0.35)
+        told.append(axes.scatter([], [], s=30, color=color, marker=marker, label=cloud.label))
+    if not all(cloud.allowed.all() for cloud in found):
+        told.append(axes.scatter([], [], s=30, color=_GREY, label="beyond the limits"))
+    return told
+
+
+def _draw_front(axes: "Axes", front: Sequence[Option]) -> "Sequence[Artist]":
+    gib = [option.memory_bytes / _GIB for option in front]
+    speeds = [option.tokens_per_second for option in front]
+    label = "the fastest within so much memory (Pareto front)"
+    return axes.plot(gib, speeds, color="black", linewidth=1.5, drawstyle="steps-post", label=label)
+
+
+def _draw_marks(axes: "Axes", decision: Decision) -> "Sequence[Artist]":
+    """The plan, the runner-up and the target's own speed."""
+    plain = decision.certainty.plain_tokens_per_second.value
+    told: list[Artist] = [
         axes.axhline(plain, color="0.3", linestyle="--", label=f"the target alone ({plain:.1f} tokens/s)")
-        if not weighed.allowed.all():
-            axes.scatter([], [], s=30, color=_GREY, label="beyond the limits")
-        for option, name, look in _marked(decision):
-            axes.scatter(
-                [option.memory_bytes / _GIB], [option.tokens_per_second], **look, label=_told(option, name, None)
-            )
-        axes.set(xlabel="memory of both models and their buffers (GiB)", ylabel="predicted speed (tokens/s)")
-        axes.set_ylim(bottom=0)
-        axes.grid(visible=True, alpha=0.3)
-        figure.legend(loc="outside lower center")
+    ]
+    for option, name, look in _marked(decision):
+        point = ([option.memory_bytes / _GIB], [option.tokens_per_second])
+        told.append(axes.scatter(*point, **look, label=_told(option, name, None)))
+    return told
 
 
-def _draw_cloud(axes: "Axes", cloud: Cloud, color: str, marker: str) -> None:
-    """Faint dots, grey where the limits forbid, and a strong one for the legend."""
-    gib, speeds, inside = cloud.memory_bytes / _GIB, cloud.tokens_per_second, cloud.allowed
-    dots = {"s": 9, "linewidth": 0, "rasterized": True, "marker": marker}
-    axes.scatter(gib[~inside], speeds[~inside], **dots, color=_GREY)
-    axes.scatter(gib[inside], speeds[inside], **dots, color=color, alpha=0.35)
-    axes.scatter([], [], s=30, color=color, marker=marker, label=cloud.label)
-
-
-def _marked(decision: Decision) -> list[tuple[Option, str, dict[str, object]]]:
+def _marked(decision: Decision) -> list[tuple[Option, str, Look]]:
     """The plan and the runner-up with their names and looks; the plan lies on top."""
     name = "plan" if decision.plan.speculate else "best with drafts (the plan is to draft nothing)"
-    outlined = {"facecolor": "white", "edgecolor": "black", "linewidth": 1.2}
-    plan = (decision.best, name, {"marker": "*", "s": 320, "zorder": 6, **outlined})
+    outlined: Look = {"facecolor": "white", "edgecolor": "black", "linewidth": 1.2}
+    plan: tuple[Option, str, Look] = (decision.best, name, {"marker": "*", "s": 320, "zorder": 6, **outlined})
     if decision.runner_up is None:
         return [plan]
     return [plan, (decision.runner_up, "runner-up", {"marker": "D", "s": 55, "zorder": 5, **outlined})]
@@ -123,4 +155,4 @@ def _told(option: Option, name: str, beside: Option | None) -> str:
     """What the legend says of an option: its setup too unless it is that of ``beside``."""
     told = f"{name}: K = {option.draft_vocab_size:,}, γ = {option.draft_length}"
     setup = "" if beside is not None and option.setup == beside.setup else f" ({option.setup})"
-    return f"{told}, {option.tokens_per_second:.1f} tokens/s{setup}"
+    return textwrap.fill(f"{told}, {option.tokens_per_second:.1f} tokens/s{setup}", _LEGEND_LETTERS)

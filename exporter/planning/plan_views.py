@@ -97,6 +97,19 @@ def pareto_options(weighed: Weighed) -> tuple[Option, ...]:
     return tuple(weighed.option(int(one), int(size), int(lengths[one, size])) for one, size in places)
 
 
+def window(options: Sequence[Option]) -> tuple[float, float, float, float]:
+    """Least and most bytes, least and most tokens per second of a view with all ``options`` well inside."""
+    left, right = _around([option.memory_bytes for option in options])
+    low, high = _around([option.tokens_per_second for option in options])
+    return left, right, low, high
+
+
+def _around(values: Sequence[float]) -> tuple[float, float]:
+    least, most = min(values), max(values)
+    margin = max(0.08 * (most - least), 0.005 * most)
+    return least - margin, most + margin
+
+
 def clouds(weighed: Weighed, named: int) -> tuple[Cloud, ...]:
     """Options at thinned sizes: of each of the ``named`` fastest setups, then of all others together."""
     places = thinned(weighed.sizes, ())
@@ -109,7 +122,7 @@ def clouds(weighed: Weighed, named: int) -> tuple[Cloud, ...]:
 
 
 def _cloud(weighed: Weighed, candidates: list[int], places: Ids, label: str) -> Cloud:
-    chosen = np.ix_(candidates, places)
+    chosen = np.ix_(np.array(candidates), places)
     speeds = weighed.predicted[chosen]
     return Cloud(
         label=label,
