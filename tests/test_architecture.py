@@ -114,6 +114,8 @@ def test_the_wheel_holds_every_source_and_data_file(wheel):
     wanted = set(sources()) | {
         *(REPOSITORY / "calibration" / "prompts").glob("*.jsonl"),
         *(REPOSITORY / "exporter" / "packaged").iterdir(),
+        *(REPOSITORY / "devices" / "profiles").iterdir(),
+        *(REPOSITORY / "devices" / "priors" / "shipped").iterdir(),
         REPOSITORY / "edgedraft" / "py.typed",
     }
     assert {inside_package(path.relative_to(REPOSITORY)).as_posix() for path in wanted} <= held

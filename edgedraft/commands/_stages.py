@@ -116,7 +116,7 @@ def _calibrated(pair: Pair, job: _Job) -> Calibration:
 def _plan(pairs: Sequence[Pair], calibration: Calibration, job: _Job) -> Planned:
     if job.device is None:
         return plan_here(pairs, calibration, job.request, time.perf_counter, job.cache, job.console.progress)
-    from edgedraft.devices.priors import latency_of
+    from edgedraft.devices.priors.prior import latency_of
 
     latency = latency_of(job.device.profile)
     place = Place(provider=job.device.provider, threads=job.device.profile.cores)

@@ -122,8 +122,8 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
 
 def _validate(options: argparse.Namespace, console: Console) -> None:
     """The priors' errors on published speeds, every device predicted without its own rows."""
-    from edgedraft.devices.published import shipped_speeds
-    from edgedraft.devices.validation import error_table, validate
+    from edgedraft.devices.priors.published import shipped_speeds
+    from edgedraft.devices.priors.validation import error_table, validate
 
     classes = validate(shipped_speeds())
     header, rows = error_table(classes)
@@ -156,7 +156,7 @@ def _figures(profile: "DeviceProfile") -> list[tuple[str, str, str, str]]:
 
 def _predictions(profile: "DeviceProfile") -> list[str]:
     """What a model that reads 1 GB in int4 would take, and what that rests on."""
-    from edgedraft.devices.priors import basis, latency_of
+    from edgedraft.devices.priors.prior import basis, latency_of
 
     told = []
     model = latency_of(profile)

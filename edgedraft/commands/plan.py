@@ -49,7 +49,7 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._show_plan import show_decision, show_options, show_terms
     from edgedraft.commands._stages import planned_pair
-    from edgedraft.devices.priors import basis
+    from edgedraft.devices.priors.prior import basis
     from edgedraft.exporter.planning.explain import explain
     from edgedraft.exporter.planning.joint_search import search_jointly
     from edgedraft.exporter.planning.search import SearchSettings

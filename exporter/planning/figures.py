@@ -21,7 +21,7 @@ COLORS = BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E7
 FORMATS = ("png", "svg")
 
 _DOTS_PER_INCH = 144
-_LETTERS_PER_INCH = 12
+_LETTERS_PER_INCH = 10.5
 _MOST_TICKS = 9
 _STYLE = {"svg.hashsalt": "edgedraft", "axes.formatter.useoffset": False, "figure.titlesize": 11, "legend.fontsize": 9}
 

@@ -44,14 +44,14 @@ def draw_plan(planned: Planned, calibration: Calibration, folder: Path) -> tuple
     title = f"{pair.drafter.source.name} drafting for {pair.target.source.name} on {plan.device}"
     speed, by_size, pareto = ([folder / f"{name}.{kind}" for kind in FORMATS] for name in ("speed", "curves", "pareto"))
     drawn = curves(calibration, planned.replayed, planned.order, plan.draft_length, also=(plan.draft_vocab_size,))
-    _draw_speed(decision, title, speed)
+    draw_speed(decision, title, *speed)
     draw(drawn, plan, title, *by_size)
-    _draw_pareto(decision, title, pareto)
+    draw_pareto(decision, title, *pareto)
     return (*speed, *by_size, *pareto)
 
 
-def _draw_speed(decision: Decision, title: str, paths: Sequence[Path]) -> None:
-    """The heat map of the chosen setup."""
+def draw_speed(decision: Decision, title: str, *paths: Path) -> None:
+    """Write the heat map of the chosen setup, K across and draft length up, as PNG or SVG by each path's suffix."""
     shown, edges = speed_map(decision), cell_edges(speed_map(decision).sizes)
     with drawing(*paths, inches=(9, 6.5)) as figure:
         write_title(figure, f"{title}\n{decision.best.setup}")
@@ -89,8 +89,8 @@ def _draw_cells(figure: "Figure", axes: "Axes", shown: SpeedMap, plain: float) -
     )
 
 
-def _draw_pareto(decision: Decision, title: str, paths: Sequence[Path]) -> None:
-    """Every option's memory and speed with the best speed of each memory; beside it the same, close to that line."""
+def draw_pareto(decision: Decision, title: str, *paths: Path) -> None:
+    """Write every option's memory and speed with the front, and beside it the same close to the front."""
     found, front = clouds(decision.weighed, len(COLORS)), pareto_options(decision.weighed)
     with drawing(*paths, inches=(12, 7.5)) as figure:
         write_title(figure, title)

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from edgedraft.__main__ import main
-from edgedraft.devices.published import shipped_speeds
+from edgedraft.devices.priors.published import shipped_speeds
 from edgedraft.devices.registry import shipped_profiles
-from edgedraft.devices.validation import validate
+from edgedraft.devices.priors.validation import validate
 
 
 def told(capsys, *arguments):

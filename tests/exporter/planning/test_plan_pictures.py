@@ -13,7 +13,7 @@ from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.planning import figures, pictures, plan_pictures
 from edgedraft.exporter.planning.options import Limits, Setup
 from edgedraft.exporter.planning.pair_plan import Planned
-from edgedraft.exporter.planning.plan_pictures import draw_plan
+from edgedraft.exporter.planning.plan_pictures import draw_pareto, draw_plan, draw_speed
 from edgedraft.exporter.planning.planner import decide
 from edgedraft.exporter.planning.replaying import replaying
 from edgedraft.runtime.errors import EdgedraftError
@@ -28,7 +28,7 @@ def setup_of(target="int4", drafter="int4"):
     return Setup(target_precision=target, drafter_precision=drafter, threads=2)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def calibration(make_counts, greedy_trace):
     rng = np.random.default_rng(0)
     preferences = np.argsort(rng.random((12, VOCAB)), axis=1)
@@ -39,11 +39,12 @@ def calibration(make_counts, greedy_trace):
     return Calibration(ranking={"target": counts}, scoring_answers=tuple(answers), scoring=counts, trace=trace)
 
 
-@pytest.fixture
-def planned(make_candidate, linear, calibration):
-    """Plan over candidates given as (setup, target ms, drafter ms)."""
+@pytest.fixture(scope="module")
+def decided(make_candidate, linear):
+    """Decide among candidates given as (setup, target ms, drafter ms)."""
 
-    def make(*candidates, limits=None, name="a laptop", sizes=(64, 128, 256), lengths=(1, 2, 3, 4)):
+    def make(*candidates, limits=None, device="a laptop", sizes=(64, 128, 256), lengths=(1, 2, 3, 4)):
+        grid = {"sizes": sizes, "lengths": lengths}
         made = [
             make_candidate(
                 ANSWERS,
@@ -51,71 +52,81 @@ def planned(make_candidate, linear, calibration):
                 drafter=linear(drafter, 0.1),
                 setup=setup,
                 memory=round(target * 1e8),
-                sizes=sizes,
-                lengths=lengths,
+                **grid,
             )
             for setup, target, drafter in candidates or [(setup_of(), 20, 2)]
         ]
         covered = np.array([COVERED[size] for size in sizes])
-        decision = decide(made, covered, limits or Limits(), name, np.random.default_rng(0))
-        drafter, target = (
-            SimpleNamespace(source=SimpleNamespace(name=role)) for role in ("small-model", "large-model")
-        )
-        order = np.arange(VOCAB)
-        return Planned(
-            decision=decision,
-            pair=SimpleNamespace(drafter=drafter, target=target),
-            order=order,
-            replayed=replaying(calibration.trace, order),
-        )
+        return decide(made, covered, limits or Limits(), device, np.random.default_rng(0))
 
     return make
 
 
-def svg(folder, name) -> str:
-    return (folder / f"{name}.svg").read_text()
+@pytest.fixture(scope="module")
+def planned(calibration):
+    """A decision as the planner hands it on."""
+
+    def make(decision):
+        drafter, target = (SimpleNamespace(source=SimpleNamespace(name=f"{size}-model")) for size in ("small", "large"))
+        pair, order = SimpleNamespace(drafter=drafter, target=target), np.arange(VOCAB)
+        return Planned(decision=decision, pair=pair, order=order, replayed=replaying(calibration.trace, order))
+
+    return make
 
 
-def test_a_plan_has_three_pictures_each_as_png_and_svg(planned, calibration, tmp_path):
-    folder = tmp_path / "new" / "pictures"
-    assert draw_plan(planned(), calibration, folder) == tuple(folder / name for name in NAMES)
+@pytest.fixture(scope="module")
+def drawn(decided, planned, calibration, tmp_path_factory):
+    """A decision, its pictures' folder, and the files as `draw_plan` tells them."""
+    decision, folder = decided(), tmp_path_factory.mktemp("pictures") / "new" / "plan"
+    return decision, folder, draw_plan(planned(decision), calibration, folder)
+
+
+def text_of(draw, decision, folder) -> str:
+    """The SVG that ``draw`` makes of a decision; each text of the picture stands in a comment."""
+    draw(decision, "title", folder / "one.svg")
+    return (folder / "one.svg").read_text()
+
+
+def test_a_plan_has_three_pictures_each_as_png_and_svg(drawn):
+    _, folder, files = drawn
+    assert files == tuple(folder / name for name in NAMES)
     assert {file.name for file in folder.iterdir()} == set(NAMES)
     for name in ("speed", "curves", "pareto"):
         assert (folder / f"{name}.png").read_bytes().endswith(b"IEND\xaeB`\x82")
         assert minidom.parse(str(folder / f"{name}.svg")).documentElement.tagName == "svg"
-        assert "small-model drafting for large-model on a laptop" in svg(folder, name)
+        assert "small-model drafting for large-model on a laptop" in (folder / f"{name}.svg").read_text()
 
 
-def test_the_same_plan_gives_the_same_bytes(planned, calibration, tmp_path):
-    first, second = (draw_plan(planned(), calibration, tmp_path / name) for name in ("first", "second"))
-    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
+def test_the_same_plan_gives_the_same_bytes(drawn, planned, calibration, tmp_path):
+    decision, _, files = drawn
+    again = draw_plan(planned(decision), calibration, tmp_path)
+    assert [file.read_bytes() for file in again] == [file.read_bytes() for file in files]
 
 
-def test_plan_and_runner_up_are_named_with_what_they_predict(planned, calibration, tmp_path):
-    made = planned()
-    draw_plan(made, calibration, tmp_path)
-    for option, name in ((made.decision.best, "plan"), (made.decision.runner_up, "runner-up")):
-        told = f"{name}: K = {option.draft_vocab_size:,}, γ = {option.draft_length}, {option.tokens_per_second:.1f} tokens/s"
-        assert f"<!-- {told} -->" in svg(tmp_path, "speed")
-        assert f"<!-- {told} (target int4, drafter int4, 2 threads) -->" in svg(tmp_path, "pareto")
-    assert f"<!-- plan: K = {made.decision.best.draft_vocab_size:,} -->" in svg(tmp_path, "curves")
+def test_plan_and_runner_up_are_named_with_what_they_predict(drawn):
+    decision, folder, _ = drawn
+    speed, curves, pareto = ((folder / f"{name}.svg").read_text() for name in ("speed", "curves", "pareto"))
+    for option, name in ((decision.best, "plan"), (decision.runner_up, "runner-up")):
+        told = f"{name}: K = {option.draft_vocab_size:,}, γ = {option.draft_length}"
+        told += f", {option.tokens_per_second:.1f} tokens/s"
+        assert f"<!-- {told} -->" in speed
+        assert f"<!-- {told} (target int4, drafter int4, 2 threads) -->" in pareto
+    assert f"<!-- plan: K = {decision.best.draft_vocab_size:,} -->" in curves
 
 
-def test_a_runner_up_of_another_setup_says_so_on_the_map_of_the_first(planned, calibration, tmp_path):
-    made = planned((setup_of(), 20, 2), (setup_of(drafter="int8"), 20, 2.0001))
-    assert made.decision.runner_up.setup != made.decision.best.setup
-    draw_plan(made, calibration, tmp_path)
-    assert "tokens/s (target int4, drafter int8, 2 threads) -->" in svg(tmp_path, "speed")
+def test_a_runner_up_of_another_setup_says_so_on_the_map_of_the_first(decided, tmp_path):
+    decision = decided((setup_of(), 20, 2), (setup_of(drafter="int8"), 20, 2.0001))
+    assert decision.runner_up.setup != decision.best.setup
+    assert "tokens/s (target int4, drafter int8, 2 threads) -->" in text_of(draw_speed, decision, tmp_path)
 
 
-def test_where_drafting_loses_nothing_is_called_the_plan(planned, calibration, tmp_path):
-    made = planned((setup_of(), 20, 19))
-    assert not made.plan.speculate
-    draw_plan(made, calibration, tmp_path)
-    for name in ("speed", "pareto"):
-        assert "best with drafts (the plan is to draft nothing): K = " in svg(tmp_path, name)
-    for name in ("speed", "curves", "pareto"):
-        assert "<!-- plan: " not in svg(tmp_path, name)
+@pytest.mark.parametrize("draw", [draw_speed, draw_pareto])
+def test_where_drafting_loses_no_option_is_called_the_plan(decided, tmp_path, draw):
+    decision = decided((setup_of(), 20, 19))
+    assert not decision.plan.speculate
+    text = text_of(draw, decision, tmp_path)
+    assert "best with drafts (the plan is to draft nothing): K = " in text
+    assert "<!-- plan: " not in text
 
 
 @pytest.mark.parametrize(
@@ -126,60 +137,61 @@ def test_where_drafting_loses_nothing_is_called_the_plan(planned, calibration, t
         (60, "everywhere slower than the target alone (50.0 tokens/s)"),
     ],
 )
-def test_the_map_is_compared_with_plain_decoding(planned, calibration, tmp_path, drafter_ms, told):
-    draw_plan(planned((setup_of(), 20, drafter_ms)), calibration, tmp_path)
-    assert f"<!-- {told} -->" in svg(tmp_path, "speed")
-    assert "<!-- the target alone (50.0 tokens/s) -->" in svg(tmp_path, "pareto")
+def test_the_map_is_compared_with_plain_decoding(decided, tmp_path, drafter_ms, told):
+    assert f"<!-- {told} -->" in text_of(draw_speed, decided((setup_of(), 20, drafter_ms)), tmp_path)
 
 
+def test_options_are_compared_with_plain_decoding(decided, tmp_path):
+    assert "<!-- the target alone (50.0 tokens/s) -->" in text_of(draw_pareto, decided(), tmp_path)
+
+
+@pytest.mark.parametrize("draw", [draw_speed, draw_pareto])
 @pytest.mark.parametrize(("limits", "told"), [(Limits(), False), (Limits(min_coverage=0.8), True)])
-def test_what_the_limits_forbid_is_marked(planned, calibration, tmp_path, limits, told):
-    draw_plan(planned(limits=limits), calibration, tmp_path)
-    for name in ("speed", "pareto"):
-        assert ("<!-- beyond the limits -->" in svg(tmp_path, name)) == told
+def test_what_the_limits_forbid_is_marked(decided, tmp_path, draw, limits, told):
+    assert ("<!-- beyond the limits -->" in text_of(draw, decided(limits=limits), tmp_path)) == told
 
 
-def test_a_few_setups_are_named_and_the_others_counted(planned, calibration, tmp_path):
-    setups = [(setup_of(drafter=f"int{number}"), 20, 2 + number) for number in range(2, 10)]
-    draw_plan(planned(*setups), calibration, tmp_path)
-    for number in range(2, 8):
-        assert f"<!-- target int4, drafter int{number}, 2 threads -->" in svg(tmp_path, "pareto")
-    assert "<!-- 2 other setups -->" in svg(tmp_path, "pareto")
+def test_a_few_setups_are_named_and_the_others_counted(decided, tmp_path):
+    text = text_of(draw_pareto, decided(*[(setup_of(drafter=f"int{n}"), 20, 2 + n) for n in range(2, 10)]), tmp_path)
+    named = [n for n in range(2, 10) if f"<!-- target int4, drafter int{n}, 2 threads -->" in text]
+    assert named == [2, 3, 4, 5, 6, 7]
+    assert "<!-- 2 other setups -->" in text
 
 
 @pytest.mark.parametrize(("sizes", "lengths"), [((128,), (3,)), ((64, 128, 256), (3,)), ((128,), (1, 2, 3, 4))])
-def test_what_the_user_fixed_leaves_a_picture_still(planned, calibration, tmp_path, sizes, lengths, recwarn):
-    assert len(draw_plan(planned(sizes=sizes, lengths=lengths), calibration, tmp_path)) == len(NAMES)
+def test_what_the_user_fixed_leaves_a_picture_still(decided, tmp_path, sizes, lengths, recwarn):
+    for draw in (draw_speed, draw_pareto):
+        assert "</svg>" in text_of(draw, decided(sizes=sizes, lengths=lengths), tmp_path)
     assert not recwarn.list
 
 
-def test_nothing_is_cut_off_or_laid_over(planned, calibration, tmp_path, monkeypatch):
-    drawn = []
+def test_nothing_is_cut_off_or_laid_over(decided, planned, calibration, tmp_path, monkeypatch):
+    seen = []
 
     @contextlib.contextmanager
     def watched(*paths, inches):
-        with figures.drawing(*paths, inches=inches) as figure:
+        with figures.drawing(paths[0], inches=inches) as figure:
             yield figure
             figure.canvas.draw()
-            drawn.append((figure.get_tightbbox(), inches, [legend.get_window_extent() for legend in figure.legends]))
+            seen.append((figure.get_tightbbox(), inches, [legend.get_window_extent() for legend in figure.legends]))
 
     for module in (pictures, plan_pictures):
         monkeypatch.setattr(module, "drawing", watched)
     long = Setup(target_precision="int8-dynamic", drafter_precision="int4-block32", threads=16)
     others = [(dataclasses.replace(long, threads=threads), 20, 2 + threads) for threads in range(10, 16)]
-    made = planned((long, 20, 19), *others, name="a machine whose vendor gave it a long and rather winding name, 2026")
-    draw_plan(made, calibration, tmp_path)
-    assert len(drawn) == 3
-    for box, (width, height), legends in drawn:
+    decision = decided((long, 20, 19), *others, device="a machine whose vendor gave it a long and rather winding name")
+    draw_plan(planned(decision), calibration, tmp_path)
+    assert len(seen) == 3
+    for box, (width, height), legends in seen:
         assert -0.02 <= box.x0 < box.x1 <= width + 0.02
         assert -0.02 <= box.y0 < box.y1 <= height + 0.02
         assert not any(one.overlaps(other) for one in legends for other in legends if one is not other)
 
 
-def test_a_file_in_the_place_of_the_folder_is_refused(planned, calibration, tmp_path):
+def test_a_file_in_the_place_of_the_folder_is_refused(decided, planned, calibration, tmp_path):
     path = tmp_path / "taken"
     path.write_text("mine")
     with pytest.raises(EdgedraftError) as error:
-        draw_plan(planned(), calibration, path)
+        draw_plan(planned(decided()), calibration, path)
     assert str(error.value) == f"{path}: expected a folder for pictures, got a file"
     assert path.read_text() == "mine"

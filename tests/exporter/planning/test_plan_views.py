@@ -1,4 +1,4 @@
-"""The law of a plan's views: what is shown is what was weighed, thinned for the eye, and the front is the true front."""
+"""The law of a plan's views: they show what was weighed, thinned for the eye, and the front is the true front."""
 
 import dataclasses
 import itertools
@@ -10,8 +10,14 @@ from hypothesis import strategies as st
 
 from edgedraft.exporter.planning.options import Limits, Setup
 from edgedraft.exporter.planning.plan_views import (
-    cell_edges, clouds, pareto_options, runs, speed_map, thinned, window,
-)  # fmt: skip
+    cell_edges,
+    clouds,
+    pareto_options,
+    runs,
+    speed_map,
+    thinned,
+    window,
+)
 from edgedraft.exporter.planning.planner import decide
 from edgedraft.exporter.planning.scan import tiled_sizes
 from edgedraft.exporter.planning.weighing import weigh
@@ -92,7 +98,7 @@ def test_thinned_sizes_keep_the_ends_the_marked_ones_and_no_wide_gap(gaps, picks
 def test_thinned_sizes_are_few_enough_to_draw():
     sizes = tiled_sizes(151936)
     assert len(sizes) == 2374
-    assert len(thinned(sizes, (40320, 59968))) == 80
+    assert len(thinned(sizes, (40320, 59968))) < 100
 
 
 @given(st.lists(st.integers(1, 9000), min_size=1, max_size=30, unique=True))

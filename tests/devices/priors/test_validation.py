@@ -2,9 +2,9 @@
 
 import pytest
 
-from edgedraft.devices.published import shipped_speeds
-from edgedraft.devices.validation import ClassErrors, error_table, validate
-from tests.devices.worlds import gpu_world, row
+from edgedraft.devices.priors.published import shipped_speeds
+from edgedraft.devices.priors.validation import ClassErrors, error_table, validate
+from tests.devices.priors.worlds import gpu_world, row
 
 
 @pytest.fixture(scope="module")

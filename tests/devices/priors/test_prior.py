@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from edgedraft.devices.families import GpuClass, family_of
 from edgedraft.devices.latency import NORMAL_80, LatencyModel, StepModel
-from edgedraft.devices.priors import PRECISIONS, latency_of, prior_basis, prior_latency
+from edgedraft.devices.priors.families import GpuClass, family_of
+from edgedraft.devices.priors.prior import PRECISIONS, latency_of, prior_basis, prior_latency
 from edgedraft.devices.profile import Bandwidth, Bandwidths, DeviceProfile, Memory, Probe
 
 GIGABYTE = 10**9

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgedraft.devices.published import SHIPPED, devices_of, read_speeds, shipped_speeds
+from edgedraft.devices.priors.published import SHIPPED, devices_of, read_speeds, shipped_speeds
 from edgedraft.runtime.errors import EdgedraftError
 
 HEADER, FIRST = SHIPPED.read_text(encoding="utf-8").splitlines()[:2]

@@ -6,8 +6,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.devices.published import PublishedSpeed
-from edgedraft.devices.speed_model import Assumptions, Classes, Effect, SpeedModel, assumptions_of, case_of, effects_of
+from edgedraft.devices.priors.published import PublishedSpeed
+from edgedraft.devices.priors.speed_model import (
+    Assumptions,
+    Classes,
+    Effect,
+    SpeedModel,
+    assumptions_of,
+    case_of,
+    effects_of,
+)
 from edgedraft.runtime.records import require
 
 Floats = npt.NDArray[np.float64]

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgedraft.devices.latency import NORMAL_80
-from edgedraft.devices.published import PublishedSpeed, devices_of
-from edgedraft.devices.speed_fitting import bandwidth_tests, fit_speeds
-from edgedraft.devices.speed_model import SpeedModel, case_of
+from edgedraft.devices.priors.published import PublishedSpeed, devices_of
+from edgedraft.devices.priors.speed_fitting import bandwidth_tests, fit_speeds
+from edgedraft.devices.priors.speed_model import SpeedModel, case_of
 
 _NORMAL_OVER_MEAN_ABSOLUTE = math.sqrt(math.pi / 2)
 """Standard deviation of a normal distribution in units of its mean absolute deviation."""

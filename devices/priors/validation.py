@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedraft.devices.left_out import LeftOut, RowError, by_backend
-from edgedraft.devices.published import CPU, GPU, PublishedSpeed, devices_of
+from edgedraft.devices.priors.left_out import LeftOut, RowError, by_backend
+from edgedraft.devices.priors.published import CPU, GPU, PublishedSpeed, devices_of
 
 MEDIAN_TARGET = 0.10
 NINTH_DECILE_TARGET = 0.30

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from edgedraft.devices.speed_model import Belief, Case, Classes, Parts, SpeedModel, assumptions_of, effects_of
+from edgedraft.devices.priors.speed_model import Belief, Case, Classes, Parts, SpeedModel, assumptions_of, effects_of
 
 BELIEFS = {
     "stream any": Belief(mean=-math.log(0.5), sigma=1.0),

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from edgedraft.devices.latency import NORMAL_80
-from edgedraft.devices.left_out import LeftOut, by_backend, spread_of, student_80
-from tests.devices.worlds import gpu_world, row
+from edgedraft.devices.priors.left_out import LeftOut, by_backend, spread_of, student_80
+from tests.devices.priors.worlds import gpu_world, row
 
 
 def test_a_device_is_predicted_from_the_others_alone():

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgedraft.devices.published import CPU, PublishedSpeed
+from edgedraft.devices.priors.published import CPU, PublishedSpeed
 
 Effect = tuple[str, str]
 """Kind and class, such as ("stream hardware", "apple")."""

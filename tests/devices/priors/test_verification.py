@@ -5,7 +5,12 @@ import math
 import pytest
 
 from edgedraft.devices.latency import NORMAL_80
-from edgedraft.devices.verification import VerificationCost, VerificationTable, read_verification, shipped_verification
+from edgedraft.devices.priors.verification import (
+    VerificationCost,
+    VerificationTable,
+    read_verification,
+    shipped_verification,
+)
 from edgedraft.runtime.errors import EdgedraftError
 
 

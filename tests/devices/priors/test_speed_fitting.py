@@ -4,10 +4,10 @@ import math
 
 import pytest
 
-from edgedraft.devices.speed_fitting import BandwidthTest, bandwidth_tests, fit_speeds
-from edgedraft.devices.speed_model import Case, Classes, case_of
+from edgedraft.devices.priors.speed_fitting import BandwidthTest, bandwidth_tests, fit_speeds
+from edgedraft.devices.priors.speed_model import Case, Classes, case_of
 from edgedraft.runtime.errors import EdgedraftError
-from tests.devices.worlds import SIZES, gpu_world, row
+from tests.devices.priors.worlds import SIZES, gpu_world, row
 
 
 def seconds(model, device, weight_bytes, hardware="maker", software="engine"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgedraft.devices.latency import NORMAL_80
 from edgedraft.runtime.records import from_plain, require
 
-SHIPPED = Path(__file__).parent / "published" / "verification.toml"
+SHIPPED = Path(__file__).parent / "shipped" / "verification.toml"
 ANY = "any"
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgedraft.devices.families import GpuClass, family_of
 from edgedraft.devices.latency import Kind, LatencyModel, StepModel
-from edgedraft.devices.left_out import LeftOut, Spread, by_backend
+from edgedraft.devices.priors.families import GpuClass, family_of
+from edgedraft.devices.priors.left_out import LeftOut, Spread, by_backend
+from edgedraft.devices.priors.published import CPU, GPU, shipped_speeds
+from edgedraft.devices.priors.speed_fitting import BandwidthTest, bandwidth_tests, fit_speeds
+from edgedraft.devices.priors.speed_model import Case, Classes, SpeedModel
+from edgedraft.devices.priors.verification import shipped_verification
 from edgedraft.devices.profile import CONFLICT, ESTIMATE, UNVERIFIED, DeviceProfile
-from edgedraft.devices.published import CPU, GPU, shipped_speeds
-from edgedraft.devices.speed_fitting import BandwidthTest, bandwidth_tests, fit_speeds
-from edgedraft.devices.speed_model import Case, Classes, SpeedModel
-from edgedraft.devices.verification import shipped_verification
 
 _PACKINGS = {
     "int4": "4-bit",

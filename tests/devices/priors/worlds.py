@@ -2,7 +2,7 @@
 
 import math
 
-from edgedraft.devices.published import PublishedSpeed
+from edgedraft.devices.priors.published import PublishedSpeed
 
 
 def row(device, weight_bytes, seconds, **changes):

@@ -11,12 +11,12 @@ from edgedraft.runtime.records import from_plain, require
 
 CPU, GPU, NPU = BACKENDS = ("cpu", "gpu", "npu")
 PACKINGS = ("4-bit", "8-bit", "16-bit", "k-quant", "i-quant")
-SHIPPED = Path(__file__).parent / "published" / "speeds.csv"
+SHIPPED = Path(__file__).parent / "shipped" / "speeds.csv"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedSpeed:
-    """One published decoding speed; `published/README.md` says what each field means and how bytes are known.
+    """One published decoding speed; `shipped/README.md` says what each field means and how bytes are known.
 
     ``context_bytes`` are the keys and values read beside the weights, ``threads`` those of a processor, None elsewhere.
     ``reached_gigabytes_per_second`` is what a bandwidth test reached on this backend, None where nobody measured.
