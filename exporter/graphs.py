@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from edgedraft.exporter.external import check_external, check_protobuf_size
 from edgedraft.runtime.errors import EdgedraftError, first_line
 from edgedraft.runtime.records import require
 
@@ -26,17 +27,22 @@ class ModelSize:
 
 
 def load_graph(path: Path) -> ir.Model:
-    """Load a model; external data stays on disk until it is needed."""
+    """Load a model; external data is checked, and stays on disk until it is needed."""
+    require(path.is_file(), f"{path}: no such ONNX file")
+    check_protobuf_size(path)
     try:
-        return ir.load(path)
-    except FileNotFoundError as error:
-        raise EdgedraftError(f"{path}: no such ONNX file") from error
+        model = ir.load(path)
     except Exception as error:  # onnx raises protobuf's own classes for broken files
         raise EdgedraftError(f"{path}: not an ONNX model that can be read", got=first_line(error)) from error
+    check_external(model, path)
+    return model
 
 
 def save_graph(model: ir.Model, path: Path, data_name: str) -> None:
-    """Write the graph with all its tensors in one data file beside it."""
+    """Write the graph with all its tensors in one data file beside it.
+
+    Tensors that lie on disk are copied from file to file, one after the other; none of them is loaded.
+    """
     ir.save(model, path, external_data=data_name, size_threshold_bytes=0)
 
 

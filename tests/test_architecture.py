@@ -25,7 +25,7 @@ ONE_FILE = {
     "onnxruntime": "runtime/session.py",
     "torch": "exporter/worker_unpack.py",
     "matplotlib": "exporter/planning/figures.py",
-    "onnx": "devices/probe_graphs.py",
+    "onnx": "devices/probing/graphs.py",
     "optuna": "exporter/planning/search.py",
     "tomli_w": "devices/profile_file.py",
     "tokenizers": "runtime/text.py",

@@ -84,9 +84,9 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     """Measure this machine and write its profile."""
     import time
 
-    from edgedraft.devices.noise import verdict
-    from edgedraft.devices.probe import probe_machine
-    from edgedraft.devices.probe_cases import ProbeSettings
+    from edgedraft.devices.probing.cases import ProbeSettings
+    from edgedraft.devices.probing.noise import verdict
+    from edgedraft.devices.probing.probe import probe_machine
     from edgedraft.devices.profile_file import write_profile
 
     settings = ProbeSettings(

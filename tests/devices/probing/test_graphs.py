@@ -7,8 +7,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from edgedraft.devices import probe_graphs
-from edgedraft.devices.probe_graphs import (
+from edgedraft.devices.probing import graphs as probe_graphs
+from edgedraft.devices.probing.graphs import (
     FP16,
     FP32,
     INT4,

@@ -9,11 +9,11 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from edgedraft.devices.probe_worker import Job, Opened, Turn
+from edgedraft.devices.probing.worker import Job, Opened, Turn
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.records import from_plain, to_plain
 
-_WORKER = ("-m", "edgedraft.devices.probe_worker")
+_WORKER = ("-m", "edgedraft.devices.probing.worker")
 
 
 class Worker(Protocol):

@@ -6,12 +6,12 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from edgedraft.devices import probe as probing
 from edgedraft.devices.fitting import fit_probe
 from edgedraft.devices.machine import Machine
-from edgedraft.devices.probe import GRACE_SECONDS, probe_machine
-from edgedraft.devices.probe_cases import ProbeSettings, jobs, thread_counts
-from edgedraft.devices.probe_worker import READER, Job, Opened, Turn
+from edgedraft.devices.probing import probe as probing
+from edgedraft.devices.probing.cases import ProbeSettings, jobs, thread_counts
+from edgedraft.devices.probing.probe import GRACE_SECONDS, probe_machine
+from edgedraft.devices.probing.worker import READER, Job, Opened, Turn
 from edgedraft.devices.profile import BOARD, DeviceProfile
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.records import from_plain, to_plain

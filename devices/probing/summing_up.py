@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedraft.devices.machine import Machine
-from edgedraft.devices.noise import noise_of, verdict
-from edgedraft.devices.probe_cases import OVERHEAD, STEP, STREAM, Case
+from edgedraft.devices.probing.cases import OVERHEAD, STEP, STREAM, Case
+from edgedraft.devices.probing.noise import noise_of, verdict
 from edgedraft.devices.profile import (
     MEASURED,
     Bandwidth,

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import date
 
 from edgedraft.devices.machine import Machine
-from edgedraft.devices.probe_graphs import FP16, FP32, PROBED_PRECISIONS, GraphSpec
-from edgedraft.devices.probe_worker import READER, Job, Opened, Request
+from edgedraft.devices.probing.graphs import FP16, FP32, PROBED_PRECISIONS, GraphSpec
+from edgedraft.devices.probing.worker import READER, Job, Opened, Request
 from edgedraft.devices.profile import LAPTOP
 from edgedraft.runtime.records import require
 from edgedraft.runtime.session import CPU

@@ -1,6 +1,6 @@
 """Child process of the probe: opens graphs with a thread pool of one size and times passes as it is told.
 
-Usage: python -m edgedraft.devices.probe_worker, JSON lines in and out. The first line in is a `Job`; for each of its
+Usage: python -m edgedraft.devices.probing.worker, JSON lines in and out. The first line in is a `Job`; for each of its
 graphs comes an `Opened`, then for every `Turn` a list of seconds for each of its requests. A turn is asked for at once:
 while it lasts no other process wakes up on these cores. The input's end ends the process.
 """
@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from edgedraft.devices.probe_graphs import GraphSpec, build_chain, build_reader, input_dtype
+from edgedraft.devices.probing.graphs import GraphSpec, build_chain, build_reader, input_dtype
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.records import from_plain, require, to_plain

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.devices.noise import LEAST_ROUNDS, MOST_DRIFT, MOST_NOISE, Noise, noise_of, verdict
+from edgedraft.devices.probing.noise import LEAST_ROUNDS, MOST_DRIFT, MOST_NOISE, Noise, noise_of, verdict
 from edgedraft.devices.profile import Probe
 
 PROBE = Probe(

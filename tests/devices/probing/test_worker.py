@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from edgedraft.devices import probe_child
-from edgedraft.devices.probe_child import working
-from edgedraft.devices.probe_graphs import FP32, INT4, INT8_DYNAMIC, GraphSpec, build_chain
-from edgedraft.devices.probe_worker import READER, Job, Opened, Request, Turn, serve
+from edgedraft.devices.probing import child as probe_child
+from edgedraft.devices.probing.child import working
+from edgedraft.devices.probing.graphs import FP32, INT4, INT8_DYNAMIC, GraphSpec, build_chain
+from edgedraft.devices.probing.worker import READER, Job, Opened, Request, Turn, serve
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.records import from_plain, to_plain
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 
 from edgedraft.devices.machine import this_machine
-from edgedraft.devices.probe_cases import Case, ProbeSettings, cases, jobs
-from edgedraft.devices.probe_child import Worker, working
-from edgedraft.devices.probe_graphs import require_onnx
-from edgedraft.devices.probe_worker import Job, Opened, Turn
-from edgedraft.devices.probed import Circumstances, profile_of, summary
+from edgedraft.devices.probing.cases import Case, ProbeSettings, cases, jobs
+from edgedraft.devices.probing.child import Worker, working
+from edgedraft.devices.probing.graphs import require_onnx
+from edgedraft.devices.probing.summing_up import Circumstances, profile_of, summary
+from edgedraft.devices.probing.worker import Job, Opened, Turn
 from edgedraft.devices.profile import DeviceProfile
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.progress import Progress, silent
