@@ -14,10 +14,12 @@ COMMANDS = {
     "export": "calibrate, plan for this machine and write a bundle",
     "calibrate": "sample both models on your prompts and report coverage and acceptance",
     "plan": "choose draft vocabulary, draft length and precisions for a device, without writing a bundle",
+    "trim": "give a bundle, or a drafter's ONNX folder, another draft vocabulary size in seconds",
     "generate": "answer one prompt with a bundle",
     "chat": "talk with a bundle",
     "bench": "measure a bundle: target alone against speculation, interleaved",
     "devices": "list device profiles, measure this machine, check the latency priors",
+    "vocab": "inspect and convert token maps of other engines, and write them from counts",
     "models": "list and fetch the packaged models",
 }
 

@@ -1,21 +1,21 @@
 """Writing a bundle: everything into a temporary sibling, then one rename, so a crash leaves the old bundle or none."""
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
 
 from edgedraft.exporter.card import model_card
 from edgedraft.exporter.convert import GRAPH_NAME, OnnxFolder
-from edgedraft.exporter.expanded import expand_logits
 from edgedraft.exporter.genai_config import GenaiPair, genai_config
-from edgedraft.exporter.graphs import ModelSize, load_graph, save_graph
-from edgedraft.exporter.head import trim_head
+from edgedraft.exporter.graphs import ModelSize, load_graph
 from edgedraft.exporter.pair import Pair
 from edgedraft.exporter.quality import Divergence
-from edgedraft.runtime.bundle import read_bundle
+from edgedraft.exporter.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
+from edgedraft.exporter.trimmed import DATA_NAME, EXPANDED_NAME, REDUCED_NAME, write_trimmed
+from edgedraft.runtime.bundle import Bundle, read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.files import read_json, replacing_folder, sha256, write_json
 from edgedraft.runtime.index_map import IndexMap, write_index_map
@@ -32,22 +32,26 @@ from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require, to_plain
 from edgedraft.runtime.text import TEXT_FILES
 
-TARGET_GRAPH, DRAFTER_GRAPH, EXPANDED_GRAPH = "target/model.onnx", "drafter/model.onnx", "drafter/expanded.onnx"
-INDEX_MAP = "drafter/index_map.safetensors"
-
-_CARD = "README.md"
-_DATA_NAME = f"{GRAPH_NAME}.data"
+DRAFTER = "drafter"
+TARGET_GRAPH, DRAFTER_GRAPH, EXPANDED_GRAPH = (
+    "target/model.onnx",
+    f"{DRAFTER}/{REDUCED_NAME}",
+    f"{DRAFTER}/{EXPANDED_NAME}",
+)
+INDEX_MAP, TOKEN_ORDER = f"{DRAFTER}/index_map.safetensors", f"{DRAFTER}/{TOKEN_ORDER_NAME}"
+CARD = "README.md"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class BundleContents:
-    """What goes into a bundle."""
+    """What goes into a bundle. Without the ``order`` behind its map it cannot be cut to another size later."""
 
     pair: Pair
     index_map: IndexMap
     plan: DecodingPlan
     calibration: CalibrationEntry
     divergence: Divergence | None
+    order: TokenOrder | None = None
 
 
 def write_bundle(contents: BundleContents, path: Path, progress: Progress = silent) -> None:
@@ -61,10 +65,9 @@ def write_bundle(contents: BundleContents, path: Path, progress: Progress = sile
         _write_drafter(contents, folder)
         progress("bundle parts", 2, 3)
         _write_texts(contents, folder)
-        (folder / _CARD).write_text(_card(contents), encoding="utf-8")
-        files = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
-        entries = {name: FileEntry(bytes=file.stat().st_size, sha256=sha256(file)) for name, file in files.items()}
-        write_json(folder / MANIFEST_NAME, to_plain(_manifest(contents, entries)))
+        (folder / CARD).write_text(_card(contents), encoding="utf-8")
+        names = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file()]
+        write_json(folder / MANIFEST_NAME, to_plain(_manifest(contents, file_entries(folder, names))))
         progress("bundle parts", 3, 3)
 
 
@@ -75,6 +78,11 @@ def check_output(path: Path) -> None:
         require(free, f"{path}: exists and is not a bundle", remedy="choose another output folder")
 
 
+def file_entries(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
+    """Size and sum of files of a bundle, by their names in it."""
+    return {name: FileEntry(bytes=(folder / name).stat().st_size, sha256=sha256(folder / name)) for name in names}
+
+
 def is_current(contents: BundleContents, path: Path) -> bool:
     """Whether ``path`` already holds exactly this bundle, whole."""
     try:
@@ -82,8 +90,16 @@ def is_current(contents: BundleContents, path: Path) -> bool:
     except EdgedraftError:
         return False
     same_tokens = np.array_equal(bundle.index_map.target_ids, contents.index_map.target_ids)
-    same_card = (path / _CARD).read_text(encoding="utf-8") == _card(contents)
-    return same_tokens and same_card and bundle.manifest == _manifest(contents, bundle.manifest.files)
+    same_card = (path / CARD).read_text(encoding="utf-8") == _card(contents)
+    same_facts = bundle.manifest == _manifest(contents, bundle.manifest.files)
+    return same_tokens and same_card and same_facts and _same_order(bundle, contents.order)
+
+
+def _same_order(bundle: Bundle, order: TokenOrder | None) -> bool:
+    """Whether the bundle keeps the same order; its outlook follows from what the manifest and the order say."""
+    if order is None or TOKEN_ORDER not in bundle.manifest.files:
+        return (order is None) == (TOKEN_ORDER not in bundle.manifest.files)
+    return np.array_equal(read_token_order(bundle.path / TOKEN_ORDER).token_ids, order.token_ids)
 
 
 def _card(contents: BundleContents) -> str:
@@ -124,20 +140,17 @@ def _model_entry(folder: OnnxFolder, graph: str, size: ModelSize) -> ModelEntry:
 def _write_target(target: OnnxFolder, folder: Path) -> None:
     """Copies, never hard links: onnx refuses external data that has several names."""
     (folder / "target").mkdir()
-    for name in (GRAPH_NAME, _DATA_NAME):
+    for name in (GRAPH_NAME, DATA_NAME):
         shutil.copyfile(target.path / name, folder / "target" / name)
 
 
 def _write_drafter(contents: BundleContents, folder: Path) -> None:
-    """The reduced graph with its data file, the expanded graph over the same data, and the map."""
-    (folder / "drafter").mkdir()
-    model = load_graph(contents.pair.drafter.graph)
-    trim_head(model, contents.index_map)
-    save_graph(model, folder / DRAFTER_GRAPH, _DATA_NAME)
-    expanded = load_graph(folder / DRAFTER_GRAPH)
-    expand_logits(expanded, contents.index_map)
-    ir.save(expanded, folder / EXPANDED_GRAPH)
+    """The reduced graph with its data file, the expanded graph over the same data, the map and the order behind it."""
+    (folder / DRAFTER).mkdir()
+    write_trimmed(load_graph(contents.pair.drafter.graph), contents.index_map, contents.index_map, folder / DRAFTER)
     write_index_map(folder / INDEX_MAP, contents.index_map)
+    if contents.order is not None:
+        write_token_order(folder / TOKEN_ORDER, contents.order)
 
 
 def _write_texts(contents: BundleContents, folder: Path) -> None:
@@ -158,7 +171,12 @@ def _write_texts(contents: BundleContents, folder: Path) -> None:
 def _require_space(pair: Pair, path: Path) -> None:
     """Room for both models; found out before anything is written."""
     needed = sum(file.stat().st_size for part in (pair.target, pair.drafter) for file in part.path.glob("model.onnx*"))
+    require_space(path, needed, "the bundle")
+
+
+def require_space(path: Path, needed: int, what: str) -> None:
+    """Refuse to begin writing ``what`` to ``path`` where fewer than ``needed`` bytes are free."""
     parent = next(folder for folder in path.resolve().parents if folder.exists())
     free = shutil.disk_usage(parent).free
-    rule = f"{path}: the bundle needs {needed / 1e9:.1f} GB of free disk space"
+    rule = f"{path}: {what} needs {needed / 1e9:.1f} GB of free disk space"
     require(free >= needed, rule, got=f"{free / 1e9:.1f} GB", remedy="free some space or choose another folder")

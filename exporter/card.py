@@ -26,7 +26,7 @@ An edgedraft bundle: `target/` verifies what `drafter/` proposes. The drafter's 
 | stray from fp32 | {divergence} | not measured |
 | weights a step reads | {target_megabytes:,.0f} MB | {drafter_megabytes:,.0f} MB |
 
-The tokens were chosen by counts of {ranked_by}: {ranking_tokens:,} tokens of {ranking_prompts} prompts
+The tokens were chosen by {ranked_by}; counted were {ranking_tokens:,} tokens of {ranking_prompts} prompts
 ({prompts}). On {scoring_prompts} other prompts they cover {coverage:.2%} of the target's tokens
 (95 % interval {coverage_low:.2%} to {coverage_high:.2%}).
 

@@ -7,6 +7,7 @@ import numpy as np
 from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.bundle_writer import BundleContents
+from edgedraft.exporter.outlook import order_with_outlook
 from edgedraft.exporter.planning.pair_plan import Planned
 from edgedraft.exporter.planning.ranking import coverage, index_map
 from edgedraft.exporter.quality import Divergence
@@ -31,7 +32,7 @@ def bundle_contents(
         coverage=coverage(calibration.scoring, planned.order, size),
         coverage_low=low,
         coverage_high=high,
-        ranked_by=tuple(calibration.ranking),
+        ranked_by=planned.ranked_by,
     )
     return BundleContents(
         pair=planned.pair,
@@ -39,6 +40,7 @@ def bundle_contents(
         plan=planned.plan,
         calibration=entry,
         divergence=divergence,
+        order=order_with_outlook(calibration, planned),
     )
 
 

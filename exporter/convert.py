@@ -1,4 +1,4 @@
-"""From a model source to an ONNX folder the runtime can open, through onnxruntime-genai's model builder, cached."""
+"""From a model source to an ONNX folder the runtime can open, by one of two export routes, cached."""
 
 import hashlib
 import importlib.metadata
@@ -8,10 +8,12 @@ import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from edgedraft.exporter.graphs import fix_cache_shapes, load_graph, save_graph
+from edgedraft.exporter.genai_settings import genai_settings
+from edgedraft.exporter.graphs import fix_cache_shapes, keep_shapes_inside, load_graph, save_graph
 from edgedraft.exporter.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.processes import ProcessCost, run_python
-from edgedraft.exporter.sources import GGUF, ONNX, ModelSource
+from edgedraft.exporter.sources import GGUF, ONNX, ModelSource, onnx_file
+from edgedraft.exporter.via_optimum import OPTIMUM_PINS, export_with_optimum, optimum_python
 from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.progress import Progress, silent
@@ -21,6 +23,12 @@ from edgedraft.runtime.text import TEXT_FILES
 GRAPH_NAME = "model.onnx"
 
 AS_EXPORTED = "as-exported"
+
+BUILDER, OPTIMUM = "builder", "optimum"
+ROUTES = (BUILDER, OPTIMUM)
+"""Who makes the float graph: onnxruntime-genai's model builder, or Optimum in an environment of its own."""
+
+_SETTINGS = "genai_config.json"
 
 _PACKING = 1
 """Raise when packing gives other numbers for the same precision: old conversions in caches are then made again."""
@@ -51,56 +59,84 @@ class OnnxFolder:
         return self.path.name
 
 
-def convert(source: ModelSource, precision: str, cache: Path, progress: Progress = silent) -> OnnxFolder:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Conversion:
+    """What to convert, how finely, by which route, and the cache that everything made on the way stays in."""
+
+    source: ModelSource
+    precision: Precision
+    via: str
+    cache: Path
+
+    def __post_init__(self) -> None:
+        require(self.via in ROUTES, f"via: expected one of {', '.join(ROUTES)}", got=self.via)
+
+    @property
+    def name(self) -> str:
+        """The precision's name, and the route's where it is not the usual one; an ONNX folder has neither."""
+        if self.source.kind == ONNX:
+            return AS_EXPORTED
+        return self.precision.name + (f"-{self.via}" if self.via != BUILDER else "")
+
+    @property
+    def folder(self) -> Path:
+        """Where the result stays."""
+        return self.cache / "onnx" / f"{self.source.name}-{self.name}-{self._key()}"
+
+    @property
+    def log(self) -> Path:
+        """Where the tools write."""
+        return self.cache / "logs" / f"{self.folder.name}.log"
+
+    @property
+    def unpacked_dtype(self) -> str:
+        """A packed step is far coarser than float16's rounding, and half the size keeps memory and disk down."""
+        return "float32" if self.precision.layout == FLOAT else "float16"
+
+    def _key(self) -> str:
+        facts: list[object] = [self.source.identity]
+        if self.source.kind == ONNX:
+            facts.append(AS_EXPORTED)
+        else:
+            facts += [
+                importlib.metadata.version("onnxruntime-genai") if self.via == BUILDER else OPTIMUM_PINS,
+                self.unpacked_dtype,
+                _PACKING,
+                [getattr(self.precision, field.name) for field in fields(self.precision) if field.name != "purpose"],
+            ]
+        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+
+
+def convert(
+    source: ModelSource, precision: str, cache: Path, progress: Progress = silent, via: str = BUILDER
+) -> OnnxFolder:
     """The model as an ONNX folder in ``cache``; made once, then taken from there.
 
-    An ONNX source keeps its own precision; only its cache shapes are fixed, in a copy.
+    ``via`` is one of `ROUTES`. An ONNX source needs neither: it keeps its own precision, and only its cache shapes are
+    fixed, in a copy.
     """
-    chosen = precision_named(precision)
-    name = AS_EXPORTED if source.kind == ONNX else precision
-    folder = cache / "onnx" / f"{source.name}-{name}-{_key(source, chosen)}"
+    wanted = Conversion(source=source, precision=precision_named(precision), via=via, cache=cache)
     costs: tuple[ProcessCost, ...] = ()
-    if not (folder / GRAPH_NAME).is_file():
-        log = cache / "logs" / f"{folder.name}.log"
-        with replacing_folder(folder) as temporary:
-            costs = _make(source, chosen, temporary, log, progress)
-    return OnnxFolder(path=folder, source=source, precision=name, costs=costs)
+    if not (wanted.folder / GRAPH_NAME).is_file():
+        with replacing_folder(wanted.folder) as temporary:
+            costs = _make(wanted, temporary, progress)
+    told = AS_EXPORTED if source.kind == ONNX else precision
+    return OnnxFolder(path=wanted.folder, source=source, precision=told, costs=costs)
 
 
 def end_token_ids(folder: Path) -> tuple[int, ...]:
     """End-of-turn ids of an ONNX folder, from its genai_config.json."""
-    found = read_json(folder / "genai_config.json")["model"]["eos_token_id"]
+    found = read_json(folder / _SETTINGS)["model"]["eos_token_id"]
     return tuple(sorted(found)) if isinstance(found, list) else (int(found),)
 
 
 def context_length(folder: Path) -> int:
     """How many tokens the model was made for."""
-    return int(read_json(folder / "genai_config.json")["model"]["context_length"])
+    return int(read_json(folder / _SETTINGS)["model"]["context_length"])
 
 
-def _key(source: ModelSource, precision: Precision) -> str:
-    facts: list[object] = [source.identity]
-    if source.kind == ONNX:
-        facts.append(AS_EXPORTED)
-    else:
-        builder = importlib.metadata.version("onnxruntime-genai")
-        facts += [
-            builder,
-            _unpacked_dtype(precision),
-            _PACKING,
-            [getattr(precision, field.name) for field in fields(precision) if field.name != "purpose"],
-        ]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
-
-
-def _unpacked_dtype(precision: Precision) -> str:
-    """A packed step is far coarser than float16's rounding, and half the size keeps memory and disk down."""
-    return "float32" if precision.layout == FLOAT else "float16"
-
-
-def _make(
-    source: ModelSource, precision: Precision, folder: Path, log: Path, progress: Progress
-) -> tuple[ProcessCost, ...]:
+def _make(wanted: Conversion, folder: Path, progress: Progress) -> tuple[ProcessCost, ...]:
+    source, precision = wanted.source, wanted.precision
     if source.kind == ONNX:
         _copy_onnx(source.path, folder)
         return ()
@@ -110,34 +146,46 @@ def _make(
     weights = source.path
     if source.kind == GGUF:
         progress(f"unpacking {source.name}", 0, steps)
-        costs.append(_unpack(source, unpacked, _unpacked_dtype(precision), log))
+        costs.append(_unpack(source, unpacked, wanted))
         weights = unpacked
     progress(what, 1, steps)
-    costs.append(_build(source.name, weights, built, log))
+    costs.append(_build(weights, built, wanted) if wanted.via == BUILDER else _export(weights, built, wanted, progress))
     shutil.rmtree(unpacked, ignore_errors=True)
     progress(what, 2, steps)
-    costs.append(_pack(source.name, precision, built, folder, log))
+    costs.append(_pack(source.name, precision, built, folder, wanted.log))
     shutil.rmtree(built)
-    write_json(folder / "source.json", {"name": source.name, "identity": source.identity, "precision": precision.name})
+    facts = {"name": source.name, "identity": source.identity, "precision": precision.name, "via": wanted.via}
+    write_json(folder / "source.json", facts)
     progress(what, steps, steps)
     return tuple(costs)
 
 
-def _unpack(source: ModelSource, output: Path, dtype: str, log: Path) -> ProcessCost:
+def _unpack(source: ModelSource, output: Path, wanted: Conversion) -> ProcessCost:
     for module in ("torch", "transformers", "gguf"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(module, "export")
-    arguments = ["-m", "edgedraft.exporter.worker_unpack", str(source.path), str(output), dtype]
-    return run_python(f"unpacking {source.name}", arguments, log)
+    arguments = ["-m", "edgedraft.exporter.worker_unpack", str(source.path), str(output), wanted.unpacked_dtype]
+    return run_python(f"unpacking {source.name}", arguments, wanted.log)
 
 
-def _build(name: str, weights: Path, output: Path, log: Path) -> ProcessCost:
+def _build(weights: Path, output: Path, wanted: Conversion) -> ProcessCost:
     """The float graph; packing its weights ourselves needs a fifth of the memory that the builder's quantizer does."""
     if importlib.util.find_spec("onnxruntime_genai") is None:
         raise MissingExtraError("onnxruntime-genai", "export")
     arguments = ["-m", "onnxruntime_genai.models.builder", "-i", str(weights), "-o", str(output)]
     arguments += ["-p", "fp32", "-e", "cpu", "-c", str(output / "builder-cache")]
-    return run_python(f"building {name}", arguments, log)
+    return run_python(f"building {wanted.source.name}", arguments, wanted.log)
+
+
+def _export(weights: Path, output: Path, wanted: Conversion, progress: Progress) -> ProcessCost:
+    """The float graph by Optimum, with the files beside it that the builder would have written."""
+    remedy = "save the model's tokenizer as tokenizer.json beside it"
+    require((weights / "tokenizer.json").is_file(), f"{weights}: no tokenizer.json", remedy=remedy)
+    python = optimum_python(wanted.cache, progress)
+    cost = export_with_optimum(wanted.source.name, weights, output, python, wanted.log)
+    write_json(output / _SETTINGS, genai_settings(weights, load_graph(output / GRAPH_NAME), GRAPH_NAME))
+    _copy_texts(weights, output)
+    return cost
 
 
 def _pack(name: str, precision: Precision, built: Path, folder: Path, log: Path) -> ProcessCost:
@@ -146,15 +194,25 @@ def _pack(name: str, precision: Precision, built: Path, folder: Path, log: Path)
 
 
 def _copy_onnx(source: Path, folder: Path) -> None:
-    """An exported folder, copied with fixed cache shapes and one data file."""
-    model = load_graph(source / GRAPH_NAME)
+    """An exported folder, copied with fixed cache shapes and one data file; its settings are made where it has none."""
+    graph = onnx_file(source)
+    assert graph is not None
+    model = load_graph(graph)
+    keep_shapes_inside(model)
     fix_cache_shapes(model)
+    made = None if (source / _SETTINGS).is_file() else genai_settings(source, model, GRAPH_NAME)
     try:
         save_graph(model, folder / GRAPH_NAME, f"{GRAPH_NAME}.data")
     except FileNotFoundError as error:
         raise EdgedraftError(f"{source}: the graph's data file is missing", got=first_line(error)) from error
-    remedy = "export it with onnxruntime-genai's model builder"
-    require((source / "genai_config.json").is_file(), f"{source}: no genai_config.json", remedy=remedy)
-    for name in ("genai_config.json", *TEXT_FILES):
+    if made is None:
+        shutil.copyfile(source / _SETTINGS, folder / _SETTINGS)
+    else:
+        write_json(folder / _SETTINGS, made)
+    _copy_texts(source, folder)
+
+
+def _copy_texts(source: Path, folder: Path) -> None:
+    for name in TEXT_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

@@ -24,11 +24,13 @@ def expand_logits(model: ir.Model, index_map: IndexMap) -> None:
     columns[index_map.target_ids] = np.arange(size)
     full = ir.val(LOGITS, logits.dtype, [*logits.shape.dims[:-1], index_map.target_vocab_size])
     logits.name = _REDUCED
-    padding = add_constant(model.graph, "expand.padding", np.array([0, 0, 0, 0, 0, 1], dtype=np.int64))
+    rank = len(logits.shape)
+    ends = np.array([*[0] * (2 * rank - 1), 1], dtype=np.int64)  # one column behind the last axis
+    padding = add_constant(model.graph, "expand.padding", ends)
     nothing = add_constant(model.graph, "expand.nothing", np.array(-np.inf, dtype=logits.dtype.numpy()))
     picks = add_constant(model.graph, "expand.draft_columns", columns)
     pad = ir.node("Pad", [logits, padding, nothing], {"mode": "constant"}, name="expand/Pad")
-    gather = ir.node("Gather", [pad.outputs[0], picks], {"axis": 2}, name="expand/Gather", outputs=[full])
+    gather = ir.node("Gather", [pad.outputs[0], picks], {"axis": rank - 1}, name="expand/Gather", outputs=[full])
     model.graph.extend([pad, gather])
     position = next(i for i, value in enumerate(model.graph.outputs) if value is logits)
     model.graph.outputs[position] = full

@@ -24,7 +24,9 @@ def check_protobuf_size(path: Path) -> None:
     """Refuse a graph file that protobuf cannot read, before it tries."""
     size = path.stat().st_size
     remedy = "save the model with its weights as external data"
-    require(size <= PROTOBUF_BYTES, f"{path}: expected at most 2 GB, protobuf's limit", got=f"{size} bytes", remedy=remedy)
+    require(
+        size <= PROTOBUF_BYTES, f"{path}: expected at most 2 GB, protobuf's limit", got=f"{size} bytes", remedy=remedy
+    )
 
 
 def check_external(model: ir.Model, path: Path) -> None:
@@ -43,26 +45,28 @@ def check_external(model: ir.Model, path: Path) -> None:
 
 
 def taken(tensor: ir.TensorProtocol, ids: Ids, axis: int) -> npt.NDArray[Any]:
-    """``np.take(tensor, ids, axis)`` with ascending ``ids``, along the first axis (0) or the last (-1).
+    """``np.take(tensor, ids, axis)`` with ascending ``ids``, along the first axis or the last.
 
     A tensor on disk is read a piece at a time: the result and one piece are held, never the whole.
     """
-    if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.bitwidth < 8:
+    shape = tuple(int(size) for size in tensor.shape.numpy())
+    first, last = axis in (0, -len(shape)), axis in (-1, len(shape) - 1)
+    on_disk = isinstance(tensor, ir.ExternalTensor) and tensor.dtype.bitwidth >= 8
+    if not on_disk or not (first or last):
         return np.take(tensor.numpy(), ids, axis=axis)
-    rows, *rest = (int(size) for size in tensor.shape.numpy())
-    kept = (len(ids), *rest) if axis == 0 else (rows, *rest[:-1], len(ids))
-    result = np.empty(kept, dtype=tensor.dtype.numpy())
-    for start, piece in _pieces(tensor, rows, tuple(rest)):
-        if axis == 0:
-            first, behind = np.searchsorted(ids, (start, start + len(piece)))
-            result[first:behind] = piece[ids[first:behind] - start]
+    result = np.empty((len(ids), *shape[1:]) if first else (*shape[:-1], len(ids)), dtype=tensor.dtype.numpy())
+    for start, piece in _pieces(tensor, shape):
+        if first:
+            low, high = np.searchsorted(ids, (start, start + len(piece)))
+            result[low:high] = piece[ids[low:high] - start]
         else:
-            np.take(piece, ids, axis=-1, out=result[start : start + len(piece)])
+            result[start : start + len(piece)] = np.take(piece, ids, axis=-1)
     return result
 
 
-def _pieces(tensor: ir.ExternalTensor, rows: int, rest: tuple[int, ...]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+def _pieces(tensor: ir.ExternalTensor, shape: tuple[int, ...]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
     """Runs of whole rows with the place of their first."""
+    rows, *rest = shape
     dtype = np.dtype(tensor.dtype.numpy()).newbyteorder("<")
     row_items = int(np.prod(rest, dtype=np.int64))
     step = max(_PIECE_BYTES // max(row_items * dtype.itemsize, 1), 1)
@@ -121,5 +125,5 @@ def _require_whole(tensor: ir.ExternalTensor, file_bytes: int, where: str) -> No
     rule = f"{where}: expected {needed} bytes of data, as its type and shape have"
     require(length == needed, rule, got=length, remedy="export the model again")
     rule = f"{where}: {tensor.location} must hold bytes {offset} to {offset + length}"
-    whole = 0 <= offset and offset + length <= file_bytes
+    whole = offset >= 0 and offset + length <= file_bytes
     require(whole, rule, got=f"a file of {file_bytes}", remedy=f"the data is cut short: {_COPY_AFRESH}")

@@ -10,10 +10,12 @@ import onnx_ir as ir
 from edgedraft.exporter.external import check_external, check_protobuf_size
 from edgedraft.runtime.errors import EdgedraftError, first_line
 from edgedraft.runtime.records import require
+from edgedraft.runtime.signature import IN_PLACE, cache_slot
 
 LOGITS = "logits"
 MICROSOFT = "com.microsoft"
-PAST_PREFIX, PRESENT_PREFIX = "past_key_values.", "present."
+
+_SHAPE_ITEMS = 64
 
 _TABLE_READERS = {"Gather", "GatherBlockQuantized", "GroupQueryAttention", "RotaryEmbedding"}
 
@@ -33,9 +35,15 @@ def load_graph(path: Path) -> ir.Model:
     try:
         model = ir.load(path)
     except Exception as error:  # onnx raises protobuf's own classes for broken files
-        raise EdgedraftError(f"{path}: not an ONNX model that can be read", got=first_line(error)) from error
+        raise EdgedraftError(f"{path}: not an ONNX model that can be read", got=first_line(_root(error))) from error
     check_external(model, path)
     return model
+
+
+def _root(error: BaseException) -> BaseException:
+    """What first went wrong; onnx-ir wraps it once for every part that it lies in."""
+    before = error.__cause__ or error.__context__
+    return error if before is None else _root(before)
 
 
 def save_graph(model: ir.Model, path: Path, data_name: str) -> None:
@@ -98,16 +106,52 @@ def model_size(model: ir.Model) -> ModelSize:
     )
 
 
+def keep_shapes_inside(model: ir.Model) -> None:
+    """Make nodes of the few integers that say shapes and axes, as other exporters may keep among the weights.
+
+    ONNX Runtime infers shapes from them when it opens the graph, and cannot read them from a data file then.
+    """
+    for value in list(model.graph.initializers.values()):
+        tensor = value.const_value
+        if tensor is None or tensor.dtype != ir.DataType.INT64 or len(tensor.shape) > 1 or tensor.size > _SHAPE_ITEMS:
+            continue
+        inside = ir.tensor(tensor.numpy().copy(), name=value.name)
+        node = ir.node("Constant", [], {"value": inside}, name=f"{value.name}.constant")
+        value.replace_all_uses_with(node.outputs[0], replace_graph_outputs=True)
+        del model.graph.initializers[str(value.name)]
+        node.outputs[0].name = value.name
+        model.graph.insert_before(model.graph[0], node)
+
+
+def past_and_present(model: ir.Model) -> list[tuple[ir.Value, ir.Value]]:
+    """The keys and values among the inputs, each with the output that it becomes."""
+    presents = {cache_slot(str(value.name)): value for value in model.graph.outputs}
+    pasts = [(value, cache_slot(str(value.name))) for value in model.graph.inputs]
+    return [
+        (past, presents.get(slot) or output_named(model, str(past.name).replace("past_key_values", "present", 1)))
+        for past, slot in pasts
+        if slot is not None
+    ]
+
+
+def in_place(past: ir.Value, present: ir.Value) -> bool:
+    """Whether ``present`` is written into the buffer of ``past``, by the same rule as the runtime's."""
+    assert past.shape is not None and present.shape is not None
+    length = past.shape[2]
+    named = isinstance(length, int) or length.value is not None
+    readers = {node.op_type for node in past.consumers()}
+    return (named and length == present.shape[2]) or (bool(readers) and readers <= IN_PLACE)
+
+
 def cache_bytes_per_token(model: ir.Model) -> int:
-    """What keys and values of one token take in all layers."""
+    """What keys and values of one token take in all layers; a graph that appends to its past needs them twice."""
     total = 0
-    for past in model.graph.inputs:
-        if str(past.name).startswith(PAST_PREFIX):
-            assert past.shape is not None and past.dtype is not None
-            heads, size = past.shape[1], past.shape[3]
-            if not isinstance(heads, int) or not isinstance(size, int):
-                raise EdgedraftError(f"graph input {past.name}: expected fixed heads and head size", got=past.shape)
-            total += heads * size * int(past.dtype.itemsize)
+    for past, present in past_and_present(model):
+        assert past.shape is not None and past.dtype is not None
+        heads, size = past.shape[1], past.shape[3]
+        if not isinstance(heads, int) or not isinstance(size, int):
+            raise EdgedraftError(f"graph input {past.name}: expected fixed heads and head size", got=past.shape)
+        total += heads * size * int(past.dtype.itemsize) * (1 if in_place(past, present) else 2)
     return total
 
 
@@ -116,11 +160,10 @@ def fix_cache_shapes(model: ir.Model) -> None:
 
     The runtime allocates its buffers from the graph alone.
     """
-    for past in model.graph.inputs:
-        if not str(past.name).startswith(PAST_PREFIX) or past.shape is None or isinstance(past.shape[3], int):
+    for past, present in past_and_present(model):
+        if past.shape is None or isinstance(past.shape[3], int):
             continue
         head_size = _head_size(past)
-        present = output_named(model, str(past.name).replace(PAST_PREFIX, PRESENT_PREFIX, 1))
         for value in (past, present):
             assert value.shape is not None
             value.shape = ir.Shape([*value.shape.dims[:3], head_size])

@@ -9,15 +9,19 @@ from edgedraft.exporter.dynamic import dynamic_product
 from edgedraft.exporter.embedding import pack_embedding
 from edgedraft.exporter.graphs import MICROSOFT, add_constant, drop_unread, release, replace_node
 from edgedraft.exporter.precisions import BLOCKS, CHANNELS, Precision
+from edgedraft.runtime.errors import EdgedraftError
 
-# In the names that the model builder gives to its products.
-_ATTENTION, _DOWN = "/attn/", "/down_proj/"
+# In the names that exporters give to their products.
+_ATTENTION, _DOWN = "attn/", "/down_proj/"
 
 _Packer = Callable[[ir.Graph, ir.Node, Floats], ir.Node]
 
 
 def pack_model(model: ir.Model, precision: Precision) -> None:
-    """Pack every matrix that a MatMul multiplies with, and the token table, in place."""
+    """Pack every matrix that a MatMul multiplies with, and the token table, in place.
+
+    Raises `EdgedraftError` naming the node where a weight matrix is multiplied in a way that cannot be packed.
+    """
     table = precision.embedding_scheme()
     if table is not None:
         pack_embedding(model, table)
@@ -33,17 +37,48 @@ def pack_products(model: ir.Model, precision: Precision) -> None:
 
 
 def _pack_each(model: ir.Model, pack: _Packer) -> None:
-    for product in [node for node in model.graph if _is_product(node)]:
-        weight = product.inputs[1]
-        assert weight is not None and weight.const_value is not None
-        replace_node(model.graph, product, pack(model.graph, product, weight.const_value.numpy()))
-        release(weight.const_value)
+    products = [(node, weight) for node in model.graph if (weight := _weight(node)) is not None]
+    _refuse_others(products)
+    for product, weight in products:
+        operand = product.inputs[1]
+        assert operand is not None and weight.const_value is not None
+        replace_node(model.graph, product, pack(model.graph, product, _numbers(weight, operand)))
+        release(weight.const_value)  # nothing may hold its numbers here
+        _drop_maker(model.graph, operand)
         drop_unread(model.graph, weight)
 
 
-def _is_product(node: ir.Node) -> bool:
-    weight = node.inputs[1] if node.op_type == "MatMul" else None
-    return weight is not None and weight.const_value is not None and len(weight.const_value.shape) == 2
+def _weight(node: ir.Node) -> ir.Value | None:
+    """The constant matrix that a product multiplies with, itself or turned round: a tied token table is."""
+    if node.op_type not in ("MatMul", "Gemm"):
+        return None
+    operand = node.inputs[1]
+    maker = operand.producer() if operand is not None else None
+    weight = maker.inputs[0] if maker is not None and maker.op_type == "Transpose" else operand
+    matrix = weight is not None and weight.const_value is not None and len(weight.const_value.shape) == 2
+    return weight if matrix else None
+
+
+def _numbers(weight: ir.Value, operand: ir.Value) -> Floats:
+    """The matrix as the product takes it, (features, channels)."""
+    assert weight.const_value is not None
+    numbers: Floats = weight.const_value.numpy()
+    return numbers if operand is weight else numbers.T
+
+
+def _refuse_others(products: list[tuple[ir.Node, ir.Value]]) -> None:
+    """Weights left float behind a packed precision's name would be told by nobody."""
+    for node, weight in products:
+        if node.op_type != "MatMul":
+            rule = f"node {node.name}: the weight {weight.name} of a {node.op_type} cannot be packed"
+            raise EdgedraftError(rule, remedy="choose fp32, or export the model with onnxruntime-genai's builder")
+
+
+def _drop_maker(graph: ir.Graph, operand: ir.Value) -> None:
+    """Forget the node that turned a weight round for a product that is packed now."""
+    maker = operand.producer()
+    if maker is not None and not operand.uses():
+        graph.remove(maker, safe=True)
 
 
 def _channel_product(graph: ir.Graph, product: ir.Node, weight: Floats, precision: Precision) -> ir.Node:

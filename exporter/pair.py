@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from edgedraft.exporter.convert import OnnxFolder, context_length, convert, end_token_ids
+from edgedraft.exporter.convert import BUILDER, OnnxFolder, context_length, convert, end_token_ids
 from edgedraft.exporter.graphs import ModelSize, cache_bytes_per_token, load_graph, model_size, vocabulary_width
 from edgedraft.exporter.head import head_row_size
 from edgedraft.exporter.sources import check_reference, resolve
@@ -17,13 +17,14 @@ from edgedraft.runtime.text import TextCodec, tokenizer_fingerprint
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairRequest:
-    """Which models, in which precisions, opened how."""
+    """Which models, in which precisions, exported by which route where they are not ONNX yet, and opened how."""
 
     target: str
     drafter: str
     target_precision: str
     drafter_precision: str
     settings: SessionSettings
+    via: str = BUILDER
 
 
 class Pair:
@@ -92,8 +93,8 @@ def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent)
     for reference in (request.drafter, request.target):
         check_reference(reference)
     drafter_source, target_source = (resolve(name, cache, progress) for name in (request.drafter, request.target))
-    drafter = convert(drafter_source, request.drafter_precision, cache, progress)
-    target = convert(target_source, request.target_precision, cache, progress)
+    drafter = convert(drafter_source, request.drafter_precision, cache, progress, request.via)
+    target = convert(target_source, request.target_precision, cache, progress, request.via)
     return Pair(target, drafter, request.settings)
 
 

@@ -23,12 +23,15 @@ class ProcessCost:
     peak_bytes: int
 
 
-def run_python(what: str, arguments: Sequence[str], log: Path) -> ProcessCost:
-    """Run ``python arguments`` with its output in ``log``; a failure's error quotes the log's last line."""
+def run_python(what: str, arguments: Sequence[str], log: Path, python: Path | None = None) -> ProcessCost:
+    """Run ``python arguments`` with its output in ``log``; a failure's error quotes the log's last line.
+
+    ``python`` is the interpreter, ours where none is named.
+    """
     started = time.perf_counter()
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        child = subprocess.Popen([sys.executable, *arguments], stdout=output, stderr=subprocess.STDOUT)
+        child = subprocess.Popen([str(python or sys.executable), *arguments], stdout=output, stderr=subprocess.STDOUT)
         try:
             code, peak_bytes = _wait(child)
         except BaseException:

@@ -105,12 +105,20 @@ def _folder(path: Path) -> ModelSource:
     )
 
 
+def onnx_file(path: Path) -> Path | None:
+    """The graph of an ONNX folder: beside the other files, or in ``onnx`` as hub repositories have it."""
+    places = (path / "model.onnx", path / "onnx" / "model.onnx")
+    return next((place for place in places if place.is_file()), None)
+
+
 def _folder_kind(path: Path) -> str:
-    if (path / "model.onnx").is_file():
-        return ONNX
+    """What the folder holds; a repository with both weights and an ``onnx`` folder is exported anew."""
     weights = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
-    complete = (path / "config.json").is_file() and weights
-    require(complete, f"{path}: neither model.onnx nor config.json with weights", remedy="give a whole model folder")
+    whole = (path / "config.json").is_file() and weights
+    graph = onnx_file(path)
+    if graph is not None and (graph.parent == path or not whole):
+        return ONNX
+    require(whole, f"{path}: neither model.onnx nor config.json with weights", remedy="give a whole model folder")
     return HUGGING_FACE
 
 
@@ -122,7 +130,7 @@ def _base_model(path: Path) -> str:
 def _folder_identity(path: Path) -> str:
     """Names, sizes and times of the files: reading the weights to key a cache would take longer than it saves."""
     digest = hashlib.sha256()
-    for file in sorted(path.iterdir()):
+    for file in sorted([*path.iterdir(), *(path / "onnx").glob("*")]):
         if file.is_file():
             facts = file.stat()
             digest.update(f"{file.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())

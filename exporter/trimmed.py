@@ -1,15 +1,21 @@
-"""Opening a drafter at any draft vocabulary size without copying its body."""
+"""A drafter at any draft vocabulary size: opened without copying its body, or written in both layouts."""
 
 import os
+from pathlib import Path
 
 import onnx_ir as ir
 
-from edgedraft.exporter.graphs import load_graph
+from edgedraft.exporter.expanded import expand_logits
+from edgedraft.exporter.graphs import load_graph, save_graph
 from edgedraft.exporter.head import trim_head
 from edgedraft.exporter.pair import Pair
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.memory import OnnxModel
 from edgedraft.runtime.session import open_model
+
+REDUCED_NAME, DATA_NAME, EXPANDED_NAME = "model.onnx", "model.onnx.data", "expanded.onnx"
+
+_TRIMMED = ".trimmed"
 
 
 def open_trimmed(pair: Pair, kept: IndexMap) -> OnnxModel:
@@ -26,3 +32,26 @@ def open_trimmed(pair: Pair, kept: IndexMap) -> OnnxModel:
         return open_model(graph, pair.settings)
     finally:
         graph.unlink(missing_ok=True)
+
+
+def write_trimmed(model: ir.Model, rows: IndexMap, kept: IndexMap, folder: Path) -> None:
+    """Trim ``model`` to ``rows`` of its own logits, in place, and write it: reduced, its data, and expanded over it.
+
+    ``kept`` maps the rows that stay to the target's ids; it is ``rows`` itself unless the model was trimmed before.
+    """
+    trim_head(model, rows)
+    _forget_earlier_trims(model)
+    save_graph(model, folder / REDUCED_NAME, DATA_NAME)
+    expanded = load_graph(folder / REDUCED_NAME)
+    expand_logits(expanded, kept)
+    ir.save(expanded, folder / EXPANDED_NAME)
+
+
+def _forget_earlier_trims(model: ir.Model) -> None:
+    """A weight that was trimmed twice is named like one trimmed once, so that both ways to a size give one file."""
+    for value in list(model.graph.initializers.values()):
+        name = str(value.name)
+        while name.endswith(2 * _TRIMMED) and name.removesuffix(_TRIMMED) not in model.graph.initializers:
+            name = name.removesuffix(_TRIMMED)
+        if name != value.name:
+            value.name = name

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgedraft.exporter.graphs import fix_cache_shapes, load_graph, save_graph
+from edgedraft.exporter.graphs import fix_cache_shapes, keep_shapes_inside, load_graph, save_graph
 from edgedraft.exporter.packing import pack_model
 from edgedraft.exporter.precisions import FLOAT, precision_named
 
@@ -19,15 +19,18 @@ def pack_folder(built: Path, output: Path, name: str) -> None:
     """Write the folder's model to ``output`` in the precision called ``name``; move the rest of its files there."""
     precision = precision_named(name)
     model = load_graph(built / GRAPH)
+    laid_out = (built / DATA).is_file()  # as the model builder leaves it
+    if not laid_out:
+        keep_shapes_inside(model)
     fix_cache_shapes(model)
-    if precision.layout == FLOAT:
+    if precision.layout == FLOAT and laid_out:
         (built / DATA).replace(output / DATA)
         ir.save(model, output / GRAPH)
     else:
         pack_model(model, precision)
         save_graph(model, output / GRAPH, DATA)
     for file in built.iterdir():
-        if file.is_file() and file.name not in (GRAPH, DATA):
+        if file.is_file() and not file.name.startswith(GRAPH):
             file.replace(output / file.name)
 
 

@@ -1,7 +1,7 @@
 """Memories over a loaded decoder graph: one alone, or the rows of a batch that are stepped in one pass."""
 
 import mmap
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Protocol
@@ -11,9 +11,9 @@ import numpy.typing as npt
 
 from edgedraft.runtime.model import Logits
 from edgedraft.runtime.records import require
+from edgedraft.runtime.signature import CACHE_POSITION, IDS, LOGITS, MASK, POSITIONS, CacheInput
 
-PAST, PRESENT = "past_key_values.", "present."
-
+Integers = npt.NDArray[np.int64]
 KeysOrValues = npt.NDArray[np.float32] | npt.NDArray[np.float16]
 
 
@@ -45,27 +45,47 @@ class Session(Protocol):
         ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CacheInput:
-    """One layer's key or value buffer as the graph declares it; ``name`` is that of the past."""
-
-    name: str
-    heads: int
-    width: int
-    dtype: npt.DTypeLike
-
-    @property
-    def present(self) -> str:
-        """Name of the output that shares the buffer."""
-        return self.name.replace(PAST, PRESENT, 1)
-
-
 class DecoderGraph(Protocol):
-    """A loaded graph with shared key/value buffers and a symbolic batch."""
+    """A loaded graph: its session, and what it takes and gives (see `Signature`)."""
 
     session: Session
-    caches: list[CacheInput]
+    feeds: frozenset[str]
+    caches: tuple[CacheInput, ...]
     vocab_size: int
+
+
+class Cache(Protocol):
+    """Keys and values of one memory."""
+
+    @property
+    def context_length(self) -> int:
+        """Tokens there is room for."""
+        ...
+
+    def bound(self, length: int, total: int) -> Binding:
+        """A binding for a pass that reads the first ``length`` tokens and makes them ``total``.
+
+        What is held stays as it is until `written`, so that a pass that fails can be tried again.
+        """
+        ...
+
+    def written(self, total: int) -> None:
+        """The pass has run: ``total`` tokens are held."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pass:
+    """What one pass reads and writes.
+
+    ``ids`` and their ``positions`` in each row's text: (rows, tokens); ``mask``: (rows, total); ``logits``: (rows ·
+    tokens, vocab).
+    """
+
+    ids: Integers
+    mask: Integers
+    positions: Integers
+    logits: Logits
 
 
 class LogitsRoom:
@@ -84,27 +104,54 @@ class LogitsRoom:
 def cache_buffers(graph: DecoderGraph, rows: int, context_length: int) -> list[KeysOrValues]:
     """Zeroed (rows, heads, context, width) buffers, one for each cache input of ``graph``.
 
-    The system commits their pages as they are used. numpy would ask for huge pages, which commit a whole row with its
-    first token. Raises `OSError` or `OverflowError` where the address space is too small.
+    numpy would ask for huge pages, which commit a whole row with its first token. Raises `OSError` or `OverflowError`
+    where the address space is too small.
     """
-    return [_zeros((rows, cache.heads, context_length, cache.width), cache.dtype) for cache in graph.caches]
+    return [zeros_on_demand((rows, cache.heads, context_length, cache.width), cache.dtype) for cache in graph.caches]
+
+
+class SharedCache:
+    """Past and present in one buffer, written in place (GroupQueryAttention): nothing is bound or copied twice.
+
+    ``buffers``: (1, heads, context, width) for each cache input; they may be a row of a batch's.
+    """
+
+    def __init__(self, graph: DecoderGraph, buffers: Sequence[KeysOrValues]) -> None:
+        self._buffers = buffers
+        self._binding = bound(graph, buffers)
+
+    @property
+    def context_length(self) -> int:
+        """See `Cache.context_length`."""
+        return int(self._buffers[0].shape[2])
+
+    def bound(self, length: int, total: int) -> Binding:
+        """See `Cache.bound`; always the same one."""
+        return self._binding
+
+    def written(self, total: int) -> None:
+        """See `Cache.written`; a length is all there is to note, and its model notes it."""
+
+    def take_over(self, other: "SharedCache", length: int) -> None:
+        """Copy the first ``length`` tokens of ``other``."""
+        for mine, theirs in zip(self._buffers, other._buffers, strict=True):
+            mine[:, :, :length] = theirs[:, :, :length]
 
 
 class OnnxModel:
-    """One memory over a graph: a `LanguageModel`. Nothing is allocated or copied from step to step.
+    """One memory over a graph: a `LanguageModel`.
 
-    ``buffers``: (1, heads, context, width) for each cache input; they may be a row of a batch's. Models that are given
-    the same ``logits`` overwrite each other's results.
+    Models that are given the same ``logits`` overwrite each other's results.
     """
 
-    def __init__(self, graph: DecoderGraph, buffers: Sequence[KeysOrValues], logits: LogitsRoom | None = None) -> None:
+    def __init__(self, graph: DecoderGraph, cache: Cache, logits: LogitsRoom | None = None) -> None:
         self._graph = graph
-        self._buffers = buffers
-        self._context_length = int(buffers[0].shape[2])
-        self._binding = bound(graph, buffers)
+        self._cache = cache
+        self._context_length = cache.context_length
         self._token_ids: list[int] = []
         self._ids = np.zeros((1, 1), dtype=np.int64)
         self._mask = np.ones((1, self._context_length), dtype=np.int64)
+        self._places = np.arange(self._context_length, dtype=np.int64)[None]
         self._logits = logits or LogitsRoom(graph.vocab_size)
 
     @property
@@ -119,7 +166,7 @@ class OnnxModel:
 
     @property
     def context_length(self) -> int:
-        """Tokens the buffers have room for."""
+        """Tokens there is room for."""
         return self._context_length
 
     @property
@@ -135,15 +182,18 @@ class OnnxModel:
         require_room(total, self._context_length)
         if self._ids.shape[1] < rows:
             self._ids = np.zeros((1, rows), dtype=np.int64)
-        ids, logits = self._ids[:, :rows], self._logits.rows(rows)
+        ids, places, logits = self._ids[:, :rows], self._places[:, self.length : total], self._logits.rows(rows)
         ids[0] = token_ids
-        bind_pass(self._binding, ids, self._mask[:, :total], logits)
-        self._graph.session.run_with_iobinding(self._binding)
+        laid_out = Pass(ids=ids, mask=self._mask[:, :total], positions=places, logits=logits)
+        binding = self._cache.bound(self.length, total)
+        bind_pass(binding, self._graph.feeds, laid_out)
+        self._graph.session.run_with_iobinding(binding)
+        self._cache.written(total)
         self._token_ids.extend(token_ids)
         return logits
 
     def rewind(self, length: int) -> None:
-        """See `LanguageModel.rewind`; nothing is copied."""
+        """See `LanguageModel.rewind`; nothing is copied here."""
         require(0 <= length <= self.length, f"cannot rewind to {length}: only {self.length} tokens were read")
         del self._token_ids[length:]
 
@@ -151,14 +201,9 @@ class OnnxModel:
         """Note a token whose keys and values a pass of the whole batch wrote."""
         self._token_ids.append(token_id)
 
-    def take_over(self, other: "OnnxModel") -> None:
-        """Hold what ``other`` has read, copied, instead of one's own; ``other`` is empty then."""
-        if other is self:
-            return
-        for mine, theirs in zip(self._buffers, other._buffers, strict=True):
-            mine[:, :, : other.length] = theirs[:, :, : other.length]
-        self._token_ids[:] = other._token_ids
-        other.rewind(0)
+    def replace_tokens(self, token_ids: Sequence[int]) -> None:
+        """Note what the cache has taken over from another."""
+        self._token_ids[:] = token_ids
 
 
 class OnnxBatch:
@@ -176,7 +221,8 @@ class OnnxBatch:
         self._buffers = buffers
         self._logits = LogitsRoom(graph.vocab_size)
         slices = [[buffer[row : row + 1] for buffer in buffers] for row in range(paired)]
-        self._models = [OnnxModel(graph, own, self._logits) for own in slices]
+        self._caches = [SharedCache(graph, own) for own in slices]
+        self._models = [OnnxModel(graph, cache, self._logits) for cache in self._caches]
         self._rows = self._models[:rows]
         self._bindings: dict[int, Binding] = {}
         self._ids = np.zeros((paired, 1), dtype=np.int64)
@@ -211,7 +257,12 @@ class OnnxBatch:
 
     def move(self, source: int, destination: int) -> None:
         """Row ``destination`` holds what row ``source`` has read, which is empty then; only that much is copied."""
-        self._rows[destination].take_over(self._rows[source])
+        if source == destination:
+            return
+        moved = self._rows[source]
+        self._caches[destination].take_over(self._caches[source], moved.length)
+        self._rows[destination].replace_tokens(moved.token_ids)
+        moved.rewind(0)
 
     def _pass(self, paired: int) -> Logits:
         """Run the first ``paired`` rows with what `step` has laid out."""
@@ -221,7 +272,9 @@ class OnnxBatch:
         logits = self._logits.rows(paired)
         if paired not in self._bindings:
             self._bindings[paired] = bound(self._graph, [buffer[:paired] for buffer in self._buffers])
-        bind_pass(self._bindings[paired], self._ids[:paired], mask, logits)
+        positions = self._lengths[:paired] - 1
+        laid_out = Pass(ids=self._ids[:paired], mask=mask, positions=positions, logits=logits)
+        bind_pass(self._bindings[paired], self._graph.feeds, laid_out)
         self._graph.session.run_with_iobinding(self._bindings[paired])
         return logits
 
@@ -245,15 +298,18 @@ def bound(graph: DecoderGraph, buffers: Sequence[KeysOrValues]) -> Binding:
     return binding
 
 
-def bind_pass(binding: Binding, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64], logits: Logits) -> None:
-    """Bind one pass: ``ids`` (rows, tokens), ``mask`` (rows, total), ``logits`` (rows · tokens, vocab)."""
-    binding.bind_input("input_ids", "cpu", 0, ids.dtype, ids.shape, ids.ctypes.data)
-    binding.bind_input("attention_mask", "cpu", 0, mask.dtype, mask.shape, mask.ctypes.data)
-    shape = (*ids.shape, logits.shape[1])
-    binding.bind_output("logits", "cpu", 0, logits.dtype, shape, logits.ctypes.data)
+def bind_pass(binding: Binding, feeds: Collection[str], one: Pass) -> None:
+    """Bind what ``one`` pass reads, as far as the graph takes it, and its logits."""
+    rows, tokens = one.ids.shape
+    arrays = {IDS: one.ids, MASK: one.mask, POSITIONS: one.positions, CACHE_POSITION: one.positions[0]}
+    for name, array in arrays.items():
+        if name in feeds:
+            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+    shape = (rows, tokens, one.logits.shape[1])
+    binding.bind_output(LOGITS, "cpu", 0, one.logits.dtype, shape, one.logits.ctypes.data)
 
 
-def _zeros(shape: tuple[int, ...], dtype: npt.DTypeLike) -> KeysOrValues:
-    """Zeros in a mapping of their own; the array keeps it alive."""
+def zeros_on_demand(shape: tuple[int, ...], dtype: npt.DTypeLike) -> KeysOrValues:
+    """Zeros in a mapping of their own, which the system commits as they are used; the array keeps it alive."""
     memory = mmap.mmap(-1, prod(shape) * np.dtype(dtype).itemsize)
     return np.frombuffer(memory, dtype=dtype).reshape(shape)

@@ -1,7 +1,8 @@
 """ONNX Runtime behind `LanguageModel`; the only file that knows onnxruntime.
 
-A graph is loaded once; every memory opened on it has its own key/value buffers. Past and present share one buffer per
-layer (GroupQueryAttention writes in place), so rewinding is a length.
+A graph is loaded once; every memory opened on it has its own keys and values. Where a graph writes them in place
+(GroupQueryAttention), past and present share one buffer per layer and rewinding is a length; a graph that appends to
+its past has them copied (see `GrowingCache`).
 """
 
 from collections.abc import Iterator
@@ -12,14 +13,15 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
+from edgedraft.runtime.batch import Batch
 from edgedraft.runtime.errors import EdgedraftError, first_line
+from edgedraft.runtime.growing import GrowingCache, InTurn
 from edgedraft.runtime.huge_pages import huge_pages_under_new_memory
-from edgedraft.runtime.memory import PAST, CacheInput, OnnxBatch, OnnxModel, cache_buffers
+from edgedraft.runtime.memory import LogitsRoom, OnnxBatch, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.model import CONTEXT_LENGTH
 from edgedraft.runtime.records import require
+from edgedraft.runtime.signature import CACHE_POSITION, read_signature
 
-_INPUTS = {"input_ids", "attention_mask"}
-_FLOATS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 _NO_LOG = 4  # what goes wrong is raised, and told once
 _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate", "Cannot allocate memory", "MemoryError", "mmap")
 
@@ -69,31 +71,38 @@ def share_thread_pool(threads: int) -> None:
 
 
 class OnnxGraph:
-    """A decoder graph with shared key/value buffers, as onnxruntime-genai's model builder writes it, loaded."""
+    """A decoder graph, loaded, whoever exported it: what it takes is told from the graph (see `Signature`).
+
+    ``shared`` tells graphs that write keys and values in place from those that append to their past.
+    """
 
     def __init__(self, path: Path, settings: SessionSettings) -> None:
         share_thread_pool(settings.threads)
         self.settings = settings
         with huge_pages_under_new_memory() if settings.huge_pages else nullcontext():
             self.session = _open(path, settings.provider)
-        inputs = {node.name: node for node in self.session.get_inputs()}
-        self.caches = [_cache(path, node) for name, node in inputs.items() if name not in _INPUTS]
-        require(bool(self.caches), f"{path}: no inputs named {PAST}*", remedy="export a decoder with past")
-        outputs = {node.name: node for node in self.session.get_outputs()}
-        require("logits" in outputs, f"{path}: no output named logits", got=sorted(outputs)[:3])
-        width = outputs["logits"].shape[-1]
-        require(isinstance(width, int), f"{path}: logits: expected a fixed width", got=width)
-        self.vocab_size = int(width)
-        self._path, self._rows = path, inputs["input_ids"].shape[0]
+        signature = read_signature(path, self.session.get_inputs(), self.session.get_outputs())
+        self.feeds, self.caches = signature.feeds, signature.caches
+        self.vocab_size, self.shared = signature.vocab_size, signature.shared
+        self._path, self._rows = path, signature.rows
 
-    def memory(self) -> OnnxModel:
-        """A model over this graph that has read nothing; memories share the weights and nothing else."""
+    def memory(self, logits: LogitsRoom | None = None) -> OnnxModel:
+        """A model over this graph that has read nothing; memories share the weights and, if given, the ``logits``."""
+        context = self.settings.context_length
         with self._enough_memory("a context"):
-            return OnnxModel(self, cache_buffers(self, 1, self.settings.context_length))
+            if not self.shared:
+                return OnnxModel(self, GrowingCache(self, context), logits)
+            return OnnxModel(self, SharedCache(self, cache_buffers(self, 1, context)), logits)
 
-    def batch(self, rows: int) -> OnnxBatch:
-        """Memories that are stepped together, all empty; the system's memory is taken as their texts grow."""
+    def batch(self, rows: int) -> Batch:
+        """Memories that are stepped together, all empty; the system's memory is taken as their texts grow.
+
+        A pass of a graph that appends to its past has one length for all rows: there, they are stepped one by one.
+        """
         require(rows >= 1, "a batch needs at least one row", got=rows)
+        if not self.shared or CACHE_POSITION in self.feeds:
+            room = LogitsRoom(self.vocab_size)
+            return InTurn([self.memory(room) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)
         require(symbolic, f"{self._path}: input_ids: a batch needs a symbolic number of rows", got=self._rows)
         with self._enough_memory(f"{rows} contexts"):
@@ -142,18 +151,6 @@ class BoundPass:
 def open_model(path: Path, settings: SessionSettings) -> OnnxModel:
     """A graph with a single memory."""
     return OnnxGraph(path, settings).memory()
-
-
-def _cache(path: Path, node: "onnxruntime.NodeArg") -> CacheInput:
-    require(node.name.startswith(PAST), f"{path}: input {node.name}: only shared-buffer graphs are read")
-    heads, width = node.shape[1], node.shape[3]
-    require(
-        isinstance(heads, int) and isinstance(width, int),
-        f"{path}: input {node.name}: expected fixed heads and head size",
-        got=node.shape,
-        remedy="export the model with edgedraft, which fixes them",
-    )
-    return CacheInput(name=node.name, heads=heads, width=width, dtype=_FLOATS[node.type])
 
 
 def _open(path: Path, provider: str, *, alone: bool = False) -> "onnxruntime.InferenceSession":

@@ -35,6 +35,7 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", default=TARGET, metavar="MODEL", help=f"{_MODEL_HELP} (default: {TARGET})")
     parser.add_argument("--drafter", default=DRAFTER, metavar="MODEL", help=f"likewise (default: {DRAFTER})")
     _add_precision_arguments(parser)
+    _add_route_argument(parser)
     text = "JSON lines, Parquet, text, - for standard input, or a hub data set (default: the shipped coding prompts)"
     parser.add_argument("--prompts", metavar="DATA", help=text)
     parser.add_argument("--prompts-per-half", type=positive, metavar="N", help="use the first N of each half only")
@@ -97,6 +98,15 @@ def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
     for role, told in text.items():
         name = f"--{role}-precision"
         parser.add_argument(name, nargs="+", choices=PRECISIONS, default=[DEFAULT], metavar="NAME", help=told)
+
+
+def _add_route_argument(parser: argparse.ArgumentParser) -> None:
+    """Who exports models that are not ONNX yet."""
+    from edgedraft.exporter.convert import BUILDER, ROUTES
+
+    text = "what exports models that are not ONNX yet: builder, onnxruntime-genai's model builder, or optimum, which "
+    text += f"gets an environment of its own on first use (default: {BUILDER})"
+    parser.add_argument("--via", choices=ROUTES, default=BUILDER, help=text)
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
@@ -245,6 +255,7 @@ def open_pairs(options: argparse.Namespace, cache: Path, progress: "Progress") -
             target_precision=target,
             drafter_precision=drafter,
             settings=settings,
+            via=options.via,
         )
         for target, drafter in names
     ]

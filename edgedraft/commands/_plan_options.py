@@ -2,11 +2,13 @@
 
 import argparse
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from edgedraft.devices.profile import DeviceProfile
+    from edgedraft.exporter.pair import Pair
     from edgedraft.exporter.planning.pair_plan import PlanningRequest
 
 MAX_DIVERGENCE = 0.05
@@ -19,6 +21,10 @@ def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
     """What the user may decide instead of the planner, and what a plan must keep to."""
     group = parser.add_argument_group("planning")
     group.add_argument("--vocab-size", type=int, metavar="K", help="fix the draft vocabulary size")
+    text = "draft this token map's tokens, of whatever engine (edgedraft vocab inspect), instead of counted ones"
+    group.add_argument("--vocab", type=Path, metavar="FILE", help=text)
+    text = "how the map's numbers are meant, where a file may be read both ways: absolute or offset"
+    group.add_argument("--vocab-kind", metavar="KIND", help=text)
     group.add_argument("--draft-length", type=int, metavar="N", help="fix the draft length")
     text = "memory for both models and their key/value buffers, such as 4GB or 900MiB (default: any)"
     group.add_argument("--memory-budget", type=_bytes, metavar="SIZE", help=text)
@@ -62,6 +68,20 @@ def planning_request(options: argparse.Namespace) -> "PlanningRequest":
         limits=Limits(memory_bytes=options.memory_budget, min_coverage=options.min_coverage),
         threads=tuple(dict.fromkeys(options.threads[1:])) if options.threads else (),
     )
+
+
+def with_vocab(request: "PlanningRequest", options: argparse.Namespace, pair: "Pair") -> "PlanningRequest":
+    """The request with the token map that was named, all of it unless a size was fixed; refused where it cannot be."""
+    from edgedraft.exporter.planning.pair_plan import GivenOrder
+    from edgedraft.exporter.vocab.order import vocab_order
+    from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
+
+    if options.vocab is None:
+        return request
+    found = read_vocab_map(options.vocab, Declared(kind=options.vocab_kind, vocab_size=pair.vocab_size))
+    order = vocab_order(found, pair.vocab_size, pair.end_token_ids)
+    size = request.draft_vocab_size or found.entries
+    return replace(request, given=GivenOrder(name=options.vocab.name, token_ids=order), draft_vocab_size=size)
 
 
 def _bytes(text: str) -> int:

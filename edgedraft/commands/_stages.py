@@ -3,13 +3,13 @@
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.saved import load_calibration
 from edgedraft.commands._options import answer_settings, open_pairs, prompt_set
-from edgedraft.commands._plan_options import MAX_DIVERGENCE, DeviceChoice, device_choice, planning_request
+from edgedraft.commands._plan_options import MAX_DIVERGENCE, DeviceChoice, device_choice, planning_request, with_vocab
 from edgedraft.commands._show import show_costs
 from edgedraft.console import Console
 from edgedraft.exporter.bundle_writer import BundleContents, is_current, write_bundle
@@ -62,6 +62,7 @@ def planned_pair(options: argparse.Namespace, cache: Path, console: Console) -> 
         console=console,
     )
     pairs = open_pairs(options, cache, console.progress)
+    job = replace(job, request=with_vocab(job.request, options, pairs[0]))
     plan_grid(pairs[0].vocab_size, None, job.request)
     for pair in pairs:
         show_costs(console, (*pair.drafter.costs, *pair.target.costs))

@@ -30,17 +30,26 @@ from edgedraft.runtime.statistics import resampling
 from edgedraft.runtime.timing import Clock
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GivenOrder:
+    """A token order that comes from elsewhere, such as another engine's token map, and its name for the card."""
+
+    name: str
+    token_ids: Ids
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanningRequest:
     """What the user decides instead of the planner (None leaves it to the planner), limits, thread counts to weigh.
 
-    ``threads`` are counts beside that of the process's own pool.
+    ``threads`` are counts beside that of the process's own pool; ``given`` ranks the tokens in place of the counts.
     """
 
     draft_vocab_size: int | None = None
     draft_length: int | None = None
     limits: Limits = field(default_factory=Limits)
     threads: tuple[int, ...] = ()
+    given: GivenOrder | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +67,7 @@ class Planned:
     decision: Decision
     pair: Pair
     order: Ids
+    ranked_by: tuple[str, ...]
     replayed: Replaying
 
     @property
@@ -89,7 +99,7 @@ def plan_here(
     progress: Progress = silent,
 ) -> Planned:
     """Rank the tokens, time the steps of all pairs on this machine with each number of threads, and choose."""
-    order = token_order(pairs[0], calibration)
+    order, _ = _ranked(pairs[0], calibration, request)
     timing = Timing(order=order, context_ids=_some_text(calibration.trace.target_ids), clock=clock)
     plan_grid(pairs[0].vocab_size, calibration, request)
     measured = [probe_pairs(pairs, timing, cache, progress)]
@@ -153,7 +163,7 @@ def _planned(
     latencies: Iterator[tuple[Pair, Setup, PairLatency]],
     device: str,
 ) -> Planned:
-    order = token_order(pairs[0], calibration)
+    order, ranked_by = _ranked(pairs[0], calibration, request)
     sizes, lengths = plan_grid(pairs[0].vocab_size, calibration, request)
     replayed = replaying(calibration.trace, order)
     scanned = _scanned(calibration, order, sizes, lengths)
@@ -163,7 +173,15 @@ def _planned(
     candidates = [candidate for _, candidate in by_setup.values()]
     covered = coverage_by_size(calibration.scoring, order)[np.array(sizes) - 1]
     decision = decide(candidates, covered, request.limits, device, resampling())
-    return Planned(decision=decision, pair=by_setup[decision.best.setup][0], order=order, replayed=replayed)
+    pair = by_setup[decision.best.setup][0]
+    return Planned(decision=decision, pair=pair, order=order, ranked_by=ranked_by, replayed=replayed)
+
+
+def _ranked(pair: Pair, calibration: Calibration, request: PlanningRequest) -> tuple[Ids, tuple[str, ...]]:
+    """The token order, and the names of what made it."""
+    if request.given is not None:
+        return request.given.token_ids, (request.given.name,)
+    return token_order(pair, calibration), tuple(calibration.ranking)
 
 
 def _scanned(calibration: Calibration, order: Ids, sizes: Sequence[int], lengths: Sequence[int]) -> Scan:

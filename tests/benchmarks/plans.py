@@ -114,7 +114,8 @@ class Bench:
             for precision in options.target_precisions
         ]
         prompts = PromptSet(name="coding", prompts=shipped_prompts(), max_new_tokens=options.max_new_tokens)
-        self.calibrations = [calibrate_pair(pair, prompts, cache_folder(), console.progress) for pair in self.pairs]
+        halves = prompts.at_most(None)  # as the commands do, so that their calibrations are used
+        self.calibrations = [calibrate_pair(pair, halves, cache_folder(), console.progress) for pair in self.pairs]
         self.order = token_order(self.pairs[0], self.calibrations[0])
         self.ways = self._ways()
         self.runs: dict[str, list[PromptRun]] = {way.name: [] for way in self.ways}

@@ -208,3 +208,15 @@ def test_the_scan_holds_every_whole_tile(plan):
     fixed = plan("--vocab-size", "130", "--device", "rpi5")["plan"]["draft_vocab_size"]
     assert fixed == 192
     assert fixed in tiled_sizes(1024)
+
+
+def test_a_token_map_of_another_engine_is_drafted_instead_of_counted_tokens(plan, refused, tiny_opened, tmp_path):
+    ends = list(tiny_opened.end_token_ids)
+    kept = [*ends, *range(700, 828 - len(ends))]
+    (tmp_path / "kept.txt").write_text("\n".join(map(str, kept)))
+    found = plan("--vocab", tmp_path / "kept.txt", "--device", "rpi5")["plan"]
+    assert found["draft_vocab_size"] == 128
+    (tmp_path / "endless.txt").write_text("\n".join(map(str, range(700, 828))))
+    assert "expected the ids that end a turn" in refused("--vocab", tmp_path / "endless.txt", "--device", "rpi5")
+    (tmp_path / "twice.txt").write_text("\n".join(map(str, [*kept, kept[-1]])))
+    assert "1 of 129 entries repeat an id" in refused("--vocab", tmp_path / "twice.txt", "--device", "rpi5")

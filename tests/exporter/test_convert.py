@@ -41,8 +41,8 @@ def test_the_copy_has_fixed_cache_shapes_and_the_original_keeps_its_own(source, 
 
 
 def test_other_weights_or_another_precision_are_another_conversion(source, tmp_path, monkeypatch):
-    def make(source, precision, folder, log, progress):
-        (folder / "model.onnx").write_text(f"{source.identity} {precision.name}")
+    def make(wanted, folder, progress):
+        (folder / "model.onnx").write_text(f"{wanted.source.identity} {wanted.precision.name}")
         return ()
 
     monkeypatch.setattr(converting, "_make", make)
@@ -55,7 +55,7 @@ def test_other_weights_or_another_precision_are_another_conversion(source, tmp_p
 
 
 def test_a_precision_made_otherwise_is_another_conversion(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(converting, "_make", lambda source, precision, folder, log, progress: ())
+    monkeypatch.setattr(converting, "_make", lambda wanted, folder, progress: ())
     packed = dataclasses.replace(source, kind=GGUF)
     before = convert(packed, "int4", tmp_path).key
     reworded = dataclasses.replace(TABLE["int4"], purpose="something else")
@@ -80,12 +80,12 @@ def test_an_unknown_precision_is_refused(source, tmp_path):
     assert str(error.value) == f"precision: expected one of {expected}, got int2"
 
 
-def test_a_folder_without_genai_config_is_refused_and_nothing_stays(source, tmp_path):
+def test_a_folder_without_any_settings_is_refused_and_nothing_stays(source, tmp_path):
     (source.path / "genai_config.json").unlink()
     with pytest.raises(EdgedraftError) as error:
         convert(source, "int4", tmp_path / "cache")
-    remedy = "export it with onnxruntime-genai's model builder"
-    assert str(error.value) == f"{source.path}: no genai_config.json - {remedy}"
+    remedy = "give the whole model folder"
+    assert str(error.value) == f"{source.path}: neither genai_config.json nor config.json - {remedy}"
     assert list((tmp_path / "cache" / "onnx").iterdir()) == []
 
 

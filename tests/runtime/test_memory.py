@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.runtime.memory import CacheInput, LogitsRoom, OnnxBatch, OnnxModel, cache_buffers
+from edgedraft.runtime.memory import LogitsRoom, OnnxBatch, OnnxModel, SharedCache, cache_buffers
+from edgedraft.runtime.signature import CacheInput
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
 CONTEXT, VOCAB, ROUNDING = 9, 5, 0.25
@@ -42,11 +43,12 @@ class Kernels:
     """
 
     vocab_size = VOCAB
+    feeds = frozenset(("input_ids", "attention_mask", "position_ids"))
 
     def __init__(self):
         self.session = self
         self.caches = [
-            CacheInput(name=f"past_key_values.0.{kind}", heads=2, width=3, dtype=dtype)
+            CacheInput(name=f"past_key_values.0.{kind}", present=f"present.0.{kind}", heads=2, width=3, dtype=dtype)
             for kind, dtype in (("key", np.float32), ("value", np.float16))
         ]
         self.row_counts = []
@@ -58,6 +60,8 @@ class Kernels:
         ids, mask, logits = (bound.arrays[name] for name in ("input_ids", "attention_mask", "logits"))
         self.row_counts.append(len(ids))
         tokens = ids.shape[1]
+        ends = mask.sum(axis=1)[:, None]
+        np.testing.assert_array_equal(bound.arrays["position_ids"], np.arange(tokens) + ends - tokens)
         for row, held in enumerate(mask.sum(axis=1)):
             for kind in ("key", "value"):
                 past, present = (bound.arrays[f"{when}.0.{kind}"] for when in ("past_key_values", "present"))
@@ -84,7 +88,7 @@ def batch_of(rows, graph=None):
 
 def alone():
     graph = Kernels()
-    return OnnxModel(graph, cache_buffers(graph, 1, CONTEXT))
+    return OnnxModel(graph, SharedCache(graph, cache_buffers(graph, 1, CONTEXT)))
 
 
 TOKENS = st.integers(0, VOCAB - 1)
@@ -138,6 +142,23 @@ def test_passes_take_rows_in_pairs(rows):
     for count in range(1, rows + 1):
         batch.step([0] * count)
     assert graph.row_counts == [count + count % 2 for count in range(1, rows + 1)]
+
+
+@pytest.mark.parametrize("feeds", [["input_ids"], ["input_ids", "cache_position"]])
+def test_a_graph_is_given_what_it_takes_and_no_more(feeds):
+    class Told(Kernels):
+        def run_with_iobinding(self, bound):
+            caches = {cache.name for cache in self.caches} | {cache.present for cache in self.caches}
+            self.given = {name: array.tolist() for name, array in bound.arrays.items() if name not in caches}
+
+    graph = Told()
+    graph.feeds = frozenset(feeds)
+    model = OnnxModel(graph, SharedCache(graph, cache_buffers(graph, 1, CONTEXT)))
+    model.read([4, 4])
+    model.read([1, 2, 3])
+    places = {"cache_position": [2, 3, 4]} if "cache_position" in feeds else {}
+    del graph.given["logits"]
+    assert graph.given == {"input_ids": [[1, 2, 3]]} | places
 
 
 def test_a_full_row_that_idles_beside_a_single_one_loses_nothing():
@@ -197,7 +218,7 @@ def test_a_step_allocates_nothing_as_large_as_its_logits():
 
 def test_memories_that_share_their_room_for_logits_take_it_once():
     room, graph = LogitsRoom(VOCAB), Kernels()
-    one, other = (OnnxModel(graph, cache_buffers(graph, 1, CONTEXT), room) for _ in range(2))
+    one, other = (OnnxModel(graph, SharedCache(graph, cache_buffers(graph, 1, CONTEXT)), room) for _ in range(2))
     first = one.read([1, 2])
     assert np.shares_memory(first, other.read([3]))
     assert not np.shares_memory(first, alone().read([3]))

@@ -116,6 +116,19 @@ def test_a_file_that_is_no_graph_is_named(tmp_path, graph):
     assert "\n" not in str(caught.value)
 
 
+def test_a_graph_that_is_no_decoder_of_ours_is_refused_by_name(tmp_path, ledger, raises_exactly):
+    import onnx
+
+    file = tmp_path / "model.onnx"
+    ledger[0](file, TABLE)
+    model = onnx.load(file)
+    model.graph.input.append(onnx.helper.make_tensor_value_info("use_cache_branch", onnx.TensorProto.BOOL, [1]))
+    onnx.save(model, file)
+    remedy = "export one graph with past, without merging"
+    with raises_exactly(f"{file}: input use_cache_branch: graphs of two merged branches are not read - {remedy}"):
+        open_model(file, SETTINGS)
+
+
 # --- batches, on a real graph ----------------------------------------------------------------------------------------
 
 LENGTHS = (1, 2, 3, 17, 32, 33, 40, 63, 64, 65, 90, 5, 31, 8, 100, 12)

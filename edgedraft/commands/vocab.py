@@ -1,0 +1,26 @@
+"""edgedraft vocab: token maps of other engines, inspected, converted, and made from our counts."""
+
+import argparse
+
+from edgedraft.commands import _vocab_convert, _vocab_export, _vocab_inspect
+from edgedraft.console import Console
+
+PARTS = {
+    "inspect": (_vocab_inspect, "say what a token map is, in which convention, and what is wrong with it"),
+    "convert": (_vocab_convert, "write a token map as another kind of file"),
+    "export": (_vocab_export, "write the most wanted tokens of a calibration or of counts for another engine"),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The parts of vocab."""
+    parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
+    for name, (module, summary) in PARTS.items():
+        part = parts.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        part.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the result as JSON")
+        module.add_arguments(part)
+
+
+def run(options: argparse.Namespace, console: Console) -> None:
+    """Do the part that was asked for."""
+    PARTS[options.part][0].run(options, console)

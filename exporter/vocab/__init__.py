@@ -1,0 +1,1 @@
+"""Token maps of other engines: reading, judging, converting and writing which target tokens a drafter's head keeps."""

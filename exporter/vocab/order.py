@@ -1,0 +1,25 @@
+"""A token order that begins with the tokens of a map: planning a draft vocabulary of their number takes just them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgedraft.exporter.vocab.vocab_map import REPAIR, VocabMap
+from edgedraft.runtime.index_map import Ids
+from edgedraft.runtime.records import require
+
+
+def vocab_order(vocab_map: VocabMap, vocab_size: int, end_token_ids: Sequence[int]) -> Ids:
+    """All token ids, int64 (vocab,): the map's first, the ends of a turn before the others, then the rest by id.
+
+    The first ``vocab_map.entries`` are exactly the map's tokens. Refused: a map made for another vocabulary size, with
+    repeats, or without an id that ends a turn (a drafter that lacks one never proposes the end).
+    """
+    sized = vocab_map.with_vocab_size(vocab_size)
+    sized.require_distinct()
+    missing = ", ".join(map(str, sized.missing(end_token_ids)))
+    require(not missing, f"vocab map: expected the ids that end a turn; it lacks {missing}", remedy=REPAIR)
+    ends = np.unique(np.asarray(end_token_ids, dtype=np.int64))
+    others = sized.target_ids[~np.isin(sized.target_ids, ends)]
+    rest = np.setdiff1d(np.arange(vocab_size), sized.target_ids)
+    return np.concatenate([ends, others, rest]).astype(np.int64)

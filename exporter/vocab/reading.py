@@ -1,0 +1,90 @@
+"""Reading a token-map file of any kind: what it is by its first bytes, then what its numbers mean."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgedraft.exporter.vocab.array_files import read_npy, read_safetensors, read_torch_map
+from edgedraft.exporter.vocab.deciding import Numbers, as_ids, decide
+from edgedraft.exporter.vocab.engine_files import read_gguf, read_mnn, read_openvino
+from edgedraft.exporter.vocab.kinds import CONVENTIONS, KINDS, kind_named
+from edgedraft.exporter.vocab.text_files import read_text_map
+from edgedraft.exporter.vocab.vocab_map import VocabMap
+from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.records import require
+
+_BY_SUFFIX = {".xml": read_openvino, ".mnn": read_mnn, ".safetensors": read_safetensors}
+_BY_START = {b"GGUF": read_gguf, b"\x93NUM": read_npy, b"PK\x03\x04": read_torch_map}
+_PICKLE = 0x80
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Declared:
+    """What the user says about a file: ``kind``, one of `KINDS` or a convention.
+
+    ``vocab_size``: how many tokens the target knows; it counts where the file does not say it.
+    """
+
+    kind: str | None = None
+    vocab_size: int | None = None
+
+    @property
+    def convention(self) -> str | None:
+        """What the kind says about the numbers."""
+        return self.kind if self.kind is None or self.kind in CONVENTIONS else kind_named(self.kind).convention
+
+
+NOTHING_DECLARED = Declared()
+
+
+def read_vocab_map(path: Path, declared: Declared = NOTHING_DECLARED) -> VocabMap:
+    """The map in ``path``; what is no map, or could be two, is an `EdgedraftError` that names the file.
+
+    Repeated ids do not stop the reading: `VocabMap.problems` tells them.
+    """
+    require(path.exists(), f"{path}: no such file")
+    numbers = _numbers(path)
+    kinds = numbers.kinds
+    fits = declared.kind is None or declared.kind in (*kinds, *CONVENTIONS)
+    rule = f"{path}: this is {' or '.join(KINDS[kind].file for kind in kinds)}"
+    require(fits, rule, got=f"--kind {declared.kind}", remedy=f"use --kind {' or '.join((*kinds, *CONVENTIONS))}")
+    try:
+        return _read(_sized(numbers, declared.vocab_size), declared)
+    except EdgedraftError as error:
+        raise EdgedraftError(f"{path}: {error.rule}", got=error.got, remedy=error.remedy) from error
+
+
+def _read(numbers: Numbers, declared: Declared) -> VocabMap:
+    convention = decide(numbers, declared.convention)
+    fitting = [kind for kind in numbers.kinds if KINDS[kind].convention == convention]
+    named = declared.kind if declared.kind in numbers.kinds else None
+    return VocabMap(
+        kind=named or (fitting or list(numbers.kinds))[0],
+        convention=convention,
+        target_ids=as_ids(numbers.values, convention),
+        target_vocab_size=numbers.vocab_size,
+    )
+
+
+def _sized(numbers: Numbers, vocab_size: int | None) -> Numbers:
+    """The numbers, with the vocabulary size that the user gave where the file says none."""
+    return numbers if numbers.vocab_size is not None else replace(numbers, vocab_size=vocab_size)
+
+
+def _numbers(path: Path) -> Numbers:
+    if path.is_dir():
+        return read_npy(path)
+    if path.suffix in _BY_SUFFIX:
+        return _BY_SUFFIX[path.suffix](path)
+    with path.open("rb") as file:
+        start = file.read(16)
+    require(len(start) > 0, f"{path}: an empty file")
+    if start[:4] in _BY_START:
+        return _BY_START[start[:4]](path)
+    if start[0] == _PICKLE:
+        return read_torch_map(path)
+    return read_safetensors(path) if _is_safetensors(start, path) else read_text_map(path)
+
+
+def _is_safetensors(start: bytes, path: Path) -> bool:
+    """A header's length, then its brace."""
+    return start[8:9] == b"{" and 8 + int.from_bytes(start[:8], "little") <= path.stat().st_size

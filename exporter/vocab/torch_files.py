@@ -1,0 +1,82 @@
+"""Torch files of plain data: lists, dicts and tensors in and out, and never code."""
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.files import replacing_file
+
+_CODE = re.compile(r"GLOBAL ([\w.]+)|Unsupported (operand \d+)")
+
+
+def read_torch(path: Path) -> Any:
+    """What ``torch.save`` wrote, one-row tensors of whole numbers or booleans as arrays.
+
+    Other tensors become a text that says what they are: checkpoints of gigabytes are mapped, not read. Only torch's
+    own loader of plain data runs; a file that names any class or function is refused before it is called.
+    """
+    loaded = _load(path)
+    if isinstance(loaded, Mapping):
+        return {name: _plain(value) for name, value in loaded.items()}
+    return _plain(loaded)
+
+
+def write_torch(path: Path, value: Any) -> None:
+    """Write a list, or a dict of numbers and arrays (as tensors), or one array, atomically."""
+    torch = _torch()
+    with replacing_file(path) as temporary:
+        if isinstance(value, Mapping):
+            value = {name: _tensor(torch, each) for name, each in value.items()}
+        torch.save(_tensor(torch, value), temporary)
+
+
+def _load(path: Path) -> Any:
+    torch = _torch()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about pickle protocols that other tools chose
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise _refusal(path, str(error)) from error
+    except Exception as error:  # torch raises errors of many classes on files that are not whole
+        raise EdgedraftError(f"{path}: not a torch file that can be read", got=first_line(error)) from error
+
+
+def _refusal(path: Path, reason: str) -> EdgedraftError:
+    """One line for a file that is more than data; the library's own advice is to run it."""
+    found = _CODE.search(reason)
+    if found is None:
+        return EdgedraftError(f"{path}: not a torch file that can be read", got=reason.splitlines()[-1].strip())
+    remedy = "nothing of it was run; ask its maker for tensors, lists or numbers"
+    named = found[1] or f"pickle {found[2]}"
+    return EdgedraftError(f"{path}: holds pickled code or objects, not only data", got=named, remedy=remedy)
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtraError("torch", "export") from error
+    return torch
+
+
+def _plain(value: Any) -> Any:
+    if not hasattr(value, "detach"):
+        return value
+    whole = not value.is_floating_point() and not value.is_complex() and value.layout == _torch().strided
+    if whole and value.dim() == 1 and not value.is_quantized:
+        array: npt.NDArray[Any] = value.detach().numpy().copy()
+        return array
+    return f"a tensor of {str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+
+
+def _tensor(torch: Any, value: Any) -> Any:
+    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value

@@ -1,0 +1,105 @@
+"""VocabMap: the target tokens that a token-map file keeps, in the file's order, and what is wrong with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgedraft.exporter.vocab.kinds import KINDS
+from edgedraft.runtime.index_map import Ids
+from edgedraft.runtime.records import require
+
+REPAIR = "edgedraft vocab convert --repair drops repeats and, with --tokenizer, adds the ids that end a turn"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class VocabMap:
+    """``target_ids``: int64 (entries,), absolute, in the file's order, which is that of the drafter head's rows.
+
+    ``kind`` is the file's (`KINDS`), ``convention`` what its numbers were read as; ``target_vocab_size`` is None where
+    neither the file nor the user said it. Repeated ids are kept as they are and told by `problems`.
+    """
+
+    kind: str
+    convention: str
+    target_ids: Ids
+    target_vocab_size: int | None = None
+
+    def __post_init__(self) -> None:
+        ids, size = self.target_ids, self.target_vocab_size
+        require(ids.ndim == 1 and ids.dtype == np.int64, "vocab map: expected one row of int64", got=ids.dtype)
+        require(len(ids) > 0, "vocab map: expected at least one id", got="none")
+        lowest, highest = int(ids.min()), int(ids.max())
+        top = "" if size is None else size - 1
+        inside = lowest >= 0 and (size is None or highest < size)
+        require(inside, f"vocab map: ids must lie in 0..{top}", got=f"{lowest}..{highest}")
+
+    @property
+    def entries(self) -> int:
+        """Ids in the file, repeats included."""
+        return len(self.target_ids)
+
+    @property
+    def distinct(self) -> int:
+        """How many tokens can really be drafted."""
+        return len(np.unique(self.target_ids))
+
+    @property
+    def ascending(self) -> bool:
+        """Whether ids strictly increase, as engines with a ``t2d`` mask need it."""
+        return bool(np.all(np.diff(self.target_ids) > 0))
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What makes this map wrong or doubtful, a sentence each."""
+        told = []
+        if self.distinct < self.entries:
+            told.append(_repeats(self.target_ids))
+        kind = KINDS[self.kind]
+        if self.convention != kind.convention:
+            told.append(f"it holds {self.convention} ids, but readers of {kind.file} take them as {kind.convention}")
+        if kind.ascending and not self.ascending:
+            told.append(f"its ids do not ascend, as readers of {kind.file} expect")
+        if self.entries > 1 and np.array_equal(self.target_ids, np.arange(self.entries)):
+            told.append(f"its ids are just 0..{self.entries - 1}: a map that was never filled in looks like this")
+        return tuple(told)
+
+    def require_distinct(self) -> None:
+        """Refuse a map that holds a token twice: no format or head can give one token two rows."""
+        rule = f"vocab map: expected every id once, but {_repeats(self.target_ids)}"
+        require(self.distinct == self.entries, rule, remedy=REPAIR)
+
+    def missing(self, token_ids: Sequence[int]) -> tuple[int, ...]:
+        """Those of ``token_ids`` that the map lacks."""
+        wanted = np.asarray(token_ids, dtype=np.int64)
+        return tuple(wanted[~np.isin(wanted, self.target_ids)].tolist())
+
+    def with_vocab_size(self, size: int) -> "VocabMap":
+        """The map of a target of ``size`` tokens; refused where the map was made for another number."""
+        known = self.target_vocab_size
+        rule = f"vocab map: it was made for a target of {known} tokens"
+        remedy = "give the target's own folder, config.json included: a tokenizer alone may know fewer than the model"
+        require(known in (None, size), rule, got=size, remedy=remedy)
+        return replace(self, target_vocab_size=size)
+
+    def sorted(self) -> "VocabMap":
+        """The same tokens in ascending order. Rows of a head trained for the old order must move with them."""
+        return replace(self, target_ids=np.sort(self.target_ids))
+
+    def repaired(self, end_token_ids: Sequence[int] = ()) -> "VocabMap":
+        """Without repeats (the first stays) and with ``end_token_ids``: in their place where ids ascend, else first."""
+        ids = np.concatenate([np.asarray(self.missing(end_token_ids), dtype=np.int64), self.target_ids])
+        _, firsts = np.unique(ids, return_index=True)
+        kept = ids[np.sort(firsts)]
+        return replace(self, target_ids=np.sort(kept) if self.ascending else kept)
+
+
+def _repeats(ids: Ids) -> str:
+    """How many entries repeat an id, and the first that does."""
+    _, firsts, places = np.unique(ids, return_index=True, return_inverse=True)
+    again = np.flatnonzero(firsts[places] != np.arange(len(ids)))
+    if not len(again):
+        return "no entry repeats an id"
+    first = int(again[0])
+    many = f"{len(again)} of {len(ids)} entries repeat an id"
+    return f"{many}: {ids[first]} stands at {firsts[places[first]]} and at {first}"

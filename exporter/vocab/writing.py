@@ -1,0 +1,107 @@
+"""Writing a token map in another kind of file: the same tokens in the same order, or a refusal that says why."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgedraft.exporter.vocab.array_files import NPY_NAMES, T2D
+from edgedraft.exporter.vocab.deciding import as_values
+from edgedraft.exporter.vocab.engine_files import D2T
+from edgedraft.exporter.vocab.kinds import (
+    EAGLE3,
+    EAGLE3_CACHE,
+    EDGEDRAFT,
+    EXECUTORCH,
+    FR_SPEC,
+    JSON,
+    MODELOPT,
+    OFFSET,
+    SPECULATORS,
+    TEXT,
+    WRITABLE,
+    kind_named,
+)
+from edgedraft.exporter.vocab.text_files import ids_as_executorch, ids_as_json, ids_as_text
+from edgedraft.exporter.vocab.torch_files import write_torch
+from edgedraft.exporter.vocab.vocab_map import VocabMap
+from edgedraft.runtime.files import replacing_file, replacing_folder
+from edgedraft.runtime.index_map import IndexMap, write_index_map
+from edgedraft.runtime.records import require
+from edgedraft.runtime.tensors import write_tensors
+
+FREQUENCIES = "token_freq.pt"
+
+Frequencies = Mapping[int, int]
+
+
+def write_vocab_map(path: Path, vocab_map: VocabMap, kind: str, frequencies: Frequencies | None = None) -> None:
+    """Write the map as ``kind``, atomically; nothing is written where the file could not hold it as it is.
+
+    ``frequencies``, counts by token id, go into speculators' folder beside the map.
+    """
+    chosen = kind_named(kind, WRITABLE)
+    vocab_map.require_distinct()
+    rule = f"vocab map: {chosen.file} needs ids in ascending order, and this map's are not"
+    remedy = "--sort puts them in order; rows of a head trained for the old order must move too"
+    require(vocab_map.ascending or not chosen.ascending, rule, remedy=remedy)
+    rule = f"vocab map: {chosen.file} needs to know how many tokens the target has"
+    known = vocab_map.target_vocab_size is not None or not chosen.holds_vocab_size
+    require(known, rule, remedy="give --tokenizer or --target-vocab-size")
+    require(path.is_dir() == (kind == SPECULATORS) or not path.exists(), f"{path}: is no {_shape(kind)}, as {kind} is")
+    if kind == SPECULATORS:
+        _write_folder(path, vocab_map, frequencies)
+    else:
+        _WRITERS[kind](path, vocab_map)
+
+
+def _shape(kind: str) -> str:
+    return "folder" if kind == SPECULATORS else "file"
+
+
+def _offsets(vocab_map: VocabMap) -> Any:
+    return as_values(vocab_map.target_ids, OFFSET)
+
+
+def _pair(vocab_map: VocabMap) -> dict[str, Any]:
+    """``d2t`` int64 (K,) offsets and ``t2d`` bool (vocab,)."""
+    assert vocab_map.target_vocab_size is not None
+    kept = np.zeros(vocab_map.target_vocab_size, dtype=np.bool_)
+    kept[vocab_map.target_ids] = True
+    return {D2T: _offsets(vocab_map), T2D: kept}
+
+
+def _write_index_map(path: Path, vocab_map: VocabMap) -> None:
+    assert vocab_map.target_vocab_size is not None
+    write_index_map(path, IndexMap(target_ids=vocab_map.target_ids, target_vocab_size=vocab_map.target_vocab_size))
+
+
+def _write_folder(path: Path, vocab_map: VocabMap, frequencies: Frequencies | None) -> None:
+    """speculators' files in a folder that held nothing else."""
+    names = (*NPY_NAMES, FREQUENCIES)
+    others = sorted(file.name for file in path.iterdir() if file.name not in names) if path.exists() else []
+    remedy = "choose a new folder: this one is replaced as a whole"
+    require(not others, f"{path}: expected a folder with nothing but a map", got=", ".join(others[:4]), remedy=remedy)
+    with replacing_folder(path) as temporary:
+        for name, array in zip(NPY_NAMES, _pair(vocab_map).values(), strict=True):
+            np.save(temporary / name, array)
+        if frequencies is not None:
+            write_torch(temporary / FREQUENCIES, dict(frequencies))
+
+
+def _write_text(path: Path, text: str) -> None:
+    with replacing_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+_WRITERS: Mapping[str, Callable[[Path, VocabMap], None]] = {
+    FR_SPEC: lambda path, each: write_torch(path, each.target_ids.tolist()),
+    EAGLE3: lambda path, each: write_tensors(path, _pair(each)),
+    EAGLE3_CACHE: lambda path, each: write_torch(path, _pair(each)),
+    MODELOPT: lambda path, each: write_torch(path, _offsets(each)),
+    EXECUTORCH: lambda path, each: _write_text(path, ids_as_executorch(each.target_ids.tolist())),
+    TEXT: lambda path, each: _write_text(path, ids_as_text(each.target_ids.tolist())),
+    JSON: lambda path, each: _write_text(path, ids_as_json(each.target_ids.tolist())),
+    EDGEDRAFT: _write_index_map,
+}
