@@ -13,8 +13,8 @@ from edgedraft.exporter.genai_config import GenaiPair, genai_config
 from edgedraft.exporter.graphs import ModelSize, load_graph
 from edgedraft.exporter.pair import Pair
 from edgedraft.exporter.quality import Divergence
-from edgedraft.exporter.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
-from edgedraft.exporter.trimmed import DATA_NAME, EXPANDED_NAME, REDUCED_NAME, write_trimmed
+from edgedraft.exporter.trimming.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
+from edgedraft.exporter.trimming.trimmed import DATA_NAME, EXPANDED_NAME, REDUCED_NAME, write_trimmed
 from edgedraft.runtime.bundle import Bundle, read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.files import read_json, replacing_folder, sha256, write_json

@@ -7,10 +7,10 @@ import numpy as np
 from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.bundle_writer import BundleContents
-from edgedraft.exporter.outlook import order_with_outlook
 from edgedraft.exporter.planning.pair_plan import Planned
 from edgedraft.exporter.planning.ranking import coverage, index_map
 from edgedraft.exporter.quality import Divergence
+from edgedraft.exporter.trimming.outlook import order_with_outlook
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.manifest import CalibrationEntry
 from edgedraft.runtime.statistics import ratio_interval, resampling

@@ -12,8 +12,8 @@ from edgedraft.calibration.counts import Provenance, TokenCounts
 from edgedraft.calibration.data.samples import GROUPS
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.contents import bundle_contents
+from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
 from edgedraft.runtime.manifest import CalibrationEntry
 from edgedraft.runtime.plan import DecodingPlan

@@ -16,7 +16,17 @@ ALLOWED = {
     "devices": {"numpy", "psutil", "onnx", "tomli_w"},
     "calibration": {"numpy", "pyarrow", "datasets", "httpx", "ray"},
     "exporter": {
-        *("numpy", "onnx_ir", "torch", "transformers", "matplotlib", "optuna", "platformdirs", "psutil", "huggingface_hub"),
+        *(
+            "numpy",
+            "onnx_ir",
+            "torch",
+            "transformers",
+            "matplotlib",
+            "optuna",
+            "platformdirs",
+            "psutil",
+            "huggingface_hub",
+        ),
         *("safetensors", "gguf", "flatbuffers"),
     },
     "edgedraft": set(),

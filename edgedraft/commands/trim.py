@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
 def _trim_bundle(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._show import show_coverage
-    from edgedraft.exporter.retrim import retrim_bundle
+    from edgedraft.exporter.trimming.retrim import retrim_bundle
     from edgedraft.runtime.records import require
 
     given = [f"--{name}" for name in _ORDERS if getattr(options, name)]
@@ -72,7 +72,7 @@ def _trim_bundle(options: argparse.Namespace, console: Console) -> None:
 
 
 def _trim_folder(options: argparse.Namespace, console: Console) -> None:
-    from edgedraft.exporter.retrim import retrim_folder
+    from edgedraft.exporter.trimming.retrim import retrim_folder
     from edgedraft.runtime.records import require
 
     require(options.output is not None, "trim: a model needs --output", remedy="name a new folder")
@@ -86,7 +86,7 @@ def _trim_folder(options: argparse.Namespace, console: Console) -> None:
 def _kept(options: argparse.Namespace) -> "IndexMap":
     """The tokens that stay."""
     from edgedraft.exporter.graphs import load_graph, vocabulary_width
-    from edgedraft.exporter.trim_orders import kept_by_calibration, kept_in_file, kept_like
+    from edgedraft.exporter.trimming.trim_orders import kept_by_calibration, kept_in_file, kept_like
     from edgedraft.exporter.vocab.reading import Declared
     from edgedraft.runtime.records import require
 

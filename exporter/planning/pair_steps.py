@@ -18,7 +18,7 @@ from edgedraft.exporter.convert import OnnxFolder
 from edgedraft.exporter.pair import Pair
 from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.ranking import index_map
-from edgedraft.exporter.trimmed import open_trimmed
+from edgedraft.exporter.trimming.trimmed import open_trimmed
 from edgedraft.runtime.files import read_json, write_json
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.model import LanguageModel

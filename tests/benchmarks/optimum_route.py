@@ -24,7 +24,7 @@ from edgedraft.exporter.convert import BUILDER, OPTIMUM, ROUTES, OnnxFolder, con
 from edgedraft.exporter.graphs import load_graph, vocabulary_width
 from edgedraft.exporter.precisions import PRECISIONS
 from edgedraft.exporter.sources import resolve
-from edgedraft.exporter.trimmed import write_trimmed
+from edgedraft.exporter.trimming.trimmed import write_trimmed
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.memory import OnnxModel
 from edgedraft.runtime.model import prefill
@@ -44,6 +44,15 @@ class Said:
     tokens_per_second: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trimmed:
+    """A trimmed drafter: seconds it took, what it says, and a pass that goes on and one that takes back a token."""
+
+    seconds: float
+    said: list[Said]
+    pass_milliseconds: tuple[float, float]
+
+
 def greedy(model: OnnxModel, prompt: Sequence[int], count: int) -> Said:
     """The best tokens after ``prompt``, and their speed."""
     model.rewind(0)
@@ -55,7 +64,7 @@ def greedy(model: OnnxModel, prompt: Sequence[int], count: int) -> Said:
     return Said(tokens=tuple(tokens), tokens_per_second=count / (time.perf_counter() - started))
 
 
-def rewinding_milliseconds(model: OnnxModel, text: Sequence[int], repeats: int = 15) -> tuple[float, float]:
+def pass_milliseconds(model: OnnxModel, text: Sequence[int], repeats: int = 15) -> tuple[float, float]:
     """Median pass over a token that goes on, and over one that takes another's place, behind ``REWOUND`` tokens."""
     model.rewind(0)
     prefill(model, (list(text) * REWOUND)[:REWOUND])
@@ -83,6 +92,68 @@ def first_difference(one: Said, other: Said) -> str:
     return "the same" if place is None else f"differ at token {place}"
 
 
+class Comparison:
+    """One model by both routes."""
+
+    def __init__(self, options: argparse.Namespace, console: Console) -> None:
+        self.console, self.count, cache = console, options.tokens, cache_folder()
+        self.settings = SessionSettings(threads=options.threads, context_length=2 * REWOUND)
+        source = resolve(options.model, cache, console.progress)
+        self.folders = {}
+        for route in ROUTES:
+            started = time.perf_counter()
+            made = self.folders[route] = convert(source, options.precision, cache, console.progress, route)
+            console.note(f"{route}: {time.perf_counter() - started:.0f} s in all")
+            for cost in made.costs:
+                console.note(f"  {cost.what}: {cost.seconds:.0f} s, {cost.peak_bytes / 2**30:.1f} GiB at most")
+        codec, asked = TextCodec(self.folders[BUILDER].path), take(shipped_prompts(), SCORE, options.prompts)
+        self.prompts = [codec.encode_chat([dict(message) for message in prompt.messages]) for prompt in asked]
+
+    def whole(self) -> dict[str, list[Said]]:
+        """What the full drafters say, one opened after the other."""
+        said = {}
+        for route, folder in self.folders.items():
+            model = open_model(folder.graph, self.settings)
+            said[route] = [greedy(model, prompt, self.count) for prompt in self.prompts]
+            del model
+            self.console.progress("full drafters", len(said), len(ROUTES))
+        return said
+
+    def kept(self, said: Sequence[Said], size: int) -> IndexMap:
+        """Without calibration: what the full drafter says, filled up with the lowest ids."""
+        folder = self.folders[BUILDER]
+        width = vocabulary_width(load_graph(folder.graph))
+        spoken = {token for one in said for token in one.tokens} | set(end_token_ids(folder.path))
+        rest = (token for token in range(width) if token not in spoken)
+        ids = np.array(sorted([*spoken, *(next(rest) for _ in range(size - len(spoken)))]))
+        return IndexMap(target_ids=ids, target_vocab_size=width)
+
+    def trimmed(self, kept: IndexMap, room: Path) -> dict[str, Trimmed]:
+        """The trimmed drafters, open together and answering in turns."""
+        cut = {route: trimmed(folder, kept, room / route) for route, folder in self.folders.items()}
+        models = {route: open_model(graph, self.settings) for route, (graph, _) in cut.items()}
+        said: dict[str, list[Said]] = {route: [] for route in ROUTES}
+        for number, prompt in enumerate(self.prompts):
+            for route in ROUTES if number % 2 else ROUTES[::-1]:
+                said[route].append(greedy(models[route], prompt, self.count))
+            self.console.progress("trimmed drafters in turns", number + 1, len(self.prompts))
+        passes = {route: pass_milliseconds(model, self.prompts[0]) for route, model in models.items()}
+        return {
+            route: Trimmed(seconds=cut[route][1], said=said[route], pass_milliseconds=passes[route]) for route in ROUTES
+        }
+
+    def row(self, route: str, found: Trimmed) -> tuple[str, ...]:
+        folder, speed = self.folders[route], spread([said.tokens_per_second for said in found.said])
+        return (
+            route,
+            f"{len(load_graph(folder.graph).graph):,}",
+            f"{folder.file_bytes / 1e6:,.0f}",
+            f"{found.seconds:.1f}",
+            f"{speed.median:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
+            *(f"{value:.1f}" for value in found.pass_milliseconds),
+        )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="qwen2.5-coder-0.5b-instruct")
@@ -92,68 +163,22 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=48)
     parser.add_argument("--threads", type=int, default=usable_cores())
     options = parser.parse_args()
-    console, cache = Console(), cache_folder()
-    settings = SessionSettings(threads=options.threads, context_length=2 * REWOUND)
-    source = resolve(options.model, cache, console.progress)
-    folders = {}
-    for route in ROUTES:
-        started = time.perf_counter()
-        folders[route] = convert(source, options.precision, cache, console.progress, route)
-        console.note(f"{route}: {time.perf_counter() - started:.0f} s in all")
-        for cost in folders[route].costs:
-            console.note(f"  {cost.what}: {cost.seconds:.0f} s, {cost.peak_bytes / 2**30:.1f} GiB at most")
-    codec = TextCodec(folders[BUILDER].path)
-    asked = take(shipped_prompts(), SCORE, options.prompts)
-    prompts = [codec.encode_chat([dict(message) for message in prompt.messages]) for prompt in asked]
-
-    whole: dict[str, list[Said]] = {}
-    for route, folder in folders.items():
-        model = open_model(folder.graph, settings)
-        whole[route] = [greedy(model, prompt, options.tokens) for prompt in prompts]
-        del model
-        console.progress("full drafters", len(whole), len(ROUTES))
-
-    # No calibration here: what the full drafter says, filled up with the lowest ids.
-    width = vocabulary_width(load_graph(folders[BUILDER].graph))
-    spoken = {token for said in whole[BUILDER] for token in said.tokens} | set(end_token_ids(folders[BUILDER].path))
-    rest = (token for token in range(width) if token not in spoken)
-    ids = np.array(sorted([*spoken, *(next(rest) for _ in range(options.vocab_size - len(spoken)))]))
-    kept = IndexMap(target_ids=ids, target_vocab_size=width)
-
-    with tempfile.TemporaryDirectory(dir=cache) as room:
-        cut = {route: trimmed(folder, kept, Path(room) / route) for route, folder in folders.items()}
-        models = {route: open_model(graph, settings) for route, (graph, _) in cut.items()}
-        answers: dict[str, list[Said]] = {route: [] for route in ROUTES}
-        for number, prompt in enumerate(prompts):
-            for route in ROUTES if number % 2 else ROUTES[::-1]:
-                answers[route].append(greedy(models[route], prompt, options.tokens))
-            console.progress("trimmed drafters in turns", number + 1, len(prompts))
-        rewinds = {route: rewinding_milliseconds(model, prompts[0]) for route, model in models.items()}
-
-    rows = []
-    for route in ROUTES:
-        speed = spread([said.tokens_per_second for said in answers[route]])
-        nodes = len(list(load_graph(folders[route].graph).graph))
-        on, back = rewinds[route]
-        rows.append(
-            (
-                route,
-                f"{nodes:,}",
-                f"{folders[route].file_bytes / 1e6:,.0f}",
-                f"{cut[route][1]:.1f}",
-                f"{speed.median:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
-                f"{on:.1f}",
-                f"{back:.1f}",
-            )
-        )
-    console.table(
-        ("route", "nodes", "MB", "s to trim", "tokens/s, trimmed", "ms a pass at 512", "ms with a rewind"), rows
-    )
-    for what, said in (("full", whole), ("trimmed", answers)):
-        found = [first_difference(one, other) for one, other in zip(said[BUILDER], said[OPTIMUM], strict=True)]
-        console.say(f"{what} drafters' texts, prompt by prompt: {', '.join(found)}")
-    same = [first_difference(one, other) for one, other in zip(whole[OPTIMUM], answers[OPTIMUM], strict=True)]
-    console.say(f"Optimum's drafter before and after trimming: {', '.join(same)}")
+    console = Console()
+    comparison = Comparison(options, console)
+    whole = comparison.whole()
+    kept = comparison.kept([said for route in ROUTES for said in whole[route]], options.vocab_size)
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as room:
+        found = comparison.trimmed(kept, Path(room))
+    header = ("route", "nodes", "MB", "s to trim", "tokens/s, trimmed", f"ms a pass at {REWOUND}", "ms with a rewind")
+    console.table(header, [comparison.row(route, found[route]) for route in ROUTES])
+    pairs = {
+        "full drafters": (whole[BUILDER], whole[OPTIMUM]),
+        "trimmed drafters": (found[BUILDER].said, found[OPTIMUM].said),
+        "Optimum's, before and after trimming": (whole[OPTIMUM], found[OPTIMUM].said),
+    }
+    for what, both in pairs.items():
+        texts = ", ".join(first_difference(one, other) for one, other in zip(*both, strict=True))
+        console.say(f"{what}, prompt by prompt: {texts}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 Every held-out prompt is decoded by each plan and by each target alone, in turn; between prompts the steps of all models
 are timed, so that predictions and measurements see the same minutes. A prediction replays the trace of the prompts that
-are measured. Size 0 is the whole vocabulary.
+are measured. What was measured is the prediction times the median over prompts of measured over predicted: a burst of
+other work during one prompt does not count. Size 0 is the whole vocabulary.
 """
 
 import argparse
@@ -31,7 +32,7 @@ from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
 from edgedraft.exporter.planning.ranking import index_map
 from edgedraft.exporter.planning.replaying import Replaying, replaying
 from edgedraft.exporter.planning.weighing import predicted_seconds
-from edgedraft.exporter.trimmed import open_trimmed
+from edgedraft.exporter.trimming.trimmed import open_trimmed
 from edgedraft.runtime.adaptive import Pace
 from edgedraft.runtime.bench import Drafting, PromptRun, run_prompt
 from edgedraft.runtime.files import write_json
@@ -172,15 +173,17 @@ class Bench:
             replayed = replaying(calibration.trace, self.order)
             alone = next(way for way in self.ways if way.pair is pair and not way.length)
             for way in (way for way in self.ways if way.pair is pair and way.length):
-                predicted = promised(replayed, way, costs, self.options.prompts)
-                measured, plain = (speed(self.runs[name]) for name in (way.name, alone.name))
+                seconds, tokens = promised(replayed, way, costs, self.options.prompts)
+                predicted = float(tokens.sum() / seconds.sum())
+                kept = [run.tokens_per_second for run in self.runs[way.name]] * seconds / tokens
+                plain = [run.tokens_per_second for run in self.runs[alone.name]] * np.array(costs.target(1))
                 found.append(
                     Judged(
                         way=way.name,
                         predicted=predicted,
-                        measured=measured,
+                        measured=predicted * float(np.median(kept)),
                         predicted_speed_up=predicted * costs.target(1),
-                        measured_speed_up=measured / plain,
+                        measured_speed_up=predicted * costs.target(1) * float(np.median(kept / plain)),
                     )
                 )
         return found
@@ -189,16 +192,15 @@ class Bench:
 _SECONDS = ("seconds", "seconds_low", "seconds_high")
 
 
-def promised(replayed: Replaying, way: Way, costs: StepCosts, prompts: int) -> float:
-    """Predicted tokens per second over the first prompts."""
+def promised(replayed: Replaying, way: Way, costs: StepCosts, prompts: int) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted seconds and tokens of the first prompts."""
     outcome = replayed(way.size, way.length)
-    seconds = predicted_seconds(outcome, way.size, way.length, costs)[:prompts]
-    return float(outcome.tokens[:prompts].sum() / seconds.sum())
+    return predicted_seconds(outcome, way.size, way.length, costs)[:prompts], outcome.tokens[:prompts]
 
 
 def speed(runs: Sequence[PromptRun]) -> float:
-    """Measured tokens per second over all prompts."""
-    return sum(run.statistics.tokens for run in runs) / sum(run.decode_seconds for run in runs)
+    """Measured tokens per second, the median over prompts."""
+    return statistics.median(run.tokens_per_second for run in runs)
 
 
 def told(judged: Sequence[Judged], best_measured: Judged, picked: Judged) -> list[str]:

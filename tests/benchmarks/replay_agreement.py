@@ -19,7 +19,7 @@ from edgedraft.exporter.pair import PairRequest, prepare_pair
 from edgedraft.exporter.planning.pair_plan import token_order
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
-from edgedraft.exporter.trimmed import open_trimmed
+from edgedraft.exporter.trimming.trimmed import open_trimmed
 from edgedraft.runtime.decoding import speculative_rounds
 from edgedraft.runtime.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.generation import Limits, limited

@@ -6,8 +6,8 @@ import pytest
 
 from edgedraft.__main__ import main
 from edgedraft.devices.priors.published import shipped_speeds
-from edgedraft.devices.registry import shipped_profiles
 from edgedraft.devices.priors.validation import validate
+from edgedraft.devices.registry import shipped_profiles
 
 
 def told(capsys, *arguments):

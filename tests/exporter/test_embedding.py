@@ -6,9 +6,9 @@ import pytest
 
 from edgedraft.exporter.blocks import BlockScheme, dequantize, quantize
 from edgedraft.exporter.embedding import find_embedding, pack_embedding
-from edgedraft.exporter.expanded import expand_logits
 from edgedraft.exporter.graphs import load_graph, model_size, save_graph
 from edgedraft.exporter.head import trim_head
+from edgedraft.exporter.trimming.expanded import expand_logits
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import IndexMap
 

@@ -18,7 +18,7 @@ from edgedraft.calibration.trace.rows import DrawnTrace
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import expected_acceptance, expected_replay
-from edgedraft.exporter.trimmed import open_trimmed
+from edgedraft.exporter.trimming.trimmed import open_trimmed
 from edgedraft.runtime.chooser import GREEDY, Chooser, SampledChooser
 from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.drafting import Drafter, FixedDrafts

@@ -13,7 +13,7 @@ from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.planning.pair_plan import token_order
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
-from edgedraft.exporter.trimmed import open_trimmed
+from edgedraft.exporter.trimming.trimmed import open_trimmed
 from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.decoding import speculative_rounds
 from edgedraft.runtime.drafting import Drafter, FixedDrafts

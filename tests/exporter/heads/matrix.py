@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgedraft.exporter.expanded import expand_logits
 from edgedraft.exporter.graphs import LOGITS
 from edgedraft.exporter.head import trim_head
+from edgedraft.exporter.trimming.expanded import expand_logits
 from edgedraft.runtime.index_map import IndexMap
 
 REDUCED, EXPANDED = "reduced", "expanded"

@@ -4,8 +4,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgedraft.exporter.expanded import expand_logits
 from edgedraft.exporter.head import trim_head
+from edgedraft.exporter.trimming.expanded import expand_logits
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import IndexMap
 from tests.exporter.heads.matrix import random_map

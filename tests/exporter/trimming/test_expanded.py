@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.exporter.expanded import expand_logits
 from edgedraft.exporter.graphs import load_graph, output_named, save_graph, vocabulary_width
 from edgedraft.exporter.head import trim_head
+from edgedraft.exporter.trimming.expanded import expand_logits
 from edgedraft.runtime.index_map import IndexMap
 
 HIDDEN, WIDTH = 32, 200

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgedraft.exporter.token_order import Foreseen, Outlook, TokenOrder, read_token_order, write_token_order
+from edgedraft.exporter.trimming.token_order import Foreseen, Outlook, TokenOrder, read_token_order, write_token_order
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.tensors import read_tensors, write_tensors
 

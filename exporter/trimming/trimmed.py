@@ -5,10 +5,10 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgedraft.exporter.expanded import expand_logits
 from edgedraft.exporter.graphs import load_graph, save_graph
 from edgedraft.exporter.head import trim_head
 from edgedraft.exporter.pair import Pair
+from edgedraft.exporter.trimming.expanded import expand_logits
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.memory import OnnxModel
 from edgedraft.runtime.session import open_model

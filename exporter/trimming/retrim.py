@@ -22,9 +22,9 @@ from edgedraft.exporter.card import model_card
 from edgedraft.exporter.convert import GRAPH_NAME
 from edgedraft.exporter.graphs import load_graph, vocabulary_width
 from edgedraft.exporter.head import head_row_size, round_to_tile
-from edgedraft.exporter.resized import resized_calibration, resized_plan
-from edgedraft.exporter.token_order import Foreseen, TokenOrder, read_token_order
-from edgedraft.exporter.trimmed import EXPANDED_NAME, write_trimmed
+from edgedraft.exporter.trimming.resized import resized_calibration, resized_plan
+from edgedraft.exporter.trimming.token_order import Foreseen, TokenOrder, read_token_order
+from edgedraft.exporter.trimming.trimmed import EXPANDED_NAME, write_trimmed
 from edgedraft.runtime.bundle import Bundle, read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.files import read_json, replacing_folder, write_json

@@ -12,7 +12,7 @@ from edgedraft.exporter.planning.ranking import coverage_by_size, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows
 from edgedraft.exporter.planning.scan import Scan, scan, tiled_sizes
 from edgedraft.exporter.planning.weighing import predicted_speeds
-from edgedraft.exporter.token_order import Doubles, Outlook, TokenOrder
+from edgedraft.exporter.trimming.token_order import Doubles, Outlook, TokenOrder
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.statistics import resampling
 

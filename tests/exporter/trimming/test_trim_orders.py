@@ -7,8 +7,8 @@ import pytest
 
 from edgedraft.calibration.counts_file import write_counts
 from edgedraft.exporter.bundle_writer import BundleContents, write_bundle
-from edgedraft.exporter.token_order import Outlook, TokenOrder
-from edgedraft.exporter.trim_orders import kept_by_calibration, kept_in_file, kept_like
+from edgedraft.exporter.trimming.token_order import Outlook, TokenOrder
+from edgedraft.exporter.trimming.trim_orders import kept_by_calibration, kept_in_file, kept_like
 from edgedraft.exporter.vocab.reading import Declared
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import write_index_map

@@ -5,7 +5,7 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
-from edgedraft.exporter.token_order import Foreseen
+from edgedraft.exporter.trimming.token_order import Foreseen
 from edgedraft.runtime.manifest import CalibrationEntry
 from edgedraft.runtime.plan import DecodingPlan
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edgedraft.exporter.contents import bundle_contents, coverage_interval
-from edgedraft.exporter.outlook import coverage_intervals, token_order
 from edgedraft.exporter.planning.ranking import coverage
 from edgedraft.exporter.planning.scan import tiled_sizes
 from edgedraft.exporter.planning.weighing import predicted_seconds
+from edgedraft.exporter.trimming.outlook import coverage_intervals, token_order
 
 SIZES = (64, 192, 256, 960, 1024)
 

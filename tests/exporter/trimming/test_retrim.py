@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgedraft.exporter import retrim
 from edgedraft.exporter.bundle_writer import BundleContents, write_bundle
 from edgedraft.exporter.quality import Divergence
-from edgedraft.exporter.retrim import retrim_bundle, retrim_folder
-from edgedraft.exporter.token_order import Outlook, TokenOrder
+from edgedraft.exporter.trimming import retrim
+from edgedraft.exporter.trimming.retrim import retrim_bundle, retrim_folder
+from edgedraft.exporter.trimming.token_order import Outlook, TokenOrder
 from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import IndexMap

@@ -4,8 +4,8 @@ import dataclasses
 
 import pytest
 
-from edgedraft.exporter.resized import resized_calibration, resized_plan
-from edgedraft.exporter.token_order import Foreseen
+from edgedraft.exporter.trimming.resized import resized_calibration, resized_plan
+from edgedraft.exporter.trimming.token_order import Foreseen
 
 
 @pytest.fixture

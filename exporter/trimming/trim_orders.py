@@ -8,7 +8,7 @@ from edgedraft.exporter.convert import end_token_ids
 from edgedraft.exporter.head import round_to_tile
 from edgedraft.exporter.methods.tokenizer_folder import tokenizer_of
 from edgedraft.exporter.planning.ranking import index_map, rank_tokens
-from edgedraft.exporter.retrim import bundle_order
+from edgedraft.exporter.trimming.retrim import bundle_order
 from edgedraft.exporter.vocab.kinds import KINDS
 from edgedraft.exporter.vocab.order import vocab_order
 from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
