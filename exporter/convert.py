@@ -12,6 +12,7 @@ from edgedraft.exporter.genai_settings import genai_settings
 from edgedraft.exporter.graphs import fix_cache_shapes, keep_shapes_inside, load_graph, save_graph
 from edgedraft.exporter.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.processes import ProcessCost, run_python
+from edgedraft.exporter.routes import BUILDER, ROUTES
 from edgedraft.exporter.sources import GGUF, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.via_optimum import OPTIMUM_PINS, export_with_optimum, optimum_python
 from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
@@ -23,10 +24,6 @@ from edgedraft.runtime.text import TEXT_FILES
 GRAPH_NAME = "model.onnx"
 
 AS_EXPORTED = "as-exported"
-
-BUILDER, OPTIMUM = "builder", "optimum"
-ROUTES = (BUILDER, OPTIMUM)
-"""Who makes the float graph: onnxruntime-genai's model builder, or Optimum in an environment of its own."""
 
 _SETTINGS = "genai_config.json"
 

@@ -4,9 +4,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from edgedraft.exporter.convert import BUILDER, OnnxFolder, context_length, convert, end_token_ids
+from edgedraft.exporter.convert import OnnxFolder, context_length, convert, end_token_ids
 from edgedraft.exporter.graphs import ModelSize, cache_bytes_per_token, load_graph, model_size, vocabulary_width
 from edgedraft.exporter.head import head_row_size
+from edgedraft.exporter.routes import BUILDER
 from edgedraft.exporter.sources import check_reference, resolve
 from edgedraft.runtime.memory import OnnxModel
 from edgedraft.runtime.progress import Progress, silent

@@ -27,7 +27,7 @@ ALLOWED = {
             "psutil",
             "huggingface_hub",
         ),
-        *("safetensors", "gguf", "flatbuffers"),
+        *("safetensors", "gguf", "flatbuffers", "optimum"),
     },
     "edgedraft": set(),
 }
@@ -40,6 +40,7 @@ ONE_FILE = {
     "optuna": "exporter/planning/search.py",
     "safetensors": "exporter/vocab/array_files.py",
     "gguf": "exporter/vocab/engine_files.py",
+    "optimum": "exporter/worker_optimum.py",
     "flatbuffers": "exporter/vocab/engine_files.py",
     "tomli_w": "devices/profile_file.py",
     "tokenizers": "runtime/text.py",

@@ -20,9 +20,10 @@ from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.convert import BUILDER, OPTIMUM, ROUTES, OnnxFolder, convert, end_token_ids
+from edgedraft.exporter.convert import OnnxFolder, convert, end_token_ids
 from edgedraft.exporter.graphs import load_graph, vocabulary_width
 from edgedraft.exporter.precisions import PRECISIONS
+from edgedraft.exporter.routes import BUILDER, OPTIMUM, ROUTES
 from edgedraft.exporter.sources import resolve
 from edgedraft.exporter.trimming.trimmed import write_trimmed
 from edgedraft.runtime.index_map import IndexMap

@@ -199,11 +199,14 @@ def test_a_head_of_unknown_shape_is_named(tiny_opened, pair_options, prompts_fil
     logits = model.graph.outputs[0]
     scaled = ir.val("logits", logits.dtype, logits.shape)
     logits.name = "unscaled"
-    model.graph.append(ir.node("Neg", [logits], name="odd_head/Neg", outputs=[scaled]))
+    model.graph.append(ir.node("Softmax", [logits], name="odd_head/Softmax", outputs=[scaled]))
     model.graph.outputs[0] = scaled
     ir.save(model, strange / "model.onnx")
     line = refused(["export", tmp_path / "b", *pair_options, "--drafter", strange, "--prompts", prompts_file], capsys)
-    assert "LM head: node odd_head/Neg: expected one of DynamicQuantizeMatMul, MatMul, MatMulNBits, got Neg" in line
+    assert (
+        "LM head: node odd_head/Softmax: expected one of DynamicQuantizeMatMul, Gemm, MatMul, MatMulInteger, " in line
+    )
+    assert "got Softmax - export the drafter with one of these heads" in line
 
 
 def test_a_folder_that_is_not_a_bundle_is_never_replaced(pair_options, prompts_file, tmp_path, capsys):

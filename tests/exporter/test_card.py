@@ -54,7 +54,7 @@ def test_the_front_matter_is_what_model_hubs_read(manifest):
         "| precision | int4 | int8 |",
         "| weights a step reads | 1,234 MB | 200 MB |",
         "chosen by target (drafter where these are equal); counted were 12,345 tokens of 60 prompts\n"
-            "(my prompts). On 61 other prompts",
+        "(my prompts). On 61 other prompts",
         "98.77% of the target's tokens\n(95 % interval 97.00% to 99.00%)",
         "**Plan** for a laptop: draft length 3. speculate: it pays.",
     ],

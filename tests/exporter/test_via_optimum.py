@@ -16,11 +16,12 @@ import pytest
 from edgedraft.exporter import convert as converting
 from edgedraft.exporter import via_optimum
 from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.convert import BUILDER, OPTIMUM, convert
+from edgedraft.exporter.convert import convert
 from edgedraft.exporter.genai_settings import genai_settings
 from edgedraft.exporter.graphs import load_graph
 from edgedraft.exporter.pair import PairRequest, prepare_pair
 from edgedraft.exporter.processes import ProcessCost
+from edgedraft.exporter.routes import BUILDER, OPTIMUM
 from edgedraft.exporter.sources import resolve
 from edgedraft.exporter.via_optimum import (
     OPTIMUM_PINS,

@@ -69,7 +69,13 @@ def planned(calibration):
     def make(decision):
         drafter, target = (SimpleNamespace(source=SimpleNamespace(name=f"{size}-model")) for size in ("small", "large"))
         pair, order = SimpleNamespace(drafter=drafter, target=target), np.arange(VOCAB)
-        return Planned(decision=decision, pair=pair, order=order, replayed=replaying(calibration.trace, order))
+        return Planned(
+            decision=decision,
+            pair=pair,
+            order=order,
+            ranked_by=("target",),
+            replayed=replaying(calibration.trace, order),
+        )
 
     return make
 

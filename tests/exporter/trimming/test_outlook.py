@@ -9,7 +9,7 @@ from edgedraft.exporter.contents import bundle_contents, coverage_interval
 from edgedraft.exporter.planning.ranking import coverage
 from edgedraft.exporter.planning.scan import tiled_sizes
 from edgedraft.exporter.planning.weighing import predicted_seconds
-from edgedraft.exporter.trimming.outlook import coverage_intervals, token_order
+from edgedraft.exporter.trimming.outlook import coverage_intervals, order_with_outlook
 
 SIZES = (64, 192, 256, 960, 1024)
 
@@ -24,7 +24,7 @@ def test_intervals_of_all_sizes_are_those_of_each_alone(tiny_planned):
 def test_every_size_is_foreseen_though_the_plan_fixed_one(tiny_planned):
     calibration, planned = tiny_planned
     assert len(planned.decision.weighed.sizes) == 1
-    order = token_order(calibration, planned)
+    order = order_with_outlook(calibration, planned)
     assert order.token_ids.tolist() == planned.order.tolist()
     assert order.outlook.sizes.tolist() == tiled_sizes(1024).tolist()
     length, costs = planned.plan.draft_length, planned.latency.costs
@@ -41,7 +41,7 @@ def test_every_size_is_foreseen_though_the_plan_fixed_one(tiny_planned):
 
 def test_at_the_plans_own_size_it_is_the_plan(tiny_planned):
     calibration, planned = tiny_planned
-    plan, found = planned.plan, token_order(calibration, planned).outlook.at(planned.plan.draft_vocab_size)
+    plan, found = planned.plan, order_with_outlook(calibration, planned).outlook.at(planned.plan.draft_vocab_size)
     assert found.tokens_per_second == pytest.approx(plan.predicted_tokens_per_second)
     assert found.block_efficiency == pytest.approx(plan.predicted_block_efficiency)
     assert found.drafter_pass_seconds == pytest.approx(plan.drafter_pass_seconds)
@@ -58,4 +58,4 @@ def test_drawn_answers_are_foreseen_where_they_were_weighed(tiny_planned):
     """Their replays take long: no other sizes are replayed for a trim that may never come."""
     calibration, planned = tiny_planned
     drawn = dataclasses.replace(calibration, trace=object())
-    assert token_order(drawn, planned).outlook.sizes.tolist() == planned.decision.weighed.sizes.tolist()
+    assert order_with_outlook(drawn, planned).outlook.sizes.tolist() == planned.decision.weighed.sizes.tolist()
