@@ -59,7 +59,8 @@ def basis(profile: DeviceProfile, provider: str) -> str:
     probe = profile.probe
     if probe is not None and probe.trusted:
         return f"Measured on {probe.system} on {probe.date}: passes spread by {probe.noise:.0%}."
-    return prior_basis(profile, provider)
+    noisy = "" if probe is None else f"Its probe is not trusted: passes spread by {probe.noise:.0%}. "
+    return noisy + prior_basis(profile, provider)
 
 
 def prior_basis(profile: DeviceProfile, provider: str) -> str:

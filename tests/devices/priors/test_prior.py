@@ -7,7 +7,7 @@ import pytest
 
 from edgedraft.devices.latency import NORMAL_80, LatencyModel, StepModel
 from edgedraft.devices.priors.families import GpuClass, family_of
-from edgedraft.devices.priors.prior import PRECISIONS, latency_of, prior_basis, prior_latency
+from edgedraft.devices.priors.prior import PRECISIONS, basis, latency_of, prior_basis, prior_latency
 from edgedraft.devices.profile import Bandwidth, Bandwidths, DeviceProfile, Memory, Probe
 
 GIGABYTE = 10**9
@@ -117,3 +117,10 @@ def test_a_probe_that_is_not_trusted_leaves_the_prior(monkeypatch):
     assert latency_of(profile()).device == "New"
     assert latency_of(replace(profile(), probe=PROBE)).device == "New"
     assert latency_of(replace(profile(), probe=replace(PROBE, trusted=True))) is fitted
+
+
+def test_the_basis_says_what_was_measured_and_what_was_not_trusted():
+    measured, noisy = (basis(replace(profile(), probe=replace(PROBE, trusted=t)), "cpu") for t in (True, False))
+    assert measured == "Measured on here on 2026-11-22: passes spread by 50%."
+    assert noisy.startswith("Its probe is not trusted: passes spread by 50%. A prior, not a measurement: ")
+    assert basis(profile(), "cpu") == prior_basis(profile(), "cpu")
