@@ -27,13 +27,17 @@ class StepTime:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepCase:
-    """One thing to time: the model under ``model``'s name, over ``rows`` tokens."""
+    """One thing to time: the model under ``model``'s name, over ``rows`` tokens.
+
+    ``after`` names the model whose pass comes before it when decoding; what that leaves in caches counts.
+    """
 
     model: str
     role: str
     precision: str
     weight_bytes: int
     rows: int
+    after: str | None = None
 
 
 def measure_steps(
@@ -46,7 +50,8 @@ def measure_steps(
 ) -> list[StepTime]:
     """Time every case ``repeats`` times in turn (A B C A B C …), after one uncounted turn.
 
-    Every model first reads ``context_ids``, so attention has something to look back on.
+    Every model first reads ``context_ids``, so attention has something to look back on. A case that comes ``after``
+    another model's pass has one of a single token right before it, untimed.
     """
     longest = max(case.rows for case in cases)
     require(len(context_ids) >= longest, f"step times: expected {longest} tokens of context", got=len(context_ids))
@@ -56,6 +61,8 @@ def measure_steps(
     seconds: list[list[float]] = [[] for _ in cases]
     for turn in range(repeats + 1):
         for case, times in zip(cases, seconds, strict=True):
+            if case.after is not None:
+                _one_step(models[case.after], context_ids, 1, clock)
             taken = _one_step(models[case.model], context_ids, case.rows, clock)
             if turn > 0:
                 times.append(taken)

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
+import numpy as np
 import psutil
 
 from edgedraft.devices.fitting import fit_step_model
 from edgedraft.devices.latency import StepModel
 from edgedraft.devices.machine import Machine, this_machine
+from edgedraft.devices.probing.noise import MOST_NOISE
 from edgedraft.devices.steps import DRAFTER, TARGET, StepCase, StepTime, measure_steps
 from edgedraft.exporter.convert import OnnxFolder
 from edgedraft.exporter.pair import Pair
@@ -31,6 +33,7 @@ PROBED_SIZES = (4096, 32768)
 PROBED_ROWS = (*range(1, 10), 13, 17)
 REPEATS = 40
 CONTEXT_TOKENS = 128
+_METHOD = "behind the pass that comes before it when decoding"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,6 +44,11 @@ class PairSteps:
     threads: int
     onnxruntime: str
     steps: tuple[StepTime, ...]
+
+    @property
+    def noise(self) -> float:
+        """Median over the steps of the quartile width over the median."""
+        return float(np.median([(step.seconds_high - step.seconds_low) / step.seconds for step in self.steps]))
 
     def step_model(self, role: str, precision: str) -> StepModel:
         """The latency of one role's passes in one precision, fitted to its steps."""
@@ -58,19 +66,23 @@ class PairSteps:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Timing:
-    """What is timed with: the token order that trims drafters, tokens to read first, a clock, how many turns."""
+    """What is timed with: the token order that trims drafters, tokens to read first, a clock, how many turns.
+
+    Times that spread by more than ``most_noise`` are used once and not kept.
+    """
 
     order: Ids
     context_ids: Sequence[int]
     clock: Clock
     repeats: int = REPEATS
+    most_noise: float = MOST_NOISE
 
 
 def probe_pairs(pairs: Sequence[Pair], timing: Timing, cache: Path, progress: Progress = silent) -> PairSteps:
     """Step times of all pairs on this machine, interleaved; from ``cache`` when they were measured before."""
     machine, settings = this_machine(), pairs[0].settings
     keys = sorted({key for pair in pairs for key in (pair.target.key, pair.drafter.key)})
-    facts = [to_plain(machine), to_plain(settings), onnxruntime_version, keys, PROBED_ROWS, PROBED_SIZES]
+    facts = [_METHOD, to_plain(machine), to_plain(settings), onnxruntime_version, keys, PROBED_ROWS, PROBED_SIZES]
     kept = cache / "devices" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
     if kept.exists():
         return from_plain(PairSteps, read_json(kept), str(kept))
@@ -79,7 +91,8 @@ def probe_pairs(pairs: Sequence[Pair], timing: Timing, cache: Path, progress: Pr
     context = timing.context_ids[:CONTEXT_TOKENS]
     steps = measure_steps(models, cases, context, timing.clock, timing.repeats, progress)
     measured = PairSteps(machine=machine, threads=settings.threads, onnxruntime=onnxruntime_version, steps=tuple(steps))
-    write_json(kept, to_plain(measured))
+    if measured.noise <= timing.most_noise:
+        write_json(kept, to_plain(measured))
     return measured
 
 
@@ -98,31 +111,51 @@ def _probe_folders(
 
 
 def step_cases(pairs: Sequence[Pair], order: Ids) -> tuple[dict[str, LanguageModel], list[StepCase]]:
-    """Every model once, by role and precision, and what to time of it."""
+    """Every model once, by role and precision, and what to time of it.
+
+    A target's pass over one token follows another such, as in plain decoding; its blocks follow a drafter, and drafters
+    a target, as in a round.
+    """
     models: dict[str, LanguageModel] = {}
     cases: list[StepCase] = []
     for pair in {pair.drafter.precision: pair for pair in pairs}.values():
-        name = f"{DRAFTER} {pair.drafter.precision}"
+        name = _model_name(DRAFTER, pair.drafter)
         models[name] = pair.drafter_model
         cases += [_drafter_case(pair, name, pair.vocab_size, rows) for rows in (1, 2)]
         for size in (size for size in PROBED_SIZES if size < pair.vocab_size):
             models[f"{name} {size}"] = open_trimmed(pair, index_map(order, size))
             cases.append(_drafter_case(pair, f"{name} {size}", size, 1))
     for pair in {pair.target.precision: pair for pair in pairs}.values():
-        name = f"{TARGET} {pair.target.precision}"
-        models[name] = pair.target_model
-        cases += [_target_case(pair, name, rows) for rows in PROBED_ROWS]
+        models[_model_name(TARGET, pair.target)] = pair.target_model
+        cases += [_target_case(pair, rows) for rows in PROBED_ROWS]
     return models, cases
 
 
+def _model_name(role: str, folder: OnnxFolder) -> str:
+    return f"{role} {folder.precision}"
+
+
 def _drafter_case(pair: Pair, name: str, size: int, rows: int) -> StepCase:
-    read = pair.trimmed_size(size).weight_bytes
-    return StepCase(model=name, role=DRAFTER, precision=pair.drafter.precision, weight_bytes=read, rows=rows)
+    return StepCase(
+        model=name,
+        role=DRAFTER,
+        precision=pair.drafter.precision,
+        weight_bytes=pair.trimmed_size(size).weight_bytes,
+        rows=rows,
+        after=_model_name(TARGET, pair.target),
+    )
 
 
-def _target_case(pair: Pair, name: str, rows: int) -> StepCase:
-    read = pair.target_size.weight_bytes
-    return StepCase(model=name, role=TARGET, precision=pair.target.precision, weight_bytes=read, rows=rows)
+def _target_case(pair: Pair, rows: int) -> StepCase:
+    name = _model_name(TARGET, pair.target)
+    return StepCase(
+        model=name,
+        role=TARGET,
+        precision=pair.target.precision,
+        weight_bytes=pair.target_size.weight_bytes,
+        rows=rows,
+        after=name if rows == 1 else _model_name(DRAFTER, pair.drafter),
+    )
 
 
 def _require_memory(pairs: Sequence[Pair]) -> None:

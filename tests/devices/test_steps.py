@@ -59,6 +59,16 @@ def test_cases_take_turns_after_every_model_read_the_context():
     assert log == [(DRAFTER, 0, CONTEXT), (TARGET, 0, CONTEXT), *turn * 3]
 
 
+def test_a_pass_comes_after_the_one_that_precedes_it_when_decoding_untimed():
+    plain = StepCase(model=TARGET, role=TARGET, precision="int4", weight_bytes=7, rows=1, after=TARGET)
+    block = StepCase(model=TARGET, role=TARGET, precision="int4", weight_bytes=7, rows=3, after=DRAFTER)
+    steps, log = measure([plain, block], {TARGET: [50.0, 1.0, 2.0] * 2, DRAFTER: [70.0] * 2}, repeats=1)
+    one, three = CONTEXT[:1], CONTEXT[:3]
+    turn = [(TARGET, 20, one), (TARGET, 20, one), (DRAFTER, 20, one), (TARGET, 20, three)]
+    assert log[2:] == turn * 2
+    assert [step.seconds for step in steps] == [1.0, 2.0]
+
+
 def test_medians_and_quartiles_leave_out_the_first_turn():
     drafter, target = [99.0, 1.0, 2.0, 3.0, 4.0, 5.0], [77.0, 8.0, 4.0, 6.0, 2.0, 0.0]
     steps, _ = measure([case(DRAFTER, 2, 11), case(TARGET, 4, 22)], {DRAFTER: drafter, TARGET: target}, repeats=5)

@@ -2,6 +2,7 @@
 
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,13 @@ import pytest
 from edgedraft.devices.steps import DRAFTER, TARGET
 from edgedraft.exporter.pair import PairRequest, prepare_pair
 from edgedraft.exporter.planning import pair_steps
-from edgedraft.exporter.planning.pair_steps import PROBED_ROWS, Timing, probe_pairs, probe_with_threads
+from edgedraft.exporter.planning.pair_steps import (
+    PROBED_ROWS,
+    Timing,
+    probe_pairs,
+    probe_with_threads,
+    step_cases,
+)
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.session import SessionSettings
 
@@ -34,7 +41,9 @@ def pairs(tiny_pair):
 
 @pytest.fixture
 def timing():
-    return Timing(order=np.arange(1024), context_ids=list(range(2, 40)), clock=time.perf_counter, repeats=2)
+    return Timing(
+        order=np.arange(1024), context_ids=list(range(2, 40)), clock=time.perf_counter, repeats=2, most_noise=9
+    )
 
 
 @pytest.fixture
@@ -70,6 +79,19 @@ def test_steps_are_measured_once_and_kept(pairs, timing, small_sizes, tmp_path):
     first = probe_pairs(pairs, timing, tmp_path)
     assert probe_pairs(pairs, timing, tmp_path) == first
     assert probe_pairs(pairs[:1], timing, tmp_path) != first, "other pairs are another measurement"
+
+
+def test_times_of_a_noisy_machine_are_not_kept(pairs, timing, small_sizes, tmp_path):
+    probe_pairs(pairs, replace(timing, most_noise=-1), tmp_path)
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_passes_are_timed_behind_those_that_precede_them(pairs, timing, small_sizes):
+    _, cases = step_cases(pairs, timing.order)
+    behind = {(case.role, case.precision, case.rows): case.after for case in cases}
+    assert behind[TARGET, "int8", 1] == "target int8"
+    assert behind[TARGET, "int8", 4] == "drafter fp32"
+    assert behind[DRAFTER, "fp32", 1] == "target int8"
 
 
 def test_another_number_of_threads_is_measured_in_a_process_of_its_own(pairs, timing, tmp_path):
