@@ -1,0 +1,114 @@
+/** Owns the real world behind the page: the runtime, the server it came from, the browser's storage and clock. */
+
+import {
+  clearStorage,
+  describeDevice,
+  EdgedraftError,
+  Engine,
+  filesToLoad,
+  isoDate,
+  keptBytes,
+  onnxruntimeVersion,
+  postResult,
+  readCapabilities,
+  readManifest,
+  readSession,
+  runBench,
+  runProbe,
+  type SessionInfo,
+} from "../runtime/index.js";
+import type { OpenEngine, Ports, Site, WantedFile } from "./ports.js";
+
+/** The ports of a page that was opened at `address`. */
+export function browserPorts(address: URL): Ports {
+  return {
+    openSite: () => openSite(address),
+    wantedFiles,
+    openEngine: async ({ base, session }, settings, progress, signal) =>
+      opened(await Engine.open(base, settings, progress, signal, session)),
+    probe: (session, base, settings, progress, signal) => runProbe(session, base, settings, clock, progress, signal),
+    forget: clearStorage,
+    post: postResult,
+    save: saveFile,
+    clock,
+    today: () => isoDate(new Date()),
+    seed: () => crypto.getRandomValues(new Uint32Array(1))[0] ?? 0,
+    onnxruntime: onnxruntimeVersion,
+  };
+}
+
+const clock = (): number => performance.now() / 1000;
+
+async function openSite(address: URL): Promise<Site> {
+  const { base, session } = await placeOf(address);
+  const [manifest, capabilities, device] = await Promise.all([
+    readManifest(new URL(session.bundle, base)),
+    readCapabilities(),
+    describeDevice(),
+  ]);
+  return { base, session, manifest, capabilities, device, freeBytes: await freeBytes() };
+}
+
+async function wantedFiles({ base, session, manifest }: Site, withFull: boolean): Promise<readonly WantedFile[]> {
+  const kept = await keptBytes();
+  const files = filesToLoad(manifest, session, base, withFull);
+  return files.map(({ name, bytes, sha256 }) => ({ path: name, bytes, keptBytes: kept.get(sha256) ?? 0 }));
+}
+
+/** What a folder of plain files offers: its bundle, nothing to probe with, nobody to post to. */
+const PLAIN_FILES: SessionInfo = {
+  bundle: "./",
+  full_drafter: null,
+  probe: { cases: [], rows: [], rounds: 0 },
+  prompts: [],
+  post_results: false,
+};
+
+/** Where everything is: beside the page, or with `?bundle=` in a folder of plain files of the same server. */
+async function placeOf(address: URL): Promise<{ base: URL; session: SessionInfo }> {
+  const given = address.searchParams.get("bundle");
+  if (given === null) {
+    const base = new URL("./", address);
+    return { base, session: await readSession(base) };
+  }
+  return { base: bundleBase(given, address), session: PLAIN_FILES };
+}
+
+/** The folder that `?bundle=` names, ending in a slash; other servers are refused. */
+export function bundleBase(given: string, address: URL): URL {
+  const base = new URL(given.endsWith("/") ? given : `${given}/`, address);
+  if (base.origin === address.origin) return base;
+  throw new EdgedraftError("bundle: expected an address on this page's own server", {
+    got: base.origin,
+    remedy: "serve the bundle beside the page",
+  });
+}
+
+async function freeBytes(): Promise<number | null> {
+  try {
+    const { quota, usage } = await navigator.storage.estimate();
+    return quota === undefined ? null : Math.max(0, quota - (usage ?? 0));
+  } catch {
+    return null; // no storage here, such as in insecure pages
+  }
+}
+
+function opened(engine: Engine): OpenEngine {
+  return {
+    providers: engine.providers,
+    hasFull: engine.hasFull,
+    answer: (messages, options, onRound) => engine.stream(messages, { ...options, onRound }),
+    bench: (prompts, maxNewTokens, progress, signal) => runBench(engine, prompts, maxNewTokens, clock, progress, signal),
+    leftOut: (messages, maxNewTokens) => engine.fit(messages, maxNewTokens).droppedMessages,
+    close: () => engine.close(),
+  };
+}
+
+function saveFile(name: string, value: unknown): void {
+  const blob = new Blob([`${JSON.stringify(value, null, 2)}\n`], { type: "application/json" });
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}

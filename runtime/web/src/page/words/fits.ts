@@ -1,0 +1,64 @@
+/** Owns whether the chosen models fit this device, in words, before anything is downloaded. */
+
+import { checkAllFit, peakBytes, type Capabilities, type Manifest, type ModelNeeds, type Provider, type SessionInfo } from "../../runtime/index.js";
+import type { Choice, Problem } from "../state.js";
+import { bytes } from "./format.js";
+import { problemOf } from "./problem.js";
+
+/** The verdict: `problem` is null where no limit is known to be broken; `headline` and `sentence` say more then. */
+export interface Fit {
+  readonly problem: Problem | null;
+  readonly headline: string;
+  readonly sentence: string;
+}
+
+type Placed = readonly [ModelNeeds, Provider];
+
+/** The models that `choice` loads, with what each needs and where it is to run. */
+export function placedModels(manifest: Manifest, session: SessionInfo, choice: Choice): readonly Placed[] {
+  const placed: Placed[] = [
+    [needs("target", manifest.target, manifest.files), choice.target],
+    [needs("drafter", manifest.drafter, manifest.files), choice.drafter],
+  ];
+  const full = session.full_drafter;
+  if (choice.withFull && full !== null) placed.push([needs("full drafter", full, full.files), choice.drafter]);
+  return placed;
+}
+
+/** Whether `choice` fits this device, by the runtime's own check. */
+export function fit(placed: readonly Placed[], capabilities: Capabilities): Fit {
+  try {
+    checkAllFit(placed, capabilities);
+  } catch (error) {
+    return { problem: problemOf(error), headline: "", sentence: "" };
+  }
+  const peak = peakBytes(placed);
+  const { memoryGigabytes } = capabilities;
+  const known = memoryGigabytes !== null && peak <= memoryGigabytes * 1e9;
+  return {
+    problem: null,
+    headline: known ? "It fits." : "It may fit.",
+    sentence: `It takes about ${bytes(peak)} of memory at its peak; ${room(memoryGigabytes)}.`,
+  };
+}
+
+function room(memoryGigabytes: number | null): string {
+  if (memoryGigabytes === null) return "this browser does not say how much there is";
+  return `this device has ${memoryGigabytes >= 8 ? "8 GB or more" : `about ${memoryGigabytes} GB`}`;
+}
+
+interface Entry {
+  readonly graph: string;
+  readonly data: readonly string[];
+  readonly largest_tensor_bytes: number;
+  readonly half: boolean;
+}
+
+function needs(name: string, entry: Entry, files: Manifest["files"]): ModelNeeds {
+  return {
+    name,
+    largestTensorBytes: entry.largest_tensor_bytes,
+    half: entry.half,
+    fileBytes: [entry.graph, ...entry.data].reduce((total, path) => total + (files[path]?.bytes ?? 0), 0),
+  };
+}

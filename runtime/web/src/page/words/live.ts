@@ -1,0 +1,59 @@
+/** Owns the figures of an answer while it is written: speed, acceptance, block efficiency. */
+
+import type { Round } from "../../runtime/index.js";
+
+/**
+ * What was counted of one answer. The first round comes from reading the prompt: it starts the clock of decoding
+ * (`firstAt`) and is left out of everything else. Times are seconds of one clock.
+ */
+export interface Counts {
+  readonly startedAt: number;
+  readonly firstAt: number | null;
+  readonly lastAt: number;
+  readonly tokens: number;
+  readonly passes: number;
+  readonly proposed: number;
+  readonly examined: number;
+  readonly accepted: number;
+}
+
+export const NO_COUNTS: Counts = begin(0);
+
+/** Counts of an answer that was asked for at `now`. */
+export function begin(now: number): Counts {
+  return { startedAt: now, firstAt: null, lastAt: now, tokens: 0, passes: 0, proposed: 0, examined: 0, accepted: 0 };
+}
+
+/** The counts with one more target pass, settled at `now`. */
+export function addRound(counts: Counts, round: Round, now: number): Counts {
+  if (counts.firstAt === null) return { ...counts, firstAt: now, lastAt: now };
+  return {
+    ...counts,
+    lastAt: now,
+    tokens: counts.tokens + round.tokenIds.length,
+    passes: counts.passes + 1,
+    proposed: counts.proposed + round.proposed,
+    examined: counts.examined + Math.min(round.accepted + 1, round.proposed),
+    accepted: counts.accepted + round.accepted,
+  };
+}
+
+/** What the counts amount to; null where nothing was counted yet. */
+export interface Figures {
+  readonly tokensPerSecond: number | null;
+  readonly acceptanceRate: number | null;
+  readonly blockEfficiency: number | null;
+  readonly firstSeconds: number | null;
+}
+
+/** Tokens per second of decoding, accepted over examined drafts, mean tokens per target pass, wait for the first. */
+export function figures(counts: Counts): Figures {
+  const { firstAt, lastAt, startedAt, tokens, passes, examined, accepted } = counts;
+  const decoding = firstAt === null ? 0 : lastAt - firstAt;
+  return {
+    tokensPerSecond: decoding > 0 ? tokens / decoding : null,
+    acceptanceRate: examined > 0 ? accepted / examined : null,
+    blockEfficiency: passes > 0 ? tokens / passes : null,
+    firstSeconds: firstAt === null ? null : firstAt - startedAt,
+  };
+}

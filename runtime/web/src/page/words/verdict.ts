@@ -1,0 +1,94 @@
+/** Owns what a bench or a plan says about speculating on this device, in one honest sentence. */
+
+import type { BenchReport, Plan, Spread, Way, WayReport } from "../../runtime/index.js";
+import { rate, share, times, twoDigits } from "./format.js";
+
+/** Whether it pays: only where at least three quarters of the prompts were faster, or slower. */
+export type Answer = "pays" | "loses" | "open";
+
+export interface Verdict {
+  readonly answer: Answer;
+  readonly sentence: string;
+}
+
+/** What each way is called. */
+export const WAY_NAMES: Readonly<Record<Way, string>> = {
+  plain: "Target alone",
+  full: "Full drafter",
+  trimmed: "Trimmed drafter",
+};
+
+/** The ways that ran, in the order of the table. */
+export function waysOf(report: BenchReport): readonly (readonly [Way, WayReport])[] {
+  return (["plain", "full", "trimmed"] as const).flatMap((way) => {
+    const found = report.ways[way];
+    return found === undefined ? [] : [[way, found] as const];
+  });
+}
+
+/** The verdict of a bench: about the fastest way that drafts. */
+export function benchVerdict(report: BenchReport): Verdict | null {
+  const drafting = waysOf(report).filter(([way]) => way !== "plain");
+  const [best, ...others] = [...drafting].sort(([, a], [, b]) => b.speed_up.median - a.speed_up.median);
+  if (best === undefined) return null;
+  const answer = answerOf(best[1].speed_up);
+  const reached = `the ${WAY_NAMES[best[0]].toLowerCase()} reaches ${spread(best[1].speed_up)} the target's own speed`;
+  const beside = others.map(([way, told]) => `; the ${WAY_NAMES[way].toLowerCase()} ${times(told.speed_up.median)}`).join("");
+  return { answer, sentence: `${OPENINGS[answer]}: ${reached}${beside}.` };
+}
+
+const OPENINGS: Readonly<Record<Answer, string>> = {
+  pays: "Speculation pays here",
+  loses: "Do not speculate here",
+  open: "A toss-up here",
+};
+
+/** The answer that a speed-up gives, as edgedraft's own command line judges it. */
+export function answerOf(speedUp: Spread): Answer {
+  if (speedUp.low > 1) return "pays";
+  return speedUp.high < 1 ? "loses" : "open";
+}
+
+/** Whether the ways wrote the same texts, and what it means where they did not. */
+export function textsSentence(report: BenchReport): string {
+  const drafting = waysOf(report).filter(([way]) => way !== "plain");
+  const differing = drafting.filter(([, told]) => told.equal_texts < report.prompts);
+  if (differing.length === 0) return "Every way wrote the same texts as the target alone.";
+  const named = differing.map(([way, told]) => `${WAY_NAMES[way].toLowerCase()} ${report.prompts - told.equal_texts} of ${report.prompts}`);
+  return `Some texts differ from the target's own (${named.join(", ")}): quantized kernels may break near-ties differently in blocks than one by one.`;
+}
+
+/** What the plan in the bundle foresaw, and for which device. */
+export function planSentence(plan: Plan): string {
+  const gain = plan.predicted_tokens_per_second / plan.predicted_plain_tokens_per_second;
+  const range = `${times(gain)} [${twoDigits(plan.speed_up_low)}–${twoDigits(plan.speed_up_high)}]`;
+  const advice = plan.speculate ? "speculate" : "do not speculate";
+  return `Planned for ${plan.device}: ${advice}; drafting is expected to reach ${range} the target's own speed.`;
+}
+
+/** The cells of the bench's table, a row a measure. */
+export function benchRows(report: BenchReport): readonly { readonly label: string; readonly cells: readonly Cell[] }[] {
+  const ways = waysOf(report);
+  const row = (label: string, cell: (told: WayReport, way: Way) => Cell) => ({
+    label,
+    cells: ways.map(([way, told]) => cell(told, way)),
+  });
+  return [
+    row("Tokens/s", ({ tokens_per_second: it }) => ({ value: rate(it.median), range: `${rate(it.low)}–${rate(it.high)}` })),
+    row("Speed-up", ({ speed_up: it }, way) =>
+      way === "plain" ? { value: "1" } : { value: times(it.median), range: `${twoDigits(it.low)}–${twoDigits(it.high)}` },
+    ),
+    row("Tokens a pass (τ)", (told) => ({ value: twoDigits(told.block_efficiency) })),
+    row("Drafts kept", (told) => ({ value: share(told.draft_tokens_proposed > 0 ? told.acceptance_rate : null) })),
+    row("Equal texts", (told, way) => ({ value: way === "plain" ? "–" : `${told.equal_texts} of ${report.prompts}` })),
+  ];
+}
+
+export interface Cell {
+  readonly value: string;
+  readonly range?: string;
+}
+
+function spread(ratio: Spread): string {
+  return `${times(ratio.median)} [${twoDigits(ratio.low)}–${twoDigits(ratio.high)}]`;
+}

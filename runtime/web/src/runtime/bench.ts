@@ -1,0 +1,28 @@
+/** Owns measuring an engine's bundle where it runs: prompts as texts, every way that the engine can go. */
+
+import { bench, type BenchReport, type CostRatios } from "./benching.js";
+import type { Engine } from "./engine.js";
+import type { Clock, Progress } from "./progress.js";
+
+/**
+ * Decode every prompt by the target alone, with the full-vocabulary drafter where it is open, and with the trimmed one;
+ * greedily, by the plan's draft length. `clock` tells seconds; `progress` hears runs. An abort throws its reason.
+ */
+export function runBench(
+  engine: Engine,
+  prompts: readonly string[],
+  maxNewTokens: number,
+  clock: Clock,
+  progress: Progress,
+  signal?: AbortSignal,
+): Promise<BenchReport> {
+  const { manifest, target, drafters } = engine.models;
+  const limits = { maxNewTokens, endTokenIds: manifest.end_token_ids };
+  const trimmed: CostRatios = {
+    parameters: manifest.drafter.parameters / manifest.target.parameters,
+    bytes: manifest.drafter.weight_bytes / manifest.target.weight_bytes,
+  };
+  const benched = { target, drafters, draftLength: manifest.plan.draft_length, limits, ratios: { trimmed } };
+  const ids = prompts.map((content) => engine.fit([{ role: "user", content }], maxNewTokens).tokenIds);
+  return bench(benched, ids, clock, progress, signal);
+}

@@ -1,0 +1,192 @@
+/** Owns timing ways of decoding against each other on models alone, and the numbers that come of it. */
+
+import { speculativeRounds } from "./decoding.js";
+import { demand } from "./errors.js";
+import { limited, type Limits } from "./generation.js";
+import type { LanguageModel } from "./model.js";
+import { buildPolicy, drafterOf, type Drafters } from "./policies.js";
+import type { Clock, Progress } from "./progress.js";
+import type { Round } from "./rounds.js";
+import {
+  acceptanceRate,
+  blockEfficiency,
+  countRounds,
+  memoryBoundSpeedUp,
+  spread,
+  total,
+  totalStatistics,
+  type DraftStatistics,
+  type Spread,
+} from "./statistics.js";
+import { TimedModel } from "./timing.js";
+
+/** The ways that are compared: the target alone, with the full-vocabulary drafter, with the trimmed one. */
+export type Way = "plain" | "full" | "trimmed";
+
+/** One way of decoding over all prompts. Speeds are per prompt; milliseconds are per round; ratios are to plain. */
+export interface WayReport {
+  readonly tokens_per_second: Spread;
+  readonly speed_up: Spread;
+  readonly block_efficiency: number;
+  readonly acceptance_rate: number;
+  readonly rounds: number;
+  readonly tokens: number;
+  readonly draft_tokens_proposed: number;
+  readonly draft_tokens_evaluated: number;
+  readonly draft_tokens_accepted: number;
+  readonly drafter_milliseconds: number;
+  readonly target_milliseconds: number;
+  readonly overhead_milliseconds: number;
+  readonly prompt_milliseconds: number;
+  readonly mbsu_by_parameters: number | null;
+  readonly mbsu_by_bytes: number | null;
+  readonly mbsu_by_seconds: number | null;
+  readonly equal_texts: number;
+}
+
+/** Every way of decoding that ran. */
+export interface BenchReport {
+  readonly prompts: number;
+  readonly max_new_tokens: number;
+  readonly ways: Readonly<Partial<Record<Way, WayReport>>>;
+}
+
+/** A drafter's cost over the target's, in parameters and in bytes; null where nobody knows. */
+export interface CostRatios {
+  readonly parameters: number | null;
+  readonly bytes: number | null;
+}
+
+/** What is benched. */
+export interface Benched {
+  readonly target: LanguageModel;
+  readonly drafters: Drafters;
+  readonly draftLength: number;
+  readonly limits: Limits;
+  readonly ratios: Readonly<Partial<Record<Way, CostRatios>>>;
+}
+
+/** One prompt decoded one way; `promptSeconds` end with the first token, where `decodeSeconds` begin. */
+export interface PromptRun {
+  readonly tokenIds: readonly number[];
+  readonly statistics: DraftStatistics;
+  readonly promptSeconds: number;
+  readonly decodeSeconds: number;
+  readonly drafterSeconds: number;
+  readonly targetSeconds: number;
+}
+
+const WARM_UP_TOKENS = 8;
+
+/**
+ * Decode every prompt in every way. The first prompt is begun once beforehand by each, uncounted, to warm up. The order
+ * within a prompt turns round by one each time, so that no way always runs first.
+ */
+export async function bench(
+  benched: Benched,
+  prompts: readonly (readonly number[])[],
+  clock: Clock,
+  progress: Progress,
+  signal?: AbortSignal,
+): Promise<BenchReport> {
+  const [first] = prompts;
+  demand(first !== undefined, "bench needs at least one prompt", { got: 0 });
+  const names: readonly Way[] = benched.drafters.full === null ? ["plain", "trimmed"] : ["plain", "full", "trimmed"];
+  const runs = new Map<Way, PromptRun[]>(names.map((name) => [name, []]));
+  const { maxNewTokens, endTokenIds } = benched.limits;
+  const warmUp = { maxNewTokens: Math.min(maxNewTokens, WARM_UP_TOKENS), endTokenIds };
+  const [all, parts] = [(prompts.length + 1) * names.length, { clock, ...(signal && { signal }) }];
+  for (const [turn, prompt] of [first, ...prompts].entries()) {
+    for (let step = 0; step < names.length; step += 1) {
+      const name = names[(turn + step) % names.length] as Way;
+      const run = await runPrompt({ ...benched, limits: turn === 0 ? warmUp : benched.limits }, name, prompt, parts);
+      if (turn > 0) runs.get(name)?.push(run);
+      progress("bench runs", turn * names.length + step + 1, all);
+    }
+  }
+  const plain = runs.get("plain") ?? [];
+  const ways = Object.fromEntries(names.map((name) => [name, summarize(benched, name, runs.get(name) ?? [], plain)]));
+  return { prompts: prompts.length, max_new_tokens: maxNewTokens, ways };
+}
+
+/** Decode one prompt and time its parts; the whole prompt is read anew. */
+async function runPrompt(
+  benched: Benched,
+  way: Way,
+  promptIds: readonly number[],
+  { clock, signal }: { clock: Clock; signal?: AbortSignal },
+): Promise<PromptRun> {
+  const target = new TimedModel(benched.target, clock);
+  const open = way === "plain" ? null : drafterOf(way, benched.drafters);
+  const drafter = open && new TimedModel(open.model, clock);
+  target.rewind(0);
+  drafter?.rewind(0);
+  const timed = open && drafter ? { ...benched.drafters, [way]: { model: drafter, indexMap: open.indexMap } } : benched.drafters;
+  const policy = buildPolicy(way === "plain" ? "none" : way, benched.draftLength, timed);
+  const begun = clock();
+  const turns: Round[] = [];
+  let [firstAt, readByTarget, readByDrafter] = [begun, 0, 0];
+  for await (const turn of limited(speculativeRounds(target, policy, promptIds), benched.limits)) {
+    signal?.throwIfAborted();
+    turns.push(turn);
+    if (turns.length === 1) [firstAt, readByTarget, readByDrafter] = [clock(), target.seconds, drafter?.seconds ?? 0];
+  }
+  return {
+    tokenIds: turns.flatMap((turn) => turn.tokenIds),
+    statistics: countRounds(turns.slice(1)),
+    promptSeconds: firstAt - begun,
+    decodeSeconds: clock() - firstAt,
+    drafterSeconds: (drafter?.seconds ?? 0) - readByDrafter,
+    targetSeconds: target.seconds - readByTarget,
+  };
+}
+
+/** One way's runs beside the plain runs of the same prompts; answers of a single token have no speed. */
+function summarize(benched: Benched, way: Way, runs: readonly PromptRun[], plain: readonly PromptRun[]): WayReport {
+  const timed = runs.filter((run) => run.statistics.rounds > 0);
+  demand(timed.length > 0, "every prompt was answered by a single token", { remedy: "bench on other prompts" });
+  const counts = totalStatistics(runs.map((run) => run.statistics));
+  const perRound = (of: (run: PromptRun) => number): number => (1e3 * total(runs, of)) / Math.max(counts.rounds, 1);
+  return {
+    tokens_per_second: spread(timed.map(tokensPerSecond)),
+    speed_up: speedRatio(runs, plain),
+    block_efficiency: blockEfficiency(counts),
+    acceptance_rate: acceptanceRate(counts),
+    ...counts,
+    drafter_milliseconds: perRound((run) => run.drafterSeconds),
+    target_milliseconds: perRound((run) => run.targetSeconds),
+    overhead_milliseconds: perRound((run) => run.decodeSeconds - run.drafterSeconds - run.targetSeconds),
+    prompt_milliseconds: 1e3 * spread(runs.map((run) => run.promptSeconds)).median,
+    ...speedUps(benched, way, runs, plain, counts),
+    equal_texts: runs.filter((run, place) => run.tokenIds.join() === plain[place]?.tokenIds.join()).length,
+  };
+}
+
+/** Decoded tokens per second, the first token and the prompt left out. */
+function tokensPerSecond(run: PromptRun): number {
+  return run.decodeSeconds > 0 ? run.statistics.tokens / run.decodeSeconds : 0;
+}
+
+/** Tokens per second of one way over another's, prompt by prompt. */
+function speedRatio(runs: readonly PromptRun[], others: readonly PromptRun[]): Spread {
+  const pairs = runs.map((run, place) => [run, others[place] as PromptRun] as const);
+  const timed = pairs.filter((pair) => pair.every((run) => run.statistics.rounds > 0));
+  return spread(timed.map(([run, other]) => tokensPerSecond(run) / tokensPerSecond(other)));
+}
+
+type SpeedUps = Pick<WayReport, "mbsu_by_parameters" | "mbsu_by_bytes" | "mbsu_by_seconds">;
+
+/** MBSU with the drafter's cost counted in parameters, in bytes and in measured seconds per token. */
+function speedUps(benched: Benched, way: Way, runs: readonly PromptRun[], plain: readonly PromptRun[], counts: DraftStatistics): SpeedUps {
+  const drafted = way !== "plain" && counts.draft_tokens_proposed > 0;
+  const of = (ratio: number | null): number | null =>
+    drafted && ratio !== null ? memoryBoundSpeedUp(blockEfficiency(counts), ratio, benched.draftLength) : null;
+  const plainStep = total(plain, (run) => run.targetSeconds) / total(plain, (run) => run.statistics.rounds);
+  const drafterStep = total(runs, (run) => run.drafterSeconds) / counts.draft_tokens_proposed;
+  const ratios = benched.ratios[way];
+  return {
+    mbsu_by_parameters: of(ratios?.parameters ?? null),
+    mbsu_by_bytes: of(ratios?.bytes ?? null),
+    mbsu_by_seconds: of(drafterStep / plainStep),
+  };
+}

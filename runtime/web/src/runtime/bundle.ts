@@ -1,0 +1,95 @@
+/** Owns which files of a bundle are needed for what, and getting them with one progress over all. */
+
+import { EdgedraftError } from "./errors.js";
+import type { FileLoader, WantedFile } from "./files.js";
+import { MANIFEST_NAME, checkInside, parseManifest, type FileEntry, type Manifest } from "./manifest.js";
+import type { ModelNeeds } from "./needs.js";
+import type { Progress } from "./progress.js";
+import type { GraphFiles } from "./session.js";
+import { fetchJson, type FullDrafter } from "./sessionInfo.js";
+
+/** One model: its graph and external data by name, where they are, and what it needs of a device. */
+export interface ModelSource {
+  readonly graph: WantedFile;
+  readonly data: readonly WantedFile[];
+  readonly needs: ModelNeeds;
+}
+
+/** What the fields of a model in a manifest or a session have in common. */
+interface Described {
+  readonly graph: string;
+  readonly data: readonly string[];
+  readonly largest_tensor_bytes: number;
+  readonly half: boolean;
+}
+
+export const TEXT_FILES = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] as const;
+
+/** The manifest of the bundle at `url` (ending in a slash). */
+export async function readManifest(url: URL): Promise<Manifest> {
+  return parseManifest(await fetchJson(new URL(MANIFEST_NAME, url)));
+}
+
+/** The target or the trimmed drafter of a bundle. */
+export function modelOf(manifest: Manifest, role: "target" | "drafter", bundle: URL): ModelSource {
+  return sourceOf(role, manifest[role], manifest.files, bundle);
+}
+
+/** The full-vocabulary drafter that a session offers. */
+export function fullModelOf(full: FullDrafter, base: URL): ModelSource {
+  return sourceOf("full drafter", full, full.files, base);
+}
+
+/** One listed file. */
+export function wanted(name: string, files: Readonly<Record<string, FileEntry>>, base: URL): WantedFile {
+  checkInside(name);
+  const entry = files[name];
+  if (entry === undefined) throw new EdgedraftError(`files: ${name} is not listed`, { remedy: "export the bundle again" });
+  return { name, url: new URL(name, base), ...entry };
+}
+
+function sourceOf(name: string, model: Described, files: Readonly<Record<string, FileEntry>>, base: URL): ModelSource {
+  const graph = wanted(model.graph, files, base);
+  const data = model.data.map((path) => wanted(path, files, base));
+  const fileBytes = [graph, ...data].reduce((sum, file) => sum + file.bytes, 0);
+  return { graph, data, needs: { name, largestTensorBytes: model.largest_tensor_bytes, half: model.half, fileBytes } };
+}
+
+/** Gets files with one progress over the bytes of all of them. */
+export class Download {
+  private done = 0;
+
+  constructor(
+    private readonly loader: FileLoader,
+    private readonly total: number,
+    private readonly progress: Progress,
+    private readonly signal?: AbortSignal,
+  ) {}
+
+  /** One file; an abort throws its reason, also where the file is already here. */
+  async file(file: WantedFile): Promise<Uint8Array> {
+    this.signal?.throwIfAborted();
+    const told = (bytes: number): void => this.progress("loading files", this.done + bytes, this.total);
+    const data = await this.loader.load(file, told, this.signal);
+    this.done += file.bytes;
+    told(0);
+    return data;
+  }
+
+  /** A model's graph and data as ONNX Runtime takes them; data are named as the graph knows them, beside it. */
+  async model(source: ModelSource): Promise<GraphFiles> {
+    const graph = await this.file(source.graph);
+    const folder = source.graph.name.slice(0, source.graph.name.lastIndexOf("/") + 1);
+    const data = [];
+    for (const file of source.data) {
+      const path = file.name.startsWith(folder) ? file.name.slice(folder.length) : file.name;
+      data.push({ path, data: await this.file(file) });
+    }
+    return { name: source.needs.name, graph, data };
+  }
+}
+
+/** Bytes of these files together. */
+export function totalBytes(files: readonly WantedFile[]): number {
+  return files.reduce((sum, file) => sum + file.bytes, 0);
+}

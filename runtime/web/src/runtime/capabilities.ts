@@ -1,0 +1,85 @@
+/** Owns `Capabilities`: what this browser and its GPU offer, read once and passed on. */
+
+import { firstLine } from "./errors.js";
+
+/** Where a model runs. */
+export type Provider = "webgpu" | "wasm";
+
+/** What this browser offers; `reason` says why there is no WebGPU. Sizes are in bytes, 0 without WebGPU. */
+export interface Capabilities {
+  readonly webgpu: boolean;
+  readonly reason?: string;
+  readonly adapter: string;
+  readonly shaderF16: boolean;
+  readonly maxBufferBytes: number;
+  readonly maxBindingBytes: number;
+  readonly isolated: boolean;
+  readonly cores: number;
+  readonly memoryGigabytes: number | null;
+  readonly secure: boolean;
+  /** A phone or tablet of Apple: its browsers cannot run several WebAssembly threads reliably. */
+  readonly ios: boolean;
+}
+
+/** What this browser offers; with `device`, what that device was made with instead of all the adapter could give. */
+export async function readCapabilities(device?: GPUDevice): Promise<Capabilities> {
+  const scope = globalThis as { isSecureContext?: boolean; crossOriginIsolated?: boolean };
+  const browser = navigator as Navigator & { deviceMemory?: number };
+  return {
+    ...(await readGpu(device)),
+    isolated: scope.crossOriginIsolated === true,
+    cores: browser.hardwareConcurrency || 1,
+    memoryGigabytes: browser.deviceMemory ?? null,
+    secure: scope.isSecureContext === true,
+    ios: isIos(browser),
+  };
+}
+
+type Gpu = Pick<Capabilities, "webgpu" | "reason" | "adapter" | "shaderF16" | "maxBufferBytes" | "maxBindingBytes">;
+
+async function readGpu(device?: GPUDevice): Promise<Gpu> {
+  if (device !== undefined) return gpuOf(device, device.adapterInfo);
+  const gpu = (navigator as { gpu?: GPU }).gpu;
+  if (gpu === undefined) return withoutGpu(noGpuReason());
+  try {
+    const adapter = await gpu.requestAdapter({ powerPreference: "high-performance" });
+    return adapter === null ? withoutGpu("the browser found no GPU that WebGPU may use") : gpuOf(adapter, adapter.info);
+  } catch (error) {
+    return withoutGpu(`asking for a GPU failed: ${firstLine(error)}`);
+  }
+}
+
+function noGpuReason(): string {
+  const secure = (globalThis as { isSecureContext?: boolean }).isSecureContext === true;
+  return secure ? "this browser has no WebGPU" : "WebGPU needs a secure page (https, or http on this device itself)";
+}
+
+function gpuOf(from: GPUDevice | GPUAdapter, info: GPUAdapterInfo | undefined): Gpu {
+  return {
+    webgpu: true,
+    adapter: adapterName(info),
+    shaderF16: from.features.has("shader-f16"),
+    maxBufferBytes: from.limits.maxBufferSize,
+    maxBindingBytes: from.limits.maxStorageBufferBindingSize,
+  };
+}
+
+function withoutGpu(reason: string): Gpu {
+  return { webgpu: false, reason, adapter: "", shaderF16: false, maxBufferBytes: 0, maxBindingBytes: 0 };
+}
+
+function adapterName(info: GPUAdapterInfo | undefined): string {
+  const parts = [info?.vendor, info?.architecture, info?.device, info?.description].filter((part) => part);
+  return parts.join(" ") || "unnamed GPU";
+}
+
+function isIos(browser: Navigator): boolean {
+  const touchMac = browser.userAgent.includes("Macintosh") && browser.maxTouchPoints > 1;
+  return /iPhone|iPad|iPod/.test(browser.userAgent) || touchMac;
+}
+
+/** WebAssembly threads that can be had of the `wanted` ones: one without isolation and on iOS. */
+export function usableThreads(wanted: number, capabilities: Capabilities): number {
+  if (!capabilities.isolated || capabilities.ios) return 1;
+  return Math.max(1, Math.min(wanted, capabilities.cores));
+}

@@ -1,0 +1,158 @@
+/** Owns `Engine`: one bundle, opened. It owns the models and starts answers on them. */
+
+import { openBundle, type OpenBundle } from "./assembly.js";
+import type { Provider } from "./capabilities.js";
+import { GREEDY, SampledChooser, type Chooser } from "./chooser.js";
+import { fitConversation, type FittedPrompt } from "./conversation.js";
+import { speculativeRounds } from "./decoding.js";
+import { demand } from "./errors.js";
+import { limited, textPieces, type TextPiece } from "./generation.js";
+import type { Manifest } from "./manifest.js";
+import { buildPolicy, type Drafts } from "./policies.js";
+import type { Progress } from "./progress.js";
+import { random } from "./random.js";
+import type { Round } from "./rounds.js";
+import { checkedSampling, type SamplingSettings } from "./sampling.js";
+import { readSession, type SessionInfo } from "./sessionInfo.js";
+import type { Message } from "./text.js";
+import { TextStream } from "./textStream.js";
+
+/** How an engine is opened. `minimumRows` overrides the least rows of a verify block on the target. */
+export interface EngineSettings {
+  readonly targetProvider: Provider;
+  readonly drafterProvider: Provider;
+  readonly threads: number;
+  readonly contextLength: number;
+  readonly device?: GPUDevice;
+  readonly withFull?: boolean;
+  readonly minimumRows?: number;
+}
+
+/**
+ * How to answer. Without `sampling` the best token is always taken; without `draftLength` the plan's is used.
+ * `onRound` hears of every target pass before its tokens are handed on; the first one is the prompt's own.
+ */
+export interface DecodingOptions {
+  readonly maxNewTokens: number;
+  readonly drafts: Drafts;
+  readonly draftLength?: number;
+  readonly sampling?: SamplingSettings;
+  readonly stop?: readonly string[];
+  readonly signal?: AbortSignal;
+  readonly onRound?: (round: Round) => void;
+}
+
+/** Target and drafters of a bundle, ready to decode one answer at a time. */
+export class Engine {
+  private answering = false;
+
+  private constructor(private readonly parts: OpenBundle) {}
+
+  /**
+   * Open the bundle that the server at `base` (ending in a slash) offers. What the device cannot run is refused before
+   * anything large is downloaded. `progress` hears bytes while files load, then the models as they open.
+   * Give `session` where it was read before, or where plain files without a session.json are served.
+   */
+  static async open(
+    base: URL,
+    settings: EngineSettings,
+    progress: Progress,
+    signal?: AbortSignal,
+    session?: SessionInfo,
+  ): Promise<Engine> {
+    return new Engine(await openBundle(session ?? (await readSession(base)), base, settings, progress, signal));
+  }
+
+  get manifest(): Manifest {
+    return this.parts.manifest;
+  }
+
+  get providers(): { readonly target: Provider; readonly drafter: Provider } {
+    return this.parts.providers;
+  }
+
+  /** Tokens that prompt and answer may have together. */
+  get contextLength(): number {
+    return this.parts.target.contextLength;
+  }
+
+  get hasFull(): boolean {
+    return this.parts.drafters.full !== null;
+  }
+
+  /** What benches run on; nothing else should. */
+  get models(): OpenBundle {
+    return this.parts;
+  }
+
+  /** Token ids of `text` as it stands. */
+  encode(text: string): number[] {
+    return this.parts.codec.encode(text);
+  }
+
+  /** Token ids of a conversation that the assistant is to continue. */
+  encodeChat(messages: readonly Message[]): number[] {
+    return this.parts.codec.encodeChat(messages);
+  }
+
+  /** Text of `ids` without special tokens. */
+  decode(ids: readonly number[]): string {
+    return this.parts.codec.decode(ids);
+  }
+
+  /**
+   * A conversation's tokens, without its oldest turns where it would leave the answer too little room: the answer gets
+   * `maxNewTokens` or a quarter of the context, whichever is less.
+   */
+  fit(messages: readonly Message[], maxNewTokens: number): FittedPrompt {
+    const context = this.contextLength;
+    const room = context - Math.max(Math.min(maxNewTokens, Math.floor(context / 4)), 1);
+    return fitConversation((turns) => this.encodeChat(turns), messages, room);
+  }
+
+  /** Answer `promptIds`. Close the generator or abort the signal to end it: the engine stays usable. */
+  async *rounds(promptIds: readonly number[], options: DecodingOptions): AsyncGenerator<Round> {
+    this.checkPrompt(promptIds);
+    const { manifest, target, drafters } = this.parts;
+    const policy = buildPolicy(options.drafts, options.draftLength ?? manifest.plan.draft_length, drafters);
+    const rounds = speculativeRounds(target, policy, promptIds, chooserOf(options.sampling));
+    const limits = { maxNewTokens: options.maxNewTokens, endTokenIds: manifest.end_token_ids };
+    demand(!this.answering, "an answer is being written", { remedy: "end it before you ask for the next" });
+    this.answering = true;
+    try {
+      for await (const turn of limited(rounds, limits, options.signal)) {
+        options.onRound?.(turn);
+        yield turn;
+      }
+    } finally {
+      this.answering = false;
+    }
+  }
+
+  /** The answer to a conversation, piece by piece, each saying whether it was drafted. */
+  stream(messages: readonly Message[], options: DecodingOptions): AsyncGenerator<TextPiece> {
+    const rounds = this.rounds(this.fit(messages, options.maxNewTokens).tokenIds, options);
+    return textPieces(rounds, new TextStream((ids) => this.decode(ids), options.stop));
+  }
+
+  /** Give all memory back. */
+  async close(): Promise<void> {
+    await this.parts.release();
+  }
+
+  private checkPrompt(promptIds: readonly number[]): void {
+    demand(promptIds.length > 0, "the prompt holds no token", { remedy: "write a prompt" });
+    const context = this.contextLength;
+    demand(promptIds.length < context, `the prompt must be shorter than the context of ${context} tokens`, {
+      got: promptIds.length,
+      remedy: "shorten the prompt or open the bundle with a larger context",
+    });
+    const vocab = this.manifest.target_vocab_size;
+    const wrong = promptIds.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocab));
+    demand(wrong === undefined, `prompt: token ids must lie in 0..${vocab - 1}`, { got: wrong });
+  }
+}
+
+function chooserOf(sampling: SamplingSettings | undefined): Chooser {
+  return sampling === undefined ? GREEDY : new SampledChooser(checkedSampling(sampling), random(sampling.seed));
+}

@@ -1,0 +1,58 @@
+/** Owns the way from endless rounds to one answer: limits, stop strings and text pieces. */
+
+import { demand } from "./errors.js";
+import type { Round } from "./rounds.js";
+import type { TextStream } from "./textStream.js";
+
+/** When an answer ends: after `maxNewTokens`, or with one of `endTokenIds` (which is kept). */
+export interface Limits {
+  readonly maxNewTokens: number;
+  readonly endTokenIds: readonly number[];
+}
+
+/**
+ * A piece of the answer; `drafted` says that its last token was a draft which the target kept.
+ * `tokenIds` are the tokens since the last piece.
+ */
+export interface TextPiece {
+  readonly text: string;
+  readonly drafted: boolean;
+  readonly tokenIds: readonly number[];
+}
+
+/** The rounds of one answer, the last one cut where the answer ends; an aborted `signal` ends it after a round. */
+export async function* limited(rounds: AsyncIterable<Round>, limits: Limits, signal?: AbortSignal): AsyncGenerator<Round> {
+  demand(limits.maxNewTokens >= 1, "max_new_tokens must be at least 1", { got: limits.maxNewTokens });
+  let room = limits.maxNewTokens;
+  for await (const turn of rounds) {
+    const kept = untilEnd(turn.tokenIds.slice(0, room), limits.endTokenIds);
+    room -= kept.length;
+    yield { ...turn, tokenIds: kept, accepted: Math.min(turn.accepted, kept.length) };
+    if (room === 0 || limits.endTokenIds.includes(kept.at(-1) as number) || signal?.aborted) return;
+  }
+}
+
+/** Stream an answer's text, token by token, ending early when a stop string of `stream` appears. */
+export async function* textPieces(rounds: AsyncIterable<Round>, stream: TextStream): AsyncGenerator<TextPiece> {
+  let tokenIds: number[] = [];
+  let drafted = false;
+  for await (const turn of rounds) {
+    for (const [position, tokenId] of turn.tokenIds.entries()) {
+      const text = stream.push(tokenId);
+      tokenIds.push(tokenId);
+      drafted = position < turn.accepted;
+      if (text !== "" || stream.stopped) {
+        yield { text, drafted, tokenIds };
+        tokenIds = [];
+      }
+      if (stream.stopped) return;
+    }
+  }
+  const rest = stream.finish();
+  if (rest !== "" || tokenIds.length > 0) yield { text: rest, drafted, tokenIds };
+}
+
+function untilEnd(tokenIds: readonly number[], endTokenIds: readonly number[]): readonly number[] {
+  const end = tokenIds.findIndex((tokenId) => endTokenIds.includes(tokenId));
+  return end < 0 ? tokenIds : tokenIds.slice(0, end + 1);
+}

@@ -1,0 +1,81 @@
+/** Owns `IndexMap`: which target token each row of a trimmed drafter's LM head stands for. */
+
+import { EdgedraftError, demand } from "./errors.js";
+import { readIntegers } from "./safetensors.js";
+
+const TENSOR_NAME = "target_ids";
+
+/** `targetIds[draftId]` is the target token that row `draftId` of the drafter's head scores; strictly increasing. */
+export class IndexMap {
+  constructor(
+    readonly targetIds: ArrayLike<number>,
+    readonly targetVocabSize: number,
+  ) {
+    const count = targetIds.length;
+    demand(count >= 1 && count <= targetVocabSize, `index map: expected 1..${targetVocabSize} ids`, { got: count });
+    for (let place = 1; place < count; place += 1) {
+      const rises = (targetIds[place] as number) > (targetIds[place - 1] as number);
+      demand(rises, "index map: ids must strictly increase", { got: "a repeat or a step down" });
+    }
+    const [first, last] = [targetIds[0] as number, targetIds[count - 1] as number];
+    demand(first >= 0 && last < targetVocabSize, `index map: ids must lie in 0..${targetVocabSize - 1}`, { got: `${first}..${last}` });
+  }
+
+  /** The map of a drafter that keeps the first `vocabSize` tokens of the target's `targetVocabSize`. */
+  static identity(vocabSize: number, targetVocabSize = vocabSize): IndexMap {
+    return new IndexMap(Uint32Array.from({ length: vocabSize }, (_, id) => id), targetVocabSize);
+  }
+
+  /** K, the number of tokens the drafter can propose. */
+  get draftVocabSize(): number {
+    return this.targetIds.length;
+  }
+
+  /** The target token id behind one draft id. */
+  toTarget(draftId: number): number {
+    const found = this.targetIds[draftId];
+    demand(found !== undefined, `index map: draft ids must lie in 0..${this.draftVocabSize - 1}`, { got: draftId });
+    return found;
+  }
+
+  /** Draft ids of those of the ascending target `tokenIds` that can be drafted. */
+  toDraft(tokenIds: readonly number[]): number[] {
+    return tokenIds.map((tokenId) => this.place(tokenId)).filter((place) => place >= 0);
+  }
+
+  /** Values (K,) spread over the target's vocabulary, `missing` for every token the drafter lacks. */
+  scatter(values: ArrayLike<number>, missing = -Infinity): Float64Array {
+    const full = new Float64Array(this.targetVocabSize).fill(missing);
+    for (let place = 0; place < this.targetIds.length; place += 1) full[this.targetIds[place] as number] = values[place] as number;
+    return full;
+  }
+
+  /** Whether every one of `tokenIds` can be drafted. */
+  holds(tokenIds: readonly number[]): boolean {
+    return tokenIds.every((tokenId) => this.place(tokenId) >= 0);
+  }
+
+  /** The draft id of one target token, -1 where it has none. */
+  private place(tokenId: number): number {
+    let [low, high] = [0, this.targetIds.length - 1];
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const found = this.targetIds[middle] as number;
+      if (found === tokenId) return middle;
+      if (found < tokenId) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+}
+
+/** Read and check the map in `bytes`; any fault is an `EdgedraftError` that names `file`. */
+export function readIndexMap(bytes: Uint8Array, targetVocabSize: number, file: string): IndexMap {
+  const ids = readIntegers(bytes, TENSOR_NAME, file);
+  try {
+    return new IndexMap(ids, targetVocabSize);
+  } catch (error) {
+    if (!(error instanceof EdgedraftError)) throw error;
+    throw new EdgedraftError(`${file}: ${error.rule}`, { got: error.got, remedy: "export the bundle again" });
+  }
+}

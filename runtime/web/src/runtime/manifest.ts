@@ -1,0 +1,140 @@
+/** Owns `Manifest`: everything a bundle promises, as written in its edgedraft.json. */
+
+import { EdgedraftError, demand } from "./errors.js";
+import { readPlan, type Plan } from "./plan.js";
+import { asBoolean, asInteger, asNumber, asObject, asString, listOf, mapOf, optional, recordOf } from "./records.js";
+
+export const SCHEMA_VERSION = 4;
+export const MANIFEST_NAME = "edgedraft.json";
+
+/** Size and SHA-256 of one file. */
+export interface FileEntry {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+/** One ONNX model of the bundle; `data` are its external data files, `half` says that it holds float16 tensors. */
+export interface ModelEntry {
+  readonly name: string;
+  readonly base_model: string;
+  readonly license: string;
+  readonly graph: string;
+  readonly precision: string;
+  readonly parameters: number;
+  readonly weight_bytes: number;
+  readonly conversion: string;
+  readonly data: readonly string[];
+  readonly largest_tensor_bytes: number;
+  readonly half: boolean;
+}
+
+/** Where the draft vocabulary came from, and what it covers on prompts held out from choosing it. */
+export interface CalibrationEntry {
+  readonly prompts: string;
+  readonly ranking_prompts: number;
+  readonly scoring_prompts: number;
+  readonly ranking_tokens: number;
+  readonly scoring_tokens: number;
+  readonly coverage: number;
+  readonly coverage_low: number;
+  readonly coverage_high: number;
+  readonly ranked_by: readonly string[];
+}
+
+/** The bundle's contract. Paths are relative POSIX paths inside the bundle; token ids are the target's. */
+export interface Manifest {
+  readonly schema_version: number;
+  readonly target: ModelEntry;
+  readonly drafter: ModelEntry;
+  readonly index_map: string;
+  readonly target_vocab_size: number;
+  readonly context_length: number;
+  readonly end_token_ids: readonly number[];
+  readonly tokenizer_fingerprint: string;
+  readonly calibration: CalibrationEntry;
+  readonly plan: Plan;
+  readonly files: Readonly<Record<string, FileEntry>>;
+  readonly provider: string;
+  readonly divergence: unknown;
+}
+
+/** Size and SHA-256 of one file, checked. */
+export const readFileEntry = recordOf<FileEntry>({ bytes: asInteger, sha256: asString });
+
+const readModel = recordOf<ModelEntry>({
+  name: asString,
+  base_model: asString,
+  license: asString,
+  graph: asString,
+  precision: asString,
+  parameters: asInteger,
+  weight_bytes: asInteger,
+  conversion: asString,
+  data: listOf(asString),
+  largest_tensor_bytes: asInteger,
+  half: asBoolean,
+});
+
+const readCalibration = recordOf<CalibrationEntry>({
+  prompts: asString,
+  ranking_prompts: asInteger,
+  scoring_prompts: asInteger,
+  ranking_tokens: asInteger,
+  scoring_tokens: asInteger,
+  coverage: asNumber,
+  coverage_low: asNumber,
+  coverage_high: asNumber,
+  ranked_by: optional(listOf(asString), []),
+});
+
+const readManifest = recordOf<Manifest>({
+  schema_version: asInteger,
+  target: readModel,
+  drafter: readModel,
+  index_map: asString,
+  target_vocab_size: asInteger,
+  context_length: asInteger,
+  end_token_ids: listOf(asInteger),
+  tokenizer_fingerprint: asString,
+  calibration: readCalibration,
+  plan: readPlan,
+  files: mapOf(readFileEntry),
+  provider: optional(asString, "cpu"),
+  divergence: optional<unknown>((value) => value, null),
+});
+
+/** A bundle's manifest from parsed JSON; an `EdgedraftError` names the key that is wrong. */
+export function parseManifest(value: unknown): Manifest {
+  const version = asObject(value, "manifest").schema_version;
+  if (Number.isInteger(version)) requireSchema(version as number); // first: a newer manifest may hold keys unknown here
+  const manifest = readManifest(value, "manifest");
+  const { target_vocab_size: vocab, plan } = manifest;
+  const right = plan.draft_vocab_size <= vocab;
+  demand(right, `draft_vocab_size: expected 1..${vocab}`, { got: plan.draft_vocab_size, remedy: "export the bundle again" });
+  Object.keys(manifest.files).forEach(checkInside);
+  wantedFiles(manifest).forEach((name) => checkListed(manifest, name));
+  return manifest;
+}
+
+/** The files that a manifest names by role; each must be listed among its `files`. */
+function wantedFiles(manifest: Manifest): readonly string[] {
+  const { target, drafter } = manifest;
+  return [target.graph, ...target.data, drafter.graph, ...drafter.data, manifest.index_map, "tokenizer.json"];
+}
+
+function checkListed(manifest: Manifest, name: string): void {
+  checkInside(name);
+  const remedy = "export the bundle again or copy it afresh";
+  demand(Object.hasOwn(manifest.files, name), `files: ${name} is not listed`, { remedy });
+}
+
+function requireSchema(version: number): void {
+  const remedy = "export the bundle again or install a matching edgedraft";
+  demand(version === SCHEMA_VERSION, `schema_version: this edgedraft reads ${SCHEMA_VERSION}`, { got: version, remedy });
+}
+
+/** Refuse names that could reach outside the bundle. */
+export function checkInside(name: string): void {
+  const outside = name === "" || name.startsWith("/") || name.split("/").includes("..") || /[\\:?#%]/.test(name);
+  if (outside) throw new EdgedraftError("files: expected a relative path inside the bundle", { got: JSON.stringify(name) });
+}

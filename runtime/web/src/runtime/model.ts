@@ -1,0 +1,90 @@
+/** Owns `LanguageModel`, the three methods that decoding knows a model by, and how its memory is reused. */
+
+import { demand } from "./errors.js";
+import { acceptedPrefix } from "./verify.js";
+
+/** Logits of one pass, (rows, width), row by row. */
+export interface Logits {
+  readonly rows: number;
+  readonly width: number;
+  /** The (width,) scores of row `index`; valid until the model's next `read`. */
+  row(index: number): Float32Array;
+}
+
+/** A causal language model that remembers what it has read. */
+export interface LanguageModel {
+  /** The tokens in the model's memory, oldest first. */
+  readonly tokenIds: readonly number[];
+  /** How many tokens are in the model's memory. */
+  readonly length: number;
+  /** How many tokens the memory can hold. */
+  readonly contextLength: number;
+  /** Width of the logits. */
+  readonly vocabSize: number;
+  /**
+   * Append tokens; row i of the result scores what follows `tokenIds[0..i]`.
+   * Throws `EdgedraftError`, with nothing read, when the memory would overflow.
+   */
+  read(tokenIds: readonly number[]): Promise<Logits>;
+  /** Forget everything after the first `length` tokens. */
+  rewind(length: number): void;
+  /** Give back the memory and, where it is the last one over them, the weights. */
+  release(): Promise<void>;
+}
+
+/** Tokens that a model's memory holds unless the caller says otherwise. */
+export const CONTEXT_LENGTH = 2048;
+
+/** Rows of one piece of a prompt; bounds the logits that are kept at once. */
+export const PREFILL_ROWS = 32;
+
+/**
+ * Bring the memory to `tokenIds`, keeping the beginning it shares with them; the last row of logits.
+ * At least two tokens are read where there are two, because one-row kernels may round differently.
+ */
+export async function prefill(model: LanguageModel, tokenIds: readonly number[]): Promise<Float32Array> {
+  const shared = acceptedPrefix(model.tokenIds, tokenIds);
+  model.rewind(Math.min(shared, Math.max(tokenIds.length - 2, 0)));
+  return catchUp(model, tokenIds);
+}
+
+/** Read what `tokenIds` go on with after the memory, which must be their beginning; the last row of logits. */
+export async function catchUp(model: LanguageModel, tokenIds: readonly number[]): Promise<Float32Array> {
+  let last: Float32Array | undefined;
+  for (const piece of promptPieces(tokenIds.slice(model.length))) {
+    const logits = await model.read(piece);
+    last = logits.row(logits.rows - 1);
+  }
+  if (last === undefined) throw new Error("catchUp: nothing to read");
+  return last;
+}
+
+/** Cut `tokenIds` into pieces of at most `rows` + 1, never leaving a last piece of one. */
+export function* promptPieces(tokenIds: readonly number[], rows = PREFILL_ROWS): Generator<readonly number[]> {
+  let start = 0;
+  while (start < tokenIds.length) {
+    let end = start + rows;
+    if (end >= tokenIds.length - 1) end = tokenIds.length;
+    yield tokenIds.slice(start, end);
+    start = end;
+  }
+}
+
+/** Logits (rows, width) over one flat array. */
+export class FlatLogits implements Logits {
+  constructor(
+    private readonly values: Float32Array,
+    readonly rows: number,
+    readonly width: number,
+  ) {}
+
+  row(index: number): Float32Array {
+    return this.values.subarray(index * this.width, (index + 1) * this.width);
+  }
+}
+
+/** Refuse a memory of `total` tokens where there is no room for them. */
+export function requireRoom(total: number, contextLength: number): void {
+  const remedy = "shorten the prompt or open the bundle with a larger context";
+  demand(total <= contextLength, `the context holds ${contextLength} tokens`, { got: total, remedy });
+}

@@ -1,0 +1,82 @@
+/** Owns what a model needs of a device, and the refusal, before anything is downloaded, where the device lacks it. */
+
+import { demand } from "./errors.js";
+import type { Capabilities, Provider } from "./capabilities.js";
+
+/** What one model needs: the bytes of its largest tensor and of its files; `half`: it holds float16 tensors. */
+export interface ModelNeeds {
+  readonly name: string;
+  readonly largestTensorBytes: number;
+  readonly half: boolean;
+  readonly fileBytes: number;
+}
+
+/** Peak memory over the bytes of the files, measured; the browser's own share comes on top. */
+const PEAK_OVER_FILES: Readonly<Record<Provider, number>> = { webgpu: 1.8, wasm: 2.4 };
+const BROWSER_BYTES = 0.3e9;
+/** What 32-bit WebAssembly can address. */
+const WASM_BYTES = 4 * 2 ** 30;
+/** Browsers name no more than this, older ones no more than the first, however much there is. */
+const MOST_NAMED_GIGABYTES = [8, 32];
+
+/** Refuse a model that `provider` cannot run on this device; an `EdgedraftError` gives the reason. */
+export function checkFits(model: ModelNeeds, provider: Provider, capabilities: Capabilities): void {
+  if (provider === "webgpu") checkGpu(model, capabilities);
+  else checkWasm([model]);
+  checkMemory([[model, provider]], capabilities);
+}
+
+/** Refuse models that fit one by one but not together. */
+export function checkAllFit(models: readonly (readonly [ModelNeeds, Provider])[], capabilities: Capabilities): void {
+  for (const [model, provider] of models) checkFits(model, provider, capabilities);
+  checkWasm(models.filter(([, provider]) => provider === "wasm").map(([model]) => model));
+  checkMemory(models, capabilities);
+}
+
+/** Expected peak bytes of memory of these models together. */
+export function peakBytes(models: readonly (readonly [ModelNeeds, Provider])[]): number {
+  return models.reduce((sum, [model, provider]) => sum + PEAK_OVER_FILES[provider] * model.fileBytes, BROWSER_BYTES);
+}
+
+function checkGpu(model: ModelNeeds, capabilities: Capabilities): void {
+  const reason = capabilities.reason ?? "this browser has no WebGPU";
+  demand(capabilities.webgpu, `WebGPU is not available: ${reason}`, { remedy: "use WebAssembly instead, or another browser" });
+  const limits = [
+    ["binds", capabilities.maxBindingBytes],
+    ["holds", capabilities.maxBufferBytes],
+  ] as const;
+  for (const [verb, most] of limits) {
+    demand(model.largestTensorBytes <= most, `${model.name}: this GPU ${verb} at most ${megabytes(most)} in one tensor`, {
+      got: megabytes(model.largestTensorBytes),
+      remedy: "use WebAssembly instead, or export a smaller precision",
+    });
+  }
+  demand(!model.half || capabilities.shaderF16, `${model.name}: float16 weights need a GPU with shader-f16`, {
+    got: `${capabilities.adapter} without it`,
+    remedy: "use WebAssembly instead, or export without float16",
+  });
+}
+
+function checkWasm(models: readonly ModelNeeds[]): void {
+  const bytes = models.reduce((sum, model) => sum + model.fileBytes, 0);
+  demand(bytes < WASM_BYTES, `${models.map((model) => model.name).join(" and ")}: WebAssembly addresses at most 4 GiB`, {
+    got: megabytes(bytes),
+    remedy: "export a smaller precision or a smaller model",
+  });
+}
+
+function checkMemory(models: readonly (readonly [ModelNeeds, Provider])[], capabilities: Capabilities): void {
+  const memory = capabilities.memoryGigabytes;
+  if (memory === null || MOST_NAMED_GIGABYTES.includes(memory)) return;
+  const names = models.map(([model]) => model.name).join(" and ");
+  const rule = `${names}: this device has ${memory} GB of memory`;
+  const needed = peakBytes(models);
+  demand(needed <= memory * 1e9, rule, {
+    got: `a need of about ${(needed / 1e9).toFixed(1)} GB`,
+    remedy: "export a smaller precision or a smaller model",
+  });
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 2 ** 20)} MiB`;
+}

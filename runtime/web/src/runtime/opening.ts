@@ -1,0 +1,46 @@
+/** Owns opening a bundle's models: a graph, its memory on the right side, and padded blocks. */
+
+import { CpuCache, GpuCache, type Cache } from "./cache.js";
+import type { LanguageModel } from "./model.js";
+import { OnnxModel } from "./onnxModel.js";
+import { PaddedModel, type Padding } from "./padding.js";
+import type { Graph, GraphFiles, Runtime } from "./session.js";
+import { readSignature, requireInPlace, type Signature } from "./signature.js";
+import { demand } from "./errors.js";
+
+/** What a model is opened with; `vocabSize` is the width that its logits must have, null for any. */
+export interface ModelSettings {
+  readonly contextLength: number;
+  readonly vocabSize: number | null;
+  readonly padding: Padding;
+}
+
+/** Load a decoder graph with one empty memory. */
+export async function openModel(runtime: Runtime, files: GraphFiles, settings: ModelSettings): Promise<LanguageModel> {
+  requireInPlace(files.name, files.graph);
+  const graph = await runtime.open(files);
+  try {
+    const signature = readSignature(files.name, graph.inputs, graph.outputs);
+    requireWidth(files.name, signature.vocabSize, settings.vocabSize);
+    const cache = cacheFor(runtime, signature, settings.contextLength);
+    const model = new OnnxModel({ graph, signature, cache, contextLength: settings.contextLength });
+    return new PaddedModel(model, settings.padding);
+  } catch (error) {
+    await release(graph);
+    throw error;
+  }
+}
+
+function cacheFor(runtime: Runtime, signature: Signature, contextLength: number): Cache {
+  if (runtime.provider === "wasm") return new CpuCache(signature.caches);
+  return new GpuCache(runtime.device, signature.caches, contextLength);
+}
+
+function requireWidth(name: string, found: number, promised: number | null): void {
+  const right = promised === null || found === promised;
+  demand(right, `${name}: logits must be ${promised} wide`, { got: found, remedy: "export the bundle again" });
+}
+
+async function release(graph: Graph): Promise<void> {
+  await graph.release().catch(() => undefined); // the first error is the one to tell
+}

@@ -1,0 +1,66 @@
+/** Owns `Plan`: what the exporter decided for one device, and why. */
+
+import { demand } from "./errors.js";
+import { asBoolean, asInteger, asNumber, asString, listOf, recordOf, type Reader } from "./records.js";
+
+/**
+ * How to decode with a bundle on the device it was planned for.
+ * `target_pass_seconds[i]` and `drafter_pass_seconds[i]` are seconds of a pass over i + 1 tokens on that device.
+ */
+export interface Plan {
+  readonly draft_vocab_size: number;
+  readonly draft_length: number;
+  readonly target_precision: string;
+  readonly drafter_precision: string;
+  readonly threads: number;
+  readonly predicted_tokens_per_second: number;
+  readonly predicted_plain_tokens_per_second: number;
+  readonly predicted_block_efficiency: number;
+  readonly predicted_acceptance_rate: number;
+  readonly target_pass_seconds: readonly number[];
+  readonly drafter_pass_seconds: readonly number[];
+  readonly speculate: boolean;
+  readonly reason: string;
+  readonly device: string;
+  readonly speed_up_low: number;
+  readonly speed_up_high: number;
+  readonly chance_to_pay: number;
+}
+
+const fields = recordOf<Plan>({
+  draft_vocab_size: asInteger,
+  draft_length: asInteger,
+  target_precision: asString,
+  drafter_precision: asString,
+  threads: asInteger,
+  predicted_tokens_per_second: asNumber,
+  predicted_plain_tokens_per_second: asNumber,
+  predicted_block_efficiency: asNumber,
+  predicted_acceptance_rate: asNumber,
+  target_pass_seconds: listOf(asNumber),
+  drafter_pass_seconds: listOf(asNumber),
+  speculate: asBoolean,
+  reason: asString,
+  device: asString,
+  speed_up_low: asNumber,
+  speed_up_high: asNumber,
+  chance_to_pay: asNumber,
+});
+
+/** A plan, checked. */
+export const readPlan: Reader<Plan> = (value, where) => {
+  const plan = fields(value, where);
+  for (const name of ["draft_vocab_size", "draft_length", "threads"] as const) {
+    demand(plan[name] >= 1, `plan: ${name} must be at least 1`, { got: plan[name] });
+  }
+  for (const name of ["predicted_acceptance_rate", "chance_to_pay"] as const) {
+    demand(plan[name] >= 0 && plan[name] <= 1, `plan: ${name} must lie in 0..1`, { got: plan[name] });
+  }
+  const { speed_up_low: low, speed_up_high: high } = plan;
+  demand(low > 0 && low <= high, "plan: speed_up_low must be above 0 and at most speed_up_high", { got: `${low}, ${high}` });
+  for (const name of ["target_pass_seconds", "drafter_pass_seconds"] as const) {
+    const right = plan[name].length > 0 && plan[name].every((seconds) => seconds > 0);
+    demand(right, `plan: ${name} must be above 0, one or more`, { got: plan[name].join(", ") || "none" });
+  }
+  return plan;
+};

@@ -1,0 +1,183 @@
+/**
+ * Owns the maths of sampling and of lossless acceptance, on arrays alone.
+ *
+ * A draft drawn from any distribution q is kept with probability min(1, p/q), and a refused one is replaced by a draw
+ * from the rest of p: what comes out follows p, the target's own distribution, also when q is 0 wherever the drafter
+ * has no row. Source: Leviathan et al. 2023, arXiv 2211.17192, algorithm 1.
+ */
+
+import { demand } from "./errors.js";
+import type { Random } from "./random.js";
+import { largest } from "./verify.js";
+
+/** A distribution over a vocabulary; sums to 1. */
+export type Probabilities = Float64Array;
+
+/**
+ * How tokens are drawn; the meaning and the order of the steps are those of transformers' `generate`.
+ * `temperature` 0 takes the best token. `topK` 0, `topP` 1, `minP` 0 and `repetitionPenalty` 1 switch the step off.
+ * The same `seed` gives the same text again in this runtime, not the text that the Python runtime draws.
+ */
+export interface SamplingSettings {
+  readonly temperature?: number;
+  readonly topK?: number;
+  readonly topP?: number;
+  readonly minP?: number;
+  readonly repetitionPenalty?: number;
+  readonly seed?: number;
+}
+
+/** Settings with nothing left open, checked. */
+export interface Sampling {
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  readonly minP: number;
+  readonly repetitionPenalty: number;
+}
+
+const COLDEST = 0.0001;
+
+/** `settings` with the defaults filled in; numbers without a meaning are refused. */
+export function checkedSampling(settings: SamplingSettings): Sampling {
+  const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, seed } = settings;
+  const warm = temperature === 0 || (temperature >= COLDEST && temperature < Infinity);
+  demand(warm, `temperature must be 0, or ${COLDEST} or more`, { got: temperature });
+  demand(Number.isInteger(topK) && topK >= 0, "top_k must be 0 or more", { got: topK });
+  demand(topP > 0 && topP <= 1, "top_p must lie above 0 and up to 1", { got: topP });
+  demand(minP >= 0 && minP <= 1, "min_p must lie in 0..1", { got: minP });
+  demand(repetitionPenalty > 0, "repetition_penalty must be above 0", { got: repetitionPenalty });
+  demand(seed === undefined || Number.isSafeInteger(seed), "seed must be a whole number", { got: seed });
+  return { temperature, topK, topP, minP, repetitionPenalty };
+}
+
+/** The distribution that one row of adjusted logits stands for. */
+export function probabilities(logits: Float32Array, settings: Sampling): Probabilities {
+  const scores = Float64Array.from(logits);
+  if (settings.temperature === 0) return certain(firstBest(scores), scores.length);
+  for (let id = 0; id < scores.length; id += 1) scores[id] = (scores[id] as number) / settings.temperature;
+  if (settings.topK > 0 && settings.topK < scores.length) keepBest(scores, settings.topK);
+  const drawn = softmax(scores);
+  if (settings.topP < 1) keepNucleus(drawn, settings.topP);
+  if (settings.minP > 0) dropBelow(drawn, settings.minP * largest(drawn));
+  return normalised(drawn);
+}
+
+/** Logits after the repetition penalty on `seenIds`; ids index this row. */
+export function adjusted(logits: Float32Array, settings: Sampling, seenIds: Iterable<number>): Float32Array {
+  if (settings.repetitionPenalty === 1) return logits;
+  const scores = logits.slice();
+  for (const id of seenIds) {
+    const score = scores[id] as number;
+    scores[id] = score < 0 ? score * settings.repetitionPenalty : score / settings.repetitionPenalty;
+  }
+  return scores;
+}
+
+/** One token; never one of probability 0. */
+export function draw(distribution: Probabilities, random: Random): number {
+  let total = 0;
+  for (const share of distribution) total += share;
+  const mark = random() * total;
+  let sum = 0;
+  let last = -1;
+  for (let id = 0; id < distribution.length; id += 1) {
+    const share = distribution[id] as number;
+    if (share > 0) last = id;
+    sum += share;
+    if (sum > mark) return id;
+  }
+  return last;
+}
+
+/** norm((p - q)+): what a refused draft is replaced from; p itself where rounding leaves nothing. */
+export function residual(byTarget: Probabilities, byDrafter: Probabilities): Probabilities {
+  const rest = byTarget.map((share, id) => Math.max(share - (byDrafter[id] as number), 0));
+  return rest.some((share) => share > 0) ? normalised(rest) : byTarget;
+}
+
+/** Whether a draft that was drawn with probability `drawn` and has `wanted` by the target is kept: min(1, p/q). */
+export function keeps(wanted: number, drawn: number, random: Random): boolean {
+  return random() * drawn < wanted;
+}
+
+/**
+ * The tokens a round settles: the drafts kept, then one of the target's own.
+ * `byDrafter` has one distribution a draft, null for one that was looked up (all its probability lies on that token);
+ * `byTarget(position)` gives the target's, one more of them.
+ */
+export function settleDraws(
+  draftIds: readonly number[],
+  byDrafter: readonly (Probabilities | null)[],
+  byTarget: (position: number) => Probabilities,
+  random: Random,
+): number[] {
+  for (const [position, draftId] of draftIds.entries()) {
+    const wanted = byTarget(position);
+    const drawn = byDrafter[position] ?? certain(draftId, wanted.length);
+    if (keeps(wanted[draftId] as number, drawn[draftId] as number, random)) continue;
+    return [...draftIds.slice(0, position), draw(residual(wanted, drawn), random)];
+  }
+  return [...draftIds, draw(byTarget(draftIds.length), random)];
+}
+
+/** The distribution that always draws `tokenId`. */
+export function certain(tokenId: number, vocabSize: number): Probabilities {
+  const one = new Float64Array(vocabSize);
+  one[tokenId] = 1;
+  return one;
+}
+
+function firstBest(scores: Float64Array): number {
+  return scores.indexOf(largest(scores));
+}
+
+function softmax(scores: Float64Array): Probabilities {
+  const top = largest(scores);
+  return normalised(scores.map((score) => Math.exp(score - top)));
+}
+
+function normalised(weights: Float64Array): Probabilities {
+  let total = 0;
+  for (const weight of weights) total += weight;
+  return weights.map((weight) => weight / total);
+}
+
+/** Shut out all scores below the `count`-th best; equals of it stay. */
+function keepBest(scores: Float64Array, count: number): void {
+  const worst = Float64Array.from(scores).sort()[scores.length - count] as number;
+  for (let id = 0; id < scores.length; id += 1) if ((scores[id] as number) < worst) scores[id] = -Infinity;
+}
+
+function dropBelow(drawn: Probabilities, least: number): void {
+  for (let id = 0; id < drawn.length; id += 1) if ((drawn[id] as number) < least) drawn[id] = 0;
+}
+
+/** Keep the fewest most likely tokens whose probabilities reach `topP`; equal ones leave by falling id. */
+function keepNucleus(drawn: Probabilities, topP: number): void {
+  const kept = new Float64Array(drawn.length);
+  let reached = 0;
+  for (const id of mostLikely(drawn, topP)) {
+    if (reached >= topP) break;
+    kept[id] = drawn[id] as number;
+    reached += drawn[id] as number;
+  }
+  drawn.set(kept);
+}
+
+/** Ids by falling probability, at least as many as reach `share` together; sorting all would cost more than a pass. */
+function mostLikely(drawn: Probabilities, share: number): number[] {
+  let least = largest(drawn) / 16;
+  for (;;) {
+    const found: number[] = [];
+    let sum = 0;
+    for (let id = 0; id < drawn.length; id += 1) {
+      const own = drawn[id] as number;
+      if (own < least || own === 0) continue;
+      found.push(id);
+      sum += own;
+    }
+    if (sum >= share || least < 1e-300) return found.sort((one, other) => (drawn[other] as number) - (drawn[one] as number) || one - other);
+    least /= 16;
+  }
+}

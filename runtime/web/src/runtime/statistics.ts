@@ -1,0 +1,83 @@
+/** Owns what decoding achieved, as numbers: counts of one run, memory-bound speed-up, medians and spreads. */
+
+import type { Round } from "./rounds.js";
+
+/**
+ * Counts over drafted rounds (the prompt's own pass left out), under onnxruntime-genai's field names.
+ * `draft_tokens_evaluated` are drafts the target looked at: the accepted ones and the first refused one of a round.
+ */
+export interface DraftStatistics {
+  readonly rounds: number;
+  readonly tokens: number;
+  readonly draft_tokens_proposed: number;
+  readonly draft_tokens_evaluated: number;
+  readonly draft_tokens_accepted: number;
+}
+
+/** A median with the quartiles around it. */
+export interface Spread {
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Sum the rounds of one or more answers; each answer's first round must be left out by the caller. */
+export function countRounds(rounds: readonly Round[]): DraftStatistics {
+  return {
+    rounds: rounds.length,
+    tokens: total(rounds, (turn) => turn.tokenIds.length),
+    draft_tokens_proposed: total(rounds, (turn) => turn.proposed),
+    draft_tokens_evaluated: total(rounds, evaluated),
+    draft_tokens_accepted: total(rounds, (turn) => turn.accepted),
+  };
+}
+
+/** The counts of several answers together. */
+export function totalStatistics(parts: readonly DraftStatistics[]): DraftStatistics {
+  return {
+    rounds: total(parts, (part) => part.rounds),
+    tokens: total(parts, (part) => part.tokens),
+    draft_tokens_proposed: total(parts, (part) => part.draft_tokens_proposed),
+    draft_tokens_evaluated: total(parts, (part) => part.draft_tokens_evaluated),
+    draft_tokens_accepted: total(parts, (part) => part.draft_tokens_accepted),
+  };
+}
+
+/** Accepted over evaluated drafts; 0 when nothing was drafted. */
+export function acceptanceRate(counts: DraftStatistics): number {
+  return counts.draft_tokens_evaluated > 0 ? counts.draft_tokens_accepted / counts.draft_tokens_evaluated : 0;
+}
+
+/** τ: mean tokens emitted per target pass, the target's own included. */
+export function blockEfficiency(counts: DraftStatistics): number {
+  return counts.rounds > 0 ? counts.tokens / counts.rounds : 0;
+}
+
+/** MBSU = τ / (c·γ + 1), c the drafter's cost over the target's. Source: VocabTrim, arXiv 2506.22694. */
+export function memoryBoundSpeedUp(efficiency: number, costRatio: number, draftLength: number): number {
+  return efficiency / (costRatio * draftLength + 1);
+}
+
+/** Median and quartiles. */
+export function spread(values: readonly number[]): Spread {
+  const sorted = [...values].sort((one, other) => one - other);
+  return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.25), high: quantile(sorted, 0.75) };
+}
+
+/** Sum of what `of` says of each item. */
+export function total<T>(items: readonly T[], of: (item: T) => number): number {
+  return items.reduce((sum, item) => sum + of(item), 0);
+}
+
+/** The value at `share` of sorted values, between two of them by straight line. */
+function quantile(sorted: readonly number[], share: number): number {
+  const place = share * (sorted.length - 1);
+  const low = sorted[Math.floor(place)] ?? NaN;
+  const high = sorted[Math.ceil(place)] ?? NaN;
+  return low + (high - low) * (place - Math.floor(place));
+}
+
+/** Drafts the target looked at; where an answer was cut after a kept draft, none was refused. */
+function evaluated(turn: Round): number {
+  return Math.min(turn.proposed, turn.accepted + (turn.tokenIds.length > turn.accepted ? 1 : 0));
+}

@@ -1,0 +1,38 @@
+/** Owns the law of manifests: what Python writes is read, and every fault is told with its key. */
+
+import { expect, test } from "vitest";
+import { parseManifest } from "../../src/runtime/manifest.js";
+import { plainManifest, plainPlan } from "./manifests.js";
+import { refusalOf } from "./fakes.js";
+
+test("a manifest is read as it stands, with what may be missing filled in", () => {
+  const manifest = parseManifest(plainManifest());
+  expect(manifest.plan.target_pass_seconds).toEqual([0.05, 0.06]);
+  expect(manifest.provider).toBe("cpu");
+  expect(manifest.divergence).toBeNull();
+  expect(manifest.calibration.ranked_by).toEqual([]);
+});
+
+const FAULTS: [string, Record<string, unknown>, string][] = [
+  ["another schema", { schema_version: 3, unknown: 1 }, "schema_version: this edgedraft reads 4, got 3 - export the bundle again or install a matching edgedraft"],
+  ["an unknown key", { colour: "red" }, "manifest: unknown key, got colour"],
+  ["a wrong type", { index_map: 3 }, "manifest: index_map: expected str, got 3"],
+  ["a wrong item", { end_token_ids: [1, "x"] }, 'manifest: end_token_ids[1]: expected int, got "x"'],
+  ["a boolean for a number", { context_length: true }, "manifest: context_length: expected int, got true"],
+  ["a wide draft vocabulary", { plan: plainPlan({ draft_vocab_size: 9 }) }, "draft_vocab_size: expected 1..8, got 9 - export the bundle again"],
+  ["an unlisted file", { index_map: "other" }, "files: other is not listed - export the bundle again or copy it afresh"],
+  ["a path that climbs", { files: { "../x": { bytes: 1, sha256: "00" } } }, 'files: expected a relative path inside the bundle, got "../x"'],
+  ["another host", { index_map: "//host/x" }, 'files: expected a relative path inside the bundle, got "//host/x"'],
+  ["no pass seconds", { plan: plainPlan({ target_pass_seconds: [] }) }, "plan: target_pass_seconds must be above 0, one or more, got none"],
+  ["an interval turned round", { plan: plainPlan({ speed_up_low: 2 }) }, "plan: speed_up_low must be above 0 and at most speed_up_high, got 2, 1.5"],
+];
+
+test.each(FAULTS)("%s is refused", async (_what, changes, message) => {
+  expect(await refusalOf(() => parseManifest(plainManifest(changes)))).toBe(message);
+});
+
+test("a missing key and a list in place of an object are refused", async () => {
+  const { plan: _plan, ...rest } = plainManifest();
+  expect(await refusalOf(() => parseManifest(rest))).toBe("manifest: missing key plan");
+  expect(await refusalOf(() => parseManifest([]))).toBe("manifest: expected an object, got list");
+});

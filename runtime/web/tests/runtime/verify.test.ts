@@ -1,0 +1,28 @@
+/** Owns the laws of greedy verification. */
+
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { acceptedPrefix, confidence, greedyChoice } from "../../src/runtime/verify.js";
+import { refusalOf } from "./fakes.js";
+
+test("the choice is the largest logit, the smaller id of equal ones", () => {
+  fc.assert(
+    fc.property(fc.array(fc.integer({ min: -3, max: 3 }), { minLength: 1 }), (row) => {
+      expect(greedyChoice(Float32Array.from(row))).toBe(row.indexOf(Math.max(...row)));
+    }),
+  );
+});
+
+test.each([[[NaN, 1]], [[1, NaN]], [[1, Infinity]], [[-Infinity, -Infinity]]])("%j is refused", async (row) => {
+  const message = "logits of the model must be finite numbers, got NaN or infinity - check the bundle's files or export it again";
+  expect(await refusalOf(() => greedyChoice(Float32Array.from(row)))).toBe(message);
+});
+
+test("the accepted prefix is the common beginning", () => {
+  expect([acceptedPrefix([1, 2, 3], [1, 2, 4]), acceptedPrefix([], [1]), acceptedPrefix([1, 2], [1, 2, 3])]).toEqual([2, 0, 2]);
+});
+
+test("confidence is the softmax of the best token", () => {
+  expect(confidence(Float32Array.from([0, 0, 0, 0]))).toBeCloseTo(0.25, 12);
+  expect(confidence(Float32Array.from([1000, 0]))).toBeCloseTo(1, 12);
+});
