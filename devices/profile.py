@@ -182,7 +182,7 @@ def _check_bandwidths(bandwidths: Bandwidths) -> None:
         if figure is None:
             continue
         key, value = f"bandwidth: {name}", figure.gigabytes_per_second
-        _check_range(value, 0.5, 10_000, f"{key}: gigabytes_per_second")
+        _check_range(value, 0.01, 10_000, f"{key}: gigabytes_per_second")
         require(value <= peak, f"{key}: gigabytes_per_second: expected at most the peak, {peak:g}", got=value)
         _check_told(figure, key)
 

@@ -4,8 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from edgedraft.devices.browsers import BROWSERS
 from edgedraft.devices.machine import Machine
-from edgedraft.devices.probing.graphs import FP16, FP32, PROBED_PRECISIONS, GraphSpec
+from edgedraft.devices.probing.graphs import (
+    FLOAT_PRODUCTS,
+    FP16,
+    FP32,
+    INTEGER_PRODUCTS,
+    PROBED_PRECISIONS,
+    GraphSpec,
+)
 from edgedraft.devices.probing.worker import READER, Job, Opened, Request
 from edgedraft.devices.profile import LAPTOP
 from edgedraft.runtime.records import require
@@ -15,7 +23,8 @@ STEP, STREAM, OVERHEAD = "step", "stream", "overhead"
 
 _ELSEWHERE = {"azure"}  # onnxruntime lists it everywhere, but it runs nothing on this machine
 _STEPPED_THREADS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-_SMALLEST = GraphSpec(precision=FP32, width=32, weight_bytes=1)
+SMALLEST = GraphSpec(precision=FP32, width=32, weight_bytes=1)
+"""A chain that has next to nothing to do: what a pass costs anyway."""
 _READER_WIDTH, _STREAM_WIDTH = 8192, 4096
 _STREAM_TURNS = 3
 _MEMORY_SHARE = 64
@@ -86,10 +95,13 @@ def thread_counts(cores: int) -> tuple[int, ...]:
 def _chains(settings: ProbeSettings, provider: str, size: int) -> tuple[GraphSpec, ...]:
     """The smallest graph first: a provider that refuses it refuses all."""
     names = [name for name in settings.precisions if name != FP16 or provider != CPU]
-    return (
-        _SMALLEST,
-        *(GraphSpec(precision=name, width=width, weight_bytes=size) for name in names for width in settings.widths),
+    level = FLOAT_PRODUCTS if provider in BROWSERS else INTEGER_PRODUCTS
+    chains = (
+        GraphSpec(precision=name, width=width, weight_bytes=size, accuracy_level=level)
+        for name in names
+        for width in settings.widths
     )
+    return (SMALLEST, *chains)
 
 
 def cases(job: Job, opened: Sequence[Opened], settings: ProbeSettings) -> list[Case]:
@@ -104,7 +116,7 @@ def cases(job: Job, opened: Sequence[Opened], settings: ProbeSettings) -> list[C
         return Case(kind=kind, job=job, spec=job.graphs[graph], opened=opened[graph], request=asked)
 
     good = [graph for graph, found in enumerate(opened) if not found.error]
-    if job.graphs[0] != _SMALLEST:
+    if job.graphs[0] != SMALLEST:
         return [case(STREAM, graph, rows=1) for _ in range(_STREAM_TURNS) for graph in good]
     steps = [case(STEP, graph, rows=rows) for rows in settings.rows for graph in good if graph > 0]
     return [case(OVERHEAD, 0, rows=1, runs=5, unmeasured=1), *steps]

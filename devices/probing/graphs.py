@@ -12,6 +12,9 @@ from edgedraft.runtime.records import require
 
 INT4, INT4_BLOCK32, INT8, INT8_DYNAMIC, FP32, FP16 = "int4", "int4-block32", "int8", "int8-dynamic", "fp32", "fp16"
 
+INTEGER_PRODUCTS, FLOAT_PRODUCTS = 4, 1
+"""Accuracy levels of block-wise products; bundles for a browser's providers are written with the second."""
+
 _MICROSOFT = "com.microsoft"
 _OPSETS, _IR_VERSION = {"": 17, _MICROSOFT: 1}, 10
 _GAIN = "gain"
@@ -22,12 +25,13 @@ class GraphSpec:
     """A chain to build: at least ``weight_bytes`` of weights in products of ``width`` × ``width``.
 
     Real passes wait between their products for norms and the like, so a norm follows every product; it also keeps the
-    values near 1.
+    values near 1. ``accuracy_level`` is for block-wise products alone.
     """
 
     precision: str
     width: int
     weight_bytes: int
+    accuracy_level: int = INTEGER_PRODUCTS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +52,7 @@ class _Product:
     attributes: dict[str, int]
 
 
-_Maker = Callable[[int, np.random.Generator], _Product]
+_Maker = Callable[[GraphSpec, np.random.Generator], _Product]
 
 
 def require_onnx() -> None:
@@ -72,7 +76,7 @@ def build_chain(spec: GraphSpec) -> Chain:
     require(spec.precision in _PATTERNS, f"probe: expected one of {', '.join(_PATTERNS)}", got=spec.precision)
     rng, dtype = np.random.default_rng(0), input_dtype(spec.precision)
     makers = _PATTERNS[spec.precision]
-    products = {maker: maker(spec.width, rng) for maker in dict.fromkeys(makers)}
+    products = {maker: maker(spec, rng) for maker in dict.fromkeys(makers)}
     nodes, tensors, read = [], [numpy_helper.from_array(np.ones(spec.width, dtype=dtype), _GAIN)], 0
     layers = 0
     while read < spec.weight_bytes:
@@ -122,10 +126,10 @@ def _serialized(graph: Any) -> bytes:
 
 
 def _blocks(bits: int, block_size: int, *, zero_points: bool = False) -> _Maker:
-    """MatMulNBits at accuracy level 4; random codes stand for weights of variance 1/width around their middle."""
+    """MatMulNBits; random codes stand for weights of variance 1/width around their middle."""
 
-    def make(width: int, rng: np.random.Generator) -> _Product:
-        blocks = width // block_size
+    def make(spec: GraphSpec, rng: np.random.Generator) -> _Product:
+        width, blocks = spec.width, spec.width // block_size
         scale = np.sqrt(12 / width) / 2**bits
         constants: dict[str, np.ndarray] = {
             "values": rng.integers(0, 256, (width, blocks, block_size * bits // 8), dtype=np.uint8),
@@ -133,21 +137,24 @@ def _blocks(bits: int, block_size: int, *, zero_points: bool = False) -> _Maker:
         }
         if zero_points:
             constants["zeros"] = np.full((width, -(-blocks * bits // 8)), {4: 0x88, 8: 0x80}[bits], dtype=np.uint8)
-        numbers = {"K": width, "N": width, "bits": bits, "block_size": block_size, "accuracy_level": 4}
+        numbers = {"K": width, "N": width, "bits": bits, "block_size": block_size}
+        numbers["accuracy_level"] = spec.accuracy_level
         return _Product(operator="MatMulNBits", constants=constants, attributes=numbers)
 
     return make
 
 
-def _channels(width: int, rng: np.random.Generator) -> _Product:
+def _channels(spec: GraphSpec, rng: np.random.Generator) -> _Product:
     """DynamicQuantizeMatMul with a scale for each output channel."""
+    width = spec.width
     values = rng.integers(-127, 128, (width, width), dtype=np.int8)
     scales = np.full(width, np.sqrt(12 / width) / 256, dtype=np.float32)
     return _Product(operator="DynamicQuantizeMatMul", constants={"values": values, "scales": scales}, attributes={})
 
 
 def _floats(dtype: type[np.floating[Any]]) -> _Maker:
-    def make(width: int, rng: np.random.Generator) -> _Product:
+    def make(spec: GraphSpec, rng: np.random.Generator) -> _Product:
+        width = spec.width
         values = rng.standard_normal((width, width), dtype=np.float32) / np.float32(np.sqrt(width))
         return _Product(operator="MatMul", constants={"values": values.astype(dtype)}, attributes={})
 

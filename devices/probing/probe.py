@@ -8,12 +8,13 @@ from edgedraft.devices.machine import this_machine
 from edgedraft.devices.probing.cases import Case, ProbeSettings, cases, jobs
 from edgedraft.devices.probing.child import Worker, working
 from edgedraft.devices.probing.graphs import require_onnx
-from edgedraft.devices.probing.summing_up import Circumstances, profile_of, summary
+from edgedraft.devices.probing.summing_up import machine_owner, profile_of, summary
+from edgedraft.devices.probing.timed import Circumstances
 from edgedraft.devices.probing.worker import Job, Opened, Turn
 from edgedraft.devices.profile import DeviceProfile
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.session import CPU, available_providers
+from edgedraft.runtime.session import CPU, available_providers, onnxruntime_version
 from edgedraft.runtime.timing import Clock
 
 GRACE_SECONDS = 15.0
@@ -37,8 +38,14 @@ def probe_machine(
         for job in probing.jobs:
             probing.start(job, hire(job, end + GRACE_SECONDS - clock()), stack)
         probing.take_turns(clock, end)
-    about = Circumstances(machine=machine, date=settings.date, seconds=clock() - began, skipped=tuple(probing.skipped))
-    return profile_of(summary(probing.timed, about), machine, settings.kind)
+    about = Circumstances(
+        system=machine.name,
+        onnxruntime=onnxruntime_version,
+        date=settings.date,
+        seconds=clock() - began,
+        skipped=tuple(probing.skipped),
+    )
+    return profile_of(summary(probing.timed, about), machine_owner(machine, settings.kind))
 
 
 class _Probing:

@@ -1,11 +1,12 @@
-"""From the probe's times to its record, and from that to a device profile."""
+"""From what was timed to a probe's record, and from that to a device profile."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedraft.devices.machine import Machine
 from edgedraft.devices.probing.cases import OVERHEAD, STEP, STREAM, Case
-from edgedraft.devices.probing.noise import noise_of, verdict
+from edgedraft.devices.probing.noise import verdict
+from edgedraft.devices.probing.timed import Circumstances, TimedOverhead, TimedStep, probe_of
 from edgedraft.devices.profile import (
     MEASURED,
     Bandwidth,
@@ -15,24 +16,39 @@ from edgedraft.devices.profile import (
     Memory,
     Probe,
     ProbedBandwidth,
-    ProbedOverhead,
     ProbedStep,
 )
 from edgedraft.runtime.records import require
-from edgedraft.runtime.session import CPU, onnxruntime_version
+from edgedraft.runtime.session import CPU
 from edgedraft.runtime.statistics import spread
 
+_CPUS = {CPU, "wasm"}
 _GPUS = {"cuda", "tensorrt", "nvtensorrtrtx", "rocm", "migraphx", "dml", "webgpu", "js", "coreml"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Circumstances:
-    """When and on what machine a probe ran, how long it took, and what could not be probed."""
+class Owner:
+    """Whose profile a probe makes: ``cpu`` and ``gpu`` are what is known of them in words, ``told_by`` says by whom."""
 
-    machine: Machine
-    date: str
-    seconds: float
-    skipped: tuple[str, ...]
+    name: str
+    kind: str
+    cores: int
+    gigabytes: float | None
+    told_by: str
+    cpu: str = ""
+    gpu: str = ""
+
+
+def machine_owner(machine: Machine, kind: str) -> Owner:
+    """This machine."""
+    return Owner(
+        name=machine.processor,
+        kind=kind,
+        cores=machine.cores,
+        gigabytes=round(machine.memory_bytes / 2**30, 1),
+        told_by="edgedraft devices probe",
+        cpu=", ".join(machine.features),
+    )
 
 
 def summary(cases: Sequence[Case], about: Circumstances) -> Probe:
@@ -42,26 +58,17 @@ def summary(cases: Sequence[Case], about: Circumstances) -> Probe:
     slow = next((case for case in cases if not case.seconds), None)
     remedy = "give the probe more seconds, or fewer precisions"
     require(slow is None, f"probe: the time was up before the first round, after {about.seconds:.0f} s", remedy=remedy)
-    found = noise_of([case.seconds for case in steps])
-    return Probe(
-        date=about.date,
-        system=about.machine.name,
-        onnxruntime=onnxruntime_version,
-        noise=found.noise,
-        trusted=found.trusted,
-        steps=tuple(_step(case) for case in steps),
-        drift=found.drift,
-        rounds=found.rounds,
-        seconds=about.seconds,
-        bandwidths=_bandwidths([case for case in cases if case.kind == STREAM]),
-        overheads=tuple(_overhead(case) for case in cases if case.kind == OVERHEAD),
-        skipped=about.skipped,
-    )
+    overheads = [
+        TimedOverhead(provider=case.job.provider, seconds=tuple(case.seconds))
+        for case in cases
+        if case.kind == OVERHEAD
+    ]
+    bandwidths = _bandwidths([case for case in cases if case.kind == STREAM])
+    return probe_of([_step(case) for case in steps], overheads, about, bandwidths)
 
 
-def _step(case: Case) -> ProbedStep:
-    around = spread(case.seconds)
-    return ProbedStep(
+def _step(case: Case) -> TimedStep:
+    return TimedStep(
         provider=case.job.provider,
         precision=case.spec.precision,
         threads=case.job.threads,
@@ -69,16 +76,7 @@ def _step(case: Case) -> ProbedStep:
         layers=case.opened.layers,
         weight_bytes=case.opened.weight_bytes,
         rows=case.request.rows,
-        seconds=around.median,
-        seconds_low=around.low,
-        seconds_high=around.high,
-    )
-
-
-def _overhead(case: Case) -> ProbedOverhead:
-    around = spread(case.seconds)
-    return ProbedOverhead(
-        provider=case.job.provider, seconds=around.median, seconds_low=around.low, seconds_high=around.high
+        seconds=tuple(case.seconds),
     )
 
 
@@ -96,31 +94,34 @@ def _bandwidths(streams: Sequence[Case]) -> tuple[ProbedBandwidth, ...]:
     return tuple(best[threads] for threads in sorted(best))
 
 
-def profile_of(probe: Probe, machine: Machine, kind: str) -> DeviceProfile:
-    """This machine's profile. The memory's peak is taken to be the best that was reached."""
-    source = f"edgedraft devices probe, {probe.date}, onnxruntime {probe.onnxruntime}"
+def profile_of(probe: Probe, owner: Owner) -> DeviceProfile:
+    """The owner's profile. The memory's peak is taken to be the best that was reached."""
+    source = f"{owner.told_by}, {probe.date}, onnxruntime {probe.onnxruntime}"
     by_threads = [each.gigabytes_per_second for each in probe.bandwidths]
-    cpu = max([*by_threads, *(_rate(step) for step in probe.steps if step.provider == CPU)], default=None)
+    cpu = max([*by_threads, *(_rate(step) for step in probe.steps if step.provider in _CPUS)], default=None)
     gpu = max((_rate(step) for step in probe.steps if step.provider in _GPUS), default=None)
     other = max((_rate(step) for step in probe.steps), default=0.0)
 
     def bandwidth(rate: float) -> Bandwidth:
         return Bandwidth(gigabytes_per_second=round(rate, 2), certainty=MEASURED, source=source)
 
-    features = ", ".join(machine.features)
+    def fact(words: str) -> Fact | None:
+        return Fact(value=words, certainty=MEASURED, source=source) if words else None
+
     return DeviceProfile(
-        id=_identifier(machine.processor),
-        name=machine.processor,
-        kind=kind,
-        soc=machine.processor,
-        memory=Memory(kind="unknown", gigabytes=(round(machine.memory_bytes / 2**30, 1),)),
+        id=_identifier(owner.name),
+        name=owner.name,
+        kind=owner.kind,
+        soc=owner.name,
+        memory=Memory(kind="unknown", gigabytes=() if owner.gigabytes is None else (owner.gigabytes,)),
         bandwidth=Bandwidths(
             peak=bandwidth(max(cpu or 0.0, gpu or 0.0, other)),
             cpu=None if cpu is None else bandwidth(cpu),
             gpu=None if gpu is None else bandwidth(gpu),
         ),
-        cores=machine.cores,
-        cpu=Fact(value=features, certainty=MEASURED, source=source) if features else None,
+        cores=owner.cores,
+        cpu=fact(owner.cpu),
+        gpu=fact(owner.gpu),
         notes=verdict(probe),
         probe=probe,
     )

@@ -94,19 +94,19 @@ def test_a_profile_survives_plain_data():
         ),
         (
             {"bandwidth": peak_of(0.0), "memory": UNKNOWN},
-            "bandwidth: peak: gigabytes_per_second: expected 0.5..10000, got 0.0",
+            "bandwidth: peak: gigabytes_per_second: expected 0.01..10000, got 0.0",
         ),
         (
             {"bandwidth": peak_of(1e9), "memory": UNKNOWN},
-            "bandwidth: peak: gigabytes_per_second: expected 0.5..10000, got 1000000000.0",
+            "bandwidth: peak: gigabytes_per_second: expected 0.01..10000, got 1000000000.0",
         ),
         (
             {"bandwidth": peak_of(float("nan")), "memory": UNKNOWN},
-            "bandwidth: peak: gigabytes_per_second: expected 0.5..10000, got nan",
+            "bandwidth: peak: gigabytes_per_second: expected 0.01..10000, got nan",
         ),
         (
             {"bandwidth": Bandwidths(peak=bandwidth(102.4), cpu=bandwidth(-3.0))},
-            "bandwidth: cpu: gigabytes_per_second: expected 0.5..10000, got -3.0",
+            "bandwidth: cpu: gigabytes_per_second: expected 0.01..10000, got -3.0",
         ),
         (
             {"bandwidth": Bandwidths(peak=bandwidth(102.4), gpu=bandwidth(103.0))},

@@ -106,6 +106,14 @@ def test_products_are_laid_out_as_the_exporter_lays_them_out(precision, kinds):
     assert found == kinds
 
 
+@pytest.mark.parametrize("precision", [INT4, INT8, INT8_DYNAMIC])
+@pytest.mark.parametrize("level", [1, 4])
+def test_blocks_are_multiplied_as_precisely_as_was_asked(precision, level):
+    spec = GraphSpec(precision=precision, width=WIDTH, weight_bytes=100_000, accuracy_level=level)
+    nodes = onnx.load_from_string(build_chain(spec).graph).graph.node
+    assert {a.i for node in nodes for a in node.attribute if a.name == "accuracy_level"} == {level}
+
+
 @pytest.mark.parametrize("precision", [name for name in PROBED_PRECISIONS if name != FP16])
 def test_the_exporter_knows_the_precision_by_the_same_name(precision):
     known, model = TABLE[precision], built(precision, 30)

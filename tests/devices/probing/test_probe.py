@@ -306,3 +306,9 @@ def test_settings_that_make_no_probe_are_refused(changes, message):
     with pytest.raises(EdgedraftError) as error:
         ProbeSettings(**changes)
     assert str(error.value) == message
+
+
+def test_products_on_a_browsers_provider_are_multiplied_as_its_bundles_multiply():
+    graphs = {job.provider: job.graphs for job in jobs(SETTINGS, MACHINE, ["cpu", "webgpu"])[:2]}
+    assert {spec.accuracy_level for spec in graphs["cpu"]} == {4}
+    assert {spec.accuracy_level for spec in graphs["webgpu"][1:]} == {1}

@@ -1,0 +1,119 @@
+"""What `edgedraft phone` serves: page, bundle, the probe's graphs, the full-vocabulary drafter, and session.json."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedraft.calibration.data.samples import SCORE
+from edgedraft.calibration.data.turns import USER
+from edgedraft.calibration.prompts import shipped_prompts, take
+from edgedraft.devices.probing.phone import PhoneProbe
+from edgedraft.exporter.full_drafter import full_graph
+from edgedraft.runtime.bundle import Bundle
+from edgedraft.runtime.files import sha256
+from edgedraft.runtime.manifest import MANIFEST_NAME, BundleManifest, FileEntry
+from edgedraft.runtime.records import to_plain
+from edgedraft.runtime.serving.site import Site, SiteFile, Taker, listed_files, page_files
+from edgedraft.runtime.serving.sums import kept_entry
+
+BUNDLE, FULL, PROBE, SESSION = "bundle/", "full/", "probe/", "session.json"
+_PROMPTS = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FullDrafter:
+    """The drafter before it was trimmed, as a page is told of it."""
+
+    graph: str
+    data: tuple[str, ...]
+    largest_tensor_bytes: int
+    half: bool
+    files: dict[str, FileEntry]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """session.json: what one run offers a page."""
+
+    bundle: str
+    full_drafter: FullDrafter | None
+    probe: PhoneProbe
+    prompts: tuple[str, ...]
+    post_results: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Full:
+    """The full drafter's record, and its files by their paths below the token."""
+
+    record: FullDrafter
+    files: Mapping[str, SiteFile]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """What a site is made of: the bundle, the folders of page and probe, and the full drafter where there is one."""
+
+    bundle: Bundle
+    page: Path
+    probe_folder: Path
+    probe: PhoneProbe
+    full: Full | None
+
+
+def phone_site(parts: Parts, takers: Mapping[str, Taker]) -> Site:
+    """The site, with ``takers`` of posts by path."""
+    session = Session(
+        bundle=BUNDLE,
+        full_drafter=parts.full.record if parts.full else None,
+        probe=parts.probe,
+        prompts=short_prompts(),
+    )
+    manifest = (parts.bundle.path / MANIFEST_NAME).read_bytes()
+    probed = {
+        case.file.removeprefix(PROBE): FileEntry(bytes=case.bytes, sha256=case.sha256) for case in parts.probe.cases
+    }
+    files = {
+        **page_files(parts.page),
+        **listed_files(parts.bundle.path, parts.bundle.manifest.files, BUNDLE),
+        **listed_files(parts.probe_folder, probed, PROBE),
+        **(parts.full.files if parts.full else {}),
+    }
+    texts = {SESSION: json.dumps(to_plain(session)).encode(), f"{BUNDLE}{MANIFEST_NAME}": manifest}
+    return Site(files=files, texts=texts, takers=takers)
+
+
+def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path, store: Path) -> Full | None:
+    """The bundle's drafter with its whole vocabulary, None where it is not cached; see `full_graph`.
+
+    Its weights are served from where they lie, and ``store`` keeps their sums.
+    """
+    found = full_graph(manifest, onnx_cache, folder)
+    if found is None:
+        return None
+    name, needs = found.graph.name, found.needs
+    graph = {name: FileEntry(bytes=found.graph.stat().st_size, sha256=sha256(found.graph))}
+    data = {each: kept_entry(found.data_folder / each, store) for each in needs.data}
+    record = FullDrafter(
+        graph=f"{FULL}{name}",
+        data=tuple(f"{FULL}{each}" for each in data),
+        largest_tensor_bytes=needs.largest_tensor_bytes,
+        half=needs.half,
+        files={f"{FULL}{each}": entry for each, entry in {**graph, **data}.items()},
+    )
+    return Full(
+        record=record, files={**listed_files(folder, graph, FULL), **listed_files(found.data_folder, data, FULL)}
+    )
+
+
+def short_prompts() -> tuple[str, ...]:
+    """The shortest of the shipped prompts that no draft vocabulary was ranked on, as the user typed them."""
+    texts = [
+        message["content"] for prompt in take(shipped_prompts(), SCORE) for message in prompt.messages if _asks(message)
+    ]
+    return tuple(sorted(texts, key=len)[:_PROMPTS])
+
+
+def _asks(message: Mapping[str, object]) -> bool:
+    return message["role"] == USER

@@ -1,0 +1,1 @@
+"""Serving pages and their files: what exists, who may ask, on which socket, with which certificate."""

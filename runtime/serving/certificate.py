@@ -1,0 +1,126 @@
+"""The self-signed certificate of this machine: kept with its key where only its owner reads it, renewed when due."""
+
+import contextlib
+import datetime
+import ipaddress
+import os
+import stat
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from edgedraft.runtime.errors import MissingExtraError, full_disk_is_users
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+    from cryptography.x509 import Certificate
+
+_NAME = "https.pem"
+_OWN_MODE = 0o600
+_LASTS = datetime.timedelta(days=365)
+_RENEWED_BEFORE = datetime.timedelta(days=7)
+_CLOCKS_DIFFER = datetime.timedelta(days=1)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptCertificate:
+    """A PEM file with the key and the certificate, and the certificate's SHA-256 as browsers show it."""
+
+    path: Path
+    fingerprint: str
+
+
+def kept_certificate(folder: Path, addresses: Sequence[str], now: datetime.datetime) -> KeptCertificate:
+    """The certificate in ``folder`` for these IP ``addresses``, the same from run to run.
+
+    It is made anew when there is none, when it ends within a week, is for other addresses, cannot be read, or when
+    others may read its key. ``now`` has a time zone.
+    """
+    path = folder / _NAME
+    certificate = _read(path)
+    if certificate is None or not _good(certificate, addresses, now):
+        certificate = _made(path, addresses, now)
+    return KeptCertificate(path=path, fingerprint=_fingerprint(certificate))
+
+
+def _read(path: Path) -> "Certificate | None":
+    """The certificate in ``path``; None where there is none, or its key is not a secret of its owner alone."""
+    x509 = _cryptography()
+    try:
+        private = os.name == "nt" or stat.S_IMODE(path.stat().st_mode) == _OWN_MODE
+        return x509.load_pem_x509_certificate(path.read_bytes()) if private and not path.is_symlink() else None
+    except (OSError, ValueError):
+        return None
+
+
+def _good(certificate: "Certificate", addresses: Sequence[str], now: datetime.datetime) -> bool:
+    names = certificate.extensions.get_extension_for_class(_cryptography().SubjectAlternativeName).value
+    held = {str(address) for address in names.get_values_for_type(_cryptography().IPAddress)}
+    begun, lasts = certificate.not_valid_before_utc <= now, certificate.not_valid_after_utc - now > _RENEWED_BEFORE
+    return held == set(addresses) and begun and lasts
+
+
+def _made(path: Path, addresses: Sequence[str], now: datetime.datetime) -> "Certificate":
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    certificate = _signed(key, addresses, now)
+    text = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    _write_secret(path, text + certificate.public_bytes(serialization.Encoding.PEM))
+    return certificate
+
+
+def _signed(key: "EllipticCurvePrivateKey", addresses: Sequence[str], now: datetime.datetime) -> "Certificate":
+    """For servers only: it can sign no other certificate, and vouches for nothing but these addresses."""
+    from cryptography.hazmat.primitives import hashes
+
+    x509 = _cryptography()
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "edgedraft on this computer")])
+    names = [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
+    builder = x509.CertificateBuilder(
+        issuer_name=name,
+        subject_name=name,
+        public_key=key.public_key(),
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now - _CLOCKS_DIFFER,
+        not_valid_after=now + _LASTS,
+    )
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH])
+    signed: Certificate = builder.add_extension(usage, critical=False).sign(key, hashes.SHA256())
+    return signed
+
+
+def _fingerprint(certificate: "Certificate") -> str:
+    from cryptography.hazmat.primitives import hashes
+
+    return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
+
+
+def _write_secret(path: Path, text: bytes) -> None:
+    """Whole or not at all, and never readable by others, not even for a moment."""
+    with full_disk_is_users(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(text)
+            Path(name).replace(path)
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                Path(name).unlink()
+
+
+def _cryptography() -> ModuleType:
+    try:
+        from cryptography import x509
+    except ImportError as error:
+        raise MissingExtraError("cryptography", "serve") from error
+    return x509
