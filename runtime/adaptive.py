@@ -8,6 +8,7 @@ from edgedraft.runtime.chooser import Chooser, Proposal
 from edgedraft.runtime.drafting import Drafter
 from edgedraft.runtime.ngram import NgramIndex
 from edgedraft.runtime.pace import Allowance, Chances, PassTimes, Pauses
+from edgedraft.runtime.padding import paid_seconds
 from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.rounds import Round
 from edgedraft.runtime.timing import TimedModel
@@ -37,7 +38,7 @@ class Pace:
     def planned(cls, plan: DecodingPlan) -> "Pace":
         """What the plan expects."""
         return cls(
-            target=PassTimes(plan.target_pass_seconds),
+            target=PassTimes(paid_seconds(plan.target_pass_seconds)),
             drafter=PassTimes(plan.drafter_pass_seconds),
             acceptance_rate=plan.predicted_acceptance_rate,
         )

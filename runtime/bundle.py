@@ -76,7 +76,8 @@ def _check_file(bundle: Path, name: str, entry: FileEntry, verify_hashes: bool) 
 
 def _check_listed(manifest: BundleManifest, where: Path) -> None:
     texts = [name for name in TEXT_FILES if (where.parent / name).exists()]
-    for name in (manifest.target.graph, manifest.drafter.graph, manifest.index_map, "tokenizer.json", *texts):
+    models = [name for model in (manifest.target, manifest.drafter) for name in (model.graph, *model.data)]
+    for name in (*models, manifest.index_map, "tokenizer.json", *texts):
         require(name in manifest.files, f"{where}: files: {name} is not listed", remedy=_EXPORT_AGAIN)
 
 

@@ -13,6 +13,7 @@ from edgedraft.runtime.conversation import FittedPrompt, fit_conversation
 from edgedraft.runtime.decoding import speculative_rounds
 from edgedraft.runtime.generation import Limits, TextPiece, limited, text_pieces
 from edgedraft.runtime.model import CONTEXT_LENGTH
+from edgedraft.runtime.padding import PaddedGraph
 from edgedraft.runtime.policies import ADAPTIVE, CONFIDENT, FIXED, P_MIN, PLAIN, Parts, PolicyChoice, build_policy
 from edgedraft.runtime.records import require
 from edgedraft.runtime.rounds import Round
@@ -64,13 +65,18 @@ class Engine:
     def __init__(self, bundle: Bundle, target: SessionSettings, drafter: SessionSettings) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
-        self.settings = target
+        self.settings, self.drafter_settings = target, drafter
         self.codec = TextCodec(bundle.path)
         target_graph = OnnxGraph(bundle.target_graph, target)
         drafter_graph = OnnxGraph(bundle.drafter_graph, drafter)
         _check_width(bundle.target_graph, target_graph.vocab_size, manifest.target_vocab_size)
         _check_width(bundle.drafter_graph, drafter_graph.vocab_size, manifest.plan.draft_vocab_size)
-        self.slots = SlotPool(target_graph, drafter_graph, manifest.plan)
+        plan, measured = manifest.plan, manifest.provider
+        self.slots = SlotPool(
+            _padded(target_graph, plan.target_pass_seconds, measured),
+            _padded(drafter_graph, plan.drafter_pass_seconds, measured),
+            plan,
+        )
 
     @classmethod
     def open(
@@ -86,7 +92,8 @@ class Engine:
         """Check the bundle in ``path`` and open it.
 
         ``threads`` overrides the plan's; prompt and answer may have ``context_length`` tokens together; providers are
-        onnxruntime's, by short name.
+        onnxruntime's, by short name: `webgpu` is any GPU, with ``edgedraft[webgpu]``. The two may differ: a drafter on
+        the CPU can serve a target on the GPU.
         """
         bundle = read_bundle(path, verify_hashes=verify_hashes)
         settings = SessionSettings(
@@ -233,6 +240,12 @@ class Engine:
             policy, chooser = build_policy(choice, parts), options.chooser()
             rounds = speculative_rounds(parts.target, policy, prompt_ids, chooser, log_probs=options.log_probs)
             yield from limited(rounds, limits)
+
+
+def _padded(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str) -> PaddedGraph:
+    """``graph``, its passes padded by the plan's times if those were ``measured`` on the provider it runs on."""
+    provider = graph.settings.provider
+    return PaddedGraph(graph=graph, pass_seconds=pass_seconds if provider == measured else (), provider=provider)
 
 
 def _check_width(graph: Path, found: int, promised: int) -> None:

@@ -7,7 +7,7 @@ from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.records import require
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MANIFEST_NAME = "edgedraft.json"
 
 
@@ -23,6 +23,8 @@ class FileEntry:
 class ModelEntry:
     """One ONNX model of the bundle.
 
+    ``data`` are the files of its external data, in the bundle; ``largest_tensor_bytes`` is of its largest weight and
+    ``half`` tells of a float16 tensor anywhere: a GPU may refuse either, which is asked before anything is loaded.
     ``parameters`` counts the weights that one step multiplies with, ``weight_bytes`` their bytes; ``conversion`` names
     the exact conversion it came from.
     """
@@ -35,6 +37,9 @@ class ModelEntry:
     parameters: int
     weight_bytes: int
     conversion: str
+    data: tuple[str, ...]
+    largest_tensor_bytes: int
+    half: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,8 +61,26 @@ class CalibrationEntry:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DivergenceEntry:
+    """What ``positions`` tokens of answers say of the target's precision.
+
+    ``kl_per_token`` is the mean of KL(float ‖ packed) in nats; ``greedy_agreement`` the share of positions where both
+    would choose the same token.
+    """
+
+    precision: str
+    kl_per_token: float
+    greedy_agreement: float
+    positions: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BundleManifest:
-    """The bundle's contract. Paths are relative POSIX paths inside the bundle; token ids are the target's."""
+    """The bundle's contract. Paths are relative POSIX paths inside the bundle; token ids are the target's.
+
+    ``provider`` names what the bundle was planned and its graphs prepared for; ``divergence`` is how far the target
+    strays from fp32, None where nobody measured it.
+    """
 
     schema_version: int
     target: ModelEntry
@@ -70,6 +93,8 @@ class BundleManifest:
     calibration: CalibrationEntry
     plan: DecodingPlan
     files: dict[str, FileEntry]
+    provider: str = "cpu"
+    divergence: DivergenceEntry | None = None
 
     def __post_init__(self) -> None:
         require_schema(self.schema_version)
@@ -79,7 +104,8 @@ class BundleManifest:
             got=self.plan.draft_vocab_size,
             remedy="export the bundle again",
         )
-        for name in (*self.files, self.target.graph, self.drafter.graph, self.index_map):
+        models = (self.target, self.drafter)
+        for name in (*self.files, *(name for model in models for name in (model.graph, *model.data)), self.index_map):
             _check_inside(name)
 
 

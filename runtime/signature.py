@@ -17,7 +17,9 @@ IDS, MASK, POSITIONS, CACHE_POSITION = "input_ids", "attention_mask", "position_
 LOGITS = "logits"
 
 _FEEDS = frozenset((IDS, MASK, POSITIONS, CACHE_POSITION))
-_FLOATS: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+FLOATS: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+"""Types that keys, values and plain graphs' inputs come in."""
+
 IN_PLACE = frozenset(("GroupQueryAttention",))
 """Operators that write keys and values into the buffer they read them from."""
 
@@ -135,8 +137,8 @@ def _cache(path: Path, past: Declared, present: Declared | None) -> CacheInput:
         remedy = "export the model with edgedraft, which fixes them"
         raise EdgedraftError(f"{rule} expected fixed heads and head size", got=past.shape, remedy=remedy)
     require(not isinstance(tokens, int), f"{rule} expected a symbolic number of tokens", got=past.shape)
-    require(past.type in _FLOATS, f"{rule} expected {' or '.join(_FLOATS)}", got=past.type, remedy=_EXPORT_AGAIN)
-    return CacheInput(name=past.name, present=present.name, heads=heads, width=width, dtype=_FLOATS[past.type])
+    require(past.type in FLOATS, f"{rule} expected {' or '.join(FLOATS)}", got=past.type, remedy=_EXPORT_AGAIN)
+    return CacheInput(name=past.name, present=present.name, heads=heads, width=width, dtype=FLOATS[past.type])
 
 
 def _width(path: Path, outputs: Collection[Declared]) -> int:

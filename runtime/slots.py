@@ -6,9 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from edgedraft.runtime.adaptive import Pace
-from edgedraft.runtime.memory import OnnxModel
+from edgedraft.runtime.model import LanguageModel
+from edgedraft.runtime.padding import Memories
 from edgedraft.runtime.plan import DecodingPlan
-from edgedraft.runtime.session import OnnxGraph
 from edgedraft.runtime.verify import accepted_prefix
 
 IDLE_SLOTS = 2
@@ -18,8 +18,8 @@ IDLE_SLOTS = 2
 class Slot:
     """Memories of target and drafter, and the pass times seen with them. Used by one answer at a time."""
 
-    target: OnnxModel
-    drafter: OnnxModel
+    target: LanguageModel
+    drafter: LanguageModel
     pace: Pace
 
     def clear(self) -> None:
@@ -34,7 +34,7 @@ class SlotPool:
     Answers that run at once get slots of their own; ``IDLE_SLOTS`` are kept for later.
     """
 
-    def __init__(self, target: OnnxGraph, drafter: OnnxGraph, plan: DecodingPlan) -> None:
+    def __init__(self, target: Memories, drafter: Memories, plan: DecodingPlan) -> None:
         self._target = target
         self._drafter = drafter
         self._plan = plan

@@ -234,7 +234,7 @@ def ledger_bundle(tmp_path_factory, make_plan, make_calibration) -> Path:
     write_index_map(path / "map.safetensors", IndexMap(target_ids=LEDGER_KEPT, target_vocab_size=LEDGER_VOCAB))
     names = sorted(str(file.relative_to(path)) for file in path.rglob("*") if file.is_file())
     model = {"base_model": "maker/ledger", "license": "apache-2.0", "precision": "fp32", "conversion": "0" * 64}
-    sizes = {"parameters": 10, "weight_bytes": 40}
+    sizes = {"parameters": 10, "weight_bytes": 40, "data": (), "largest_tensor_bytes": 40, "half": False}
     manifest = BundleManifest(
         schema_version=SCHEMA_VERSION,
         target=ModelEntry(name="target", graph="target/model.onnx", **model, **sizes),

@@ -23,7 +23,8 @@ from edgedraft.runtime.plan import DecodingPlan
 from edgedraft.runtime.records import to_plain
 from edgedraft.runtime.text import tokenizer_fingerprint
 
-FILES = ("target/model.onnx", "drafter/model.onnx", "map.safetensors", "tokenizer.json", "README.md")
+GRAPHS = ("target/model.onnx", "drafter/model.onnx")
+FILES = (*GRAPHS, *(f"{name}.data" for name in GRAPHS), "map.safetensors", "tokenizer.json", "README.md")
 KEPT = (1, 65, 256)
 VOCAB_SIZE = 257
 END = 256
@@ -40,6 +41,9 @@ def model(folder):
         parameters=10,
         weight_bytes=5,
         conversion="0" * 64,
+        data=(f"{folder}/model.onnx.data",),
+        largest_tensor_bytes=5,
+        half=False,
     )
 
 
@@ -95,6 +99,7 @@ def folder(tokenizer_folder):
     for name in ("target", "drafter"):
         (path / name).mkdir()
         (path / name / "model.onnx").write_bytes(f"the graph of {name}".encode())
+        (path / name / "model.onnx.data").write_bytes(f"the weights of {name}".encode())
     write_map(path, KEPT)
     write_manifest(path, plain_manifest(path))
     return path
@@ -251,7 +256,7 @@ def test_a_bundle_exported_again_to_the_same_folder_opens(folder, byte_tokenizer
     assert read_bundle(folder).manifest.tokenizer_fingerprint == tokenizer_fingerprint(fresh)
 
 
-@pytest.mark.parametrize("name", ["target/model.onnx", "drafter/model.onnx", "map.safetensors", "tokenizer.json"])
+@pytest.mark.parametrize("name", FILES[:-1])
 def test_what_the_runtime_opens_must_be_listed(folder, name, raises_exactly):
     files = plain_manifest(folder)["files"]
     del files[name]

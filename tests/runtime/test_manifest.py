@@ -15,6 +15,9 @@ MODEL = {
     "parameters": 10,
     "weight_bytes": 5,
     "conversion": "sha256",
+    "data": ["target/model.onnx.data"],
+    "largest_tensor_bytes": 5,
+    "half": False,
 }
 PLAIN = {
     "schema_version": SCHEMA_VERSION,
@@ -56,6 +59,8 @@ PLAIN = {
         "chance_to_pay": 0.9,
     },
     "files": {"target/model.onnx": {"bytes": 1, "sha256": "0"}},
+    "provider": "webgpu",
+    "divergence": {"precision": "int4", "kl_per_token": 0.02, "greedy_agreement": 0.95, "positions": 300},
 }
 
 
@@ -67,7 +72,13 @@ def test_a_manifest_reads_back():
     assert to_plain(read()) == PLAIN
 
 
-@pytest.mark.parametrize("version", [0, SCHEMA_VERSION + 1])
+def test_what_nobody_measured_is_not_made_up():
+    plain = {name: value for name, value in PLAIN.items() if name not in ("provider", "divergence")}
+    manifest = from_plain(BundleManifest, plain, "manifest")
+    assert (manifest.provider, manifest.divergence) == ("cpu", None)
+
+
+@pytest.mark.parametrize("version", [0, 3, SCHEMA_VERSION + 1])
 def test_another_schema_is_refused(version, raises_exactly):
     remedy = "export the bundle again or install a matching edgedraft"
     with raises_exactly(f"schema_version: this edgedraft reads {SCHEMA_VERSION}, got {version} - {remedy}"):
@@ -82,16 +93,17 @@ def test_a_draft_vocabulary_larger_than_the_targets_is_refused(raises_exactly):
 @pytest.mark.parametrize(
     "name", ["", "/etc/passwd", "../model.onnx", "a/../../b", "a/..", "..", "a\\b", "C:/model.onnx", "file:model"]
 )
-@pytest.mark.parametrize("key", ["files", "target", "drafter", "index_map"])
+@pytest.mark.parametrize("key", ["files", "target", "drafter", "index_map", "data"])
 def test_paths_that_could_lead_outside_are_refused(key, name, raises_exactly):
     changed = {
         "files": {name: {"bytes": 1, "sha256": "0"}},
         "target": MODEL | {"graph": name},
         "drafter": MODEL | {"graph": name},
         "index_map": name,
+        "data": MODEL | {"data": [MODEL["graph"], name]},
     }
     with raises_exactly(f"files: expected a relative path inside the bundle, got {name!r}"):
-        read(**{key: changed[key]})
+        read(**{"drafter" if key == "data" else key: changed[key]})
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "a/b/c.onnx", "a..b", "..hidden/x"])
