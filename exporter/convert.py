@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from edgedraft.exporter.genai_settings import genai_settings
-from edgedraft.exporter.graphs import fix_cache_shapes, keep_shapes_inside, load_graph, save_graph
+from edgedraft.exporter.graphs import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.processes import ProcessCost, run_python
 from edgedraft.exporter.routes import BUILDER, ROUTES
@@ -33,12 +33,13 @@ _PACKING = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnnxFolder:
-    """A converted model: ``model.onnx`` with its data, tokenizer and genai_config.json, and what making it took."""
+    """A converted model: ``model.onnx`` with its data, tokenizer and genai_config.json; its route, and what it took."""
 
     path: Path
     source: ModelSource
     precision: str
     costs: tuple[ProcessCost, ...]
+    via: str = BUILDER
 
     @property
     def graph(self) -> Path:
@@ -118,7 +119,7 @@ def convert(
         with replacing_folder(wanted.folder) as temporary:
             costs = _make(wanted, temporary, progress)
     told = AS_EXPORTED if source.kind == ONNX else precision
-    return OnnxFolder(path=wanted.folder, source=source, precision=told, costs=costs)
+    return OnnxFolder(path=wanted.folder, source=source, precision=told, costs=costs, via=via)
 
 
 def end_token_ids(folder: Path) -> tuple[int, ...]:
@@ -169,8 +170,7 @@ def _build(weights: Path, output: Path, wanted: Conversion) -> ProcessCost:
     """The float graph; packing its weights ourselves needs a fifth of the memory that the builder's quantizer does."""
     if importlib.util.find_spec("onnxruntime_genai") is None:
         raise MissingExtraError("onnxruntime-genai", "export")
-    arguments = ["-m", "onnxruntime_genai.models.builder", "-i", str(weights), "-o", str(output)]
-    arguments += ["-p", "fp32", "-e", "cpu", "-c", str(output / "builder-cache")]
+    arguments = ["-m", "edgedraft.exporter.worker_build", str(weights), str(output)]
     return run_python(f"building {wanted.source.name}", arguments, wanted.log)
 
 
@@ -195,17 +195,17 @@ def _copy_onnx(source: Path, folder: Path) -> None:
     graph = onnx_file(source)
     assert graph is not None
     model = load_graph(graph)
-    keep_shapes_inside(model)
     fix_cache_shapes(model)
-    made = None if (source / _SETTINGS).is_file() else genai_settings(source, model, GRAPH_NAME)
+    windowed = drop_cache_windows(model)
+    own = source / _SETTINGS
+    settings = read_json(own) if own.is_file() else genai_settings(source, model, GRAPH_NAME)
+    if windowed:  # else stock engines would go on giving those layers a shorter buffer
+        settings["model"]["decoder"].pop("sliding_window", None)
     try:
         save_graph(model, folder / GRAPH_NAME, f"{GRAPH_NAME}.data")
     except FileNotFoundError as error:
         raise EdgedraftError(f"{source}: the graph's data file is missing", got=first_line(error)) from error
-    if made is None:
-        shutil.copyfile(source / _SETTINGS, folder / _SETTINGS)
-    else:
-        write_json(folder / _SETTINGS, made)
+    write_json(folder / _SETTINGS, settings)
     _copy_texts(source, folder)
 
 

@@ -1,7 +1,9 @@
 """Weights outside the graph: checked before anything is read or written, and taken from their file by pieces."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -9,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from edgedraft.exporter.hub_cache import snapshot_around
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import Ids
 from edgedraft.runtime.records import require
@@ -17,6 +20,7 @@ PROTOBUF_BYTES = 2**31 - 1
 """The largest message that protobuf reads or writes."""
 
 _PIECE_BYTES = 1 << 24
+_LARGEST_CONSTANT_BYTES = 1 << 26
 _COPY_AFRESH = "copy the model's folder afresh"
 
 
@@ -32,16 +36,37 @@ def check_protobuf_size(path: Path) -> None:
 def check_external(model: ir.Model, path: Path) -> None:
     """Refuse the graph read from ``path`` unless all its external tensors lie whole in plain files of its folder.
 
-    Several names of one file are refused because onnx refuses them; the same goes for a link out of the folder.
+    Several names of one file are refused because onnx refuses them; the same goes for a link out of the folder, but not
+    for those of a hub snapshot into its own repository's blobs: such tensors are then read from where the links lead.
     """
-    _refuse_constants_outside(model, path)
-    sizes: dict[str, int] = {}
-    for tensor in _external_initializers(model):
+    found: dict[str, Path] = {}
+    folder = path.parent.resolve()
+    for holder in _holders(model):
+        tensor = holder.tensor
         location = os.fspath(tensor.location)
-        where = f"{path}: tensor {tensor.name}"
-        if location not in sizes:
-            sizes[location] = _data_file_bytes(path.parent, location, where)
-        _require_whole(tensor, sizes[location], where)
+        where = f"{path}: tensor {tensor.name}" if holder.node is None else f"{path}: node {_label(holder.node)}"
+        if location not in found:
+            found[location] = _data_file(path.parent, location, where)
+        _require_whole(tensor, found[location].stat().st_size, where)
+        if not found[location].is_relative_to(folder):
+            holder.put(_moved(tensor, found[location]))
+
+
+def take_constants_inside(model: ir.Model, path: Path) -> None:
+    """Read the tensors that nodes hold themselves from the data file; the weights stay where they are.
+
+    Optimum moves everything above a kilobyte out of a large graph, also what is a node's own: there, a copied graph
+    would lose it, for only initializers are written to a data file.
+    """
+    for holder in _holders(model):
+        if holder.node is None:
+            continue
+        rule = f"{path}: node {_label(holder.node)}: only initializers may lie outside the graph with over 64 MB"
+        remedy = "save the model with its weights as initializers"
+        tensor = holder.tensor
+        require(tensor.nbytes <= _LARGEST_CONSTANT_BYTES, rule, got=f"{tensor.nbytes} bytes", remedy=remedy)
+        holder.put(ir.tensor(tensor.numpy().copy(), name=tensor.name))
+        tensor.release()
 
 
 def taken(tensor: ir.TensorProtocol, ids: Ids, axis: int) -> npt.NDArray[Any]:
@@ -78,45 +103,91 @@ def _pieces(tensor: ir.ExternalTensor, shape: tuple[int, ...]) -> Iterator[tuple
             yield start, np.frombuffer(data, dtype=dtype).reshape(count, *rest)
 
 
-def _external_initializers(model: ir.Model) -> Iterator[ir.ExternalTensor]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Holder:
+    """What an external tensor belongs to: an initializer, or an attribute of ``node``."""
+
+    tensor: ir.ExternalTensor
+    node: ir.Node | None
+    put: Callable[[ir.TensorProtocol], None]
+
+
+def _holders(model: ir.Model) -> list[_Holder]:
+    """Every external tensor of the model."""
+    found = []
     for graph in model.graphs():
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
-                yield value.const_value
-
-
-def _refuse_constants_outside(model: ir.Model, path: Path) -> None:
-    """A node's own tensors are written with the node; were they left outside, a copied graph would lose them."""
+                put = partial(setattr, value, "const_value")
+                found.append(_Holder(tensor=value.const_value, node=None, put=put))
     for part in (model.graph, *model.functions.values()):
         for node in ir.traversal.RecursiveGraphIterator(part):
             for attribute in node.attributes.values():
-                inside = attribute.is_ref() or not _holds_external(attribute)
-                label = node.name or node.outputs[0].name
-                rule = f"{path}: node {label}: {attribute.name} lies outside the graph, where only initializers may"
-                require(inside, rule, remedy="save the model with its constants as initializers")
+                found += _held(node, attribute)
+    return found
 
 
-def _holds_external(attribute: ir.Attr) -> bool:
+def _held(node: ir.Node, attribute: ir.Attr) -> list[_Holder]:
+    """The external tensors of one attribute."""
+    if attribute.is_ref() or attribute.type not in (ir.AttributeType.TENSOR, ir.AttributeType.TENSORS):
+        return []
+    name = attribute.name
     if attribute.type == ir.AttributeType.TENSOR:
-        return isinstance(attribute.value, ir.ExternalTensor)
-    return attribute.type == ir.AttributeType.TENSORS and any(isinstance(x, ir.ExternalTensor) for x in attribute.value)
+        tensor = attribute.value
+        is_outside = isinstance(tensor, ir.ExternalTensor)
+        put = partial(_put_one, node, name)
+        return [_Holder(tensor=tensor, node=node, put=put)] if is_outside else []
+    return [
+        _Holder(tensor=tensor, node=node, put=partial(_put_among, node, name, place))
+        for place, tensor in enumerate(attribute.value)
+        if isinstance(tensor, ir.ExternalTensor)
+    ]
 
 
-def _data_file_bytes(folder: Path, location: str, where: str) -> int:
-    """Size of a data file that lies where it may."""
+def _put_one(node: ir.Node, name: str, tensor: ir.TensorProtocol) -> None:
+    node.attributes[name] = ir.AttrTensor(name, tensor)
+
+
+def _put_among(node: ir.Node, name: str, place: int, tensor: ir.TensorProtocol) -> None:
+    tensors = list(node.attributes[name].value)
+    tensors[place] = tensor
+    node.attributes[name] = ir.AttrTensors(name, tensors)
+
+
+def _label(node: ir.Node) -> str:
+    return str(node.name or node.outputs[0].name)
+
+
+def _moved(tensor: ir.ExternalTensor, file: Path) -> ir.ExternalTensor:
+    """The same tensor, read from ``file``."""
+    return ir.ExternalTensor(
+        file.name,
+        tensor.offset,
+        tensor.length,
+        tensor.dtype,
+        shape=tensor.shape,
+        name=str(tensor.name),
+        base_dir=file.parent,
+    )
+
+
+def _data_file(folder: Path, location: str, where: str) -> Path:
+    """Where a data file really lies, which is where it may."""
     rule = f"{where}: data file: expected a relative path inside the model's folder"
     parts = PurePosixPath(location.replace("\\", "/")).parts
     inside = bool(parts) and ".." not in parts and not location.startswith("/") and not PureWindowsPath(location).anchor
     require(inside, rule, got=repr(location), remedy="save the model with its data beside the graph")
     file = folder / location
     found = file.resolve()
-    if not found.is_relative_to(folder.resolve()):
+    snapshot = snapshot_around(folder)
+    home = (folder if snapshot is None else snapshot.root).resolve()
+    if not found.is_relative_to(home):
         raise EdgedraftError(f"{where}: {file} links out of the model's folder", got=found, remedy="put the file there")
     require(file.is_file(), f"{where}: {file}: no such data file", remedy=_COPY_AFRESH)
-    facts = file.stat()
     rule = f"{where}: {file}: expected a file with one name, since onnx refuses hard links"
-    require(facts.st_nlink == 1, rule, got=f"{facts.st_nlink} names", remedy="copy the file")
-    return facts.st_size
+    names = file.stat().st_nlink
+    require(names == 1, rule, got=f"{names} names", remedy="copy the file")
+    return found
 
 
 def _require_whole(tensor: ir.ExternalTensor, file_bytes: int, where: str) -> None:

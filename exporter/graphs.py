@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from edgedraft.exporter.external import check_external, check_protobuf_size
+from edgedraft.exporter.external import check_external, check_protobuf_size, take_constants_inside
 from edgedraft.runtime.errors import EdgedraftError, first_line
 from edgedraft.runtime.records import require
 from edgedraft.runtime.signature import IN_PLACE, cache_slot
@@ -15,7 +15,11 @@ from edgedraft.runtime.signature import IN_PLACE, cache_slot
 LOGITS = "logits"
 MICROSOFT = "com.microsoft"
 
-_SHAPE_ITEMS = 64
+INLINE_BYTES = 1 << 10
+"""Smaller tensors stay in the graph file: among them are shapes and axes, which ONNX Runtime infers other shapes from
+when it opens the graph, and cannot read from a data file then."""
+
+_CACHE_WINDOW = "sliding_window_cache"
 
 _TABLE_READERS = {"Gather", "GatherBlockQuantized", "GroupQueryAttention", "RotaryEmbedding"}
 
@@ -37,6 +41,7 @@ def load_graph(path: Path) -> ir.Model:
     except Exception as error:  # onnx raises protobuf's own classes for broken files
         raise EdgedraftError(f"{path}: not an ONNX model that can be read", got=first_line(_root(error))) from error
     check_external(model, path)
+    take_constants_inside(model, path)
     return model
 
 
@@ -47,11 +52,11 @@ def _root(error: BaseException) -> BaseException:
 
 
 def save_graph(model: ir.Model, path: Path, data_name: str) -> None:
-    """Write the graph with all its tensors in one data file beside it.
+    """Write the graph with its tensors in one data file beside it, all but those of `INLINE_BYTES` or fewer.
 
     Tensors that lie on disk are copied from file to file, one after the other; none of them is loaded.
     """
-    ir.save(model, path, external_data=data_name, size_threshold_bytes=0)
+    ir.save(model, path, external_data=data_name, size_threshold_bytes=INLINE_BYTES)
 
 
 def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
@@ -65,6 +70,13 @@ def drop_unread(graph: ir.Graph, value: ir.Value) -> None:
     """Forget a constant that nothing reads any more; a tied one stays for its other readers."""
     if not value.uses() and value.name in graph.initializers:
         del graph.initializers[value.name]
+
+
+def drop_maker(graph: ir.Graph, value: ir.Value) -> None:
+    """Forget the node that makes ``value`` where nothing reads it any more."""
+    maker = value.producer()
+    if maker is not None and not value.uses():
+        graph.remove(maker, safe=True)
 
 
 def release(tensor: ir.TensorProtocol) -> None:
@@ -104,23 +116,6 @@ def model_size(model: ir.Model) -> ModelSize:
         parameters=sum(_parameters(value) for value in read),
         weight_bytes=sum(value.const_value.nbytes for value in read if value.const_value is not None),
     )
-
-
-def keep_shapes_inside(model: ir.Model) -> None:
-    """Make nodes of the few integers that say shapes and axes, as other exporters may keep among the weights.
-
-    ONNX Runtime infers shapes from them when it opens the graph, and cannot read them from a data file then.
-    """
-    for value in list(model.graph.initializers.values()):
-        tensor = value.const_value
-        if tensor is None or tensor.dtype != ir.DataType.INT64 or len(tensor.shape) > 1 or tensor.size > _SHAPE_ITEMS:
-            continue
-        inside = ir.tensor(tensor.numpy().copy(), name=value.name)
-        node = ir.node("Constant", [], {"value": inside}, name=f"{value.name}.constant")
-        value.replace_all_uses_with(node.outputs[0], replace_graph_outputs=True)
-        del model.graph.initializers[str(value.name)]
-        node.outputs[0].name = value.name
-        model.graph.insert_before(model.graph[0], node)
 
 
 def past_and_present(model: ir.Model) -> list[tuple[ir.Value, ir.Value]]:
@@ -167,6 +162,18 @@ def fix_cache_shapes(model: ir.Model) -> None:
         for value in (past, present):
             assert value.shape is not None
             value.shape = ir.Shape([*value.shape.dims[:3], head_size])
+
+
+def drop_cache_windows(model: ir.Model) -> bool:
+    """Let layers that attend to a window keep their whole past, in place; whether there were any that did not.
+
+    Such a buffer must be as long as the window even where the context is shorter, and forgets what a rewind may need.
+    What a layer attends to stays the same.
+    """
+    found = [node for node in model.graph if _CACHE_WINDOW in node.attributes]
+    for node in found:
+        del node.attributes[_CACHE_WINDOW]
+    return bool(found)
 
 
 def _head_size(past: ir.Value) -> int:

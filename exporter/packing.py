@@ -7,7 +7,7 @@ import onnx_ir as ir
 from edgedraft.exporter.blocks import Floats, quantize
 from edgedraft.exporter.dynamic import dynamic_product
 from edgedraft.exporter.embedding import pack_embedding
-from edgedraft.exporter.graphs import MICROSOFT, add_constant, drop_unread, release, replace_node
+from edgedraft.exporter.graphs import MICROSOFT, add_constant, drop_maker, drop_unread, release, replace_node
 from edgedraft.exporter.precisions import BLOCKS, CHANNELS, Precision
 from edgedraft.runtime.errors import EdgedraftError
 
@@ -44,7 +44,7 @@ def _pack_each(model: ir.Model, pack: _Packer) -> None:
         assert operand is not None and weight.const_value is not None
         replace_node(model.graph, product, pack(model.graph, product, _numbers(weight, operand)))
         release(weight.const_value)  # nothing may hold its numbers here
-        _drop_maker(model.graph, operand)
+        drop_maker(model.graph, operand)
         drop_unread(model.graph, weight)
 
 
@@ -72,13 +72,6 @@ def _refuse_others(products: list[tuple[ir.Node, ir.Value]]) -> None:
         if node.op_type != "MatMul":
             rule = f"node {node.name}: the weight {weight.name} of a {node.op_type} cannot be packed"
             raise EdgedraftError(rule, remedy="choose fp32, or export the model with onnxruntime-genai's builder")
-
-
-def _drop_maker(graph: ir.Graph, operand: ir.Value) -> None:
-    """Forget the node that turned a weight round for a product that is packed now."""
-    maker = operand.producer()
-    if maker is not None and not operand.uses():
-        graph.remove(maker, safe=True)
 
 
 def _channel_product(graph: ir.Graph, product: ir.Node, weight: Floats, precision: Precision) -> ir.Node:

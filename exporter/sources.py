@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.exporter.fetch import fetch
+from edgedraft.exporter.hub_cache import blob_name, snapshot_around
 from edgedraft.exporter.packaged_models import packaged_model, packaged_models
 from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.files import read_json, sha256
@@ -16,7 +17,8 @@ GGUF, HUGGING_FACE, ONNX = "gguf", "hugging-face", "onnx"
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _UNKNOWN = "unknown"
-_NOT_NEEDED = ["*.gguf", "*.pth", "*.h5", "*.msgpack"]
+# The last: other precisions of the graph, of which a repository may hold a dozen.
+_NOT_NEEDED = ["*.gguf", "*.pth", "*.h5", "*.msgpack", "*model_*.onnx*"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,14 +96,28 @@ def _file(path: Path) -> ModelSource:
 
 
 def _folder(path: Path) -> ModelSource:
-    kind = _folder_kind(path)
+    snapshot = snapshot_around(path)
+    if snapshot is not None:
+        return _repository(snapshot.repository, path)
     return ModelSource(
-        kind=kind,
+        kind=_folder_kind(path),
         path=path,
         name=path.resolve().name.lower(),
         base_model=_base_model(path),
         license=_UNKNOWN,
         identity=_folder_identity(path),
+    )
+
+
+def _repository(name: str, folder: Path) -> ModelSource:
+    """A hub repository whose files lie in ``folder``."""
+    return ModelSource(
+        kind=_folder_kind(folder),
+        path=folder,
+        name=name.split("/")[-1].lower(),
+        base_model=name,
+        license=_card_license(folder),
+        identity=_folder_identity(folder),
     )
 
 
@@ -123,17 +139,23 @@ def _folder_kind(path: Path) -> str:
 
 
 def _base_model(path: Path) -> str:
+    """What config.json says the model came from; a folder on somebody's disk is nobody's business."""
     config = path / "config.json"
-    return str(read_json(config).get("_name_or_path") or _UNKNOWN) if config.is_file() else _UNKNOWN
+    name = str(read_json(config).get("_name_or_path") or "") if config.is_file() else ""
+    return name if _may_be_hub_id(name) else _UNKNOWN
 
 
 def _folder_identity(path: Path) -> str:
-    """Names, sizes and times of the files: reading the weights to key a cache would take longer than it saves."""
+    """Names, sizes and times of the files: reading the weights to key a cache would take longer than it saves.
+
+    A link into a hub's cache says the content itself, wherever and whenever it was downloaded.
+    """
     digest = hashlib.sha256()
     for file in sorted([*path.iterdir(), *(path / "onnx").glob("*")]):
         if file.is_file():
             facts = file.stat()
-            digest.update(f"{file.name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+            told = blob_name(file) or f"{facts.st_size} {facts.st_mtime_ns}"
+            digest.update(f"{file.name} {told}\n".encode())
     return digest.hexdigest()
 
 
@@ -148,21 +170,16 @@ def _hub(reference: str, cache: Path) -> ModelSource:
     except Exception as error:  # the hub's client raises classes of several libraries
         remedy = "check the name and the network"
         raise EdgedraftError(f"{reference}: the hub did not give it", got=first_line(error), remedy=remedy) from error
-    return ModelSource(
-        kind=_folder_kind(folder),
-        path=folder,
-        name=reference.split("/")[1].lower(),
-        base_model=reference,
-        license=_card_license(folder),
-        identity=hashlib.sha256(f"{reference}@{folder.name}".encode()).hexdigest(),
-    )
+    return _repository(reference, folder)
 
 
 def _card_license(folder: Path) -> str:
-    """The licence that the model card's front matter names; a card that cannot be read names none."""
-    from huggingface_hub import ModelCard
-
+    """The licence that the model card's front matter names, by its own name where the hub knows none for it."""
     try:
-        return str(ModelCard.load(folder / "README.md").data.get("license") or _UNKNOWN)
+        from huggingface_hub import ModelCard
+
+        facts = ModelCard.load(folder / "README.md").data
+        told = facts.get("license_name") if facts.get("license") == "other" else facts.get("license")
+        return " and ".join(told) if isinstance(told, list) else str(told or facts.get("license") or _UNKNOWN)
     except Exception:  # the file may be missing, or its YAML broken in many ways; neither is the weights' fault
         return _UNKNOWN

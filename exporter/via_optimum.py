@@ -6,9 +6,6 @@ import os
 import sys
 from pathlib import Path
 
-import onnx_ir as ir
-
-from edgedraft.exporter.graphs import release
 from edgedraft.exporter.processes import ProcessCost, run_python
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.files import replacing_folder
@@ -56,26 +53,7 @@ def export_with_optimum(name: str, weights: Path, output: Path, python: Path, lo
     for file in output.iterdir():
         if not file.name.startswith(_GRAPH):
             file.unlink()
-    take_constants_inside(output / _GRAPH)
     return cost
-
-
-def take_constants_inside(path: Path) -> None:
-    """Move the constants that nodes hold themselves from the data file into the graph; the weights stay where they are.
-
-    Optimum moves everything above 100 bytes out of a large graph, also the rotary frequencies, which are a node's own.
-    """
-    model = ir.load(path)
-    moved = False
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        for name, attribute in list(node.attributes.items()):
-            if attribute.type == ir.AttributeType.TENSOR and isinstance(attribute.value, ir.ExternalTensor):
-                numbers = attribute.value.numpy().copy()
-                node.attributes[name] = ir.AttrTensor(name, ir.tensor(numbers, name=attribute.value.name))
-                release(attribute.value)
-                moved = True
-    if moved:
-        ir.save(model, path)
 
 
 def _key() -> str:

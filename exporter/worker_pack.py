@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgedraft.exporter.graphs import fix_cache_shapes, keep_shapes_inside, load_graph, save_graph
+from edgedraft.exporter.graphs import fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.packing import pack_model
 from edgedraft.exporter.precisions import FLOAT, precision_named
 
@@ -20,8 +20,6 @@ def pack_folder(built: Path, output: Path, name: str) -> None:
     precision = precision_named(name)
     model = load_graph(built / GRAPH)
     laid_out = (built / DATA).is_file()  # as the model builder leaves it
-    if not laid_out:
-        keep_shapes_inside(model)
     fix_cache_shapes(model)
     if precision.layout == FLOAT and laid_out:
         (built / DATA).replace(output / DATA)

@@ -9,14 +9,13 @@ from pathlib import Path
 
 def unpack(gguf: Path, output: Path, dtype: str) -> None:
     """Load ``gguf`` through transformers with every weight dense, and save model and tokenizer."""
-    import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     model = AutoModelForCausalLM.from_pretrained(
         gguf.parent,
         gguf_file=gguf.name,
         quantization_config=GgufConfig(dequantize=True),
-        dtype=getattr(torch, dtype),
+        dtype=dtype,
     )
     model.save_pretrained(output)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(output)

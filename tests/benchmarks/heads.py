@@ -56,10 +56,10 @@ def maker(family: str, shape: str, precision: str, folder: Path) -> Callable[[],
 
 
 def packed(family: str, precision: str, folder: Path) -> ir.Model:
-    """The family's model in a precision; only plain float graphs stay tied, as packing reads a table of its own."""
+    """The family's model in a precision."""
     if precision in (HALF, BUILDER):
         return open_family(build(family, folder, "fp16" if precision == HALF else "int4"))
-    model = open_family(build(family, folder, tied=precision == FLOAT))
+    model = open_family(build(family, folder))
     pack_model(model, precision_named(precision))
     return model
 

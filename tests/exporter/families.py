@@ -14,6 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.graphs import LOGITS, load_graph
+from edgedraft.exporter.worker_build import flatten_rope
 
 VOCAB, HIDDEN, HEAD_SIZE, WINDOW = 1024, 128, 32, 32
 GRAPH = "model.onnx"
@@ -60,20 +61,26 @@ FAMILIES = {
 }
 
 
-def build(name: str, folder: Path, precision: str = "fp32", *, tied: bool = True) -> Path:
-    """The family's graph, built once a ``folder``; a head and an embedding that are one stay so where ``tied``.
+def build(name: str, folder: Path, precision: str = "fp32") -> Path:
+    """The family's graph, built once a ``folder``; a head and an embedding that are one stay so.
 
     ``precision`` is the builder's own: fp32, fp16 or int4.
     """
-    graph = folder / f"{name}-{precision}-{'tied' if tied else 'untied'}" / GRAPH
+    graph = folder / f"{name}-{precision}" / GRAPH
     if not graph.is_file():
-        checkpoint = folder / name
+        made = checkpoint(name, folder)
         with _quiet():
-            if not checkpoint.is_dir():
-                _save_checkpoint(FAMILIES[name], checkpoint)
-            make = _trace if name == GPT2 else _build
-            make(checkpoint, graph.parent, precision, tied)
+            (_trace if name == GPT2 else _build)(made, graph.parent, precision)
     return graph
+
+
+def checkpoint(name: str, folder: Path) -> Path:
+    """The family's model and tokenizer as transformers saves them, made once a ``folder``."""
+    path = folder / name
+    if not path.is_dir():
+        with _quiet():
+            _save_checkpoint(FAMILIES[name], path)
+    return path
 
 
 def open_family(graph: Path) -> ir.Model:
@@ -116,25 +123,17 @@ def _save_checkpoint(family: Family, folder: Path) -> None:
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="word0", eos_token="word1").save_pretrained(folder)
 
 
-def _build(checkpoint: Path, output: Path, precision: str, tied: bool) -> None:
+def _build(checkpoint: Path, output: Path, precision: str) -> None:
     import onnxruntime  # noqa: F401 - the builder's package must come after it
     from onnxruntime_genai.models.builder import create_model, parse_extra_options
 
     where = (None, str(checkpoint), str(output), precision, "cpu", str(checkpoint / "cache"))
-    options = parse_extra_options(*where, [] if tied else ["shared_embeddings=false"])
-    _flatten_rope(options["hf_details"]["hf_config"])
+    options = parse_extra_options(*where, [])
+    flatten_rope(options["hf_details"]["hf_config"])
     create_model(*where, **options)
 
 
-def _flatten_rope(config: object) -> None:
-    """Gemma 3's rotations as the builder knows them; newer transformers keep one record for each kind of layer."""
-    by_layer = getattr(config, "rope_parameters", None) or {}
-    if "full_attention" in by_layer and not hasattr(config, "rope_local_base_freq"):
-        config.rope_local_base_freq = by_layer["sliding_attention"]["rope_theta"]
-        config.rope_parameters = dict(by_layer["full_attention"])
-
-
-def _trace(checkpoint: Path, output: Path, precision: str, tied: bool) -> None:
+def _trace(checkpoint: Path, output: Path, precision: str) -> None:
     """Without a cache: what is looked at here is the head. Unfolded, a tied head stays behind its Transpose."""
     import torch
     from transformers import AutoModelForCausalLM
@@ -157,7 +156,7 @@ def _trace(checkpoint: Path, output: Path, precision: str, tied: bool) -> None:
         output / GRAPH,
         dynamo=False,
         opset_version=17,
-        do_constant_folding=not tied,
+        do_constant_folding=False,
         input_names=["input_ids", "attention_mask"],
         output_names=[LOGITS],
         dynamic_axes={name: {1: "rows"} for name in ("input_ids", "attention_mask", LOGITS)},

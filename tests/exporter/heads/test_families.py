@@ -42,7 +42,7 @@ def test_a_head_in_the_builders_own_precisions_keeps_every_bit(graphs, folder, f
 @pytest.mark.parametrize("family", BUILT)
 def test_a_head_that_we_packed_keeps_every_bit(graphs, folder, family, precision):
     def packed():
-        model = open_family(build(family, folder, tied=False))
+        model = open_family(build(family, folder))
         pack_model(model, precision_named(precision))
         return model
 
