@@ -25,9 +25,10 @@ from edgedraft.devices.steps import TARGET, StepCase, StepTime, measure_steps
 from edgedraft.exporter.cache import cache_folder
 from edgedraft.exporter.convert import OnnxFolder, convert, end_token_ids
 from edgedraft.exporter.precisions import DEFAULT, PRECISIONS
-from edgedraft.exporter.quality import Divergence, divergence
+from edgedraft.exporter.quality import divergence
 from edgedraft.exporter.sources import resolve
 from edgedraft.runtime.files import write_json
+from edgedraft.runtime.manifest import DivergenceEntry
 from edgedraft.runtime.model import LanguageModel, catch_up, prefill
 from edgedraft.runtime.records import from_plain, to_plain
 from edgedraft.runtime.session import SessionSettings, onnxruntime_version, open_model
@@ -49,7 +50,7 @@ class Row:
 
     precision: str
     file_bytes: int
-    divergence: Divergence | None = None
+    divergence: DivergenceEntry | None = None
     milliseconds: tuple[float, ...] | None = None
     passed: int | None = None
     problems: int | None = None
@@ -134,7 +135,7 @@ class Bench:
             self.console.progress(f"{name} answers", done + 1, len(asked))
         return found
 
-    def divergences(self, names: Sequence[str]) -> dict[str, Divergence]:
+    def divergences(self, names: Sequence[str]) -> dict[str, DivergenceEntry]:
         """Every precision against fp32, over fp32's own answers."""
         asked = {p.id: [dict(m) for m in p.messages] for p in take(shipped_prompts(), SCORE, ANSWERS)}
         answers = list(self.answers(FLOAT, asked, ANSWER_TOKENS).values())
@@ -145,7 +146,7 @@ class Bench:
             model = reference if name == FLOAT else self.open(name)
             measured = divergence(name, reference, model, answers, self.console.progress)
             self.journal.add(keys[name], to_plain(measured))
-        return {name: from_plain(Divergence, self.journal.facts[keys[name]], name) for name in names}
+        return {name: from_plain(DivergenceEntry, self.journal.facts[keys[name]], name) for name in names}
 
     def humaneval(self, name: str, count: int) -> int:
         """Problems that the precision's programs pass."""
