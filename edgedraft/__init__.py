@@ -29,8 +29,9 @@ def load(
     """Check the bundle in ``path`` and open it.
 
     ``threads`` overrides the plan's, ``context_length`` (tokens of prompt and answer together) is 2,048 unless given;
-    providers are onnxruntime's execution providers by short name. Raises `edgedraft.runtime.errors.EdgedraftError` for
-    anything the bundle promises and does not keep.
+    providers are onnxruntime's execution providers by short name: `webgpu` is any GPU, with ``edgedraft[webgpu]``; the
+    two may differ. Raises `edgedraft.runtime.errors.EdgedraftError` for anything the bundle promises and does not keep,
+    or a provider that is not there.
 
     >>> model = load("quickstart-bundle")  # doctest: +SKIP
     >>> for piece in model.stream("Reverse a list in Python."):  # doctest: +SKIP

@@ -18,6 +18,8 @@ COMMANDS = {
     "generate": "answer one prompt with a bundle",
     "chat": "talk with a bundle",
     "bench": "measure a bundle: target alone against speculation, interleaved",
+    "push": "upload a bundle to the Hugging Face hub, with its model card",
+    "phone": "serve a bundle to a phone's browser: chat, probe and bench there, results come back",
     "devices": "list device profiles, measure this machine, check the latency priors",
     "vocab": "inspect and convert token maps of other engines, and write them from counts",
     "models": "list and fetch the packaged models",

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,14 @@ from edgedraft.exporter.card import model_card
 from edgedraft.exporter.convert import GRAPH_NAME, OnnxFolder
 from edgedraft.exporter.genai_config import GenaiPair, genai_config
 from edgedraft.exporter.graphs import ModelSize, load_graph
+from edgedraft.exporter.model_config import MODEL_CONFIG_NAME, model_config
+from edgedraft.exporter.needs import GraphNeeds, graph_needs, require_bindable
 from edgedraft.exporter.pair import Pair
-from edgedraft.exporter.quality import Divergence
+from edgedraft.exporter.preparing import prepare
+from edgedraft.exporter.providers import CPU, DRAFTER, PROVIDERS, TARGET, Provider
+from edgedraft.exporter.sharding import save_in_shards
 from edgedraft.exporter.trimming.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
-from edgedraft.exporter.trimming.trimmed import DATA_NAME, EXPANDED_NAME, REDUCED_NAME, write_trimmed
+from edgedraft.exporter.trimming.trimmed import DATA_NAME, EXPANDED_NAME, REDUCED_NAME, trim_for, write_trimmed
 from edgedraft.runtime.bundle import Bundle, read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.files import read_json, replacing_folder, sha256, write_json
@@ -24,6 +28,7 @@ from edgedraft.runtime.manifest import (
     SCHEMA_VERSION,
     BundleManifest,
     CalibrationEntry,
+    DivergenceEntry,
     FileEntry,
     ModelEntry,
 )
@@ -32,9 +37,8 @@ from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require, to_plain
 from edgedraft.runtime.text import TEXT_FILES
 
-DRAFTER = "drafter"
 TARGET_GRAPH, DRAFTER_GRAPH, EXPANDED_GRAPH = (
-    "target/model.onnx",
+    f"{TARGET}/{GRAPH_NAME}",
     f"{DRAFTER}/{REDUCED_NAME}",
     f"{DRAFTER}/{EXPANDED_NAME}",
 )
@@ -44,30 +48,39 @@ CARD = "README.md"
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class BundleContents:
-    """What goes into a bundle. Without the ``order`` behind its map it cannot be cut to another size later."""
+    """What goes into a bundle, and the ``provider`` its graphs are prepared for.
+
+    Without the ``order`` behind its map it cannot be cut to another size later.
+    """
 
     pair: Pair
     index_map: IndexMap
     plan: DecodingPlan
     calibration: CalibrationEntry
-    divergence: Divergence | None
+    divergence: DivergenceEntry | None
     order: TokenOrder | None = None
+    provider: Provider = PROVIDERS[CPU]
 
 
 def write_bundle(contents: BundleContents, path: Path, progress: Progress = silent) -> None:
-    """Write the bundle to ``path``, replacing one that is there; nothing else is ever overwritten."""
+    """Write the bundle to ``path``, replacing one that is there; nothing else is ever overwritten.
+
+    Raises `EdgedraftError` before anything is written where the provider cannot hold a weight.
+    """
     check_output(path)
+    check_weights(contents.pair, contents.index_map, contents.provider)
     _require_space(contents.pair, path)
     with replacing_folder(path) as folder:
         progress("bundle parts", 0, 3)
-        _write_target(contents.pair.target, folder)
+        _write_target(contents, folder)
         progress("bundle parts", 1, 3)
         _write_drafter(contents, folder)
         progress("bundle parts", 2, 3)
         _write_texts(contents, folder)
-        (folder / CARD).write_text(_card(contents), encoding="utf-8")
+        manifest = _manifest(contents, folder)
+        (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
         names = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file()]
-        write_json(folder / MANIFEST_NAME, to_plain(_manifest(contents, file_entries(folder, names))))
+        write_json(folder / MANIFEST_NAME, to_plain(replace(manifest, files=file_entries(folder, names))))
         progress("bundle parts", 3, 3)
 
 
@@ -89,9 +102,10 @@ def is_current(contents: BundleContents, path: Path) -> bool:
         bundle = read_bundle(path)
     except EdgedraftError:
         return False
+    wanted = replace(_manifest(contents, path), files=bundle.manifest.files)
     same_tokens = np.array_equal(bundle.index_map.target_ids, contents.index_map.target_ids)
-    same_card = (path / CARD).read_text(encoding="utf-8") == _card(contents)
-    same_facts = bundle.manifest == _manifest(contents, bundle.manifest.files)
+    same_card = (path / CARD).read_text(encoding="utf-8") == model_card(wanted)
+    same_facts = bundle.manifest == wanted
     return same_tokens and same_card and same_facts and _same_order(bundle, contents.order)
 
 
@@ -102,17 +116,14 @@ def _same_order(bundle: Bundle, order: TokenOrder | None) -> bool:
     return np.array_equal(read_token_order(bundle.path / TOKEN_ORDER).token_ids, order.token_ids)
 
 
-def _card(contents: BundleContents) -> str:
-    return model_card(_manifest(contents, {}), contents.divergence)
-
-
-def _manifest(contents: BundleContents, files: dict[str, FileEntry]) -> BundleManifest:
+def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
+    """What the contents promise, but for the sums of the files; their graphs lie in ``folder``."""
     pair = contents.pair
     drafter_size = pair.trimmed_size(contents.index_map.draft_vocab_size)
     return BundleManifest(
         schema_version=SCHEMA_VERSION,
-        target=_model_entry(pair.target, TARGET_GRAPH, pair.target_size),
-        drafter=_model_entry(pair.drafter, DRAFTER_GRAPH, drafter_size),
+        target=_model_entry(pair.target, folder / TARGET_GRAPH, pair.target_size),
+        drafter=_model_entry(pair.drafter, folder / DRAFTER_GRAPH, drafter_size),
         index_map=INDEX_MAP,
         target_vocab_size=pair.vocab_size,
         context_length=pair.context_length,
@@ -120,34 +131,59 @@ def _manifest(contents: BundleContents, files: dict[str, FileEntry]) -> BundleMa
         tokenizer_fingerprint=pair.fingerprint,
         calibration=contents.calibration,
         plan=contents.plan,
-        files=files,
+        files={},
+        provider=contents.provider.name,
+        divergence=contents.divergence,
     )
 
 
-def _model_entry(folder: OnnxFolder, graph: str, size: ModelSize) -> ModelEntry:
+def _model_entry(folder: OnnxFolder, graph: Path, size: ModelSize) -> ModelEntry:
+    needs = graph_needs(load_graph(graph))
     return ModelEntry(
         name=folder.source.name,
         base_model=folder.source.base_model,
         license=folder.source.license,
-        graph=graph,
+        graph=f"{graph.parent.name}/{graph.name}",
         precision=folder.precision,
         parameters=size.parameters,
         weight_bytes=size.weight_bytes,
         conversion=folder.key,
+        data=data_files(graph.parent.name, needs),
+        largest_tensor_bytes=needs.largest_tensor_bytes,
+        half=needs.half,
     )
 
 
-def _write_target(target: OnnxFolder, folder: Path) -> None:
+def data_files(role: str, needs: GraphNeeds) -> tuple[str, ...]:
+    """A graph's data files by their names in the bundle."""
+    return tuple(f"{role}/{name}" for name in needs.data)
+
+
+def check_weights(pair: Pair, kept: IndexMap, provider: Provider) -> None:
+    """Refuse a pair with a weight that ``provider`` may not hold, when ``kept`` is left of the drafter's head."""
+    if provider.largest_tensor_bytes is not None:
+        require_bindable(load_graph(pair.target.graph), TARGET, provider)
+        trim_for(load_graph(pair.drafter.graph), kept, provider)
+
+
+def _write_target(contents: BundleContents, folder: Path) -> None:
     """Copies, never hard links: onnx refuses external data that has several names."""
-    (folder / "target").mkdir()
+    target, provider = contents.pair.target, contents.provider
+    (folder / TARGET).mkdir()
+    model, data = load_graph(target.graph), target.path / DATA_NAME
+    fits = provider.data_file_bytes is None or data.stat().st_size <= provider.data_file_bytes
+    if prepare(model, provider) or not fits:
+        save_in_shards(model, folder / TARGET_GRAPH, DATA_NAME, provider.data_file_bytes)
+        return
     for name in (GRAPH_NAME, DATA_NAME):
-        shutil.copyfile(target.path / name, folder / "target" / name)
+        shutil.copyfile(target.path / name, folder / TARGET / name)
 
 
 def _write_drafter(contents: BundleContents, folder: Path) -> None:
     """The reduced graph with its data file, the expanded graph over the same data, the map and the order behind it."""
     (folder / DRAFTER).mkdir()
-    write_trimmed(load_graph(contents.pair.drafter.graph), contents.index_map, contents.index_map, folder / DRAFTER)
+    model, kept = load_graph(contents.pair.drafter.graph), contents.index_map
+    write_trimmed(model, kept, kept, folder / DRAFTER, contents.provider)
     write_index_map(folder / INDEX_MAP, contents.index_map)
     if contents.order is not None:
         write_token_order(folder / TOKEN_ORDER, contents.order)
@@ -165,6 +201,7 @@ def _write_texts(contents: BundleContents, folder: Path) -> None:
         drafter_graph=EXPANDED_GRAPH,
     )
     write_json(folder / "genai_config.json", genai_config(both, contents.plan.draft_length))
+    write_json(folder / DRAFTER / MODEL_CONFIG_NAME, model_config(both.drafter))
     write_json(folder / "generation_config.json", {"do_sample": False, "eos_token_id": list(pair.end_token_ids)})
 
 

@@ -9,15 +9,19 @@ from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.bundle_writer import BundleContents
 from edgedraft.exporter.planning.pair_plan import Planned
 from edgedraft.exporter.planning.ranking import coverage, index_map
-from edgedraft.exporter.quality import Divergence
+from edgedraft.exporter.providers import CPU, PROVIDERS, Provider
 from edgedraft.exporter.trimming.outlook import order_with_outlook
 from edgedraft.runtime.index_map import Ids
-from edgedraft.runtime.manifest import CalibrationEntry
+from edgedraft.runtime.manifest import CalibrationEntry, DivergenceEntry
 from edgedraft.runtime.statistics import ratio_interval, resampling
 
 
 def bundle_contents(
-    calibration: Calibration, planned: Planned, prompts_name: str, divergence: Divergence | None = None
+    calibration: Calibration,
+    planned: Planned,
+    prompts_name: str,
+    divergence: DivergenceEntry | None = None,
+    provider: Provider = PROVIDERS[CPU],
 ) -> BundleContents:
     """What the plan's bundle holds; ``divergence`` is the target's from fp32, where it was measured."""
     size = planned.plan.draft_vocab_size
@@ -41,6 +45,7 @@ def bundle_contents(
         calibration=entry,
         divergence=divergence,
         order=order_with_outlook(calibration, planned),
+        provider=provider,
     )
 
 

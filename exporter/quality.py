@@ -1,31 +1,17 @@
 """How far a packed model's choices are from the float one's, measured over the model's own answers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.runtime.manifest import DivergenceEntry
 from edgedraft.runtime.model import LanguageModel, prompt_pieces
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
 
 Doubles = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Divergence:
-    """What ``positions`` tokens of answers say of a precision.
-
-    ``kl_per_token`` is the mean of KL(float ‖ packed) in nats; ``greedy_agreement`` the share of positions where both
-    would choose the same token.
-    """
-
-    precision: str
-    kl_per_token: float
-    greedy_agreement: float
-    positions: int
 
 
 def divergence(
@@ -34,7 +20,7 @@ def divergence(
     model: LanguageModel,
     answers: Sequence[Answer],
     progress: Progress = silent,
-) -> Divergence:
+) -> DivergenceEntry:
     """Read every answer with both models, each token after the answer's own earlier ones, and compare."""
     total, agreed, positions = 0.0, 0, 0
     for done, entry in enumerate(answers):
@@ -45,7 +31,7 @@ def divergence(
         positions += len(wanted)
     progress("answers compared", len(answers), len(answers))
     require(positions > 0, "quality: expected answers of one token or more", got="none")
-    return Divergence(
+    return DivergenceEntry(
         precision=precision,
         kl_per_token=total / positions,
         greedy_agreement=agreed / positions,
@@ -53,7 +39,7 @@ def divergence(
     )
 
 
-def check_divergence(measured: Divergence, bound: float) -> None:
+def check_divergence(measured: DivergenceEntry, bound: float) -> None:
     """Refuse a precision that strays more than ``bound`` nats a token."""
     require(
         measured.kl_per_token <= bound,

@@ -12,7 +12,8 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 FLOORS = ("runtime", "devices", "calibration", "exporter", "edgedraft")
 RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2"}
 ALLOWED = {
-    "runtime": RUNTIME_PACKAGES,
+    "runtime": RUNTIME_PACKAGES
+    | {"onnxruntime_ep_webgpu", "starlette", "uvicorn", "segno", "cryptography", "adbutils"},
     "devices": {"numpy", "psutil", "onnx", "tomli_w"},
     "calibration": {"numpy", "pyarrow", "datasets", "httpx", "ray"},
     "exporter": {
@@ -27,14 +28,16 @@ ALLOWED = {
             "psutil",
             "huggingface_hub",
         ),
-        *("safetensors", "gguf", "flatbuffers", "optimum"),
+        *("safetensors", "gguf", "flatbuffers", "optimum", "onnxruntime_genai"),
     },
     "edgedraft": set(),
 }
 # Libraries that only one file may know, so that changing one stays a change in one place.
 ONE_FILE = {
-    "onnxruntime": "runtime/session.py",
-    "torch": {"exporter/worker_unpack.py", "exporter/vocab/torch_files.py"},
+    "onnxruntime": "runtime/providers.py",
+    "onnxruntime_ep_webgpu": "runtime/providers.py",
+    "torch": "exporter/vocab/torch_files.py",
+    "onnxruntime_genai": "exporter/worker_build.py",
     "matplotlib": "exporter/planning/figures.py",
     "onnx": "devices/probing/graphs.py",
     "optuna": "exporter/planning/search.py",
@@ -45,6 +48,11 @@ ONE_FILE = {
     "tomli_w": "devices/profile_file.py",
     "tokenizers": "runtime/text.py",
     "jinja2": "runtime/text.py",
+    "starlette": "runtime/serving/page_server.py",
+    "uvicorn": "runtime/serving/page_server.py",
+    "segno": "runtime/serving/qr.py",
+    "cryptography": "runtime/serving/certificate.py",
+    "adbutils": "runtime/serving/adb.py",
     "pyarrow": "calibration/data/parquet.py",
     "datasets": "calibration/data/hub.py",
     "httpx": "calibration/answers/server.py",

@@ -14,6 +14,7 @@ from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.manifest import BundleManifest
 from edgedraft.runtime.model import LanguageModel
+from edgedraft.runtime.padding import Padded
 from edgedraft.runtime.policies import PolicyChoice
 from edgedraft.runtime.records import require
 from edgedraft.runtime.session import onnxruntime_version, open_model
@@ -52,10 +53,16 @@ def full_drafter(folder: Path, engine: Engine) -> FullDrafter:
     from edgedraft.exporter.graphs import load_graph, model_size
 
     size = model_size(load_graph(folder / GRAPH_NAME))
-    model = open_model(folder / GRAPH_NAME, engine.settings)
+    settings = engine.drafter_settings
+    model = open_model(folder / GRAPH_NAME, settings)
     vocab_size = engine.bundle.manifest.target_vocab_size
     require(model.vocab_size == vocab_size, f"{folder}: logits must be {vocab_size} wide", got=model.vocab_size)
-    return FullDrafter(model=model, vocab_size=vocab_size, parameters=size.parameters, weight_bytes=size.weight_bytes)
+    return FullDrafter(
+        model=Padded(model, (), settings.provider),
+        vocab_size=vocab_size,
+        parameters=size.parameters,
+        weight_bytes=size.weight_bytes,
+    )
 
 
 def measure(

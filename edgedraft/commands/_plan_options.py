@@ -6,10 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedraft.runtime.records import require
+
 if TYPE_CHECKING:
     from edgedraft.devices.profile import DeviceProfile
     from edgedraft.exporter.pair import Pair
+    from edgedraft.exporter.planning.elsewhere import Foreseen
     from edgedraft.exporter.planning.pair_plan import PlanningRequest
+    from edgedraft.exporter.providers import Provider
 
 MAX_DIVERGENCE = 0.05
 """Nats a token. int4 of the packaged target strays by 0.02, and solves as many HumanEval problems as fp32."""
@@ -19,6 +23,8 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 
 def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
     """What the user may decide instead of the planner, and what a plan must keep to."""
+    from edgedraft.exporter.providers import CPU, PROVIDERS
+
     group = parser.add_argument_group("planning")
     group.add_argument("--vocab-size", type=int, metavar="K", help="fix the draft vocabulary size")
     text = "draft this token map's tokens, of whatever engine (edgedraft vocab inspect), instead of counted ones"
@@ -37,24 +43,44 @@ def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-divergence", type=_nats, metavar="KL", help=text)
     text = "plan for this device instead of this machine: a name (edgedraft devices list) or a profile's file"
     group.add_argument("--device", metavar="NAME", help=text)
-    group.add_argument("--provider", choices=("cpu", "gpu"), default="cpu", help="with --device (default: cpu)")
+    text = f"what decodes there, and what the graphs are prepared for: {', '.join(PROVIDERS)} (default: {CPU})"
+    group.add_argument("--provider", choices=tuple(PROVIDERS), default=CPU, metavar="NAME", help=text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceChoice:
-    """A device that is not here, and which of its processors decodes."""
+    """A device that is not here, and what passes on the wanted provider probably take there."""
 
     profile: "DeviceProfile"
-    provider: str
+    foreseen: "Foreseen"
 
 
 def device_choice(options: argparse.Namespace) -> DeviceChoice | None:
     """The device that was named; None plans for this machine."""
     from edgedraft.devices.registry import find_profile
+    from edgedraft.exporter.planning.elsewhere import foreseen
+    from edgedraft.exporter.providers import PROVIDERS
 
     if options.device is None:
         return None
-    return DeviceChoice(profile=find_profile(options.device), provider=options.provider)
+    profile = find_profile(options.device)
+    return DeviceChoice(profile=profile, foreseen=foreseen(profile, PROVIDERS[options.provider]))
+
+
+def provider_choice(options: argparse.Namespace, device: DeviceChoice | None) -> "Provider":
+    """The provider that was named, which must be here unless a device was named too."""
+    from edgedraft.exporter.limits import provider_on
+    from edgedraft.exporter.providers import PROVIDERS
+    from edgedraft.runtime.session import available_providers
+
+    here = sorted(available_providers())
+    require(
+        device is not None or options.provider in here,
+        f"--provider without --device is this machine's, which has {', '.join(here)}",
+        got=options.provider,
+        remedy="name a device (edgedraft devices list), or install what adds the provider",
+    )
+    return provider_on(PROVIDERS[options.provider], device.profile if device else None)
 
 
 def planning_request(options: argparse.Namespace) -> "PlanningRequest":

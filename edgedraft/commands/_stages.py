@@ -9,17 +9,29 @@ from pathlib import Path
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.saved import load_calibration
 from edgedraft.commands._options import answer_settings, open_pairs, prompt_set
-from edgedraft.commands._plan_options import MAX_DIVERGENCE, DeviceChoice, device_choice, planning_request, with_vocab
+from edgedraft.commands._plan_options import (
+    MAX_DIVERGENCE,
+    DeviceChoice,
+    device_choice,
+    planning_request,
+    provider_choice,
+    with_vocab,
+)
 from edgedraft.commands._show import show_costs
 from edgedraft.console import Console
 from edgedraft.exporter.bundle_writer import BundleContents, is_current, write_bundle
 from edgedraft.exporter.calibrating import AnswerSettings, PromptSet, calibrate_pair
 from edgedraft.exporter.contents import bundle_contents
 from edgedraft.exporter.gate import target_divergence
+from edgedraft.exporter.limits import check_pair, check_source
 from edgedraft.exporter.pair import Pair
 from edgedraft.exporter.planning.pair_plan import Place, Planned, PlanningRequest, plan_elsewhere, plan_grid, plan_here
-from edgedraft.exporter.quality import Divergence, check_divergence
+from edgedraft.exporter.prepared import prepared_pair
+from edgedraft.exporter.providers import CPU, DRAFTER, TARGET, Provider, cautions
+from edgedraft.exporter.quality import check_divergence
+from edgedraft.exporter.sources import resolve
 from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.manifest import DivergenceEntry
 from edgedraft.runtime.records import require
 
 
@@ -32,7 +44,8 @@ class Stages:
     device: DeviceChoice | None
     calibration: Calibration
     planned: Planned
-    divergence: Divergence | None
+    divergence: DivergenceEntry | None
+    provider: Provider
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -43,6 +56,7 @@ class _Job:
     settings: AnswerSettings
     request: PlanningRequest
     device: DeviceChoice | None
+    provider: Provider
     cache: Path
     console: Console
 
@@ -53,15 +67,17 @@ def planned_pair(options: argparse.Namespace, cache: Path, console: Console) -> 
     What the user fixed is checked against the pair before minutes of sampling. The pair of the first precisions is
     calibrated; where another one wins, it is calibrated too, and the plan is made from its own answers.
     """
+    device = device_choice(options)
     job = _Job(
         prompts=prompt_set(options),
         settings=answer_settings(options),
         request=planning_request(options),
-        device=device_choice(options),
+        device=device,
+        provider=provider_choice(options, device),
         cache=cache,
         console=console,
     )
-    pairs = open_pairs(options, cache, console.progress)
+    pairs = _usable_pairs(options, job)
     job = replace(job, request=with_vocab(job.request, options, pairs[0]))
     plan_grid(pairs[0].vocab_size, None, job.request)
     for pair in pairs:
@@ -83,17 +99,39 @@ def planned_pair(options: argparse.Namespace, cache: Path, console: Console) -> 
         calibration=calibration,
         planned=planned,
         divergence=divergence,
+        provider=job.provider,
     )
 
 
 def written_bundle(stages: Stages, output: Path, console: Console) -> BundleContents:
     """Write the planned bundle unless ``output`` already holds it."""
-    contents = bundle_contents(stages.calibration, stages.planned, stages.prompts.name, stages.divergence)
+    planned, profile = stages.planned, stages.device.profile if stages.device else None
+    check_pair(planned.pair, stages.provider, profile, planned.plan.draft_vocab_size)
+    contents = bundle_contents(stages.calibration, planned, stages.prompts.name, stages.divergence, stages.provider)
     if is_current(contents, output):
         console.note(f"{output} already holds this bundle.")
     else:
         write_bundle(contents, output, console.progress)
     return contents
+
+
+def _usable_pairs(options: argparse.Namespace, job: _Job) -> list[Pair]:
+    """The pairs in all precisions, refused before minutes of converting and sampling where they cannot be held."""
+    provider, progress = job.provider, job.console.progress
+    precisions = {TARGET: options.target_precision, DRAFTER: options.drafter_precision}
+    for told in cautions(provider, precisions):
+        job.console.note(told)
+    if provider.largest_tensor_bytes is not None:
+        for role, names in precisions.items():
+            source = resolve(getattr(options, role), job.cache, progress)
+            for name in names:
+                check_source(source, role, name, provider)
+    pairs = open_pairs(options, job.cache, progress)
+    for pair in pairs:
+        check_pair(pair, provider, job.device.profile if job.device else None)
+    if job.device is None and provider.name != CPU:
+        return [prepared_pair(pair, provider, job.cache) for pair in pairs]
+    return pairs
 
 
 def _calibration(path: Path | None, pair: Pair, job: _Job) -> Calibration:
@@ -117,16 +155,14 @@ def _calibrated(pair: Pair, job: _Job) -> Calibration:
 def _plan(pairs: Sequence[Pair], calibration: Calibration, job: _Job) -> Planned:
     if job.device is None:
         return plan_here(pairs, calibration, job.request, time.perf_counter, job.cache, job.console.progress)
-    from edgedraft.devices.priors.prior import latency_of
-
-    latency = latency_of(job.device.profile)
-    place = Place(provider=job.device.provider, threads=job.device.profile.cores)
-    return plan_elsewhere(pairs, calibration, job.request, latency, place)
+    foreseen = job.device.foreseen
+    place = Place(provider=job.provider.name, threads=foreseen.threads or job.device.profile.cores)
+    return plan_elsewhere(pairs, calibration, job.request, foreseen.latency, place)
 
 
 def _judged(
     bound: float | None, pairs: Sequence[Pair], calibration: Calibration, job: _Job
-) -> Mapping[str, Divergence]:
+) -> Mapping[str, DivergenceEntry]:
     """How far the targets within the bound stray from fp32; refused when none is within it.
 
     Empty where no bound was set and only one precision is weighed: nothing depends on it then.

@@ -49,7 +49,6 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._show_plan import show_decision, show_options, show_terms
     from edgedraft.commands._stages import planned_pair
-    from edgedraft.devices.priors.prior import basis
     from edgedraft.exporter.planning.explain import explain
     from edgedraft.exporter.planning.joint_search import search_jointly
     from edgedraft.exporter.planning.search import SearchSettings
@@ -69,7 +68,7 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
         console.say(_compared(searched, next(decision.weighed.ranked())))
     show_decision(console, decision)
     if stages.device is not None:
-        console.say(basis(stages.device.profile, stages.device.provider))
+        console.say(stages.device.foreseen.basis)
     if options.pictures:
         from edgedraft.exporter.planning.plan_pictures import draw_plan
 

@@ -29,6 +29,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._stages import planned_pair, written_bundle
     from edgedraft.exporter.bundle_writer import check_output
     from edgedraft.exporter.planning.pictures import curves, draw
+    from edgedraft.exporter.providers import CPU
     from edgedraft.runtime.engine import Engine
     from edgedraft.runtime.policies import ADAPTIVE, FIXED, PolicyChoice
 
@@ -36,7 +37,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     stages = planned_pair(options, cache_of(options), console)
     contents = written_bundle(stages, options.output, console)
     planned, plan = stages.planned, stages.planned.plan
-    engine = Engine.open(options.output, verify_hashes=False)
+    here = CPU if stages.device else stages.provider.name
+    engine = Engine.open(options.output, verify_hashes=False, target_provider=here, drafter_provider=here)
     full = full_drafter(stages.planned.pair.drafter.path, engine)
     prompts = take(stages.prompts.prompts, SCORE, options.bench_prompts)
     choices = [PolicyChoice(name=name, draft_length=plan.draft_length) for name in (FIXED, ADAPTIVE)]

@@ -12,11 +12,11 @@ from edgedraft.devices.latency import LatencyModel
 from edgedraft.devices.machine import this_machine
 from edgedraft.exporter.head import round_to_tile
 from edgedraft.exporter.pair import Pair
-from edgedraft.exporter.planning.costs import PairLatency
+from edgedraft.exporter.planning.costs import DRAFT_LENGTHS, PairLatency
 from edgedraft.exporter.planning.joint_search import SearchSpace
 from edgedraft.exporter.planning.options import Candidate, Limits, Setup
 from edgedraft.exporter.planning.pair_steps import CONTEXT_TOKENS, PairSteps, Timing, probe_pairs, probe_with_threads
-from edgedraft.exporter.planning.planner import DRAFT_LENGTHS, Decision, candidate_sizes, decide
+from edgedraft.exporter.planning.planner import Decision, candidate_sizes, decide
 from edgedraft.exporter.planning.ranking import coverage_by_size, rank_tokens, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows
 from edgedraft.exporter.planning.replaying import Replaying, replaying

@@ -7,12 +7,10 @@ import numpy as np
 
 from edgedraft.exporter.head import round_to_tile
 from edgedraft.exporter.planning.certainty import Certainty, Finalist, certainty
-from edgedraft.exporter.planning.costs import StepCosts
+from edgedraft.exporter.planning.costs import PairLatency, StepCosts
 from edgedraft.exporter.planning.options import Candidate, Limits, Option
 from edgedraft.exporter.planning.weighing import Doubles, Weighed, weigh
 from edgedraft.runtime.plan import DecodingPlan
-
-DRAFT_LENGTHS = tuple(range(1, 17))
 
 WORTHWHILE_SPEED_UP = 1.03
 """Below this the predicted gain is within what step times on a busy machine can tell apart."""
@@ -65,9 +63,9 @@ def decide(
         Finalist.of(runner_up, weighed.candidate_of(runner_up)) if runner_up else None,
         rng,
     )
-    costs = weighed.candidate_of(best).latency.costs
+    latency = weighed.candidate_of(best).latency
     return Decision(
-        plan=_plan(best, costs, sure, speculate, device),
+        plan=_plan(best, latency, sure, speculate, device),
         best=best,
         runner_up=runner_up,
         certainty=sure,
@@ -84,7 +82,8 @@ def _differ(option: Option, best: Option) -> bool:
     return sizes[1] > _NEAR * sizes[0]
 
 
-def _plan(best: Option, costs: StepCosts, sure: Certainty, speculate: bool, device: str) -> DecodingPlan:
+def _plan(best: Option, latency: PairLatency, sure: Certainty, speculate: bool, device: str) -> DecodingPlan:
+    costs = latency.costs
     return DecodingPlan(
         draft_vocab_size=best.draft_vocab_size,
         draft_length=best.draft_length,
@@ -95,7 +94,7 @@ def _plan(best: Option, costs: StepCosts, sure: Certainty, speculate: bool, devi
         predicted_plain_tokens_per_second=sure.plain_tokens_per_second.value,
         predicted_block_efficiency=best.block_efficiency,
         predicted_acceptance_rate=best.acceptance_rate,
-        target_pass_seconds=tuple(costs.target(rows) for rows in range(1, DRAFT_LENGTHS[-1] + 2)),
+        target_pass_seconds=latency.target_pass_seconds,
         drafter_pass_seconds=tuple(costs.drafter(best.draft_vocab_size, rows) for rows in (1, 2)),
         speculate=speculate,
         reason=_reason(best, costs, sure, speculate),

@@ -1,7 +1,6 @@
 """Another size in seconds: a bundle's drafter, or the full drafter in an ONNX folder, trimmed without calibrating."""
 
 import os
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,10 +10,10 @@ import numpy as np
 
 from edgedraft.exporter.bundle_writer import (
     CARD,
-    DRAFTER,
     INDEX_MAP,
     TOKEN_ORDER,
     check_output,
+    data_files,
     file_entries,
     require_space,
 )
@@ -22,6 +21,9 @@ from edgedraft.exporter.card import model_card
 from edgedraft.exporter.convert import GRAPH_NAME
 from edgedraft.exporter.graphs import load_graph, vocabulary_width
 from edgedraft.exporter.head import head_row_size, round_to_tile
+from edgedraft.exporter.model_config import MODEL_CONFIG_NAME, model_config
+from edgedraft.exporter.needs import graph_needs
+from edgedraft.exporter.providers import DRAFTER, Provider, provider_named
 from edgedraft.exporter.trimming.resized import resized_calibration, resized_plan
 from edgedraft.exporter.trimming.token_order import Foreseen, TokenOrder, read_token_order
 from edgedraft.exporter.trimming.trimmed import EXPANDED_NAME, write_trimmed
@@ -37,7 +39,6 @@ _GENAI = "genai_config.json"
 _REWRITTEN = {CARD, MANIFEST_NAME}
 _NOT_WEIGHTS = (".json", ".jinja", ".model", ".txt")
 _OF_THE_CONVERSION = "source.json"
-_DIVERGENCE_ROW = re.compile(r"^\| stray from fp32 \|.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -76,7 +77,7 @@ def retrim_bundle(path: Path, size: int, output: Path, onnx_cache: Path, progres
         progress("trimming", 1, 3)
         manifest = _write_drafter(bundle, cut, folder)
         progress("trimming", 2, 3)
-        (folder / CARD).write_text(_card(bundle, manifest), encoding="utf-8")
+        (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
         files = {**manifest.files, **file_entries(folder, [CARD])}
         manifest = replace(manifest, files=dict(sorted(files.items())))
         write_json(folder / MANIFEST_NAME, to_plain(manifest))
@@ -111,6 +112,8 @@ def retrim_folder(path: Path, kept: IndexMap, output: Path, progress: Progress =
             config = read_json(folder / _GENAI)
             config["model"]["decoder"]["filename"] = EXPANDED_NAME
             write_json(folder / _GENAI, config)
+            if not (folder / MODEL_CONFIG_NAME).is_file():
+                write_json(folder / MODEL_CONFIG_NAME, model_config(config))
     progress("trimming", 2, 2)
 
 
@@ -155,13 +158,19 @@ def _write_drafter(bundle: Bundle, cut: _Cut, folder: Path) -> BundleManifest:
     model = load_graph(cut.graph)
     row, more = head_row_size(model), size - was.plan.draft_vocab_size
     (folder / DRAFTER).mkdir()
-    write_trimmed(model, cut.rows, cut.kept, folder / DRAFTER)
+    write_trimmed(model, cut.rows, cut.kept, folder / DRAFTER, _provider(was))
     write_index_map(folder / INDEX_MAP, cut.kept)
     shutil.copyfile(bundle.path / TOKEN_ORDER, folder / TOKEN_ORDER)
+    if (bundle.path / DRAFTER / MODEL_CONFIG_NAME).is_file():
+        shutil.copyfile(bundle.path / DRAFTER / MODEL_CONFIG_NAME, folder / DRAFTER / MODEL_CONFIG_NAME)
     new = [f"{DRAFTER}/{file.name}" for file in (folder / DRAFTER).iterdir()]
     kept_files = {name: was.files[name] for name in _staying(bundle, everything=False)}
+    needs = graph_needs(load_graph(folder / was.drafter.graph))
     drafter = replace(
         was.drafter,
+        data=data_files(DRAFTER, needs),
+        largest_tensor_bytes=needs.largest_tensor_bytes,
+        half=needs.half,
         parameters=was.drafter.parameters + more * row.parameters,
         weight_bytes=was.drafter.weight_bytes + more * row.weight_bytes,
     )
@@ -172,6 +181,13 @@ def _write_drafter(bundle: Bundle, cut: _Cut, folder: Path) -> BundleManifest:
         calibration=resized_calibration(was.calibration, cut.foreseen),
         files={**kept_files, **file_entries(folder, new)},
     )
+
+
+def _provider(manifest: BundleManifest) -> Provider:
+    """What the bundle was made for; one with a larger weight already was made for a device that holds it."""
+    known = provider_named(manifest.provider)
+    limit, largest = known.largest_tensor_bytes, manifest.target.largest_tensor_bytes
+    return known if limit is None or largest <= limit else replace(known, largest_tensor_bytes=None)
 
 
 def _staying(bundle: Bundle, *, everything: bool) -> list[str]:
@@ -195,11 +211,3 @@ def _linked(source: Path, destination: Path) -> None:
         os.link(source, destination, follow_symlinks=False)
     except OSError:
         shutil.copyfile(source, destination)
-
-
-def _card(bundle: Bundle, manifest: BundleManifest) -> str:
-    """The card anew; how far the target strays from fp32 stands only on the old one, and stays."""
-    new = model_card(manifest)
-    old = bundle.path / CARD
-    row = _DIVERGENCE_ROW.search(old.read_text(encoding="utf-8")) if old.is_file() else None
-    return _DIVERGENCE_ROW.sub(lambda _: row.group(), new) if row else new

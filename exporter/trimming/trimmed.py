@@ -5,9 +5,13 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from edgedraft.exporter.graphs import load_graph, save_graph
+from edgedraft.exporter.graphs import load_graph
 from edgedraft.exporter.head import trim_head
+from edgedraft.exporter.needs import require_bindable
 from edgedraft.exporter.pair import Pair
+from edgedraft.exporter.preparing import prepare
+from edgedraft.exporter.providers import CPU, DRAFTER, PROVIDERS, Provider
+from edgedraft.exporter.sharding import save_in_shards
 from edgedraft.exporter.trimming.expanded import expand_logits
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.memory import OnnxModel
@@ -34,17 +38,27 @@ def open_trimmed(pair: Pair, kept: IndexMap) -> OnnxModel:
         graph.unlink(missing_ok=True)
 
 
-def write_trimmed(model: ir.Model, rows: IndexMap, kept: IndexMap, folder: Path) -> None:
+def write_trimmed(
+    model: ir.Model, rows: IndexMap, kept: IndexMap, folder: Path, provider: Provider = PROVIDERS[CPU]
+) -> None:
     """Trim ``model`` to ``rows`` of its own logits, in place, and write it: reduced, its data, and expanded over it.
 
     ``kept`` maps the rows that stay to the target's ids; it is ``rows`` itself unless the model was trimmed before.
+    Raises `EdgedraftError` before anything is written where ``provider`` cannot hold a weight.
     """
-    trim_head(model, rows)
-    _forget_earlier_trims(model)
-    save_graph(model, folder / REDUCED_NAME, DATA_NAME)
+    trim_for(model, rows, provider)
+    save_in_shards(model, folder / REDUCED_NAME, DATA_NAME, provider.data_file_bytes)
     expanded = load_graph(folder / REDUCED_NAME)
     expand_logits(expanded, kept)
     ir.save(expanded, folder / EXPANDED_NAME)
+
+
+def trim_for(model: ir.Model, rows: IndexMap, provider: Provider) -> None:
+    """Trim and prepare ``model``, in place; refused where ``provider`` cannot hold a weight of the result."""
+    prepare(model, provider)
+    trim_head(model, rows)
+    _forget_earlier_trims(model)
+    require_bindable(model, DRAFTER, provider)
 
 
 def _forget_earlier_trims(model: ir.Model) -> None:

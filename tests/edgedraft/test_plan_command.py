@@ -1,5 +1,6 @@
 """edgedraft plan on a tiny real pair: methods, devices, precisions, limits, pictures, one line for every mistake."""
 
+import dataclasses
 import json
 
 import pytest
@@ -7,7 +8,9 @@ import pytest
 from edgedraft.__main__ import main
 from edgedraft.devices.profile_file import read_profile, write_profile
 from edgedraft.devices.registry import find_profile
+from edgedraft.exporter import providers
 from edgedraft.exporter.planning.scan import tiled_sizes
+from edgedraft.exporter.providers import PROVIDERS
 
 SMALL = ("--max-new-tokens", "12", "--threads", "2")
 
@@ -79,6 +82,20 @@ def test_a_device_that_is_not_here_is_planned_by_its_prior(plan, capsys):
     assert "A prior, not a measurement:" in told.splitlines()[-1]
 
 
+def test_a_provider_that_nobody_probed_is_planned_by_its_processors_prior(plan):
+    webgpu, gpu = (plan("--device", "snapdragon 8 gen 3", "--provider", name)["plan"] for name in ("webgpu", "gpu"))
+    assert webgpu["predicted_tokens_per_second"] == gpu["predicted_tokens_per_second"]
+    told = plan("--device", "snapdragon 8 gen 3", "--provider", "wasm", told=True)
+    assert "wasm was not measured there, so its CPU's prior stands in." in told.splitlines()[-1]
+
+
+def test_what_a_provider_runs_badly_is_told(pair_options, prompts_file, capsys):
+    arguments = [*pair_options, "--prompts", str(prompts_file), "--target-precision", "fp32"]
+    assert main(["plan", *arguments, "--device", "snapdragon 8 gen 3", "--provider", "coreml", "--json"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert "coreml takes products of float weights only, and leaves attention to the CPU." in told
+
+
 def test_the_users_own_profile_is_a_device_too(plan, tmp_path):
     write_profile(tmp_path / "mine.toml", find_profile("raspberry pi 5"))
     assert plan("--device", tmp_path / "mine.toml")["plan"]["device"] == find_profile("rpi5").name
@@ -141,6 +158,12 @@ def test_balanced_writes_the_reference_tools_files(plan, tmp_path):
         ),
         (("--memory-budget", "1kB"), "memory budget 0.00 GiB: no plan fits - the smallest needs 0.00 GiB: allow more"),
         (("--device", "rpi5", "--provider", "gpu"), "got fp32 on gpu"),
+        (("--device", "rpi5", "--provider", "webgpu"), "got fp32 on webgpu"),
+        (
+            ("--provider", "wasm"),
+            "got wasm - name a device (edgedraft devices list), or install what adds the provider",
+        ),
+        (("--provider", "gpu"), "--provider without --device is this machine's, which has "),
         (("--method", "balanced", "--dataset-path", "x.jsonl"), "--dataset-path and --tokenizer-path together"),
         (("--calibration", "nowhere"), "nowhere: no such file"),
         (("--draft-length", "17"), "draft length: expected 1..16, got 17"),
@@ -149,6 +172,20 @@ def test_balanced_writes_the_reference_tools_files(plan, tmp_path):
 )
 def test_mistakes_get_one_clear_line(refused, options, message):
     assert message in refused(*options)
+
+
+def test_a_target_that_would_not_run_on_the_provider_is_refused_before_it_is_converted(refused):
+    options = ("--device", "snapdragon 8 gen 3", "--provider", "webgpu", "--cache", "nowhere")
+    line = refused(*options, precisions=("int8-dynamic",))
+    assert "target precision int8-dynamic: webgpu has no kernel for DynamicQuantizeMatMul" in line
+
+
+def test_tables_beyond_a_phones_gpu_are_refused_before_they_are_converted(refused, monkeypatch, tmp_path):
+    small = dataclasses.replace(PROVIDERS["webgpu"], largest_tensor_bytes=1024 * 128 * 4 - 1)
+    monkeypatch.setattr(providers, "PROVIDERS", {**PROVIDERS, "webgpu": small})
+    line = refused("--device", "snapdragon 8 gen 3", "--provider", "webgpu", "--cache", tmp_path)
+    assert "target: the token table of tiny-target in fp32: webgpu binds at most 0 MiB as one tensor, got 0.5" in line
+    assert not (tmp_path / "onnx").exists()
 
 
 def test_a_calibration_of_another_tokenizer_is_refused(refused, pair_options, prompts_file, tmp_path, capsys):

@@ -6,16 +6,21 @@ from collections import namedtuple
 from pathlib import Path
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from edgedraft.exporter import bundle_writer
 from edgedraft.exporter.bundle_writer import BundleContents, is_current, write_bundle
-from edgedraft.exporter.quality import Divergence
+from edgedraft.exporter.graphs import load_graph, save_graph
+from edgedraft.exporter.needs import graph_needs
+from edgedraft.exporter.providers import PROVIDERS
 from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import IndexMap
+from edgedraft.runtime.manifest import DivergenceEntry
 
 SIZE = 64
+TARGET = "target/model.onnx"
 
 
 @pytest.fixture
@@ -45,6 +50,7 @@ def test_a_written_bundle_is_read_back_with_everything_it_promises(contents, tmp
     files = names(bundle.path)
     assert files == [
         "README.md",
+        "drafter/config.json",
         "drafter/expanded.onnx",
         "drafter/index_map.safetensors",
         "drafter/model.onnx",
@@ -91,6 +97,69 @@ def test_the_manifest_counts_what_a_trimmed_step_reads(contents, tmp_path, one_n
     assert (manifest.drafter.parameters, manifest.drafter.weight_bytes) == (SIZE * 32, SIZE * row_bytes)
 
 
+def test_the_manifest_says_what_the_graphs_need_and_were_made_for(contents, tmp_path, one_node_pairs):
+    stray = DivergenceEntry(precision="int4", kl_per_token=0.02, greedy_agreement=0.94, positions=768)
+    write_bundle(dataclasses.replace(contents, divergence=stray, provider=PROVIDERS["wasm"]), tmp_path / "bundle")
+    manifest = read_bundle(tmp_path / "bundle").manifest
+    assert (manifest.provider, manifest.divergence) == ("wasm", stray)
+    assert "| KL 0.0200 nats a token," in (tmp_path / "bundle" / "README.md").read_text()
+    for model, width in ((manifest.target, 192), (manifest.drafter, SIZE)):
+        assert (model.largest_tensor_bytes, model.half) == (width * one_node_pairs.hidden // 2, False)
+    assert manifest.target.data == ("target/model.onnx.data",)
+
+
+def test_a_half_precision_graph_is_flagged(contents, tmp_path, one_node_pairs):
+    graph = contents.pair.target.graph
+    model = ir.external_data.load_to_model(load_graph(graph))
+    model.graph.append(ir.node("Cast", [model.graph.inputs[0]], {"to": int(ir.DataType.FLOAT16)}))
+    save_graph(model, graph, "model.onnx.data")
+    write_bundle(contents, tmp_path / "bundle")
+    manifest = read_bundle(tmp_path / "bundle").manifest
+    assert (manifest.target.half, manifest.drafter.half) == (True, False)
+
+
+@pytest.mark.parametrize("name", ["webgpu", "wasm"])
+def test_graphs_are_prepared_for_the_provider(contents, tmp_path, graphs, one_node_pairs, name):
+    """Exact products in all three graphs, and all weights as they were."""
+    write_bundle(dataclasses.replace(contents, provider=PROVIDERS[name]), tmp_path / "bundle")
+    for part in ("target/model", "drafter/model", "drafter/expanded"):
+        model = load_graph(tmp_path / "bundle" / f"{part}.onnx")
+        levels = [node.attributes["accuracy_level"].as_int() for node in model.graph if node.op_type == "MatMulNBits"]
+        assert levels == [1]
+    target = contents.pair.target.path / "model.onnx.data"
+    assert (tmp_path / "bundle" / "target" / "model.onnx.data").read_bytes() == target.read_bytes()
+    feed = graphs.states(one_node_pairs.hidden, 3)
+    rounded, exact = (graphs.run(path, feed) for path in (contents.pair.target.graph, tmp_path / "bundle" / TARGET))
+    assert 0 < np.abs(rounded - exact).max() < 0.05
+
+
+def test_weights_are_split_over_files_of_the_providers_limit(contents, tmp_path, graphs, one_node_pairs):
+    """A file for the values of each head, one for its scales; both of the drafter's layouts share theirs."""
+
+    class Wide(type(one_node_pairs)):
+        hidden = 256
+
+    pairs, path, whole = Wide(graphs), tmp_path / "bundle", tmp_path / "whole"
+    contents = dataclasses.replace(contents, pair=pairs.pair(tmp_path / "wide"))
+    write_bundle(contents, whole)
+    limit = 192 * pairs.hidden // 2
+    for size in (limit, 1):
+        small = dataclasses.replace(contents, provider=dataclasses.replace(PROVIDERS["cpu"], data_file_bytes=size))
+        write_bundle(small, path)
+        assert is_current(small, path)
+        manifest = read_bundle(path).manifest
+        assert manifest.target.data == ("target/model.onnx.data", "target/model.onnx_1.data")
+        assert max(manifest.files[name].bytes for name in manifest.target.data) == limit
+        files = sorted(name for name in names(path) if name.startswith("drafter/") and ".data" in name)
+        assert files == sorted(manifest.drafter.data)
+        assert len(files) == (2 if size == 1 else 1)
+        expanded = graph_needs(load_graph(path / "drafter" / "expanded.onnx")).data
+        assert [f"drafter/{name}" for name in expanded] == files
+        feed = graphs.states(pairs.hidden, 4)
+        for part in (TARGET, "drafter/model.onnx", "drafter/expanded.onnx"):
+            assert np.array_equal(graphs.run(path / part, feed), graphs.run(whole / part, feed))
+
+
 # --- what is refused -------------------------------------------------------------------------------------------------
 
 
@@ -122,6 +191,24 @@ def test_an_empty_folder_and_an_old_bundle_are_replaced(contents, tmp_path):
     assert "left over.txt" not in names(folder)
     assert read_bundle(folder).manifest.plan.draft_length == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["bundle", "models"]
+
+
+@pytest.mark.parametrize(("width", "refused"), [(192, "target: head.values"), (128, "drafter: head.values.trimmed")])
+def test_a_weight_that_cannot_be_held_is_refused_before_anything_is_written(
+    contents, tmp_path, one_node_pairs, width, refused
+):
+    """The target's head, and with a smaller target the drafter's that keeps 150 of its rows."""
+    contents.pair.target = one_node_pairs.folder(tmp_path / "models" / "other", width=width)
+    kept = IndexMap(target_ids=np.arange(150), target_vocab_size=192)
+    small = dataclasses.replace(PROVIDERS["webgpu"], largest_tensor_bytes=149 * 16)
+    path = tmp_path / "new" / "bundle"
+    with pytest.raises(EdgedraftError) as error:
+        write_bundle(dataclasses.replace(contents, index_map=kept, provider=small), path)
+    assert str(error.value) == (
+        f"{refused}: webgpu binds at most 0 MiB as one tensor, got 0.0 MiB - "
+        "choose a precision of fewer bits, a model with fewer tokens or another provider"
+    )
+    assert not path.parent.exists()
 
 
 def test_a_full_disk_is_found_before_anything_is_written(contents, tmp_path, monkeypatch):
@@ -180,7 +267,8 @@ def test_a_bundle_is_current_until_anything_that_made_it_changes(contents, tmp_p
     changes = {
         "plan": dataclasses.replace(contents.plan, draft_length=2),
         "calibration": dataclasses.replace(contents.calibration, prompts="other prompts"),
-        "divergence": Divergence(precision="int4", kl_per_token=0.02, greedy_agreement=0.94, positions=768),
+        "divergence": DivergenceEntry(precision="int4", kl_per_token=0.02, greedy_agreement=0.94, positions=768),
+        "provider": PROVIDERS["webgpu"],
     }
     for field, value in changes.items():
         assert not is_current(dataclasses.replace(contents, **{field: value}), path)

@@ -1,5 +1,6 @@
 """The whole export on a tiny real pair: converted by the model builder, run by ONNX Runtime."""
 
+import dataclasses
 import time
 
 import numpy as np
@@ -11,10 +12,13 @@ from edgedraft.exporter.contents import bundle_contents
 from edgedraft.exporter.graphs import load_graph, model_size
 from edgedraft.exporter.pair import PairRequest, prepare_pair
 from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
+from edgedraft.exporter.prepared import prepared_pair
+from edgedraft.exporter.providers import PROVIDERS
 from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.files import read_json
 from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.session import SessionSettings, open_model
@@ -181,3 +185,52 @@ def test_quantized_pairs_export_and_run_trimmed_bit_for_bit(precision, tiny_pair
         np.testing.assert_array_equal(pair.drafter_model.read(prompt)[:, kept], slot.drafter.read(prompt))
     rounds = list(engine.rounds(prompt, Limits(max_new_tokens=16), DecodingOptions(speculate=True)))
     assert len(tokens_of(rounds)) == 16
+
+
+def test_a_bundle_for_browsers_is_split_and_exact_and_runs_here(tiny_pair, tiny_prompts, tmp_path):
+    """Packed to 4 bits, its token table has one block a row: odd, so it is halved. Limits are tiny, to be met."""
+    request = PairRequest(
+        target=str(tiny_pair.target),
+        drafter=str(tiny_pair.drafter),
+        target_precision="int4",
+        drafter_precision="int4",
+        settings=SessionSettings(threads=2, context_length=256),
+    )
+    pair = prepare_pair(request, tiny_pair.cache)
+    calibration = calibrate_pair(pair, tiny_prompts.at_most(2), tiny_pair.cache)
+    choice = PlanningRequest(draft_vocab_size=192, draft_length=2)
+    planned = plan_here([pair], calibration, choice, time.perf_counter, tiny_pair.cache)
+    limit = 65_536
+    provider = dataclasses.replace(PROVIDERS["webgpu"], data_file_bytes=limit)
+    path = tmp_path / "bundle"
+    write_bundle(bundle_contents(calibration, planned, "tiny", provider=provider), path)
+    engine = Engine.open(path)
+    manifest = engine.bundle.manifest
+    for model in (manifest.target, manifest.drafter):
+        assert len(model.data) > 1
+        assert all(manifest.files[name].bytes <= limit for name in model.data)
+        graph = load_graph(path / model.graph)
+        levels = {node.attributes["accuracy_level"].as_int() for node in graph.graph if node.op_type == "MatMulNBits"}
+        table = next(node for node in graph.graph if node.op_type == "GatherBlockQuantized")
+        assert (levels, table.attributes["block_size"].as_int()) == ({1}, 64)
+    exact = prepared_pair(pair, PROVIDERS["webgpu"], tmp_path / "cache")
+    prompt, kept = list(range(2, 20)), engine.bundle.index_map.target_ids
+    settings = engine.settings
+    with engine.slots.taken() as slot:
+        for found, whole, rows in ((slot.target, exact.target, slice(None)), (slot.drafter, exact.drafter, kept)):
+            found.rewind(0)
+            wanted = open_model(whole.graph, settings).read(prompt)
+            np.testing.assert_array_equal(found.read(prompt), wanted[:, rows])
+    settings_of_genai = read_json(path / "genai_config.json")["model"]
+    assert settings_of_genai["decoder"]["filename"] == "target/model.onnx"
+    assert settings_of_genai["draft"]["filename"] == "drafter/expanded.onnx"
+    expanded = open_model(path / settings_of_genai["draft"]["filename"], settings)
+    with engine.slots.taken() as slot:
+        slot.drafter.rewind(0)
+        reduced = slot.drafter.read(prompt).copy()
+    np.testing.assert_array_equal(expanded.read(prompt), engine.bundle.index_map.scatter(reduced))
+    limits = Limits(max_new_tokens=16)
+    plain, drafted_too = (
+        tokens_of(engine.rounds(prompt, limits, DecodingOptions(speculate=speculate))) for speculate in (False, True)
+    )
+    assert drafted_too == plain

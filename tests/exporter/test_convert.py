@@ -4,6 +4,7 @@ import dataclasses
 import json
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from edgedraft.exporter import convert as converting
@@ -38,6 +39,19 @@ def test_the_copy_has_fixed_cache_shapes_and_the_original_keeps_its_own(source, 
     past, present = load_graph(made.graph).graph.inputs[1], load_graph(made.graph).graph.outputs[1]
     assert (past.shape[3], present.shape[3]) == (16, 16)
     assert (source.path / "model.onnx").read_bytes() == before
+
+
+def test_a_copy_gives_every_layer_its_whole_past_and_stock_engines_are_told(source, tmp_path, graphs):
+    model = graphs.attention_layer()
+    model.graph[0].attributes.add(ir.AttrInt64("sliding_window_cache", 1))
+    save_graph(model, source.path / "model.onnx", "model.onnx.data")
+    path = source.path / "genai_config.json"
+    settings = json.loads(path.read_text())
+    windowed = {"window_size": 32, "slide_key_value_cache": False, "slide_inputs": False, "layers": [0]}
+    path.write_text(json.dumps({"model": {**settings["model"], "decoder": {"sliding_window": windowed}}}))
+    made = convert(source, "int4", tmp_path / "cache")
+    assert "sliding_window_cache" not in load_graph(made.graph).graph[0].attributes
+    assert json.loads((made.path / "genai_config.json").read_text())["model"]["decoder"] == {}
 
 
 def test_other_weights_or_another_precision_are_another_conversion(source, tmp_path, monkeypatch):

@@ -8,6 +8,8 @@ from edgedraft.exporter.blocks import BlockScheme, dequantize, quantize
 from edgedraft.exporter.embedding import find_embedding, pack_embedding
 from edgedraft.exporter.graphs import load_graph, model_size, save_graph
 from edgedraft.exporter.head import trim_head
+from edgedraft.exporter.packing import pack_model
+from edgedraft.exporter.precisions import PRECISIONS, precision_named
 from edgedraft.exporter.trimming.expanded import expand_logits
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import IndexMap
@@ -89,6 +91,39 @@ def test_a_tied_head_goes_on_reading_the_float_table(graphs, scheme):
     assert "embedding" in model.graph.initializers
     states = graphs.run(model, EVERY_TOKEN, "states")
     np.testing.assert_allclose(graphs.run(model, EVERY_TOKEN), states @ table().T, rtol=1e-4, atol=1e-4)
+
+
+def from_the_head(graphs) -> ir.Model:
+    """As the model builder ties: the head's matrix is the constant, and the Gather reads it turned round."""
+    ids = graphs.value("input_ids", [1, "rows"], ir.DataType.INT64)
+    weight = graphs.constant("head.weight", np.ascontiguousarray(table().T))
+    turn = graphs.node("Transpose", [weight], name="turn", perm=[1, 0])
+    gather = graphs.node("Gather", [turn.outputs[0], ids], name="embed", axis=0)
+    states = gather.outputs[0]
+    states.name, states.dtype, states.shape = "states", ir.DataType.FLOAT, ir.Shape([1, "rows", HIDDEN])
+    head = graphs.node("MatMul", [states, weight], name="head")
+    return graphs.model([ids], [turn, gather, head], [graphs.logits_of(head, WIDTH), states])
+
+
+def test_a_table_that_is_the_head_turned_round_gets_rows_of_its_own(graphs, scheme, tmp_path):
+    save_graph(from_the_head(graphs), tmp_path / "tied.onnx", "tied.data")
+    model = load_graph(tmp_path / "tied.onnx")
+    pack_embedding(model, scheme)
+    assert [node.op_type for node in model.graph] == ["GatherBlockQuantized", "MatMul"]
+    own = decoder(graphs)
+    pack_embedding(own, scheme)
+    model = ir.external_data.load_to_model(model)
+    for output in ("states", "logits"):
+        assert np.array_equal(graphs.run(model, EVERY_TOKEN, output), graphs.run(own, EVERY_TOKEN, output))
+
+
+@pytest.mark.parametrize("name", [name for name in PRECISIONS if name != "fp32"])
+def test_both_ends_of_a_tied_model_are_packed(graphs, name):
+    tied, own = from_the_head(graphs), decoder(graphs)
+    for model in (tied, own):
+        pack_model(model, precision_named(name))
+    assert "head.weight" not in tied.graph.initializers
+    assert np.array_equal(graphs.run(tied, EVERY_TOKEN), graphs.run(own, EVERY_TOKEN))
 
 
 def test_the_embedding_keeps_every_row_when_the_head_is_trimmed_and_spread(graphs, scheme, tmp_path):

@@ -143,18 +143,135 @@ def test_a_hard_link_is_refused_because_onnx_refuses_it(folder, tmp_path_factory
     )
 
 
-def test_a_constant_outside_the_graph_is_refused(folder, graphs):
-    states = graphs.value("hidden", [1, "rows", HIDDEN])
-    weight = ir.ExternalTensor("model.data", 0, BYTES, ir.DataType.FLOAT, shape=ir.Shape([HIDDEN, WIDTH]), name="w")
-    constant = ir.node("Constant", [], {"value": ir.AttrTensor("value", weight)}, name="weights")
-    head = graphs.node("MatMul", [states, constant.outputs[0]], name="head")
-    model = graphs.model([states], [constant, head], [graphs.logits_of(head, WIDTH)])
-    ir.save(model, folder / "model.onnx")
+@pytest.fixture
+def constant(folder, graphs):
+    """Makes the weight a constant of a node, its numbers outside the graph."""
+
+    def make(location="model.data", side=WIDTH):
+        states = graphs.value("hidden", [1, "rows", HIDDEN])
+        shape, size = ir.Shape([HIDDEN, side]), 4 * HIDDEN * side
+        weight = ir.ExternalTensor(location, 0, size, ir.DataType.FLOAT, shape=shape, name="w")
+        node = ir.node("Constant", [], {"value": ir.AttrTensor("value", weight)}, name="weights")
+        head = graphs.node("MatMul", [states, node.outputs[0]], name="head")
+        ir.save(graphs.model([states], [node, head], [graphs.logits_of(head, side)]), folder / "model.onnx")
+
+    return make
+
+
+def test_a_constant_outside_the_graph_comes_inside(folder, graphs, constant, tmp_path_factory):
+    """Optimum leaves those of large graphs in the data file, where a copied graph would lose them."""
+    feed, copy = graphs.states(HIDDEN, 3), tmp_path_factory.mktemp("copy") / "model.onnx"
+    expected = graphs.run(folder / "model.onnx", feed)
+    constant()
+    before = (folder / "model.onnx").read_bytes()
+    model = load_graph(folder / "model.onnx")
+    assert isinstance(model.graph[0].attributes["value"].as_tensor(), ir.Tensor)
+    save_graph(model, copy, "copy.data")
+    assert np.array_equal(graphs.run(copy, feed), expected)
+    assert (folder / "model.onnx").read_bytes() == before
+
+
+def test_a_list_of_tensors_comes_inside_too(folder, graphs):
+    pieces = [
+        ir.ExternalTensor("model.data", 4 * place, 4, ir.DataType.FLOAT, shape=ir.Shape([1]), name=f"t{place}")
+        for place in range(3)
+    ]
+    node = ir.node("Custom", [], {"table": ir.AttrTensors("table", pieces)}, domain="example", name="custom")
+    ir.save(graphs.model([], [node], [graphs.logits_of(node, 1)]), folder / "model.onnx")
+    found = load_graph(folder / "model.onnx").graph[0].attributes["table"].as_tensors()
+    stored = np.fromfile(folder / "model.data", dtype=np.float32)[:3]
+    assert [float(tensor.numpy()[0]) for tensor in found] == stored.tolist()
+    assert not any(isinstance(tensor, ir.ExternalTensor) for tensor in found)
+
+
+def test_what_optimum_leaves_outside_comes_inside_and_weights_stay(tmp_path):
+    import onnx
+    from onnx.external_data_helper import convert_model_to_external_data
+
+    path, numbers = tmp_path / "model.onnx", np.arange(60, dtype=np.float32)
+    tensors = [onnx.numpy_helper.from_array(numbers * factor, name) for name, factor in (("own", 1), ("weight", 2))]
+    nodes = [
+        onnx.helper.make_node("Constant", [], ["held"], value=tensors[0]),
+        onnx.helper.make_node("Add", ["held", "weight"], ["sums"]),
+    ]
+    sums = onnx.helper.make_tensor_value_info("sums", onnx.TensorProto.FLOAT, [60])
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [sums], tensors[1:]), ir_version=10)
+    convert_model_to_external_data(model, location="model.onnx_data", size_threshold=100, convert_attribute=True)
+    onnx.save(model, path)
+    found = load_graph(path)
+    held = next(node for node in found.graph if node.op_type == "Constant").attributes["value"].as_tensor()
+    np.testing.assert_array_equal(held.numpy(), numbers)
+    weight = found.graph.initializers["weight"].const_value
+    assert isinstance(weight, ir.ExternalTensor)
+    np.testing.assert_array_equal(weight.numpy(), 2 * numbers)
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("../model.data", "data file: expected a relative path inside the model's folder, got '../model.data'"),
+        ("gone", "{folder}/gone: no such data file"),
+    ],
+)
+def test_a_constant_has_to_lie_where_weights_may(folder, constant, location, told):
+    constant(location)
+    with pytest.raises(EdgedraftError) as error:
+        load_graph(folder / "model.onnx")
+    assert str(error.value).startswith(f"{folder / 'model.onnx'}: node weights: {told.format(folder=folder)} - ")
+
+
+def test_a_constant_as_large_as_weights_is_refused(folder, constant):
+    side = (1 << 26) // (4 * HIDDEN) + 1
+    os.truncate(folder / "model.data", 4 * HIDDEN * side)  # a hole: nothing is stored
+    constant(side=side)
     with pytest.raises(EdgedraftError) as error:
         load_graph(folder / "model.onnx")
     assert str(error.value) == (
-        f"{folder / 'model.onnx'}: node weights: value lies outside the graph, where only initializers may - "
-        "save the model with its constants as initializers"
+        f"{folder / 'model.onnx'}: node weights: only initializers may lie outside the graph with over 64 MB,"
+        f" got {4 * HIDDEN * side} bytes - save the model with its weights as initializers"
+    )
+
+
+# --- a hub's cache ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def snapshot(folder, tmp_path_factory):
+    """The model as the hub's client keeps it: a revision of links to blobs."""
+    root = tmp_path_factory.mktemp("hub") / "models--org--model"
+    revision = root / "snapshots" / "abc"
+    (revision / "onnx").mkdir(parents=True)
+    (root / "blobs").mkdir()
+    for name in ("model.onnx", "model.data"):
+        (folder / name).rename(root / "blobs" / f"sum of {name}")
+        (revision / "onnx" / name).symlink_to(f"../../../blobs/sum of {name}")
+    return revision / "onnx"
+
+
+def test_links_into_the_blobs_of_the_same_repository_are_followed(snapshot, graphs, tmp_path):
+    model = load_graph(snapshot / "model.onnx")
+    expected = graphs.plain(HIDDEN, WIDTH)
+    assert taken(model.graph.initializers["head.weight"].const_value, np.arange(3), -1).shape == (HIDDEN, 3)
+    save_graph(model, tmp_path / "copy.onnx", "copy.data")
+    feed = graphs.states(HIDDEN, 2)
+    assert np.array_equal(graphs.run(tmp_path / "copy.onnx", feed), graphs.run(expected, feed))
+
+
+def test_links_out_of_the_repository_are_refused(snapshot, tmp_path_factory):
+    outside = tmp_path_factory.mktemp("outside") / "weights"
+    outside.write_bytes(bytes(BYTES))
+    (snapshot / "model.data").unlink()
+    (snapshot / "model.data").symlink_to(outside)
+    assert refusal(snapshot) == (
+        f"{snapshot / 'model.data'} links out of the model's folder, got {outside.resolve()} - put the file there"
+    )
+
+
+def test_a_blob_that_was_cut_short_is_told(snapshot):
+    os.truncate(snapshot / "model.data", 8)
+    assert refusal(snapshot) == (
+        f"model.data must hold bytes 0 to {BYTES}, got a file of 8 - "
+        "the data is cut short: copy the model's folder afresh"
     )
 
 

@@ -42,6 +42,22 @@ def test_the_target_is_compared_with_its_float_build_once(packed_pair, tiny_pair
     assert target_divergence(packed_pair, answers, tiny_pair.cache) == measured
 
 
+def test_the_float_build_is_made_by_the_route_of_the_target(packed_pair, tiny_pair, answers, monkeypatch):
+    """Two exporters round apart; what packing costs is told by the same one."""
+    asked = []
+
+    def convert(source, precision, cache, progress, via):
+        asked.append((source, precision, via))
+        raise EdgedraftError("far enough")
+
+    monkeypatch.setattr(gate, "convert", convert)
+    by_optimum = dataclasses.replace(packed_pair.target, via="optimum")
+    pair = Pair(by_optimum, packed_pair.drafter, packed_pair.settings)
+    with pytest.raises(EdgedraftError, match="far enough"):
+        target_divergence(pair, answers, tiny_pair.cache)
+    assert asked == [(by_optimum.source, "fp32", "optimum")]
+
+
 def test_fp32_does_not_stray_from_itself(tiny_opened, tiny_pair, answers):
     measured = target_divergence(tiny_opened, answers, tiny_pair.cache)
     assert (measured.kl_per_token, measured.greedy_agreement) == (0.0, 1.0)

@@ -7,8 +7,10 @@ import onnx_ir as ir
 import pytest
 
 from edgedraft.exporter.graphs import (
+    INLINE_BYTES,
     ModelSize,
     cache_bytes_per_token,
+    drop_cache_windows,
     fix_cache_shapes,
     load_graph,
     model_size,
@@ -118,6 +120,17 @@ def test_a_present_that_is_missing_is_an_error(graphs):
     assert str(error.value) == "graph output present.0.key: not found, got ['logits']"
 
 
+def test_layers_with_a_window_keep_their_whole_past(graphs):
+    """A window's own buffer is refused where the context is shorter, and forgets what a rewind needs."""
+    model = graphs.attention_layer()
+    attention = model.graph[0]
+    assert not drop_cache_windows(model)
+    attention.attributes.add(ir.AttrInt64("local_window_size", 32))
+    attention.attributes.add(ir.AttrInt64("sliding_window_cache", 1))
+    assert drop_cache_windows(model)
+    assert set(attention.attributes) == {"num_heads", "kv_num_heads", "local_window_size"}
+
+
 # --- outputs and files -----------------------------------------------------------------------------------------------
 
 
@@ -160,6 +173,18 @@ def test_a_file_cut_short_is_named(graphs, tmp_path, share):
     path.write_bytes(whole[: int(share * len(whole))])
     with pytest.raises(EdgedraftError, match=f"^{re.escape(str(path))}: not an ONNX model that can be read, got .+"):
         load_graph(path)
+
+
+def test_a_kilobyte_and_less_stays_in_the_graph(graphs, tmp_path):
+    """Shapes and axes are among them, which ONNX Runtime reads when it opens a graph."""
+    states = graphs.value("hidden", [1, "rows", 4])
+    sizes = (63, 64, 65)
+    weights = [graphs.constant(f"of {16 * width} bytes", np.ones((4, width), np.float32)) for width in sizes]
+    nodes = [graphs.node("MatMul", [states, weight]) for weight in weights]
+    save_graph(graphs.model([states], nodes, [graphs.logits_of(nodes[-1], sizes[-1])]), tmp_path / "m.onnx", "m.data")
+    values = load_graph(tmp_path / "m.onnx").graph.initializers.values()
+    outside = {value.name for value in values if isinstance(value.const_value, ir.ExternalTensor)}
+    assert (outside, INLINE_BYTES) == ({"of 1040 bytes"}, 1024)
 
 
 def test_all_tensors_go_to_one_data_file(graphs, tmp_path):

@@ -12,7 +12,6 @@ from edgedraft.exporter.graphs import (
     cache_bytes_per_token,
     fix_cache_shapes,
     in_place,
-    keep_shapes_inside,
     load_graph,
     model_size,
     past_and_present,
@@ -46,7 +45,6 @@ def plain(tiny_pair, tmp_path):
 
 def read(model, folder) -> np.ndarray:
     folder.mkdir(exist_ok=True)
-    keep_shapes_inside(model)
     save_graph(model, folder / "model.onnx", DATA)
     return open_model(folder / "model.onnx", SETTINGS).read(TEXT).copy()
 
@@ -92,7 +90,7 @@ def test_the_rule_is_the_runtimes(lengths, reader, expected):
 
 def test_integers_that_say_shapes_are_not_written_to_the_data_file(plain, tmp_path):
     model = plain()
-    save_graph(model, tmp_path / "model.onnx", DATA)
+    ir.save(model, tmp_path / "model.onnx", external_data=DATA, size_threshold_bytes=0)
     with pytest.raises(EdgedraftError, match="external data"):
         open_model(tmp_path / "model.onnx", SETTINGS)
     expected = open_model(tmp_path / "plain.onnx", SETTINGS).read(TEXT)
@@ -115,7 +113,6 @@ def test_packed_it_says_what_the_packed_builders_graph_says(plain, tiny_opened, 
 @pytest.mark.parametrize("name", PRECISIONS)
 def test_a_head_that_is_the_embedding_turned_is_packed_too(plain, tmp_path, name):
     whole, packed = plain(tied=True), plain(tied=True)
-    keep_shapes_inside(whole)
     pack_model(packed, TABLE[name])
     full, found = (log_softmax(read(model, tmp_path / str(id(model)))) for model in (whole, packed))
     assert kl_rows(full, found).mean() < kl_rows(full[1:], found[:-1]).mean() / 5

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedraft.calibration.answers.sampling import Answer
-from edgedraft.exporter.quality import Divergence, answer_log_probs, check_divergence, divergence, kl_rows
+from edgedraft.exporter.quality import answer_log_probs, check_divergence, divergence, kl_rows
 from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.manifest import DivergenceEntry
 
 VOCAB = 5
 
@@ -58,7 +59,7 @@ def test_divergence_is_the_mean_over_answer_positions(seed, prompt, tokens):
 
 def test_a_model_does_not_diverge_from_itself():
     table, answers = random_table(3), [entry((1, 2), (3, 4, 0))]
-    assert divergence("fp32", TableModel(table), TableModel(table), answers) == Divergence(
+    assert divergence("fp32", TableModel(table), TableModel(table), answers) == DivergenceEntry(
         precision="fp32", kl_per_token=0.0, greedy_agreement=1.0, positions=3
     )
 
@@ -85,7 +86,7 @@ def test_no_positions_are_refused():
 
 
 def test_a_precision_above_the_bound_is_refused():
-    measured = Divergence(precision="int4", kl_per_token=0.0251, greedy_agreement=0.9, positions=100)
+    measured = DivergenceEntry(precision="int4", kl_per_token=0.0251, greedy_agreement=0.9, positions=100)
     check_divergence(measured, 0.0251)
     with pytest.raises(EdgedraftError) as error:
         check_divergence(measured, 0.02)

@@ -7,12 +7,17 @@ import sys
 from pathlib import Path
 
 import huggingface_hub
+import numpy as np
 import pytest
+from huggingface_hub import constants
 
 from edgedraft.exporter import sources
+from edgedraft.exporter.convert import convert
+from edgedraft.exporter.graphs import save_graph
 from edgedraft.exporter.packaged_models import packaged_models
-from edgedraft.exporter.sources import GGUF, HUGGING_FACE, ONNX, resolve
+from edgedraft.exporter.sources import GGUF, HUGGING_FACE, ONNX, onnx_file, resolve
 from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from tests.exporter.hub import TOKEN, Stored, running_hub
 
 
 def fill(folder: Path, **files: str) -> Path:
@@ -172,14 +177,56 @@ def test_a_hub_model_without_a_licence_has_an_unknown_one(hub, tmp_path, card):
     assert resolve("org/model", hub(lambda reference, **options: str(folder))).license == "unknown"
 
 
-def test_a_hub_models_identity_is_its_name_and_revision(hub, tmp_path):
-    def identity(reference: str, revision: str) -> str:
-        folder = hugging_face(tmp_path / revision)
-        return resolve(reference, hub(lambda *names, **options: str(folder))).identity
+def snapshot(root: Path, revision: str, **blobs: str) -> Path:
+    """A revision as the hub's client keeps it: links to files that are named by what they hold."""
+    folder = root / "models--Org--Tiny" / "snapshots" / revision
+    (root / "models--Org--Tiny" / "blobs").mkdir(parents=True, exist_ok=True)
+    for name, content in blobs.items():
+        blob = root / "models--Org--Tiny" / "blobs" / hashlib.sha256(content.encode()).hexdigest()
+        blob.write_text(content)
+        file = folder / name.replace("__", ".").replace("onnx_in", "onnx/model.onnx")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.symlink_to(blob)
+    return folder
 
-    first = identity("org/model", "abc")
-    assert identity("org/model", "abc") == first
-    assert len({first, identity("org/model", "def"), identity("org/other", "abc")}) == 3
+
+def test_a_hub_models_identity_is_what_its_files_hold(hub, tmp_path):
+    def identity(place: str, revision: str, **files: str) -> str:
+        folder = snapshot(tmp_path / place, revision, config__json="{}", **files)
+        return resolve("org/model", hub(lambda *names, **options: str(folder))).identity
+
+    first = identity("a", "abc", model__safetensors="weights")
+    assert identity("b", "abc", model__safetensors="weights") == first  # downloaded again, at another time
+    assert identity("a", "def", model__safetensors="weights") == first  # a commit that changed nothing of it
+    others = {identity("a", "ghi", model__safetensors="other"), identity("a", "jkl", pytorch_model__bin="weights")}
+    assert len({first, *others}) == 3
+
+
+def test_a_folder_of_the_hubs_cache_is_the_repository_it_is_of(tmp_path):
+    card = "---\nlicense: mit\n---\n# A model\n"
+    folder = snapshot(tmp_path, "abc", onnx_in="graph", README__md=card)
+    found = resolve(str(folder), tmp_path / "cache")
+    assert (found.kind, found.name, found.base_model, found.license) == (ONNX, "tiny", "Org/Tiny", "mit")
+    assert onnx_file(folder) == folder / "onnx" / "model.onnx"
+
+
+@pytest.mark.parametrize(
+    ("front", "told"),
+    [
+        ("license: other\nlicense_name: qwen-research", "qwen-research"),
+        ("license: other", "other"),
+        ("license: [mit, apache-2.0]", "mit and apache-2.0"),
+    ],
+)
+def test_a_licence_is_told_by_its_own_name(tmp_path, front, told):
+    folder = snapshot(tmp_path, "abc", onnx_in="graph", README__md=f"---\n{front}\n---\n")
+    assert resolve(str(folder), tmp_path / "cache").license == told
+
+
+@pytest.mark.parametrize("name", ["/home/me/model", "../model", "model", "me\\model"])
+def test_a_folder_on_somebodys_disk_is_no_base_model(tmp_path, name):
+    folder = fill(tmp_path / "m", config__json=json.dumps({"_name_or_path": name}), model__safetensors="weights")
+    assert resolve(str(folder), tmp_path / "cache").base_model == "unknown"
 
 
 def test_a_hub_onnx_folder_stays_onnx(hub, tmp_path):
@@ -193,6 +240,32 @@ def test_a_hub_models_weights_in_the_old_format_are_downloaded_too(hub, tmp_path
     folder = hugging_face(tmp_path / "snapshots" / "abc")
     resolve("org/model", hub(lambda reference, **options: asked.update(options) or str(folder)))
     assert "*.bin" not in asked["ignore_patterns"]
+
+
+def test_a_hub_model_is_downloaded_and_exported_through_links(tmp_path, graphs, monkeypatch):
+    """The hub's own client, against a hub of this machine: the graph's data lies behind links, and is copied."""
+    made = tmp_path / "made"
+    made.mkdir()
+    save_graph(graphs.packed(32, 64), made / "model.onnx", "model.onnx_data")
+    settings = {"model": {"eos_token_id": 1, "context_length": 8, "decoder": {}}}
+    texts = {"genai_config.json": json.dumps(settings), "README.md": "---\nlicense: mit\n---\n", "model_q4.onnx": "no"}
+    with running_hub() as server:
+        monkeypatch.setattr(constants, "ENDPOINT", server.url)
+        template = server.url + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+        monkeypatch.setenv("HF_TOKEN", TOKEN)
+        files = {file.name: file.read_bytes() for file in made.iterdir()}
+        stored = {**files, **{name: text.encode() for name, text in texts.items()}}
+        server.repositories["Org/Tiny-ONNX"] = Stored(files=stored)
+        source = resolve("Org/Tiny-ONNX", tmp_path / "cache")
+    assert (source.kind, source.name, source.license) == (ONNX, "tiny-onnx", "mit")
+    assert (source.path / "model.onnx_data").is_symlink()
+    assert not (source.path / "model_q4.onnx").exists()
+    feed = graphs.states(32, 2)
+    copied = convert(source, "int4", tmp_path / "cache")
+    assert np.array_equal(graphs.run(copied.graph, feed), graphs.run(made / "model.onnx", feed))
+    assert resolve(str(source.path), tmp_path).identity == source.identity
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,6 @@ from edgedraft.exporter.via_optimum import (
     OWN_PYTHON,
     export_with_optimum,
     optimum_python,
-    take_constants_inside,
 )
 from edgedraft.exporter.worker_optimum import readable_by_4
 from edgedraft.runtime.errors import EdgedraftError
@@ -135,35 +134,6 @@ def test_only_the_graph_stays_of_what_optimum_writes(tmp_path, monkeypatch, tiny
     monkeypatch.setattr(via_optimum, "run_python", run)
     assert export_with_optimum("tiny", Path("weights"), tmp_path, Path("python"), tmp_path / "log").seconds == 1.0
     assert sorted(file.name for file in tmp_path.iterdir()) == ["model.onnx", "model.onnx_data"]
-
-
-def test_what_a_node_holds_comes_inside_and_weights_stay_outside(tmp_path):
-    """Optimum leaves a large graph's rotary frequencies in the data file, where a copied graph would lose them."""
-    import onnx
-    from onnx.external_data_helper import convert_model_to_external_data
-
-    path, numbers = tmp_path / "model.onnx", np.arange(60, dtype=np.float32)
-    tensors = [onnx.numpy_helper.from_array(numbers * factor, name) for name, factor in (("own", 1), ("weight", 2))]
-    nodes = [
-        onnx.helper.make_node("Constant", [], ["held"], value=tensors[0]),
-        onnx.helper.make_node("Add", ["held", "weight"], ["sums"]),
-    ]
-    sums = onnx.helper.make_tensor_value_info("sums", onnx.TensorProto.FLOAT, [60])
-    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "g", [], [sums], tensors[1:]), ir_version=10)
-    convert_model_to_external_data(model, location="model.onnx_data", size_threshold=100, convert_attribute=True)
-    onnx.save(model, path)
-    with pytest.raises(EdgedraftError, match="value lies outside the graph"):
-        load_graph(path)
-    take_constants_inside(path)
-    data = (tmp_path / "model.onnx_data").stat().st_size
-    found = load_graph(path)
-    held = next(node for node in found.graph if node.op_type == "Constant").attributes["value"].as_tensor()
-    np.testing.assert_array_equal(held.numpy(), numbers)
-    np.testing.assert_array_equal(found.graph.initializers["weight"].const_value.numpy(), 2 * numbers)
-    assert data >= 2 * numbers.nbytes
-    written = path.stat().st_mtime_ns
-    take_constants_inside(path)
-    assert path.stat().st_mtime_ns == written
 
 
 # --- what transformers 4 must be told --------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import pytest
 from edgedraft.calibration.answers.batched import Draws
 from edgedraft.devices.latency import LatencyModel, StepModel
 from edgedraft.exporter.calibrating import AnswerSettings, calibrate_pair
+from edgedraft.exporter.planning.costs import DRAFT_LENGTHS
 from edgedraft.exporter.planning.options import Limits
 from edgedraft.exporter.planning.pair_plan import (
     Place,
@@ -17,7 +18,7 @@ from edgedraft.exporter.planning.pair_plan import (
     plan_here,
     token_order,
 )
-from edgedraft.exporter.planning.planner import DRAFT_LENGTHS, candidate_sizes
+from edgedraft.exporter.planning.planner import candidate_sizes
 from edgedraft.exporter.planning.scan import tiled_sizes
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.sampling import SamplingSettings

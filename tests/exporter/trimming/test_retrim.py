@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 
 from edgedraft.exporter.bundle_writer import BundleContents, write_bundle
-from edgedraft.exporter.quality import Divergence
+from edgedraft.exporter.providers import PROVIDERS
 from edgedraft.exporter.trimming import retrim
 from edgedraft.exporter.trimming.retrim import retrim_bundle, retrim_folder
 from edgedraft.exporter.trimming.token_order import Outlook, TokenOrder
 from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.index_map import IndexMap
+from edgedraft.runtime.manifest import DivergenceEntry
 
 SIZES = np.array([64, 128, 192])
-STRAY = Divergence(precision="int4", kl_per_token=0.02, greedy_agreement=0.94, positions=768)
+STRAY = DivergenceEntry(precision="int4", kl_per_token=0.02, greedy_agreement=0.94, positions=768)
 
 
 @pytest.fixture
@@ -74,6 +75,58 @@ def test_another_size_is_what_exporting_it_would_have_given(contents, bundle, tm
     again = read_bundle(tmp_path / "fresh").manifest
     assert manifest.drafter == again.drafter
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted({"bundle", "cache", "fresh", output.name})
+
+
+@pytest.mark.parametrize("size", [64, 192])
+def test_a_bundle_made_for_a_provider_stays_so(contents, tmp_path, size):
+    """Exact products, split data and the manifest's needs, as exporting that size for it would have given."""
+    contents = dataclasses.replace(contents, provider=PROVIDERS["webgpu"])
+    bundle, fresh = tmp_path / "bundle", tmp_path / "fresh"
+    write_bundle(contents, bundle)
+    manifest = retrim_bundle(bundle, size, bundle, tmp_path / "cache")
+    plan = dataclasses.replace(contents.plan, draft_vocab_size=size)
+    write_bundle(dataclasses.replace(contents, index_map=contents.order.kept(size), plan=plan), fresh)
+    found, wanted = everything(bundle), everything(fresh)
+    assert sorted(found) == sorted(wanted)
+    assert {name for name in found if found[name] != wanted[name]} <= {"edgedraft.json", "README.md"}
+    assert (manifest.drafter, manifest.provider) == (read_bundle(fresh).manifest.drafter, "webgpu")
+
+
+def test_split_data_stays_split(contents, one_node_pairs, graphs, tmp_path, monkeypatch):
+    """A file for the values and one for the scales, of the size before and of the size after."""
+
+    class Wide(type(one_node_pairs)):
+        hidden = 256
+
+    contents = dataclasses.replace(contents, pair=Wide(graphs).pair(tmp_path / "wide"))
+    small = dataclasses.replace(PROVIDERS["webgpu"], data_file_bytes=1)
+    monkeypatch.setattr(retrim, "provider_named", {"webgpu": small}.__getitem__)
+    bundle = tmp_path / "bundle"
+    write_bundle(dataclasses.replace(contents, provider=small), bundle)
+    manifest = retrim_bundle(bundle, 64, bundle, tmp_path / "cache")
+    files = ("drafter/model.onnx.data", "drafter/model.onnx_1.data")
+    assert manifest.drafter.data == files
+    assert [manifest.files[name].bytes for name in files] == [64 * 128, 64 * 8 * 4]
+    assert manifest.drafter.largest_tensor_bytes == 64 * 128
+    assert read_bundle(bundle).manifest == manifest
+
+
+def test_a_head_that_the_provider_cannot_hold_is_refused(contents, one_node_pairs, tmp_path, monkeypatch):
+    """But where the bundle's target is larger already, its device holds more than every device must."""
+    held = dataclasses.replace(PROVIDERS["webgpu"], largest_tensor_bytes=150 * 16)
+    monkeypatch.setattr(retrim, "provider_named", {"webgpu": held}.__getitem__)
+    bundle, laptops = tmp_path / "bundle", tmp_path / "laptops"
+    contents = dataclasses.replace(contents, provider=PROVIDERS["webgpu"])
+    write_bundle(contents, laptops)
+    retrim_bundle(laptops, 192, laptops, tmp_path / "cache")
+    contents.pair.target = one_node_pairs.folder(tmp_path / "cache" / "narrow", width=128)
+    write_bundle(contents, bundle)
+    before = everything(bundle)
+    assert refused(bundle, 192, bundle, tmp_path / "cache") == (
+        "drafter: head.values.trimmed: webgpu binds at most 0 MiB as one tensor, got 0.0 MiB - "
+        "choose a precision of fewer bits, a model with fewer tokens or another provider"
+    )
+    assert everything(bundle) == before
 
 
 def test_plan_and_calibration_and_card_tell_of_the_new_size(bundle, tmp_path):
@@ -139,7 +192,7 @@ def test_a_file_system_without_hard_links_gets_a_copy(bundle, tmp_path, monkeypa
     assert read_bundle(bundle).index_map.draft_vocab_size == 64
 
 
-@pytest.mark.parametrize("broken", ["write_trimmed", "write_index_map", "_card", "file_entries"])
+@pytest.mark.parametrize("broken", ["write_trimmed", "write_index_map", "model_card", "file_entries"])
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), EdgedraftError("no")])
 def test_a_crash_leaves_the_old_bundle_with_one_name_for_each_file(bundle, tmp_path, monkeypatch, broken, failure):
     before = everything(bundle)
@@ -270,7 +323,7 @@ def test_bad_input_is_one_line_and_nothing_written(contents, tmp_path, what):
     source, output, kept = contents.pair.drafter.path, tmp_path / "trimmed", contents.order.kept(64)
     data = source / "model.onnx.data"
     expected = {
-        "cut": f"{source / 'model.onnx'}: tensor head.scales: model.onnx.data must hold bytes ",
+        "cut": f"{source / 'model.onnx'}: tensor head.values: model.onnx.data must hold bytes ",
         "linked": f"{source / 'model.onnx'}: tensor head.values: {data}: expected a file with one name",
         "trimmed": f"{source}: the logits must be 256 wide, as the token order is, got 192 - ",
     }

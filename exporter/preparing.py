@@ -1,0 +1,69 @@
+"""Preparing a copied graph for a provider: exact products, and a token table that its kernel reads rightly."""
+
+import numpy as np
+import onnx_ir as ir
+
+from edgedraft.exporter.blocks import pack, unpack
+from edgedraft.exporter.graphs import add_constant, drop_unread
+from edgedraft.exporter.providers import Provider
+from edgedraft.runtime.errors import EdgedraftError
+
+_SMALLEST_BLOCK = 16
+
+
+def prepare(model: ir.Model, provider: Provider) -> bool:
+    """Change ``model``, in place, so that ``provider`` runs it well; whether anything changed.
+
+    A prepared model is left as it is. The weights keep every value.
+    """
+    changed = False
+    for node in list(model.graph.all_nodes()):
+        if node.op_type == "MatMulNBits" and provider.accuracy_level is not None:
+            changed |= set_accuracy_level(node, provider.accuracy_level)
+        elif node.op_type == "GatherBlockQuantized" and provider.even_blocks:
+            changed |= even_blocks(node)
+    return changed
+
+
+def set_accuracy_level(product: ir.Node, level: int) -> bool:
+    """How precisely a MatMulNBits multiplies; whether that is new."""
+    known = product.attributes.get("accuracy_level")
+    if known is not None and known.as_int() == level:
+        return False
+    product.attributes["accuracy_level"] = ir.AttrInt64("accuracy_level", level)
+    return True
+
+
+def even_blocks(gather: ir.Node) -> bool:
+    """Halve the blocks of a 4-bit token table until a row has an even number of them; whether that was needed.
+
+    Two zero points share a byte, so that a row with an odd number of blocks leaves half a byte over, and WebGPU's
+    kernel refuses such rows. Both halves of a block get its scale and its zero point: every value stays the same.
+    """
+    scales, points = _constant(gather, 2), _constant(gather, 3)
+    if scales is None or points is None or gather.attributes["bits"].as_int() != 4 or scales.shape[1] % 2 == 0:
+        return False
+    data, block = _constant(gather, 0), int(gather.attributes["block_size"].as_int())
+    assert data is not None and gather.graph is not None
+    features, count = 2 * int(data.shape[1]), int(scales.shape[1])
+    numbers, codes = scales.numpy(), unpack(points.numpy(), 4)[:, :count]
+    while numbers.shape[1] % 2:
+        if block == _SMALLEST_BLOCK:
+            rule = f"node {gather.name}: rows of {numbers.shape[1]} blocks of {block} cannot be cut to an even number"
+            raise EdgedraftError(rule, remedy="export for another provider, or with a float token table")
+        block //= 2
+        blocks = -(-features // block)
+        numbers, codes = (np.repeat(each, 2, axis=1)[:, :blocks] for each in (numbers, codes))
+    graph = gather.graph
+    for position, array in ((2, numbers), (3, pack(codes, 4))):
+        old = gather.inputs[position]
+        assert old is not None
+        gather.replace_input_with(position, add_constant(graph, f"{old.name}.even", array))
+        drop_unread(graph, old)
+    gather.attributes["block_size"] = ir.AttrInt64("block_size", block)
+    return True
+
+
+def _constant(node: ir.Node, position: int) -> ir.TensorProtocol | None:
+    value = node.inputs[position] if position < len(node.inputs) else None
+    return value.const_value if value is not None else None

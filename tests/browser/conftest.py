@@ -1,0 +1,145 @@
+"""A real browser with a software GPU, driven step by step, and sites for it: the harness or the page, over a bundle."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from edgedraft.commands._phone_site import PROBE, Parts, full_drafter, phone_site
+from edgedraft.devices.probing.phone import QUICK, write_phone_probe
+from edgedraft.runtime.bundle import read_bundle
+from edgedraft.runtime.serving.listening import listen
+from edgedraft.runtime.serving.page_server import Offer, PageServer
+from edgedraft.runtime.serving.site import Site
+
+WEB = Path(__file__).resolve().parents[2] / "runtime" / "web"
+TOKEN = "the-right-token-of-22x"
+SOFTWARE_GPU = ["--enable-unsafe-webgpu"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a drive through the browser came to."""
+
+    results: dict[str, Any]
+    console: list[dict[str, str]]
+    errors: list[str]
+    requests: list[str]
+    failed: list[str]
+    statuses: dict[str, list[int]]
+    fault: dict[str, Any] | None
+
+    def require_quiet(self, root: str) -> None:
+        """No step failed, nothing was complained of, and nobody but our own server was asked."""
+        assert self.fault is None, (self.fault, self.console, self.errors)
+        assert self.errors == []
+        assert [line for line in self.console if line["type"] in ("error", "warning")] == []
+        assert [url for url in self.requests if not url.startswith((root, "blob:", "data:"))] == []
+
+
+def require_browser() -> str:
+    """The browser's path; without one these tests fail, as they do without the built page."""
+    found = shutil.which("chromium")
+    assert found, "these tests need Debian's chromium: apt-get install chromium"
+    return found
+
+
+@pytest.fixture(scope="session")
+def drive():
+    """Opens an address and takes steps there; see runtime/web/e2e/drive.mjs."""
+    executable = require_browser()
+
+    def run(url: str, steps: list[dict[str, Any]], **scenario: Any) -> Told:
+        told = {"url": url, "executable": executable, "flags": SOFTWARE_GPU, "timeout_seconds": 60, "steps": steps}
+        finished = subprocess.run(
+            ["node", str(WEB / "e2e" / "drive.mjs")],
+            input=json.dumps(told | scenario),
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert finished.returncode == 0, finished.stderr
+        return Told(**json.loads(finished.stdout))
+
+    return run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A site on loopback."""
+
+    root: str
+    posted: dict[str, Any]
+
+
+@contextlib.contextmanager
+def serving(site: Site):
+    """The site's address until the block ends."""
+    server = PageServer(Offer(site=site, token=TOKEN), listen(0, beyond_loopback=False))
+    root = f"http://127.0.0.1:{server.address[1]}/{TOKEN}/"
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield root
+    finally:
+        server.stop()
+        thread.join(10)
+
+
+@pytest.fixture(scope="session")
+def built():
+    """The folder of a built page: the one that is shipped, or one of those for tests, built here."""
+    subprocess.run(["npm", "run", "--silent", "build:harness"], cwd=WEB, check=True, capture_output=True)
+
+    def build(name: str) -> Path:
+        folder = WEB / "dist" / name
+        assert (folder / "index.html").is_file(), "npm ci --ignore-scripts && npm run build, in runtime/web"
+        return folder
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def serve(built, tiny_pair, tmp_path_factory):
+    """Serves a bundle with the harness or the page, and with the full-vocabulary drafter it was cut from."""
+
+    @contextlib.contextmanager
+    def run(bundle: Path, page: str = "harness"):
+        folder = tmp_path_factory.mktemp("served")
+        for name in ("probe", "full"):
+            (folder / name).mkdir()
+        opened = read_bundle(bundle, verify_hashes=False)
+        probe = write_phone_probe(folder / "probe", PROBE, QUICK)
+        full = full_drafter(opened.manifest, tiny_pair.cache / "onnx", folder / "full", folder / "sums.json")
+        assert full is not None, "the tiny pair's drafter is cached"
+        parts = Parts(bundle=opened, page=built(page), probe_folder=folder / "probe", probe=probe, full=full)
+        posted: dict[str, Any] = {}
+        takers = {
+            f"results/{kind}": (lambda data, kind=kind: posted.update({kind: data})) for kind in ("probe", "bench")
+        }
+        with serving(phone_site(parts, takers)) as root:
+            yield Served(root=root, posted=posted)
+
+    return run
+
+
+@pytest.fixture
+def altered_bundle(tiny_bundle, tmp_path):
+    """A copy of the tiny bundle whose manifest says something else."""
+
+    def alter(change) -> Path:
+        copy = tmp_path / "altered"
+        shutil.copytree(tiny_bundle, copy)
+        manifest = json.loads((copy / "edgedraft.json").read_text())
+        change(manifest, copy)
+        (copy / "edgedraft.json").write_text(json.dumps(manifest))
+        return copy
+
+    return alter

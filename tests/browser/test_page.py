@@ -1,0 +1,139 @@
+"""The page as a person uses it: load, chat, bench, probe, at phone and desktop width; results come back as files."""
+
+import contextlib
+import json
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from edgedraft.__main__ import main
+from edgedraft.devices.profile_file import read_profile
+
+pytestmark = pytest.mark.browser
+
+PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
+LOADED = [{"wait": "#load"}, {"click": "#load"}, {"wait": "#chat-input"}]
+ON_WASM = [
+    {"wait": "#load"},
+    {"click": "label:has(#provider-target-wasm)"},
+    {"click": "label:has(#provider-drafter-wasm)"},
+]
+NO_SIDEWAYS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+
+
+@contextlib.contextmanager
+def phone(bundle, output, cache, *options):
+    """`edgedraft phone` as a process; gives the address that it prints."""
+    command = [sys.executable, "-m", "edgedraft", "phone", str(bundle), "--output", str(output), "--cache", str(cache)]
+    process = subprocess.Popen([*command, "--port", "0", *options], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        address = next(filter(None, (re.search(r"http://\S+", line) for line in process.stdout)))[0]
+        yield address, process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+
+
+@pytest.fixture
+def opened(built, tiny_bundle, tiny_pair, tmp_path):
+    built("page")
+
+    def run(*options):
+        return phone(tiny_bundle, tmp_path / "results", tiny_pair.cache, *options)
+
+    return run
+
+
+@pytest.mark.parametrize("provider", ["webgpu", "wasm"])
+def test_chat_shows_what_was_drafted(provider, opened, drive, tmp_path):
+    chat = [
+        *(LOADED if provider == "webgpu" else [*ON_WASM, *LOADED]),
+        {"fill": ["#chat-input", "sort the list"]},
+        {"press": "Enter"},
+        {"wait": "#messages[aria-busy='false'] li:nth-child(2)"},
+        {"evaluate": "document.querySelectorAll('#messages .drafted').length", "as": "drafted"},
+        {"text": "#live-tau", "as": "tau"},
+        {"evaluate": NO_SIDEWAYS, "as": "fits"},
+        {"screenshot": str(tmp_path / "chat.png")},
+    ]
+    with opened() as (address, _):
+        told = drive(address, chat, viewport=PHONE)
+        told.require_quiet(address)
+    assert told.results["drafted"] > 0
+    assert float(re.search(r"\d+\.\d+", told.results["tau"])[0]) > 1.0
+    assert told.results["fits"] is True
+    assert (tmp_path / "chat.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
+def test_bench_compares_three_ways_and_sends_them(viewport, opened, drive, tmp_path):
+    bench = [
+        *ON_WASM,
+        {"click": "label:has(#with-full)"},
+        *LOADED,
+        {"click": "#tab-bench"},
+        {"select": ["#bench-tokens", "16"]},
+        {"click": "#bench-start"},
+        {"wait": "#bench-verdict", "timeout_seconds": 300},
+        {"text": "#bench-verdict", "as": "verdict"},
+        {"wait_text": ["#bench-posted", "was sent"]},
+        {"evaluate": NO_SIDEWAYS, "as": "fits"},
+    ]
+    with opened("--once") as (address, process):
+        told = drive(address, bench, viewport=viewport)
+        told.require_quiet(address)
+        process.wait(timeout=20)
+    (file,) = (tmp_path / "results").glob("bench-*.json")
+    ways = json.loads(file.read_text())["report"]["ways"]
+    assert set(ways) == {"plain", "full", "trimmed"}
+    assert all(way["tokens_per_second"]["median"] > 0 for way in ways.values())
+    assert ways["trimmed"]["equal_texts"] == ways["plain"]["equal_texts"] > 0
+    assert told.results["verdict"].strip()
+    assert told.results["fits"] is True
+
+
+def test_the_probe_comes_back_as_a_profile_that_plans(opened, drive, tmp_path, tiny_pair, tiny_prompts, capsys):
+    probe = [
+        {"wait": "#tab-probe"},
+        {"click": "#tab-probe"},
+        {"fill": ["#device-name", "A tested phone"]},
+        {"click": "#probe-start"},
+        {"wait_text": ["#probe-posted", "was sent"], "timeout_seconds": 500},
+    ]
+    with opened("--once", "--quick") as (address, process):
+        told = drive(address, probe, viewport=PHONE, timeout_seconds=500)
+        told.require_quiet(address)
+        process.wait(timeout=20)
+    (file,) = (tmp_path / "results").glob("probe-*.toml")
+    profile = read_profile(file)
+    assert profile.name == "A tested phone"
+    assert {step.provider for step in profile.probe.steps} >= {"webgpu"}
+    pair = ["--target", str(tiny_pair.target), "--drafter", str(tiny_pair.drafter), "--cache", str(tiny_pair.cache)]
+    fp32 = ["--target-precision", "fp32", "--drafter-precision", "fp32", "--max-new-tokens", "12", "--threads", "2"]
+    prompts = tmp_path / "prompts.jsonl"
+    prompts.write_text("\n".join(json.dumps({"id": str(i), "prompt": f"sort the list {i}"}) for i in range(4)))
+    device = ["--device", str(file), "--provider", "webgpu"]
+    assert main(["plan", *pair, *fp32, "--prompts", str(prompts), *device, "--json"]) == 0
+    plan = json.loads(capsys.readouterr().out)["plan"]
+    assert plan["device"] == "A tested phone"
+
+
+def test_tabs_follow_the_arrow_keys(opened, drive):
+    steps = [
+        {"wait": "#tab-start"},
+        {"evaluate": "document.querySelector('#tab-start').focus()"},
+        {"press": "ArrowRight"},
+        {"evaluate": "document.activeElement.id", "as": "first"},
+        {"press": "End"},
+        {"evaluate": "document.activeElement.id", "as": "last"},
+        {"evaluate": "document.querySelector('[role=tab][aria-selected=true]').id", "as": "chosen"},
+    ]
+    with opened() as (address, _):
+        told = drive(address, steps)
+        told.require_quiet(address)
+    assert told.results == {"first": "tab-chat", "last": told.results["chosen"], "chosen": told.results["last"]}
+    assert told.results["last"] != "tab-chat"
