@@ -48,6 +48,10 @@ def fit_probe(probe: Probe) -> LatencyModel:
     A chain takes ``run + products · each + bytes · per_byte``: chains of two widths read as much with unequal numbers
     of products, which tells the two costs apart. A probed product has a norm behind it and so stands for a decoder's
     product with its share of the other nodes; a model's overhead is that of `TYPICAL_PRODUCTS`.
+
+    v(rows) stays as it was measured, on no line, also where more rows take less: WebGPU's tiles make 4 rows cheaper
+    than 2. The runtime pads its passes there by what the plan says of each number of rows (`padded_rows`), and a v that
+    was levelled would hide from it where.
     """
     runs = {overhead.provider: overhead.seconds for overhead in probe.overheads}
     kinds = sorted({(step.precision, step.provider) for step in probe.steps})
@@ -155,7 +159,7 @@ def _fit_line(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, fl
 
 
 def _ascending(factors: Sequence[float]) -> tuple[float, ...]:
-    """More rows never take less: what noise says otherwise is levelled."""
+    """More rows never take less in steps of whole models, whose passes are padded: what noise says is levelled."""
     return tuple(map(float, np.maximum.accumulate(factors)))
 
 
