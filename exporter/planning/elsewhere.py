@@ -56,5 +56,8 @@ def _renamed(latency: LatencyModel, name: str, wanted: str) -> LatencyModel:
 def _told(profile: DeviceProfile, provider: Provider) -> str:
     if provider.name == provider.kind:
         return prior_basis(profile, provider.kind)
-    why = f"{provider.name} was not measured there, so its {provider.kind.upper()}'s prior stands in."
+    probe = profile.probe
+    seen = probe is not None and _probed_as(probe, provider) is not None
+    why = f"{provider.name} was {'measured there but not to be trusted' if seen else 'not measured there'}, "
+    why += f"so its {provider.kind.upper()}'s prior stands in."
     return f"{prior_basis(profile, provider.kind)} {why}"
