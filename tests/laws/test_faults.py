@@ -38,11 +38,17 @@ def said_by(model: str) -> str:
 
 
 def spoil(graph, weight: str, value: float, first: int = 0, count: int | None = None) -> None:
-    """Overwrite a float32 weight in the data file beside ``graph``, from number ``first`` on."""
+    """Overwrite a float32 weight in ``graph`` or in the data file beside it, from number ``first`` on."""
     model = onnx.load(graph, load_external_data=False)
     tensor = next(tensor for tensor in model.graph.initializer if weight in tensor.name)
     assert tensor.data_type == onnx.TensorProto.FLOAT
     place = {entry.key: entry.value for entry in tensor.external_data}
+    if not place:
+        values = np.frombuffer(tensor.raw_data, dtype="<f4").copy()
+        values[first : None if count is None else first + count] = value
+        tensor.raw_data = values.tobytes()
+        onnx.save(model, graph)
+        return
     count = int(place["length"]) // 4 if count is None else count
     with (graph.parent / place["location"]).open("r+b") as file:
         file.seek(int(place["offset"]) + 4 * first)
