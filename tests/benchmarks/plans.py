@@ -2,10 +2,11 @@
 
     python tests/benchmarks/plans.py [--target-precisions int4 int8] [--sizes 4096 32768 0] [--lengths 1 3]
 
-Every held-out prompt is decoded by each plan and by each target alone, in turn; between prompts the steps of all models
-are timed, so that predictions and measurements see the same minutes. A prediction replays the trace of the prompts that
-are measured. What was measured is the prediction times the median over prompts of measured over predicted: a burst of
-other work during one prompt does not count. Size 0 is the whole vocabulary.
+Every held-out prompt is decoded by each plan and by each target alone, in turn; twice a prompt the steps that these
+plans take are timed, and a prompt is predicted from its own: what a pass costs, and a second row of it, drifts by the
+minute with the machine's neighbours. A prediction replays the trace of the prompts that are measured. What was measured is the
+prediction times the median over prompts of measured over predicted: a burst of other work during one prompt does not
+count. Size 0 is the whole vocabulary.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import numpy as np
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.console import Console, markdown_table
 from edgedraft.devices.machine import this_machine, usable_cores
-from edgedraft.devices.steps import StepTime, measure_steps
+from edgedraft.devices.steps import DRAFTER, StepCase, StepTime, measure_steps
 from edgedraft.exporter.cache import cache_folder
 from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
@@ -44,7 +45,7 @@ from edgedraft.runtime.policies import FIXED, PolicyChoice
 from edgedraft.runtime.records import to_plain
 from edgedraft.runtime.session import SessionSettings, onnxruntime_version
 
-CONTEXT_TOKENS, STEP_TURNS = 128, 3
+CONTEXT_TOKENS, STEP_TURNS, STEPS_A_PROMPT = 128, 4, 2
 UNUSED_PACE = Pace(target=PassTimes((1.0,)), drafter=PassTimes((1.0,)), acceptance_rate=0.5)
 
 
@@ -120,7 +121,7 @@ class Bench:
         self.order = token_order(self.pairs[0], self.calibrations[0])
         self.ways = self._ways()
         self.runs: dict[str, list[PromptRun]] = {way.name: [] for way in self.ways}
-        self.steps: list[list[StepTime]] = []
+        self.steps: list[list[list[StepTime]]] = []
 
     def _ways(self) -> list[Way]:
         first = self.pairs[0]
@@ -138,28 +139,35 @@ class Bench:
         return found
 
     def run(self) -> None:
-        """Prompt by prompt: every way in a turning order, then a few turns of steps."""
+        """Prompt by prompt: every way in a turning order, with steps timed in the midst of them and after them."""
         answers = self.calibrations[0].scoring_answers[: self.options.prompts]
-        models, cases = step_cases(self.pairs, self.order)
+        models, cases = self._step_cases()
         context = [token for entry in answers for token in (*entry.prompt_ids, *entry.token_ids)][:CONTEXT_TOKENS]
-        total = len(answers) * (len(self.ways) + 1)
+        often = len(self.ways) // STEPS_A_PROMPT
         for turn, entry in enumerate(answers):
+            self.steps.append([])
             for place in range(len(self.ways)):
-                way = self.ways[(turn + place) % len(self.ways)]
-                limits = Limits(max_new_tokens=self.options.max_new_tokens, end_token_ids=way.pair.end_token_ids)
-                target = way.pair.target_model
-                self.runs[way.name].append(
-                    run_prompt(target, way.drafting, entry.prompt_ids, limits, time.perf_counter)
-                )
-                self.console.progress("plans run", turn * (len(self.ways) + 1) + place + 1, total)
-            self.steps.append(measure_steps(models, cases, context, time.perf_counter, STEP_TURNS))
-            self.console.progress("plans run", (turn + 1) * (len(self.ways) + 1), total)
+                self._decode(self.ways[(turn + place) % len(self.ways)], entry.prompt_ids)
+                if (place + 1) % often == 0:
+                    self.steps[-1].append(measure_steps(models, cases, context, time.perf_counter, STEP_TURNS))
+                self.console.progress("plans run", turn * len(self.ways) + place + 1, len(answers) * len(self.ways))
 
-    def timed(self) -> PairSteps:
-        """The steps' medians over all turns."""
+    def _decode(self, way: Way, prompt_ids: Sequence[int]) -> None:
+        limits = Limits(max_new_tokens=self.options.max_new_tokens, end_token_ids=way.pair.end_token_ids)
+        run = run_prompt(way.pair.target_model, way.drafting, prompt_ids, limits, time.perf_counter)
+        self.runs[way.name].append(run)
+
+    def _step_cases(self) -> tuple[dict[str, LanguageModel], list[StepCase]]:
+        """Only the rows that these plans verify."""
+        models, cases = step_cases(self.pairs, self.order)
+        rows = {1, *(length + 1 for length in self.options.lengths)}
+        return models, [case for case in cases if case.role == DRAFTER or case.rows in rows]
+
+    def timed(self, prompt: int) -> PairSteps:
+        """The steps' medians around a prompt."""
         merged = tuple(
             replace(same[0], **{key: statistics.median(getattr(s, key) for s in same) for key in _SECONDS})
-            for same in zip(*self.steps, strict=True)
+            for same in zip(*self.steps[prompt], strict=True)
         )
         return PairSteps(
             machine=this_machine(), threads=self.options.threads, onnxruntime=onnxruntime_version, steps=merged
@@ -167,23 +175,24 @@ class Bench:
 
     def judged(self) -> list[Judged]:
         """Every plan's promise beside what it kept."""
-        steps, found = self.timed(), []
+        steps, found = [self.timed(prompt) for prompt in range(len(self.steps))], []
         for pair, calibration in zip(self.pairs, self.calibrations, strict=True):
-            costs = steps.latency(pair).costs
+            costs = [each.latency(pair).costs for each in steps]
+            ones = np.array([each.target(1) for each in costs])
             replayed = replaying(calibration.trace, self.order)
             alone = next(way for way in self.ways if way.pair is pair and not way.length)
+            plain = np.array([run.tokens_per_second for run in self.runs[alone.name]]) * ones
             for way in (way for way in self.ways if way.pair is pair and way.length):
-                seconds, tokens = promised(replayed, way, costs, self.options.prompts)
-                predicted = float(tokens.sum() / seconds.sum())
-                kept = [run.tokens_per_second for run in self.runs[way.name]] * seconds / tokens
-                plain = [run.tokens_per_second for run in self.runs[alone.name]] * np.array(costs.target(1))
+                seconds, tokens = promised(replayed, way, costs)
+                predicted, speed_up = tokens.sum() / seconds.sum(), (tokens * ones).sum() / seconds.sum()
+                kept = np.array([run.tokens_per_second for run in self.runs[way.name]]) * seconds / tokens
                 found.append(
                     Judged(
                         way=way.name,
-                        predicted=predicted,
-                        measured=predicted * float(np.median(kept)),
-                        predicted_speed_up=predicted * costs.target(1),
-                        measured_speed_up=predicted * costs.target(1) * float(np.median(kept / plain)),
+                        predicted=float(predicted),
+                        measured=float(predicted * np.median(kept)),
+                        predicted_speed_up=float(speed_up),
+                        measured_speed_up=float(speed_up * np.median(kept / plain)),
                     )
                 )
         return found
@@ -192,10 +201,11 @@ class Bench:
 _SECONDS = ("seconds", "seconds_low", "seconds_high")
 
 
-def promised(replayed: Replaying, way: Way, costs: StepCosts, prompts: int) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted seconds and tokens of the first prompts."""
+def promised(replayed: Replaying, way: Way, costs: Sequence[StepCosts]) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted seconds, each prompt's by its own costs, and tokens."""
     outcome = replayed(way.size, way.length)
-    return predicted_seconds(outcome, way.size, way.length, costs)[:prompts], outcome.tokens[:prompts]
+    seconds = [predicted_seconds(outcome, way.size, way.length, own)[i] for i, own in enumerate(costs)]
+    return np.array(seconds), outcome.tokens[: len(costs)]
 
 
 def speed(runs: Sequence[PromptRun]) -> float:
@@ -249,7 +259,7 @@ def main() -> None:
     for line in told(judged, best, picked):
         console.say(line)
     if bench.options.json:
-        write_json(bench.options.json, to_plain([*judged, bench.timed()]))
+        write_json(bench.options.json, to_plain([*judged, *map(bench.timed, range(len(bench.steps)))]))
 
 
 if __name__ == "__main__":
