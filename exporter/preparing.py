@@ -6,6 +6,7 @@ import onnx_ir as ir
 from edgedraft.exporter.blocks import pack, unpack
 from edgedraft.exporter.graphs import add_constant, drop_unread
 from edgedraft.exporter.providers import Provider
+from edgedraft.exporter.token_table import spell_out
 from edgedraft.runtime.errors import EdgedraftError
 
 _SMALLEST_BLOCK = 16
@@ -20,6 +21,9 @@ def prepare(model: ir.Model, provider: Provider) -> bool:
     for node in list(model.graph.all_nodes()):
         if node.op_type == "MatMulNBits" and provider.accuracy_level is not None:
             changed |= set_accuracy_level(node, provider.accuracy_level)
+        elif node.op_type == "GatherBlockQuantized" and provider.plain_tables:
+            spell_out(node)
+            changed = True
         elif node.op_type == "GatherBlockQuantized" and provider.even_blocks:
             changed |= even_blocks(node)
     return changed

@@ -4,9 +4,9 @@
 
 Every held-out prompt is decoded by each plan and by each target alone, in turn; twice a prompt the steps that these
 plans take are timed, and a prompt is predicted from its own: what a pass costs, and a second row of it, drifts by the
-minute with the machine's neighbours. A prediction replays the trace of the prompts that are measured. What was measured is the
-prediction times the median over prompts of measured over predicted: a burst of other work during one prompt does not
-count. Size 0 is the whole vocabulary.
+minute with the machine's neighbours. A prediction replays the trace of the prompts that are measured. What was measured
+is the prediction times the median over prompts of measured over predicted: a burst of other work during one prompt does
+not count. Size 0 is the whole vocabulary.
 """
 
 import argparse

@@ -33,6 +33,17 @@ def level(model: ir.Model) -> int:
     return model.graph[0].attributes["accuracy_level"].as_int()
 
 
+@pytest.mark.parametrize("scheme", [SEARCHED, PLAIN, BlockScheme(bits=8, block_size=32, symmetric=True, search=False)])
+@pytest.mark.parametrize("features", [96, 128])
+def test_a_table_read_by_plain_operators_has_the_same_rows(graphs, features, scheme):
+    model = embedding(graphs, features, scheme)
+    wanted = graphs.run(model, EVERY_TOKEN)
+    assert prepare(model, PROVIDERS["wasm"])
+    assert {node.domain for node in model.graph} == {""}
+    np.testing.assert_array_equal(graphs.run(model, EVERY_TOKEN), wanted)
+    assert not prepare(model, PROVIDERS["wasm"])
+
+
 def test_browsers_multiply_in_float_and_a_cpu_as_packed(graphs):
     for name, wanted in (("webgpu", 1), ("wasm", 1), ("cpu", 4), ("cuda", 4)):
         model = graphs.packed(64, 128, level=4)
