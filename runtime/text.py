@@ -46,9 +46,12 @@ def matching_parts(pattern: str, text: str) -> list[str]:
 
 
 class TextCodec:
-    """The tokenizer and chat template of one model folder."""
+    """The tokenizer and chat template of one model folder.
 
-    def __init__(self, folder: Path) -> None:
+    Who knows the tokenizer's ``fingerprint`` already spares making it again.
+    """
+
+    def __init__(self, folder: Path, fingerprint: str = "") -> None:
         path = folder / "tokenizer.json"
         require(path.is_file(), f"{path}: no such file", remedy="the folder must hold the model's tokenizer")
         self._path = path
@@ -58,6 +61,7 @@ class TextCodec:
         template = folder / "chat_template.jinja"
         self._template = template.read_text(encoding="utf-8") if template.is_file() else None
         self._special = _special_tokens(folder)
+        self._fingerprint = fingerprint
 
     @property
     def folder(self) -> Path:
@@ -67,7 +71,7 @@ class TextCodec:
     @cached_property
     def fingerprint(self) -> str:
         """See `tokenizer_fingerprint`."""
-        return tokenizer_fingerprint(self._path)
+        return self._fingerprint or tokenizer_fingerprint(self._path)
 
     @cached_property
     def chat_fingerprint(self) -> str:

@@ -93,8 +93,9 @@ def _content(value: object, where: str) -> str:
     """A text, or the texts of a list of parts, one below the other (as serving engines join them)."""
     if isinstance(value, list):
         return "\n".join(_part(part, f"{where}[{place}]") for place, part in enumerate(value))
-    require(isinstance(value, str), f"{where}: expected a text or a list of text parts", got=shown(value))
-    return str(value)
+    if not isinstance(value, str):
+        raise EdgedraftError(f"{where}: expected a text or a list of text parts", got=shown(value))
+    return value
 
 
 def _part(part: object, where: str) -> str:

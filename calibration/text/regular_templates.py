@@ -7,7 +7,6 @@ Answers that templates are known to treat by their place (white space around the
 renderings.
 """
 
-import re
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -18,7 +17,7 @@ from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.text import TextCodec
 
 _PLAIN_KEYS = {"role", "content"}
-_MARKUP = re.compile(r"think>|THINK\]|<\|")
+_MARKUP = ("think>", "THINK]", "<|")
 _LONGEST = 64
 _KNOWN = 1024
 _MADE_UP = ("Probe{}of7edgedraft", "Probe{}of7edgedraft's\n\n  <b>second</b> `{{}}`\nline {}.")
@@ -100,7 +99,7 @@ class RegularTemplates:
 
 
 def _is_plain(content: str) -> bool:
-    return content != "" and content == content.strip() and not _MARKUP.search(content)
+    return content != "" and content == content.strip() and not any(markup in content for markup in _MARKUP)
 
 
 def _joined(around: Sequence[str], contents: Sequence[str]) -> str:

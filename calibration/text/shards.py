@@ -94,6 +94,7 @@ class _Packed:
     """A counting job without the disk it was made on."""
 
     files: tuple[tuple[str, bytes], ...]
+    fingerprint: str
     end_token_ids: tuple[int, ...]
     vocab_size: int
     options: Mapping[str, Any]
@@ -104,6 +105,7 @@ class _Packed:
         folder, path = job.counting.codec.folder, Path(job.reference)
         return cls(
             files=tuple((name, (folder / name).read_bytes()) for name in TEXT_FILES if (folder / name).is_file()),
+            fingerprint=job.counting.codec.fingerprint,
             end_token_ids=job.counting.end_token_ids,
             vocab_size=job.counting.vocab_size,
             options=dict(job.counting.options),
@@ -112,7 +114,7 @@ class _Packed:
 
     def job(self, reading: ReadOptions) -> CountingJob:
         counting = Counting(
-            codec=_codec(self.files),
+            codec=_codec(self.files, self.fingerprint),
             end_token_ids=self.end_token_ids,
             vocab_size=self.vocab_size,
             options=self.options,
@@ -130,11 +132,9 @@ def _count(packed: _Packed, readings: Sequence[ReadOptions]) -> Tally:
 
 
 @lru_cache(maxsize=2)
-def _codec(files: tuple[tuple[str, bytes], ...]) -> TextCodec:
+def _codec(files: tuple[tuple[str, bytes], ...], fingerprint: str) -> TextCodec:
     """The codec in these files, once for each worker; everything is read before they are gone."""
     with tempfile.TemporaryDirectory() as name:
         for file, data in files:
             (Path(name) / file).write_bytes(data)
-        codec = TextCodec(Path(name))
-        require(len(codec.fingerprint) > 0, "tokenizer: expected a fingerprint")
-    return codec
+        return TextCodec(Path(name), fingerprint)

@@ -39,14 +39,13 @@ class WordPattern:
         self._certain = _Certain(self)
 
     def words(self, text: str) -> list[str] | None:
-        """The words of ``text``; None where they cannot be told for certain."""
-        if text.isascii():
-            words = self._in_ascii(text)
-        elif all(map(self._certain.__getitem__, "".join(_BEYOND_ASCII.findall(text)))):
-            words = self._in_wide(text)
-        else:
-            return None
-        return words if sum(map(len, words)) == len(text) else None
+        """The words of ``text``, right if `is_certain` says so of them all; None where they leave something out."""
+        words: list[str] = self._in_ascii(text) if text.isascii() else self._in_wide(text)
+        return words if len("".join(words)) == len(text) else None
+
+    def is_certain(self, word: str) -> bool:
+        """Whether all characters of ``word`` are sure to be treated here as by the tokenizer."""
+        return word.isascii() or all(map(self._certain.__getitem__, "".join(_BEYOND_ASCII.findall(word))))
 
     @cached_property
     def _in_wide(self) -> Any:

@@ -51,7 +51,7 @@ class WordCounter:
         self._normalized = _any_of(later) if later else None
         self._ends = {token.content for token_id, token in added.items() if token_id in end_token_ids}
         self._normalizer = codec.tokenizer.normalizer
-        self._table = _WordTable(codec)
+        self._table = _WordTable(codec, pattern)
         self._places: dict[int, list[Places]] = {}
         self._markers: Counter[tuple[int, int]] = Counter()
         self._characters = 0
@@ -69,8 +69,8 @@ class WordCounter:
             if found is None:
                 self._rest.add(group, [piece])
                 continue
-            words, markers, ended = found
-            self._places.setdefault(group, []).extend(map(self._table.places, words))
+            places, markers, ended = found
+            self._places.setdefault(group, []).extend(places)
             self._markers.update((group, self._ids[marker]) for marker in markers)
             self._unended += piece.ends and not ended
             self._characters += len(piece.text)
@@ -81,7 +81,7 @@ class WordCounter:
         self._table.add_tokens(by_group, self._places)
         self._places.clear()
         if self._table.is_full:
-            self._table = _WordTable(self._codec)
+            self._table = _WordTable(self._codec, self._pattern)
         for (group, token_id), times in self._markers.items():
             add_ids(by_group[group], np.asarray([token_id], dtype=np.int64), times)
         self._markers.clear()
@@ -92,21 +92,22 @@ class WordCounter:
         """See `TokenCounter`."""
         return self._rest.is_full or self._characters >= WAITING_CHARACTERS or self._table.is_full
 
-    def _split(self, piece: Piece) -> tuple[list[list[str]], list[str], bool] | None:
-        """Words, markers, and whether an end was met; None where the words cannot be told for certain."""
-        words: list[list[str]] = []
+    def _split(self, piece: Piece) -> tuple[list[Places], list[str], bool] | None:
+        """Places of words, markers, and whether an end was met; None where the words cannot be told for certain."""
+        places: list[Places] = []
         markers: list[str] = []
         for text, is_marker in self._sections(piece.text):
             if is_marker:
                 markers.append(text)
                 if piece.ends and text in self._ends:
-                    return words, markers, True
+                    return places, markers, True
                 continue
-            found = self._pattern.words(text)
+            words = self._pattern.words(text)
+            found = None if words is None else self._table.places(words)
             if found is None:
                 return None
-            words.append(found)
-        return words, markers, False
+            places.append(found)
+        return places, markers, False
 
     def _sections(self, text: str) -> Iterable[tuple[str, bool]]:
         """The parts of ``text`` in order, and which of them are markers."""
@@ -128,19 +129,26 @@ class WordCounter:
         return str(self._normalizer.normalize_str(text))
 
 
+class _UncertainError(Exception):
+    """A word came that may not be one for the tokenizer."""
+
+
 class _WordTable(dict[str, int]):
     """The place of every word in the order in which they came, and the tokens of the word at each place."""
 
-    def __init__(self, codec: TextCodec) -> None:
+    def __init__(self, codec: TextCodec, pattern: WordPattern) -> None:
         super().__init__()
         self._codec = codec
+        self._pattern = pattern
         self._to_bytes = _byte_alphabet()
         self._ids: list[int] = []
         self._lengths: list[int] = []
         self._characters = 0
 
     def __missing__(self, word: str) -> int:
-        ids = self.tokens(word)
+        if not self._pattern.is_certain(word):
+            raise _UncertainError
+        ids = self._tokens(word)
         self._ids += ids
         self._lengths.append(len(ids))
         self._characters += len(word)
@@ -152,12 +160,19 @@ class _WordTable(dict[str, int]):
         """Whether the table holds so much that it should be given up for a new one."""
         return len(self) >= _MOST_WORDS or self._characters >= _MOST_CHARACTERS
 
-    def places(self, words: Sequence[str]) -> Places:
-        """The places of words, those that never came before added behind the last."""
-        return np.fromiter(map(self.__getitem__, words), np.int32, len(words))
+    def places(self, words: Sequence[str]) -> Places | None:
+        """The places of a text's words, new ones added behind the last; None where one of them is not certain."""
+        try:
+            return np.fromiter(map(self.__getitem__, words), np.int32, len(words))
+        except _UncertainError:
+            return None
 
-    def tokens(self, word: str) -> list[int]:
-        """Token ids of one word."""
+    def tokens_at(self, places: Places) -> list[int]:
+        """Token ids of the words at ``places``, in their order."""
+        starts = np.cumsum([0, *self._lengths])
+        return [token_id for place in places for token_id in self._ids[starts[place] : starts[place + 1]]]
+
+    def _tokens(self, word: str) -> list[int]:
         letters = word.encode().decode("latin-1").translate(self._to_bytes)
         return [token.id for token in self._codec.tokenizer.model.tokenize(letters)]
 
@@ -195,8 +210,8 @@ def _agrees(counter: WordCounter, codec: TextCodec, text: str) -> bool:
     found = counter._split(Piece(text, ends=False))
     if found is None:
         return True
-    words, markers, _ = found
-    ids = [token_id for some in words for word in some for token_id in counter._table.tokens(word)]
+    places, markers, _ = found
+    ids = [token_id for some in places for token_id in counter._table.tokens_at(some)]
     return sorted([*ids, *(counter._ids[marker] for marker in markers)]) == sorted(codec.encode(text))
 
 
