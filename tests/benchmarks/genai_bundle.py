@@ -9,6 +9,7 @@ leaves the target's own, our runtime tells how far apart the target holds the tw
 
 import argparse
 import json
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from edgedraft.console import Console
 from edgedraft.devices.machine import this_machine, usable_cores
 from edgedraft.exporter.cache import cache_folder
 from edgedraft.exporter.convert import GRAPH_NAME
+from edgedraft.exporter.full_drafter import full_graph
 from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.files import read_json, write_json
 from edgedraft.runtime.model import LanguageModel, prefill
@@ -151,11 +153,15 @@ def coding_prompts(bundle: Path, count: int) -> dict[str, list[int]]:
     return {prompt.id: codec.encode_chat([dict(message) for message in prompt.messages]) for prompt in asked}
 
 
-def full_drafter(bundle: Path) -> Path:
-    """The folder of the full drafter that the bundle's was cut from."""
-    folder = cache_folder() / "onnx" / read_bundle(bundle, verify_hashes=False).manifest.drafter.conversion
-    if not (folder / GRAPH_NAME).is_file():
-        raise SystemExit(f"genai_bundle: {folder}: the full drafter is no longer there; export the bundle again")
+def full_drafter(bundle: Path, folder: Path) -> Path:
+    """``folder``, made, with the full drafter that the bundle's was cut from, prepared for the same provider."""
+    manifest = read_bundle(bundle, verify_hashes=False).manifest
+    folder.mkdir()
+    found = full_graph(manifest, cache_folder() / "onnx", folder)
+    if found is None:
+        raise SystemExit(f"genai_bundle: {manifest.drafter.conversion}: the full drafter cannot be had; export again")
+    for name in found.needs.data:
+        shutil.copyfile(found.data_folder / name, folder / name)  # onnxruntime refuses links that lead out
     return folder
 
 
@@ -213,8 +219,9 @@ def main() -> None:
     options, console = parser.parse_args(), Console()
     prompts = coding_prompts(options.bundle, options.prompts)
     threads = {"intra_op_num_threads": options.threads} if options.threads else {}
-    with tempfile.TemporaryDirectory() as room:
-        folders = genai_folders(options.bundle, full_drafter(options.bundle), Path(room), threads)
+    with tempfile.TemporaryDirectory() as name:
+        room = Path(name)
+        folders = genai_folders(options.bundle, full_drafter(options.bundle, room / "full"), room, threads)
         logs = cache_folder() / "logs"
         with (
             engine(ALONE, folders[ALONE], logs) as alone,

@@ -56,7 +56,8 @@ def target(quickstart):
 def said(quickstart, prompts, tmp_path_factory):
     """By way what stock genai says to the same prompts; with the trimmed drafter it opens the bundle's own folder."""
     room = tmp_path_factory.mktemp("genai")
-    folders = genai_folders(quickstart.bundle, full_drafter(quickstart.bundle), room, {"intra_op_num_threads": THREADS})
+    full = full_drafter(quickstart.bundle, room / "full")
+    folders = genai_folders(quickstart.bundle, full, room, {"intra_op_num_threads": THREADS})
     folders[TRIMMED] = quickstart.bundle
     answers = {}
     for way, folder in folders.items():
