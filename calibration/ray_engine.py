@@ -11,17 +11,11 @@ import pickle
 import zlib
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
 
 from edgedraft.calibration.answers.endpoint import EndpointAnswering, answer_questions
 from edgedraft.calibration.answers.sampling import Answer, Answering, Question
-from edgedraft.calibration.text.counting import CountingJob
-from edgedraft.calibration.text.shards import count_in_shards
-from edgedraft.calibration.text.tally import Tally
 from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
-from edgedraft.runtime.progress import Progress, silent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -62,13 +56,6 @@ def map_on_ray(
             if isinstance(result, EdgedraftError):
                 raise result
             yield int(row["place"]), result
-
-
-def count_with_ray(
-    job: CountingJob, shards: int, options: RayOptions, checkpoints: Path | None = None, progress: Progress = silent
-) -> Tally:
-    """`count_in_shards` on Ray."""
-    return count_in_shards(job, shards, partial(map_on_ray, options=options), checkpoints, progress)
 
 
 def answering_on_ray(answering: EndpointAnswering, options: RayOptions) -> Answering:

@@ -19,7 +19,7 @@ from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_li
 from edgedraft.runtime.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
-from edgedraft.runtime.text import TEXT_FILES
+from edgedraft.runtime.text import CHAT_TEMPLATE, TEXT_FILES, chat_template
 
 GRAPH_NAME = "model.onnx"
 
@@ -210,6 +210,10 @@ def _copy_onnx(source: Path, folder: Path) -> None:
 
 
 def _copy_texts(source: Path, folder: Path) -> None:
+    """The template gets a file of its own, where others look for it."""
     for name in TEXT_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
+    template = chat_template(source)
+    if template is not None and not (folder / CHAT_TEMPLATE).is_file():
+        (folder / CHAT_TEMPLATE).write_text(template, encoding="utf-8")

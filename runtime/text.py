@@ -19,7 +19,8 @@ from edgedraft.runtime.records import require
 
 Message = Mapping[str, Any]
 
-TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+CHAT_TEMPLATE = "chat_template.jinja"
+TEXT_FILES = ("tokenizer.json", "tokenizer_config.json", CHAT_TEMPLATE)
 """What `TextCodec` reads from a model folder, where it is there."""
 
 _TEMPLATE_FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
@@ -37,6 +38,20 @@ def tokenizer_fingerprint(path: Path) -> str:
     require(isinstance(data, dict) and "model" in data, f"{path}: not a tokenizer file", got=type(data).__name__)
     meaning = {key: data.get(key) for key in _MEANING}
     return hashlib.sha256(json.dumps(meaning, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+
+def chat_template(folder: Path) -> str | None:
+    """The Jinja source of a folder's chat template; older folders keep it among the tokenizer's settings.
+
+    Of several there the one named ``default`` is it.
+    """
+    path = folder / CHAT_TEMPLATE
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    found = _settings(folder).get("chat_template")
+    if isinstance(found, list):
+        found = next((each.get("template") for each in found if each.get("name") == "default"), None)
+    return found if isinstance(found, str) else None
 
 
 def matching_parts(pattern: str, text: str) -> list[str]:
@@ -58,8 +73,7 @@ class TextCodec:
         self.tokenizer = Tokenizer.from_file(str(path))
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
-        template = folder / "chat_template.jinja"
-        self._template = template.read_text(encoding="utf-8") if template.is_file() else None
+        self._template = chat_template(folder)
         self._special = _special_tokens(folder)
         self._fingerprint = fingerprint
 
@@ -154,11 +168,16 @@ def _overlap(text: str, stop: str) -> int:
 
 def _special_tokens(folder: Path) -> dict[str, str]:
     """bos/eos/pad token texts for the template, from tokenizer_config.json when it is there."""
-    path = folder / "tokenizer_config.json"
-    config = read_json(path) if path.is_file() else {}
+    config = _settings(folder)
     names = ("bos_token", "eos_token", "pad_token", "unk_token")
     found = {name: config.get(name) for name in names}
     return {name: token["content"] if isinstance(token, dict) else token for name, token in found.items() if token}
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    path = folder / "tokenizer_config.json"
+    data = read_json(path) if path.is_file() else {}
+    return data if isinstance(data, Mapping) else {}
 
 
 @lru_cache(maxsize=8)

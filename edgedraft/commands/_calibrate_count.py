@@ -10,10 +10,11 @@ from edgedraft.console import Console
 
 if TYPE_CHECKING:
     from edgedraft.calibration.data.reading import Shard
-    from edgedraft.calibration.text.counting import CountingJob
+    from edgedraft.calibration.text.shards import Mapped
     from edgedraft.calibration.text.tally import Tally
 
 SHARDS = 8
+WORTH_SPREADING_BYTES = 64_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "count the I-th of N parts only, from 1; edgedraft calibrate merge adds them"
     parser.add_argument("--shard", metavar="I/N", help=text)
     add_engine_arguments(parser)
-    parser.add_argument("--processes", type=positive, default=1, metavar="N", help="on this machine (default: 1)")
+    text = f"on this machine (default: one, and one a core for files above {WORTH_SPREADING_BYTES // 10**6} MB)"
+    parser.add_argument("--processes", type=positive, metavar="N", help=text)
     text = f"parts to hand out to several processes or workers (default: {SHARDS})"
     parser.add_argument("--shards", type=positive, default=SHARDS, metavar="N", help=text)
     add_cache_argument(parser)
@@ -40,11 +42,13 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.calibration.counts_file import write_counts
     from edgedraft.calibration.data.reading import ReadOptions
     from edgedraft.calibration.text.counting import Counting, CountingJob, count_job
+    from edgedraft.calibration.text.shards import count_in_shards
     from edgedraft.commands._options import cache_of
     from edgedraft.exporter.tokenization import tokenization
     from edgedraft.runtime.records import require
 
-    spread = options.engine == RAY or options.processes > 1
+    processes = _processes(options)
+    spread = options.engine == RAY or processes > 1
     rule = "several workers cut the data into shards themselves"
     require(options.shard is None or not spread, rule, got="--shard", remedy="leave one of the two out")
     cache = cache_of(options)
@@ -54,24 +58,32 @@ def run(options: argparse.Namespace, console: Console) -> None:
     job = CountingJob(counting=counting, reference=options.data, reading=reading)
     checkpoints = cache / "counts"
     if spread:
-        tally = _spread(job, options, checkpoints, console)
+        tally = count_in_shards(job, options.shards, _mapped(options, processes), checkpoints, console.progress)
     else:
         tally = count_job(job, checkpoints, progress=console.progress)
     write_counts(options.output, tally.counts)
     _show(console, tally, options.output)
 
 
-def _spread(job: "CountingJob", options: argparse.Namespace, checkpoints: Path, console: Console) -> "Tally":
-    """By several processes, or the workers of a cluster."""
-    from edgedraft.calibration.ray_engine import RayOptions, map_on_ray
-    from edgedraft.calibration.text.shards import count_in_shards, map_on_processes
+def _processes(options: argparse.Namespace) -> int:
+    """How many were asked for; otherwise as many as pay: a process takes a second to start."""
+    from edgedraft.devices.machine import usable_cores
 
-    mapped = (
-        partial(map_on_ray, options=RayOptions(address=options.ray_address))
-        if options.engine == RAY
-        else partial(map_on_processes, processes=options.processes)
-    )
-    return count_in_shards(job, options.shards, mapped, checkpoints, console.progress)
+    if options.processes is not None:
+        return int(options.processes)
+    data = Path(options.data)
+    large = data.is_file() and data.stat().st_size > WORTH_SPREADING_BYTES
+    return usable_cores() if large and options.shard is None and options.engine != RAY else 1
+
+
+def _mapped(options: argparse.Namespace, processes: int) -> "Mapped":
+    """Where shards are counted: on several processes, or by the workers of a cluster."""
+    from edgedraft.calibration.ray_engine import RayOptions, map_on_ray
+    from edgedraft.calibration.text.shards import map_on_processes
+
+    if options.engine == RAY:
+        return partial(map_on_ray, options=RayOptions(address=options.ray_address))
+    return partial(map_on_processes, processes=processes)
 
 
 def _shard(text: str | None) -> "Shard":

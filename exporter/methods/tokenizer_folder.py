@@ -1,6 +1,5 @@
 """A tokenizer without its model: what counting takes, from a folder or hub repository that may hold no weights."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,11 @@ from edgedraft.exporter.packaged_models import packaged_models
 from edgedraft.exporter.sources import check_reference
 from edgedraft.exporter.tokenization import Tokenization, tokenization
 from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.files import read_json, replacing_folder, sha256
+from edgedraft.runtime.files import read_json
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.text import TEXT_FILES, TextCodec
 
-_TOKENIZER, _TOKENIZER_CONFIG, _TEMPLATE = TEXT_FILES
+_TOKENIZER, _TOKENIZER_CONFIG, _ = TEXT_FILES
 _CONFIGS = ("generation_config.json", "config.json")
 
 
@@ -24,16 +23,16 @@ def tokenizer_of(reference: str, cache: Path, progress: Progress = silent) -> To
     """
     path = Path(reference).expanduser()
     if (path / _TOKENIZER).is_file():
-        return _of_folder(path, cache)
+        return _of_folder(path)
     if path.exists() or reference in {model.name for model in packaged_models()}:
         return tokenization(reference, cache, progress)
     check_reference(reference)
-    return _of_folder(_downloaded(reference, cache), cache)
+    return _of_folder(_downloaded(reference, cache))
 
 
-def _of_folder(folder: Path, cache: Path) -> Tokenization:
+def _of_folder(folder: Path) -> Tokenization:
     """Without a model's configuration the tokenizer says where answers end and how many tokens there are."""
-    codec = TextCodec(_with_template_file(folder, cache))
+    codec = TextCodec(folder)
     configs = [read_json(folder / name) for name in _CONFIGS if (folder / name).is_file()]
     vocab_size = _first(configs, "vocab_size") or codec.tokenizer.get_vocab_size()
     ends = _first(configs, "eos_token_id")
@@ -58,23 +57,6 @@ def _end_by_name(folder: Path, codec: TextCodec) -> int:
         names = f"{', '.join(_CONFIGS)} or {_TOKENIZER_CONFIG}"
         raise EdgedraftError(f"{folder}: no token that ends an answer in {names}", remedy="give the model's own folder")
     return int(found)
-
-
-def _with_template_file(folder: Path, cache: Path) -> Path:
-    """A folder whose template has a file of its own; older ones keep it among the tokenizer's settings."""
-    template = _tokenizer_config(folder).get("chat_template")
-    if isinstance(template, list):
-        template = next((each.get("template") for each in template if each.get("name") == "default"), None)
-    if (folder / _TEMPLATE).is_file() or not isinstance(template, str):
-        return folder
-    key = "".join(sha256(folder / name)[:16] for name in (_TOKENIZER, _TOKENIZER_CONFIG))
-    copy = cache / "tokenizers" / key
-    if not copy.is_dir():
-        with replacing_folder(copy) as temporary:
-            for name in (_TOKENIZER, _TOKENIZER_CONFIG):
-                shutil.copyfile(folder / name, temporary / name)
-            (temporary / _TEMPLATE).write_text(template, encoding="utf-8")
-    return copy
 
 
 def _tokenizer_config(folder: Path) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """The law of the Ray engine: the same numbers to the bit as one process, whatever the shards and their order."""
 
 import sys
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
@@ -9,13 +10,15 @@ from edgedraft.calibration import ray_engine
 from edgedraft.calibration.answers.sampling import Answer, Question
 from edgedraft.calibration.data.reading import ReadOptions
 from edgedraft.calibration.prompts import Prompt
-from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray, count_with_ray, map_on_ray
+from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray, map_on_ray
 from edgedraft.calibration.text.counting import CountingJob, count_job
+from edgedraft.calibration.text.shards import count_in_shards
 from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
 from edgedraft.runtime.records import to_plain
 
 OPTIONS = RayOptions(cores=2)
 SHARDS = 4
+ON_RAY = partial(map_on_ray, options=OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +31,7 @@ def cluster():
 
 def test_ray_counts_what_one_process_counts(cluster, job, tmp_path, facts):
     whole = count_job(job)
-    by_ray = count_with_ray(job, SHARDS, OPTIONS, tmp_path / "kept")
+    by_ray = count_in_shards(job, SHARDS, ON_RAY, tmp_path / "kept")
     assert facts(by_ray) == facts(whole)
     assert to_plain(by_ray.reading) == to_plain(whole.reading)
     assert cluster.is_initialized(), "a cluster that was there before stays"
@@ -57,10 +60,9 @@ def test_workers_ask_for_answers_as_one_process_does(cluster):
 
 def test_a_workers_error_is_the_users_line(cluster, job):
     job.reference.write_text("{broken\n", encoding="utf-8")
+    strict = CountingJob(counting=job.counting, reference=job.reference, reading=ReadOptions(strict=True))
     with pytest.raises(EdgedraftError, match=r"data\.jsonl:1: not valid JSON"):
-        count_with_ray(
-            CountingJob(counting=job.counting, reference=job.reference, reading=ReadOptions(strict=True)), 1, OPTIONS
-        )
+        count_in_shards(strict, 1, ON_RAY)
 
 
 def test_without_ray_the_extra_is_named(monkeypatch):

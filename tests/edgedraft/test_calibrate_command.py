@@ -6,6 +6,7 @@ import pytest
 
 from edgedraft.__main__ import main
 from edgedraft.calibration.counts_file import read_counts
+from edgedraft.commands import _calibrate_count
 
 CHATS = [
     [("user", "sort the list"), ("assistant", "def sort")],
@@ -68,6 +69,23 @@ def test_count_says_what_it_counted_and_what_it_left_out(count, tmp_path):
     assert told["report"]["without_assistant"] == 1
     assert told["broken_entries"] == 1
     assert [problem.split(": ")[0].split("/")[-1] for problem in told["problems"]] == ["chats.jsonl:3"]
+
+
+@pytest.mark.parametrize(
+    ("largest", "arguments", "expected"), [(0, (), [2]), (0, ("--shard", "1/4"), []), (10**6, (), [])]
+)
+def test_a_large_file_is_spread_over_the_cores(count, monkeypatch, largest, arguments, expected):
+    used = []
+
+    def mapped(work, batches, processes):
+        used.append(processes)
+        yield from ((place, work(batch)) for place, batch in enumerate(batches))
+
+    monkeypatch.setattr("edgedraft.calibration.text.shards.map_on_processes", mapped)
+    monkeypatch.setattr("edgedraft.devices.machine.usable_cores", lambda: 2)
+    monkeypatch.setattr(_calibrate_count, "WORTH_SPREADING_BYTES", largest)
+    count("counts.safetensors", *arguments)
+    assert used == expected
 
 
 def test_shards_merged_in_any_order_are_the_whole_byte_for_byte(count, tmp_path, capsys):

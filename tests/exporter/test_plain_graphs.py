@@ -191,6 +191,16 @@ def test_a_foreign_folder_becomes_one_of_ours(folder, tmp_path, graph):
     np.testing.assert_array_equal(open_model(made.graph, SETTINGS).read(TEXT), expected)
 
 
+def test_a_template_among_the_settings_gets_a_file_of_its_own(folder, tmp_path):
+    """Browsers and other engines look for it there."""
+    path = folder()
+    (path / "chat_template.jinja").unlink()
+    settings = json.loads((path / "tokenizer_config.json").read_text()) | {"chat_template": "{{ messages }}"}
+    (path / "tokenizer_config.json").write_text(json.dumps(settings))
+    made = convert(resolve(str(path), tmp_path), "int4", tmp_path / "cache")
+    assert (made.path / "chat_template.jinja").read_text() == "{{ messages }}"
+
+
 def test_its_own_genai_settings_are_kept(folder, tmp_path):
     path = folder()
     (path / "genai_config.json").write_text(json.dumps({"model": {"context_length": 7, "eos_token_id": 3}}))

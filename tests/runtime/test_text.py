@@ -161,6 +161,23 @@ def test_a_template_sees_messages_the_generation_prompt_and_special_tokens(codec
     assert codec.encode_chat(HELLO) == codec.encode("<s><user>héllo</s><assistant>")
 
 
+@pytest.mark.parametrize(
+    ("kept", "rendered"),
+    [
+        ("{{ messages[0].content }}!", "héllo!"),
+        ([{"name": "tools", "template": "no"}, {"name": "default", "template": "yes"}], "yes"),
+        ([{"name": "tools", "template": "no"}], "héllo"),
+    ],
+)
+def test_a_template_among_the_settings_is_found(codec_of, kept, rendered):
+    codec = codec_of(config={"chat_template": kept})
+    assert (codec.render_chat(HELLO), codec.has_template) == (rendered, rendered != "héllo")
+
+
+def test_a_template_of_its_own_file_goes_first(codec_of):
+    assert codec_of("file", {"chat_template": "settings"}).render_chat(HELLO) == "file"
+
+
 def test_blocks_are_trimmed_and_loops_may_break(codec_of):
     template = "{% for message in messages %}\n    {% break %}\n{% endfor %}\nend"
     assert codec_of(template).render_chat(HELLO) == "end"
