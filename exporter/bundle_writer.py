@@ -151,6 +151,7 @@ def _model_entry(folder: OnnxFolder, graph: Path, size: ModelSize) -> ModelEntry
         data=data_files(graph.parent.name, needs),
         largest_tensor_bytes=needs.largest_tensor_bytes,
         half=needs.half,
+        operators=needs.operators,
     )
 
 

@@ -1,4 +1,4 @@
-"""What a graph asks of a device: its data files, its largest weight, and whether it holds half-precision tensors."""
+"""What a graph asks of a device: its data files, its largest weight, half-precision tensors, operators of its own."""
 
 import os
 from collections.abc import Iterator
@@ -6,19 +6,25 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from edgedraft.exporter.graphs import MICROSOFT
 from edgedraft.exporter.providers import Provider, check_tensor
+from edgedraft.runtime.manifest import ODD_TOKEN_TABLE
 
 _HALF = ir.DataType.FLOAT16
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GraphNeeds:
-    """``data`` are the names of the data files beside the graph, ``largest`` the name of its largest weight."""
+    """``data`` are the names of the data files beside the graph, ``largest`` the name of its largest weight.
+
+    ``operators`` are those outside of ONNX's own by name, sorted, and `ODD_TOKEN_TABLE` where there is one.
+    """
 
     data: tuple[str, ...]
     largest: str
     largest_tensor_bytes: int
     half: bool
+    operators: tuple[str, ...] = ()
 
 
 def graph_needs(model: ir.Model) -> GraphNeeds:
@@ -32,6 +38,7 @@ def graph_needs(model: ir.Model) -> GraphNeeds:
         largest=largest,
         largest_tensor_bytes=sizes.get(largest, 0),
         half=any(tensor.dtype == _HALF for tensor in tensors) or _computes_in_half(model),
+        operators=tuple(sorted(_operators(model))),
     )
 
 
@@ -47,6 +54,25 @@ def weights(model: ir.Model) -> Iterator[ir.TensorProtocol]:
         for value in graph.initializers.values():
             if value.const_value is not None:
                 yield value.const_value
+
+
+def has_odd_blocks(gather: ir.Node) -> bool:
+    """Whether a GatherBlockQuantized reads packed 4-bit zero points of an odd number of blocks a row.
+
+    Two of them share a byte, so that such a row leaves half a byte over, which WebGPU's kernel refuses.
+    """
+    scales, points = (value.const_value if value is not None else None for value in (*gather.inputs, None, None)[2:4])
+    bits = gather.attributes.get("bits")
+    if scales is None or points is None or points.dtype != ir.DataType.UINT8 or (bits and bits.as_int() != 4):
+        return False
+    return bool(int(scales.shape[-1]) % 2)
+
+
+def _operators(model: ir.Model) -> set[str]:
+    """Operators that not every provider has a kernel for."""
+    nodes = [node for graph in model.graphs() for node in graph if node.domain == MICROSOFT]
+    odd = any(node.op_type == "GatherBlockQuantized" and has_odd_blocks(node) for node in nodes)
+    return {node.op_type for node in nodes} | ({ODD_TOKEN_TABLE} if odd else set())
 
 
 def _computes_in_half(model: ir.Model) -> bool:

@@ -1,10 +1,13 @@
 """Preparing a copied graph for a provider: exact products, and a token table that its kernel reads rightly."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.blocks import pack, unpack
 from edgedraft.exporter.graphs import add_constant, drop_unread
+from edgedraft.exporter.needs import has_odd_blocks
 from edgedraft.exporter.providers import Provider
 from edgedraft.exporter.token_table import spell_out
 from edgedraft.runtime.errors import EdgedraftError
@@ -15,18 +18,25 @@ _SMALLEST_BLOCK = 16
 def prepare(model: ir.Model, provider: Provider) -> bool:
     """Change ``model``, in place, so that ``provider`` runs it well; whether anything changed.
 
-    A prepared model is left as it is. The weights keep every value.
+    A prepared model is left as it is. The weights keep every value. What is for WebGPU but runs better on WebAssembly
+    beside it gets a token table that both can read.
     """
-    changed = False
-    for node in list(model.graph.all_nodes()):
+    changed, nodes = False, list(model.graph.all_nodes())
+    plain = provider.plain_tables or (provider.even_blocks and _better_on_wasm(nodes))
+    for node in nodes:
         if node.op_type == "MatMulNBits" and provider.accuracy_level is not None:
             changed |= set_accuracy_level(node, provider.accuracy_level)
-        elif node.op_type == "GatherBlockQuantized" and provider.plain_tables:
+        elif node.op_type == "GatherBlockQuantized" and plain:
             spell_out(node)
             changed = True
         elif node.op_type == "GatherBlockQuantized" and provider.even_blocks:
             changed |= even_blocks(node)
     return changed
+
+
+def _better_on_wasm(nodes: Sequence[ir.Node]) -> bool:
+    """Whether WebGPU has no kernel for the products, so that a page runs this drafter on WebAssembly beside it."""
+    return any(node.op_type == "DynamicQuantizeMatMul" for node in nodes)
 
 
 def set_accuracy_level(product: ir.Node, level: int) -> bool:
@@ -41,14 +51,13 @@ def set_accuracy_level(product: ir.Node, level: int) -> bool:
 def even_blocks(gather: ir.Node) -> bool:
     """Halve the blocks of a 4-bit token table until a row has an even number of them; whether that was needed.
 
-    Two zero points share a byte, so that a row with an odd number of blocks leaves half a byte over, and WebGPU's
-    kernel refuses such rows. Both halves of a block get its scale and its zero point: every value stays the same.
+    See `has_odd_blocks`. Both halves of a block get its scale and its zero point: every value stays the same.
     """
-    scales, points = _constant(gather, 2), _constant(gather, 3)
-    if scales is None or points is None or gather.attributes["bits"].as_int() != 4 or scales.shape[1] % 2 == 0:
+    if not has_odd_blocks(gather):
         return False
-    data, block = _constant(gather, 0), int(gather.attributes["block_size"].as_int())
-    assert data is not None and gather.graph is not None
+    data, scales, points = (_constant(gather, position) for position in (0, 2, 3))
+    block = int(gather.attributes["block_size"].as_int())
+    assert data is not None and scales is not None and points is not None and gather.graph is not None
     features, count = 2 * int(data.shape[1]), int(scales.shape[1])
     numbers, codes = scales.numpy(), unpack(points.numpy(), 4)[:, :count]
     while numbers.shape[1] % 2:

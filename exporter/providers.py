@@ -27,9 +27,10 @@ _DYNAMIC = "int8-dynamic"
 class Provider:
     """An execution provider by the name users know.
 
-    ``kind`` is the processor whose prior is assumed where it was not probed. ``accuracy_level`` is what its MatMulNBits
-    get, None leaves them as they were packed: 1 multiplies in float, so that WebGPU, WebAssembly and CPU agree but for
-    the last bits, in passes of any number of rows; 4 is faster, but rounds activations, each provider in its own way.
+    ``kind`` is the processor whose prior is assumed where it was not probed, for WebAssembly none is.
+    ``accuracy_level`` is what its MatMulNBits get, None leaves them as they were packed: 1 multiplies in float, so that
+    WebGPU, WebAssembly and CPU agree but for the last bits, in passes of any number of rows; 4 is faster, but rounds
+    activations, each provider in its own way.
     The limits are None where only the machine's memory counts; loading takes ``peak_factor`` times the files.
     ``even_blocks`` asks for token tables whose zero points fill whole bytes in each row, ``plain_tables`` for tables
     that plain operators read: onnxruntime-web's WebAssembly has no GatherBlockQuantized (1.30, tried). ``cautions`` are

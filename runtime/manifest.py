@@ -9,6 +9,8 @@ from edgedraft.runtime.records import require
 
 SCHEMA_VERSION = 4
 MANIFEST_NAME = "edgedraft.json"
+ODD_TOKEN_TABLE = "GatherBlockQuantized/odd"
+"""Among a model's operators: packed tokens are looked up in rows of an odd number of blocks, which WebGPU refuses."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,8 @@ class ModelEntry:
 
     ``data`` are the files of its external data, in the bundle; ``largest_tensor_bytes`` is of its largest weight and
     ``half`` tells of a float16 tensor anywhere: a GPU may refuse either, which is asked before anything is loaded.
+    ``operators`` are those outside of ONNX's own, for which a browser may have no kernel; bundles written before it was
+    told name none.
     ``parameters`` counts the weights that one step multiplies with, ``weight_bytes`` their bytes; ``conversion`` names
     the exact conversion it came from.
     """
@@ -40,6 +44,7 @@ class ModelEntry:
     data: tuple[str, ...]
     largest_tensor_bytes: int
     half: bool
+    operators: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -177,7 +177,8 @@ def _gpu_words(device: PostedDevice) -> str:
         return ""
     half = "with" if device.shader_f16 else "without"
     limits = f"at most {device.max_binding_bytes / 2**20:.0f} MiB in a binding"
-    return f"{one_line(device.adapter) or 'unnamed adapter'}, {half} shader-f16, {limits}"
+    where = ", in software" if device.software_adapter else ""
+    return f"{one_line(device.adapter) or 'unnamed adapter'}{where}, {half} shader-f16, {limits}"
 
 
 def _threads(steps: Sequence[TimedStep]) -> int | None:

@@ -21,7 +21,10 @@ _MOST_CORES, _MOST_GIGABYTES = 4096, 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostedDevice:
-    """What a browser tells of its device; memory is rounded and cut off by most, None where they say nothing."""
+    """What a browser tells of its device; memory is rounded and cut off by most, None where they say nothing.
+
+    A ``software_adapter`` computes WebGPU on the processor.
+    """
 
     name: str
     user_agent: str
@@ -31,6 +34,7 @@ class PostedDevice:
     shader_f16: bool
     max_buffer_bytes: int
     max_binding_bytes: int
+    software_adapter: bool = False
 
     def __post_init__(self) -> None:
         require(1 <= self.cores <= _MOST_CORES, f"device: cores: expected 1..{_MOST_CORES}", got=self.cores)

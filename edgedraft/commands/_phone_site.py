@@ -29,6 +29,7 @@ class FullDrafter:
     data: tuple[str, ...]
     largest_tensor_bytes: int
     half: bool
+    operators: tuple[str, ...]
     files: dict[str, FileEntry]
 
 
@@ -100,6 +101,7 @@ def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path, store
         data=tuple(f"{FULL}{each}" for each in data),
         largest_tensor_bytes=needs.largest_tensor_bytes,
         half=needs.half,
+        operators=needs.operators,
         files={f"{FULL}{each}": entry for each, entry in {**graph, **data}.items()},
     )
     return Full(

@@ -6,6 +6,15 @@ from edgedraft.devices.latency import LatencyModel
 from edgedraft.devices.priors.prior import basis, latency_of, prior_basis, prior_latency
 from edgedraft.devices.profile import DeviceProfile, Probe
 from edgedraft.exporter.providers import CPU, GPU, PROVIDERS, Provider
+from edgedraft.runtime.errors import EdgedraftError
+
+_UNPUBLISHED = {"wasm": "WebAssembly"}
+"""Providers that no published speed is of, and that are far slower than native code on the same processor."""
+_NEVER, _NOISY = "not measured there", "measured there but not to be trusted"
+_REMEDIES = {
+    _NEVER: "probe it there (edgedraft phone, with a bundle made for any provider), and name the file that comes back",
+    _NOISY: "probe it again while nothing else runs there (edgedraft phone), and name the file that comes back",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -23,7 +32,8 @@ class Foreseen:
 def foreseen(profile: DeviceProfile, provider: Provider) -> Foreseen:
     """What passes on the device's ``provider`` probably take.
 
-    "gpu" is whichever provider of the GPU was probed. A trusted probe goes before the prior of the processor's class.
+    "gpu" is whichever provider of the GPU was probed. A trusted probe goes before the prior of the processor's class;
+    for WebAssembly there is no prior, and a device that was not probed with it is refused.
     """
     probe = profile.probe
     if probe is not None and probe.trusted:
@@ -32,6 +42,10 @@ def foreseen(profile: DeviceProfile, provider: Provider) -> Foreseen:
             latency = _renamed(latency_of(profile), name, provider.name)
             threads = _threads(probe, name) if provider.kind == CPU else None
             return Foreseen(latency=latency, basis=basis(profile, name), threads=threads)
+    if provider.name in _UNPUBLISHED:
+        rule = f"{profile.name}: there are no published speeds of {_UNPUBLISHED[provider.name]} to plan by"
+        seen = _seen(profile, provider)
+        raise EdgedraftError(rule, got=f"{provider.name} {seen}", remedy=_REMEDIES[seen])
     latency = _renamed(prior_latency(profile), provider.kind, provider.name)
     return Foreseen(latency=latency, basis=_told(profile, provider))
 
@@ -56,8 +70,11 @@ def _renamed(latency: LatencyModel, name: str, wanted: str) -> LatencyModel:
 def _told(profile: DeviceProfile, provider: Provider) -> str:
     if provider.name == provider.kind:
         return prior_basis(profile, provider.kind)
+    why = f"{provider.name} was {_seen(profile, provider)}, so its {provider.kind.upper()}'s prior stands in."
+    return f"{prior_basis(profile, provider.kind)} {why}"
+
+
+def _seen(profile: DeviceProfile, provider: Provider) -> str:
     probe = profile.probe
     seen = probe is not None and _probed_as(probe, provider) is not None
-    why = f"{provider.name} was {'measured there but not to be trusted' if seen else 'not measured there'}, "
-    why += f"so its {provider.kind.upper()}'s prior stands in."
-    return f"{prior_basis(profile, provider.kind)} {why}"
+    return _NOISY if seen else _NEVER

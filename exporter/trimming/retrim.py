@@ -171,6 +171,7 @@ def _write_drafter(bundle: Bundle, cut: _Cut, folder: Path) -> BundleManifest:
         data=data_files(DRAFTER, needs),
         largest_tensor_bytes=needs.largest_tensor_bytes,
         half=needs.half,
+        operators=needs.operators,
         parameters=was.drafter.parameters + more * row.parameters,
         weight_bytes=was.drafter.weight_bytes + more * row.weight_bytes,
     )

@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from edgedraft.runtime.bundle import read_bundle
 from edgedraft.runtime.serving.listening import listen
 from edgedraft.runtime.serving.page_server import Offer, PageServer
 from edgedraft.runtime.serving.site import Site
+from edgedraft.runtime.session import SessionSettings
 
 WEB = Path(__file__).resolve().parents[2] / "runtime" / "web"
 TOKEN = "the-right-token-of-22x"
@@ -130,13 +132,39 @@ def serve(built, tiny_pair, tmp_path_factory):
     return run
 
 
+@pytest.fixture(scope="session")
+def packed_bundle(tiny_pair, tiny_planned, tiny_prompts, tmp_path_factory):
+    """The tiny pair in int4 as a bundle made for a provider, by its name; its rows are one block, an odd number."""
+    from edgedraft.exporter.bundle_writer import write_bundle
+    from edgedraft.exporter.contents import bundle_contents
+    from edgedraft.exporter.pair import PairRequest, prepare_pair
+    from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
+    from edgedraft.exporter.providers import PROVIDERS
+
+    paths = {"target": str(tiny_pair.target), "drafter": str(tiny_pair.drafter)}
+    precisions = {"target_precision": "int4", "drafter_precision": "int4"}
+    settings = SessionSettings(threads=2, context_length=256)
+    pair = prepare_pair(PairRequest(**paths, **precisions, settings=settings), tiny_pair.cache)
+    calibration, request = tiny_planned[0], PlanningRequest(draft_vocab_size=256)
+    planned = plan_here([pair], calibration, request, time.perf_counter, tiny_pair.cache)
+    root = tmp_path_factory.mktemp("packed")
+
+    def made(provider: str) -> Path:
+        path = root / provider
+        if not path.exists():
+            write_bundle(bundle_contents(calibration, planned, tiny_prompts.name, None, PROVIDERS[provider]), path)
+        return path
+
+    return made
+
+
 @pytest.fixture
 def altered_bundle(tiny_bundle, tmp_path):
-    """A copy of the tiny bundle whose manifest says something else."""
+    """A copy of a bundle, the tiny one unless another is given, whose manifest says something else."""
 
-    def alter(change) -> Path:
+    def alter(change, bundle: Path = tiny_bundle) -> Path:
         copy = tmp_path / "altered"
-        shutil.copytree(tiny_bundle, copy)
+        shutil.copytree(bundle, copy)
         manifest = json.loads((copy / "edgedraft.json").read_text())
         change(manifest, copy)
         (copy / "edgedraft.json").write_text(json.dumps(manifest))

@@ -56,6 +56,43 @@ def test_a_tensor_above_the_devices_limits_is_refused(drive, serve, altered_bund
     assert models_asked_for(told) == []
 
 
+LOOK_UP = (
+    "target: WebAssembly has no kernel that looks up packed tokens, got GatherBlockQuantized - "
+    "edgedraft export with --provider wasm, or use WebGPU instead"
+)
+EVEN = (
+    "target: WebGPU looks up packed tokens in rows of an even number of blocks only, got an odd number - "
+    "edgedraft export with --provider webgpu"
+)
+
+
+@pytest.mark.parametrize(
+    ("provider", "refusals"), [("cpu", [(WASM, LOOK_UP), (GPU, EVEN)]), ("webgpu", [(WASM, LOOK_UP)])]
+)
+def test_packed_tokens_that_a_provider_cannot_look_up_are_refused(provider, refusals, drive, serve, packed_bundle):
+    with serve(packed_bundle(provider)) as served:
+        steps = [opening(settings) | {"as": str(number)} for number, (settings, _) in enumerate(refusals)]
+        told = drive(served.root, steps)
+    for number, (_, message) in enumerate(refusals):
+        found = told.results[str(number)]
+        assert (found["message"], found["ours"], found["heard"]) == (message, True, [])
+    assert models_asked_for(told) == []
+
+
+def test_a_bundle_that_names_no_operators_is_tried(drive, serve, packed_bundle, altered_bundle):
+    """Without the refusal above, ONNX Runtime's own words come, and only after the download."""
+
+    def forget(manifest, _):
+        for role in ("target", "drafter"):
+            del manifest[role]["operators"]
+
+    with serve(altered_bundle(forget, packed_bundle("cpu"))) as served:
+        told = drive(served.root, [opening(WASM) | {"as": "wasm"}, opening(GPU) | {"as": "webgpu"}])
+    assert "GatherBlockQuantized" in told.results["wasm"]["message"]
+    assert "scales and zero_points must have the same shape" in told.results["webgpu"]["message"]
+    assert len(models_asked_for(told)) >= 2
+
+
 def test_without_webgpu_the_reason_is_told(drive, serve, tiny_bundle):
     with serve(tiny_bundle) as served:
         told = drive(

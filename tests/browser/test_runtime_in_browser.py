@@ -1,70 +1,18 @@
 """The laws in a real browser: on every provider the runtime says, token for token, what Python's says at fp32."""
 
-import json
-
 import pytest
 
 from edgedraft.runtime.engine import DecodingOptions, Engine
+from edgedraft.runtime.sampling import SamplingSettings
+from tests.browser.answers import NEW_TOKENS, PROMPTS, WAYS, python_answers, script
 
 pytestmark = pytest.mark.browser
-
-PROMPTS = ("sort the list sort the list", "def index of value in dict")
-NEW_TOKENS = 24
-WAYS = ("none", "trimmed", "full", "ngram")
-
-ANSWERS = """
-const { Engine } = window.edgedraft;
-const settings = SETTINGS;
-if (settings.weak) {
-  const adapter = await navigator.gpu.requestAdapter();
-  settings.device = await adapter.requestDevice();
-}
-const here = new URL("./", location.href);
-const engine = await Engine.open(here, { contextLength: 256, withFull: true, ...settings }, () => {});
-const answers = {};
-for (const drafts of WAYS) {
-  answers[drafts] = [];
-  for (const prompt of PROMPTS) {
-    const ids = [];
-    let accepted = 0;
-    const promptIds = engine.encodeChat([{ role: "user", content: prompt }]);
-    for await (const turn of engine.rounds(promptIds, { maxNewTokens: NEW_TOKENS, drafts, ...OPTIONS })) {
-      ids.push(...turn.tokenIds);
-      accepted += turn.accepted;
-    }
-    answers[drafts].push({ ids, accepted, text: engine.decode(ids) });
-  }
-}
-const providers = engine.providers;
-await engine.close();
-return { providers, answers };
-"""
-
-
-def script(settings, options=None, ways=WAYS):
-    text = ANSWERS
-    values = {
-        "SETTINGS": settings,
-        "WAYS": ways,
-        "PROMPTS": PROMPTS,
-        "NEW_TOKENS": NEW_TOKENS,
-        "OPTIONS": options or {},
-    }
-    for name, value in values.items():
-        text = text.replace(name, json.dumps(value))
-    return text
 
 
 @pytest.fixture(scope="module")
 def answers_in_python(tiny_bundle):
     engine = Engine.open(tiny_bundle, context_length=256)
-    found = []
-    for prompt in PROMPTS:
-        prompt_ids = engine.codec.encode_chat([{"role": "user", "content": prompt}])
-        rounds = engine.rounds(prompt_ids, engine.limits(NEW_TOKENS), DecodingOptions(speculate=False))
-        ids = [token for turn in rounds for token in turn.token_ids]
-        found.append((ids, engine.codec.decode(ids)))
-    return found
+    return [told for _, told in python_answers(engine)]
 
 
 @pytest.mark.parametrize(
@@ -104,3 +52,24 @@ def test_drawn_answers_repeat_with_their_seed_and_differ_with_another(drive, ser
     one, again, other = (told.results[name]["answers"]["trimmed"] for name in ("one", "again", "other"))
     assert one == again
     assert one != other
+
+
+def test_biased_choices_and_log_probabilities_are_pythons(drive, serve, tiny_bundle, answers_in_python):
+    banned = answers_in_python[0][0][0]
+    engine = Engine.open(tiny_bundle, context_length=256)
+    prompt_ids = engine.codec.encode_chat([{"role": "user", "content": PROMPTS[0]}])
+    cold = SamplingSettings(temperature=0, logit_bias={banned: -100.0})
+    options = DecodingOptions(speculate=False, sampling=cold, log_probs=True)
+    rounds = list(engine.rounds(prompt_ids, engine.limits(NEW_TOKENS), options))
+    ids, log_probs = ([each for turn in rounds for each in getattr(turn, name)] for name in ("token_ids", "log_probs"))
+    assert ids[0] != banned
+    settings = {"targetProvider": "wasm", "drafterProvider": "wasm", "threads": 1, "withFull": False}
+    asked = {"sampling": {"temperature": 0, "logitBias": {banned: -100}}, "logProbs": True}
+    step = {"evaluate": script(settings, asked, ["none", "trimmed"], PROMPTS[:1]), "as": "found"}
+    with serve(tiny_bundle) as served:
+        told = drive(served.root, [step])
+        told.require_quiet(served.root)
+    for way in ("none", "trimmed"):
+        (found,) = told.results["found"]["answers"][way]
+        assert found["ids"] == ids, way
+        assert found["logProbs"] == pytest.approx(log_probs, abs=1e-3), way

@@ -29,6 +29,7 @@ DEVICE = {
     "name": "Pixel 9",
     "user_agent": "Mozilla/5.0 (Linux; Android 16; Pixel 9)",
     "adapter": "ARM Mali-G715",
+    "software_adapter": False,
     "cores": 8,
     "memory_gigabytes": 8,
     "shader_f16": True,
@@ -205,6 +206,8 @@ def test_the_full_drafter_is_offered_where_it_is_cached(opened, tiny_pair, tmp_p
     assert full["files"].keys() == {full["graph"], *full["data"]}
     assert full["data"] == ["full/model.onnx.data"]
     assert (full["half"], full["largest_tensor_bytes"]) == (False, 1024 * 128 * 4)
+    assert "GroupQueryAttention" in full["operators"]
+    assert "GatherBlockQuantized" not in full["operators"]
     logits = onnx.load(tmp_path / "served" / "model.onnx").graph.output[0]
     assert logits.type.tensor_type.shape.dim[-1].dim_value == 1024
     assert (tiny_pair.cache / "phone" / "sums.json").is_file()

@@ -85,8 +85,8 @@ def test_a_device_that_is_not_here_is_planned_by_its_prior(plan, capsys):
 def test_a_provider_that_nobody_probed_is_planned_by_its_processors_prior(plan):
     webgpu, gpu = (plan("--device", "snapdragon 8 gen 3", "--provider", name)["plan"] for name in ("webgpu", "gpu"))
     assert webgpu["predicted_tokens_per_second"] == gpu["predicted_tokens_per_second"]
-    told = plan("--device", "snapdragon 8 gen 3", "--provider", "wasm", told=True)
-    assert "wasm was not measured there, so its CPU's prior stands in." in told.splitlines()[-1]
+    told = plan("--device", "snapdragon 8 gen 3", "--provider", "webgpu", told=True)
+    assert "webgpu was not measured there, so its GPU's prior stands in." in told.splitlines()[-1]
 
 
 def test_what_a_provider_runs_badly_is_told(pair_options, prompts_file, capsys):
@@ -162,6 +162,10 @@ def test_balanced_writes_the_reference_tools_files(plan, tmp_path):
         (
             ("--provider", "wasm"),
             "got wasm - name a device (edgedraft devices list), or install what adds the provider",
+        ),
+        (
+            ("--device", "snapdragon 8 gen 3", "--provider", "wasm"),
+            "there are no published speeds of WebAssembly to plan by, got wasm not measured there - probe it there (",
         ),
         (("--provider", "gpu"), "--provider without --device is this machine's, which has "),
         (("--method", "balanced", "--dataset-path", "x.jsonl"), "--dataset-path and --tokenizer-path together"),

@@ -105,6 +105,7 @@ def test_the_manifest_says_what_the_graphs_need_and_were_made_for(contents, tmp_
     assert "| KL 0.0200 nats a token," in (tmp_path / "bundle" / "README.md").read_text()
     for model, width in ((manifest.target, 192), (manifest.drafter, SIZE)):
         assert (model.largest_tensor_bytes, model.half) == (width * one_node_pairs.hidden // 2, False)
+        assert model.operators == ("MatMulNBits",)
     assert manifest.target.data == ("target/model.onnx.data",)
 
 

@@ -44,6 +44,20 @@ def test_a_table_read_by_plain_operators_has_the_same_rows(graphs, features, sch
     assert not prepare(model, PROVIDERS["wasm"])
 
 
+def test_a_drafter_that_webgpu_would_leave_to_the_cpu_is_prepared_for_webassembly_beside_it(graphs):
+    model = embedding(graphs, 96)
+    weight, scale = graphs.constant("weight", np.ones((96, 8), np.int8)), graphs.constant("scale", np.float32([0.5]))
+    for value in (weight, scale):
+        model.graph.register_initializer(value)
+    inputs = [model.graph.outputs[0], weight, scale]
+    model.graph.append(ir.node("DynamicQuantizeMatMul", inputs, domain="com.microsoft"))
+    wanted = graphs.run(model, EVERY_TOKEN)
+    assert prepare(model, PROVIDERS["webgpu"])
+    assert [node.op_type for node in model.graph if node.domain] == ["DynamicQuantizeMatMul"]
+    np.testing.assert_array_equal(graphs.run(model, EVERY_TOKEN), wanted)
+    assert not prepare(model, PROVIDERS["webgpu"])
+
+
 def test_browsers_multiply_in_float_and_a_cpu_as_packed(graphs):
     for name, wanted in (("webgpu", 1), ("wasm", 1), ("cpu", 4), ("cuda", 4)):
         model = graphs.packed(64, 128, level=4)

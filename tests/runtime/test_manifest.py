@@ -18,6 +18,7 @@ MODEL = {
     "data": ["target/model.onnx.data"],
     "largest_tensor_bytes": 5,
     "half": False,
+    "operators": ["GroupQueryAttention", "MatMulNBits"],
 }
 PLAIN = {
     "schema_version": SCHEMA_VERSION,
@@ -76,6 +77,11 @@ def test_what_nobody_measured_is_not_made_up():
     plain = {name: value for name, value in PLAIN.items() if name not in ("provider", "divergence")}
     manifest = from_plain(BundleManifest, plain, "manifest")
     assert (manifest.provider, manifest.divergence) == ("cpu", None)
+
+
+def test_a_bundle_written_before_operators_were_told_opens_and_names_none():
+    model = {name: value for name, value in MODEL.items() if name != "operators"}
+    assert read(target=model).target.operators == ()
 
 
 @pytest.mark.parametrize("version", [0, 3, SCHEMA_VERSION + 1])

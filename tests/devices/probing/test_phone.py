@@ -202,6 +202,13 @@ def test_verification_keeps_the_shape_that_was_measured_on_no_line_and_not_ascen
     assert step.verification_cost(4) < step.verification_cost(2) < step.verification_cost(3)
 
 
+def test_a_gpu_that_is_none_is_told():
+    data = post()
+    data["device"] |= {"adapter": "google swiftshader", "software_adapter": True}
+    found = profile_from(data).gpu.value
+    assert found == "google swiftshader, in software, with shader-f16, at most 1024 MiB in a binding"
+
+
 def test_the_profile_says_whose_it_is_and_survives_its_file(tmp_path):
     profile = profile_from(post())
     assert (profile.id, profile.name, profile.kind, profile.cores) == ("pixel-9", "Pixel 9", "phone", 4)

@@ -135,6 +135,8 @@ def test_a_good_bench_is_kept_as_it_is():
     bench = read_bench(BENCH)
     assert bench.report == BENCH["report"]
     assert (bench.provider.target, bench.provider.drafter) == ("webgpu", "wasm")
+    assert not bench.device.software_adapter
+    assert read_bench(changed(BENCH, "device.software_adapter", True)).device.software_adapter
 
 
 @pytest.mark.parametrize(

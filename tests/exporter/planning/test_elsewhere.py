@@ -1,4 +1,4 @@
-"""Latencies elsewhere: measured where the probe timed the provider, else its processor's prior, and which is told."""
+"""Latencies elsewhere: measured where the probe timed the provider, else its processor's prior, if it has any."""
 
 import dataclasses
 
@@ -38,7 +38,7 @@ def test_the_gpu_is_whichever_provider_of_it_was_measured():
     assert found.of("int4", "gpu") == latency_of(profile).of("int4", "webgpu")
 
 
-@pytest.mark.parametrize(("name", "kind"), [("webgpu", "gpu"), ("coreml", "gpu"), ("wasm", "cpu")])
+@pytest.mark.parametrize(("name", "kind"), [("webgpu", "gpu"), ("coreml", "gpu")])
 @pytest.mark.parametrize("probe", ["none", "of another provider", "not trusted"])
 def test_what_was_not_measured_is_the_processors_prior_and_that_is_told(name, kind, probe):
     profiles = {"none": PHONE, "of another provider": probed("cuda"), "not trusted": probed(name, trusted=False)}
@@ -49,6 +49,27 @@ def test_what_was_not_measured_is_the_processors_prior_and_that_is_told(name, ki
     seen = "measured there but not to be trusted" if probe == "not trusted" else "not measured there"
     assert found.basis == f"{prior_basis(profile, kind)} {name} was {seen}, so its {kind.upper()}'s prior stands in."
     assert found.threads is None
+
+
+PROBE_IT = "probe it there (edgedraft phone, with a bundle made for any provider)"
+PROBE_AGAIN = "probe it again while nothing else runs there (edgedraft phone)"
+
+
+@pytest.mark.parametrize(
+    ("profile", "seen", "remedy"),
+    [
+        (PHONE, "not measured there", PROBE_IT),
+        (probed("webgpu"), "not measured there", PROBE_IT),
+        (probed("wasm", trusted=False), "measured there but not to be trusted", PROBE_AGAIN),
+    ],
+)
+def test_webassembly_that_was_not_measured_is_not_foretold_from_native_code(profile, seen, remedy):
+    with pytest.raises(EdgedraftError) as error:
+        foreseen(profile, PROVIDERS["wasm"])
+    assert str(error.value) == (
+        f"{profile.name}: there are no published speeds of WebAssembly to plan by, got wasm {seen} - "
+        f"{remedy}, and name the file that comes back"
+    )
 
 
 def test_the_processors_themselves_need_no_stand_in():

@@ -21,6 +21,7 @@ interface Described {
   readonly data: readonly string[];
   readonly largest_tensor_bytes: number;
   readonly half: boolean;
+  readonly operators: readonly string[];
 }
 
 export const TEXT_FILES = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] as const;
@@ -52,7 +53,8 @@ function sourceOf(name: string, model: Described, files: Readonly<Record<string,
   const graph = wanted(model.graph, files, base);
   const data = model.data.map((path) => wanted(path, files, base));
   const fileBytes = [graph, ...data].reduce((sum, file) => sum + file.bytes, 0);
-  return { graph, data, needs: { name, largestTensorBytes: model.largest_tensor_bytes, half: model.half, fileBytes } };
+  const { largest_tensor_bytes: largestTensorBytes, half, operators } = model;
+  return { graph, data, needs: { name, largestTensorBytes, half, operators, fileBytes } };
 }
 
 /** Gets files with one progress over the bytes of all of them. */

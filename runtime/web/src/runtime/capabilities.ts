@@ -10,6 +10,8 @@ export interface Capabilities {
   readonly webgpu: boolean;
   readonly reason?: string;
   readonly adapter: string;
+  /** The adapter computes on the processor: its speeds say nothing of a GPU. */
+  readonly softwareAdapter: boolean;
   readonly shaderF16: boolean;
   readonly maxBufferBytes: number;
   readonly maxBindingBytes: number;
@@ -35,7 +37,7 @@ export async function readCapabilities(device?: GPUDevice): Promise<Capabilities
   };
 }
 
-type Gpu = Pick<Capabilities, "webgpu" | "reason" | "adapter" | "shaderF16" | "maxBufferBytes" | "maxBindingBytes">;
+type Gpu = Pick<Capabilities, "webgpu" | "reason" | "adapter" | "softwareAdapter" | "shaderF16" | "maxBufferBytes" | "maxBindingBytes">;
 
 async function readGpu(device?: GPUDevice): Promise<Gpu> {
   if (device !== undefined) return gpuOf(device, device.adapterInfo);
@@ -58,6 +60,7 @@ function gpuOf(from: GPUDevice | GPUAdapter, info: GPUAdapterInfo | undefined): 
   return {
     webgpu: true,
     adapter: adapterName(info),
+    softwareAdapter: isSoftware(info),
     shaderF16: from.features.has("shader-f16"),
     maxBufferBytes: from.limits.maxBufferSize,
     maxBindingBytes: from.limits.maxStorageBufferBindingSize,
@@ -65,12 +68,17 @@ function gpuOf(from: GPUDevice | GPUAdapter, info: GPUAdapterInfo | undefined): 
 }
 
 function withoutGpu(reason: string): Gpu {
-  return { webgpu: false, reason, adapter: "", shaderF16: false, maxBufferBytes: 0, maxBindingBytes: 0 };
+  return { webgpu: false, reason, adapter: "", softwareAdapter: false, shaderF16: false, maxBufferBytes: 0, maxBindingBytes: 0 };
 }
 
-function adapterName(info: GPUAdapterInfo | undefined): string {
+function adapterName(info: Partial<GPUAdapterInfo> | undefined): string {
   const parts = [info?.vendor, info?.architecture, info?.device, info?.description].filter((part) => part);
   return parts.join(" ") || "unnamed GPU";
+}
+
+/** Browsers flag the adapter that they fall back to; one that the system offers is told by its name alone. */
+export function isSoftware(info: Partial<GPUAdapterInfo> | undefined): boolean {
+  return info?.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|basic render/i.test(adapterName(info));
 }
 
 function isIos(browser: Navigator): boolean {

@@ -44,7 +44,7 @@ export class SampledChooser implements Chooser {
   propose(logits: Float32Array, indexMap: IndexMap, contextIds: readonly number[]): Proposal {
     requireFinite(Number.isFinite(largest(logits)), "the drafter");
     const seen = this.readsContext ? indexMap.toDraft([...new Set(contextIds)]) : [];
-    const drawn = probabilities(adjusted(logits, this.settings, seen), this.settings);
+    const drawn = probabilities(adjusted(logits, this.settings, seen, this.biasOf(indexMap)), this.settings);
     return { tokenId: indexMap.toTarget(draw(drawn, this.random)), byDrafter: indexMap.scatter(drawn, 0) };
   }
 
@@ -54,10 +54,16 @@ export class SampledChooser implements Chooser {
     const byTarget = (position: number): Probabilities => {
       const row = logits.row(position);
       requireFinite(Number.isFinite(largest(row)), "the target");
-      const seen = this.readsContext ? new Set([...contextIds, ...drafts.slice(0, position)]) : [];
-      return probabilities(adjusted(row, this.settings, seen), this.settings);
+      const seen = this.readsContext ? [...new Set([...contextIds, ...drafts.slice(0, position)])] : [];
+      return probabilities(adjusted(row, this.settings, seen, this.settings.logitBias), this.settings);
     };
     return settleDraws(drafts, byDrafter, byTarget, this.random);
+  }
+
+  /** The bias by the drafter's rows, without the tokens that it lacks. */
+  private biasOf(indexMap: IndexMap): ReadonlyMap<number, number> {
+    const held = [...this.settings.logitBias].filter(([tokenId]) => indexMap.holds([tokenId]));
+    return new Map(held.map(([tokenId, bias]) => [indexMap.toDraft([tokenId])[0] as number, bias]));
   }
 
   private get readsContext(): boolean {

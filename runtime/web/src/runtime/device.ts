@@ -7,6 +7,7 @@ export interface DeviceReport {
   readonly name: string;
   readonly user_agent: string;
   readonly adapter: string;
+  readonly software_adapter: boolean;
   readonly cores: number;
   readonly memory_gigabytes: number | null;
   readonly shader_f16: boolean;
@@ -25,6 +26,7 @@ export function deviceReport(userAgent: string, capabilities: Capabilities): Dev
     name: deviceName(userAgent),
     user_agent: userAgent,
     adapter: capabilities.adapter,
+    software_adapter: capabilities.softwareAdapter,
     cores: capabilities.cores,
     memory_gigabytes: capabilities.memoryGigabytes,
     shader_f16: capabilities.shaderF16,

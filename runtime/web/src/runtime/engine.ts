@@ -30,6 +30,7 @@ export interface EngineSettings {
 
 /**
  * How to answer. Without `sampling` the best token is always taken; without `draftLength` the plan's is used.
+ * `logProbs` asks for the target's log-probability of every token, before temperature and filters.
  * `onRound` hears of every target pass before its tokens are handed on; the first one is the prompt's own.
  */
 export interface DecodingOptions {
@@ -37,6 +38,7 @@ export interface DecodingOptions {
   readonly drafts: Drafts;
   readonly draftLength?: number;
   readonly sampling?: SamplingSettings;
+  readonly logProbs?: boolean;
   readonly stop?: readonly string[];
   readonly signal?: AbortSignal;
   readonly onRound?: (round: Round) => void;
@@ -113,9 +115,10 @@ export class Engine {
   /** Answer `promptIds`. Close the generator or abort the signal to end it: the engine stays usable. */
   async *rounds(promptIds: readonly number[], options: DecodingOptions): AsyncGenerator<Round> {
     this.checkPrompt(promptIds);
+    this.checkIds("logit_bias", Object.keys(options.sampling?.logitBias ?? {}).map(Number));
     const { manifest, target, drafters } = this.parts;
     const policy = buildPolicy(options.drafts, options.draftLength ?? manifest.plan.draft_length, drafters);
-    const rounds = speculativeRounds(target, policy, promptIds, chooserOf(options.sampling));
+    const rounds = speculativeRounds(target, policy, promptIds, chooserOf(options.sampling), options.logProbs);
     const limits = { maxNewTokens: options.maxNewTokens, endTokenIds: manifest.end_token_ids };
     demand(!this.answering, "an answer is being written", { remedy: "end it before you ask for the next" });
     this.answering = true;
@@ -147,9 +150,13 @@ export class Engine {
       got: promptIds.length,
       remedy: "shorten the prompt or open the bundle with a larger context",
     });
+    this.checkIds("prompt", promptIds);
+  }
+
+  private checkIds(what: string, tokenIds: readonly number[]): void {
     const vocab = this.manifest.target_vocab_size;
-    const wrong = promptIds.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocab));
-    demand(wrong === undefined, `prompt: token ids must lie in 0..${vocab - 1}`, { got: wrong });
+    const wrong = tokenIds.find((id) => !(Number.isInteger(id) && id >= 0 && id < vocab));
+    demand(wrong === undefined, `${what}: token ids must lie in 0..${vocab - 1}`, { got: wrong });
   }
 }
 

@@ -12,12 +12,13 @@ export interface Limits {
 
 /**
  * A piece of the answer; `drafted` says that its last token was a draft which the target kept.
- * `tokenIds` are the tokens since the last piece.
+ * `tokenIds` are the tokens since the last piece, `logProbs` the target's log-probabilities of them where asked for.
  */
 export interface TextPiece {
   readonly text: string;
   readonly drafted: boolean;
   readonly tokenIds: readonly number[];
+  readonly logProbs?: readonly number[];
 }
 
 /** The rounds of one answer, the last one cut where the answer ends; an aborted `signal` ends it after a round. */
@@ -27,7 +28,8 @@ export async function* limited(rounds: AsyncIterable<Round>, limits: Limits, sig
   for await (const turn of rounds) {
     const kept = untilEnd(turn.tokenIds.slice(0, room), limits.endTokenIds);
     room -= kept.length;
-    yield { ...turn, tokenIds: kept, accepted: Math.min(turn.accepted, kept.length) };
+    const logProbs = turn.logProbs && { logProbs: turn.logProbs.slice(0, kept.length) };
+    yield { ...turn, tokenIds: kept, accepted: Math.min(turn.accepted, kept.length), ...logProbs };
     if (room === 0 || limits.endTokenIds.includes(kept.at(-1) as number) || signal?.aborted) return;
   }
 }
@@ -35,21 +37,24 @@ export async function* limited(rounds: AsyncIterable<Round>, limits: Limits, sig
 /** Stream an answer's text, token by token, ending early when a stop string of `stream` appears. */
 export async function* textPieces(rounds: AsyncIterable<Round>, stream: TextStream): AsyncGenerator<TextPiece> {
   let tokenIds: number[] = [];
+  let logProbs: number[] = [];
   let drafted = false;
+  const piece = (text: string): TextPiece => ({ text, drafted, tokenIds, ...(logProbs.length > 0 && { logProbs }) });
   for await (const turn of rounds) {
     for (const [position, tokenId] of turn.tokenIds.entries()) {
       const text = stream.push(tokenId);
       tokenIds.push(tokenId);
+      logProbs.push(...(turn.logProbs?.slice(position, position + 1) ?? []));
       drafted = position < turn.accepted;
       if (text !== "" || stream.stopped) {
-        yield { text, drafted, tokenIds };
-        tokenIds = [];
+        yield piece(text);
+        [tokenIds, logProbs] = [[], []];
       }
       if (stream.stopped) return;
     }
   }
   const rest = stream.finish();
-  if (rest !== "" || tokenIds.length > 0) yield { text: rest, drafted, tokenIds };
+  if (rest !== "" || tokenIds.length > 0) yield piece(rest);
 }
 
 function untilEnd(tokenIds: readonly number[], endTokenIds: readonly number[]): readonly number[] {

@@ -13,7 +13,10 @@ export interface FileEntry {
   readonly sha256: string;
 }
 
-/** One ONNX model of the bundle; `data` are its external data files, `half` says that it holds float16 tensors. */
+/**
+ * One ONNX model of the bundle; `data` are its external data files, `half` says that it holds float16 tensors.
+ * `operators` are those outside of ONNX's own; bundles written before they were told name none.
+ */
 export interface ModelEntry {
   readonly name: string;
   readonly base_model: string;
@@ -26,6 +29,7 @@ export interface ModelEntry {
   readonly data: readonly string[];
   readonly largest_tensor_bytes: number;
   readonly half: boolean;
+  readonly operators: readonly string[];
 }
 
 /** Where the draft vocabulary came from, and what it covers on prompts held out from choosing it. */
@@ -73,6 +77,7 @@ const readModel = recordOf<ModelEntry>({
   data: listOf(asString),
   largest_tensor_bytes: asInteger,
   half: asBoolean,
+  operators: optional(listOf(asString), []),
 });
 
 const readCalibration = recordOf<CalibrationEntry>({

@@ -3,11 +3,15 @@
 import { demand } from "./errors.js";
 import type { Capabilities, Provider } from "./capabilities.js";
 
-/** What one model needs: the bytes of its largest tensor and of its files; `half`: it holds float16 tensors. */
+/**
+ * What one model needs: the bytes of its largest tensor and of its files; `half`: it holds float16 tensors; `operators`:
+ * kernels for these beside ONNX's own, none where nobody told.
+ */
 export interface ModelNeeds {
   readonly name: string;
   readonly largestTensorBytes: number;
   readonly half: boolean;
+  readonly operators: readonly string[];
   readonly fileBytes: number;
 }
 
@@ -19,10 +23,38 @@ const WASM_BYTES = 4 * 2 ** 30;
 /** Browsers name no more than this, older ones no more than the first, however much there is. */
 const MOST_NAMED_GIGABYTES = [8, 32];
 
+interface Lack {
+  readonly operator: string;
+  readonly rule: string;
+  readonly got: string;
+  readonly remedy: string;
+}
+
+/** Operators that onnxruntime-web has no kernel for, or not for every shape: ONNX Runtime would say so after the download. */
+const LACKING: Readonly<Record<Provider, readonly Lack[]>> = {
+  webgpu: [
+    {
+      operator: "GatherBlockQuantized/odd",
+      rule: "WebGPU looks up packed tokens in rows of an even number of blocks only",
+      got: "an odd number",
+      remedy: "edgedraft export with --provider webgpu",
+    },
+  ],
+  wasm: [
+    {
+      operator: "GatherBlockQuantized",
+      rule: "WebAssembly has no kernel that looks up packed tokens",
+      got: "GatherBlockQuantized",
+      remedy: "edgedraft export with --provider wasm, or use WebGPU instead",
+    },
+  ],
+};
+
 /** Refuse a model that `provider` cannot run on this device; an `EdgedraftError` gives the reason. */
 export function checkFits(model: ModelNeeds, provider: Provider, capabilities: Capabilities): void {
   if (provider === "webgpu") checkGpu(model, capabilities);
   else checkWasm([model]);
+  checkKernels(model, provider);
   checkMemory([[model, provider]], capabilities);
 }
 
@@ -55,6 +87,12 @@ function checkGpu(model: ModelNeeds, capabilities: Capabilities): void {
     got: `${capabilities.adapter} without it`,
     remedy: "use WebAssembly instead, or export without float16",
   });
+}
+
+function checkKernels(model: ModelNeeds, provider: Provider): void {
+  for (const { operator, rule, got, remedy } of LACKING[provider]) {
+    demand(!model.operators.includes(operator), `${model.name}: ${rule}`, { got, remedy });
+  }
 }
 
 function checkWasm(models: readonly ModelNeeds[]): void {

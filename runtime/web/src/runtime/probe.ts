@@ -131,7 +131,7 @@ class Crew {
   private async start(provider: Provider, settings: ProbeSettings): Promise<void> {
     const threads = usableThreads(settings.threads, this.capabilities);
     try {
-      checkFits({ name: "probe", largestTensorBytes: 0, half: false, fileBytes: 0 }, provider, this.capabilities);
+      checkFits({ name: "probe", largestTensorBytes: 0, half: false, operators: [], fileBytes: 0 }, provider, this.capabilities);
       const runtime = await Runtime.start(provider, threads, settings.device);
       for (const about of this.session.probe.cases) await this.open(runtime, about);
     } catch (error) {
@@ -158,7 +158,8 @@ class Crew {
 
   private async open(runtime: Runtime, about: ProbeCase): Promise<void> {
     try {
-      const needs = { name: about.file, largestTensorBytes: about.weight_bytes / Math.max(about.layers, 1), half: about.half, fileBytes: about.bytes };
+      const largestTensorBytes = about.weight_bytes / Math.max(about.layers, 1);
+      const needs = { name: about.file, largestTensorBytes, half: about.half, operators: [], fileBytes: about.bytes };
       checkFits(needs, runtime.provider, this.capabilities);
       const lacking = LACKING[runtime.provider].includes(about.precision);
       demand(!lacking, `${runtime.provider} has no kernels for it`, { remedy: "probe it on wasm" });

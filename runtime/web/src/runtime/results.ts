@@ -6,7 +6,7 @@ import type { DeviceReport } from "./device.js";
 import { EdgedraftError, firstLine } from "./errors.js";
 import type { ProbeReport } from "./probe.js";
 
-/** A bench with the device it ran on. */
+/** A bench with the device it ran on, and the provider of each model; drafters share one. */
 export interface BenchResult {
   readonly device: DeviceReport;
   readonly onnxruntime: string;

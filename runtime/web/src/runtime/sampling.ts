@@ -16,7 +16,7 @@ export type Probabilities = Float64Array;
 /**
  * How tokens are drawn; the meaning and the order of the steps are those of transformers' `generate`.
  * `temperature` 0 takes the best token. `topK` 0, `topP` 1, `minP` 0 and `repetitionPenalty` 1 switch the step off.
- * The same `seed` gives the same text again in this runtime, not the text that the Python runtime draws.
+ * `logitBias` adds to the logits of target token ids; -Infinity shuts one out. The same `seed` gives the same text again in this runtime, not the text that the Python runtime draws.
  */
 export interface SamplingSettings {
   readonly temperature?: number;
@@ -24,6 +24,7 @@ export interface SamplingSettings {
   readonly topP?: number;
   readonly minP?: number;
   readonly repetitionPenalty?: number;
+  readonly logitBias?: Readonly<Record<number, number>>;
   readonly seed?: number;
 }
 
@@ -34,13 +35,14 @@ export interface Sampling {
   readonly topP: number;
   readonly minP: number;
   readonly repetitionPenalty: number;
+  readonly logitBias: ReadonlyMap<number, number>;
 }
 
 const COLDEST = 0.0001;
 
 /** `settings` with the defaults filled in; numbers without a meaning are refused. */
 export function checkedSampling(settings: SamplingSettings): Sampling {
-  const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, seed } = settings;
+  const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, logitBias = {}, seed } = settings;
   const warm = temperature === 0 || (temperature >= COLDEST && temperature < Infinity);
   demand(warm, `temperature must be 0, or ${COLDEST} or more`, { got: temperature });
   demand(Number.isInteger(topK) && topK >= 0, "top_k must be 0 or more", { got: topK });
@@ -48,7 +50,9 @@ export function checkedSampling(settings: SamplingSettings): Sampling {
   demand(minP >= 0 && minP <= 1, "min_p must lie in 0..1", { got: minP });
   demand(repetitionPenalty > 0, "repetition_penalty must be above 0", { got: repetitionPenalty });
   demand(seed === undefined || Number.isSafeInteger(seed), "seed must be a whole number", { got: seed });
-  return { temperature, topK, topP, minP, repetitionPenalty };
+  const biases = new Map(Object.entries(logitBias).map(([tokenId, bias]) => [Number(tokenId), bias]));
+  for (const [tokenId, bias] of biases) demand(bias < Infinity, `logit_bias: token ${tokenId}: expected a number or -inf`, { got: bias });
+  return { temperature, topK, topP, minP, repetitionPenalty, logitBias: biases };
 }
 
 /** The distribution that one row of adjusted logits stands for. */
@@ -63,14 +67,21 @@ export function probabilities(logits: Float32Array, settings: Sampling): Probabi
   return normalised(drawn);
 }
 
-/** Logits after the repetition penalty on `seenIds`; ids index this row. */
-export function adjusted(logits: Float32Array, settings: Sampling, seenIds: Iterable<number>): Float32Array {
-  if (settings.repetitionPenalty === 1) return logits;
+/** Logits after the repetition penalty on `seenIds` and the bias; ids index this row. */
+export function adjusted(
+  logits: Float32Array,
+  settings: Sampling,
+  seenIds: readonly number[],
+  biases: ReadonlyMap<number, number>,
+): Float32Array {
+  if (seenIds.length === 0 && biases.size === 0) return logits;
   const scores = logits.slice();
   for (const id of seenIds) {
     const score = scores[id] as number;
     scores[id] = score < 0 ? score * settings.repetitionPenalty : score / settings.repetitionPenalty;
   }
+  for (const [id, bias] of biases) scores[id] = (scores[id] as number) + bias;
+  demand(Number.isFinite(largest(scores)), "logit_bias must leave a token to choose", { got: "none" });
   return scores;
 }
 

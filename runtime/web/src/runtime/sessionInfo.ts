@@ -2,7 +2,7 @@
 
 import { EdgedraftError, firstLine } from "./errors.js";
 import { readFileEntry, type FileEntry } from "./manifest.js";
-import { asBoolean, asInteger, asString, listOf, mapOf, orNull, recordOf } from "./records.js";
+import { asBoolean, asInteger, asString, listOf, mapOf, optional, orNull, recordOf } from "./records.js";
 
 /** The full-vocabulary drafter; paths are relative to the server's base. */
 export interface FullDrafter {
@@ -10,6 +10,7 @@ export interface FullDrafter {
   readonly data: readonly string[];
   readonly largest_tensor_bytes: number;
   readonly half: boolean;
+  readonly operators: readonly string[];
   readonly files: Readonly<Record<string, FileEntry>>;
 }
 
@@ -49,6 +50,7 @@ const parse = recordOf<SessionInfo>({
       data: listOf(asString),
       largest_tensor_bytes: asInteger,
       half: asBoolean,
+      operators: optional(listOf(asString), []),
       files: mapOf(readFileEntry),
     }),
   ),

@@ -41,10 +41,20 @@ export function acceptedPrefix(draftIds: readonly number[], targetIds: readonly 
   return shorter;
 }
 
+/** Natural log of the probability that a row of logits gives `tokenId`, before any temperature or filter. */
+export function logProbability(row: Float32Array, tokenId: number): number {
+  const top = largest(row);
+  return (row[tokenId] as number) - top - Math.log(sumOverTop(row, top));
+}
+
 /** Probability of the best token of a row of logits; it does not depend on which token is drawn. */
 export function confidence(row: Float32Array): number {
-  const top = largest(row);
+  return 1 / sumOverTop(row, largest(row));
+}
+
+/** Σ exp(score - top). */
+function sumOverTop(row: Float32Array, top: number): number {
   let sum = 0;
   for (const score of row) sum += Math.exp(score - top);
-  return 1 / sum;
+  return sum;
 }

@@ -19,6 +19,7 @@ export const MODEL: ModelEntry = {
   data: ["target/model.onnx.data"],
   largest_tensor_bytes: 100 * 2 ** 20,
   half: false,
+  operators: ["MatMulNBits"],
 };
 
 const file = (bytes: number) => ({ bytes, sha256: "0".repeat(64) });
@@ -77,6 +78,7 @@ export const MANIFEST: Manifest = {
 export const CAPABILITIES: Capabilities = {
   webgpu: true,
   adapter: "arm valhall",
+  softwareAdapter: false,
   shaderF16: true,
   maxBufferBytes: 2 ** 31,
   maxBindingBytes: 2 ** 30,
@@ -103,6 +105,7 @@ export const DEVICE = {
   name: "Pixel 9",
   user_agent: "a browser",
   adapter: "arm valhall",
+  software_adapter: false,
   cores: 8,
   memory_gigabytes: 8,
   shader_f16: true,

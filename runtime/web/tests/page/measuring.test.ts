@@ -11,6 +11,7 @@ describe("the bench", () => {
     await click("tab-bench");
     await click("bench-start");
     expect(words(at("bench-verdict"))).toBe("Speculation pays here: the trimmed drafter reaches 1.20× [1.15–1.25] the target's own speed.");
+    expect(words(at("bench-place"))).toBe("The target ran on WebGPU (arm valhall), the drafter on WebAssembly.");
     expect(words(at("bench-posted"))).toBe("The result was sent to the computer that runs edgedraft.");
     const result = { device: SITE.device, onnxruntime: "onnxruntime-web 1.30.0", date: "2026-11-23", provider: { target: "webgpu", drafter: "wasm" }, report: BENCH };
     expect(world.posted).toEqual([{ kind: "bench", result }]);

@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { GREEDY } from "../../src/runtime/chooser.js";
 import { plainRounds, speculativeRounds } from "../../src/runtime/decoding.js";
 import { Drafter, FixedDrafts, type DraftPolicy } from "../../src/runtime/drafting.js";
 import { IndexMap } from "../../src/runtime/indexMap.js";
@@ -65,6 +66,25 @@ describe("a drafter that is the target itself", () => {
     expect(rounds.map((turn) => [turn.proposed, turn.accepted, turn.tokenIds.length])).toEqual(Array(5).fill([3, 3, 4]));
     expect(target.passes.slice(1).map((pass) => pass.length)).toEqual(Array(5).fill(4));
   });
+});
+
+test("log-probabilities are the target's own of what was settled, whoever drafted, and left out unless asked for", async () => {
+  const script = mixedScript(VOCAB, 0);
+  const drafter = new Drafter(new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 40), IndexMap.identity(VOCAB));
+  const target = (): ScriptedModel => new ScriptedModel(script, VOCAB, 40);
+  const turns = await take(speculativeRounds(target(), new FixedDrafts(drafter, 3), [1, 2], GREEDY, true), 5);
+  const text = [1, 2];
+  for (const turn of turns) {
+    const wanted = turn.tokenIds.map((tokenId) => {
+      const row = script(text);
+      text.push(tokenId);
+      return (row[tokenId] as number) - Math.log(row.reduce((sum, score) => sum + Math.exp(score), 0));
+    });
+    expect(turn.logProbs?.length).toBe(turn.tokenIds.length);
+    turn.logProbs?.forEach((found, place) => expect(found).toBeCloseTo(wanted[place] as number, 5));
+  }
+  expect(turns.some((turn) => turn.accepted > 0)).toBe(true);
+  expect(await take(plainRounds(target(), [1, 2]), 2)).toEqual((await take(plainRounds(target(), [1, 2], GREEDY, true), 2)).map(({ logProbs: _, ...turn }) => turn));
 });
 
 test("a closed answer leaves the memory at what was settled, and the next one reads only what is new", async () => {

@@ -47,6 +47,14 @@ test("a piece is drafted when its last token was an accepted draft", async () =>
   expect(pieces.map((piece) => [piece.text, piece.drafted])).toEqual([["a", false], ["b", true], ["c", true], ["d", false]]);
 });
 
+test("log-probabilities are cut and handed on with their tokens", async () => {
+  const turns = [{ ...round([97], 0), logProbs: [-1] }, { ...round([300, 98, 99], 2), logProbs: [-2, -3, -4] }];
+  const cut = await take(limited(rounds(...turns), { maxNewTokens: 3, endTokenIds: [] }), 9);
+  expect(cut.map((turn) => turn.logProbs)).toEqual([[-1], [-2, -3]]);
+  const pieces = await take(textPieces(rounds(...cut), new TextStream(decode)), 9);
+  expect(pieces.map((piece) => [piece.tokenIds, piece.logProbs])).toEqual([[[97], [-1]], [[300, 98], [-2, -3]]]);
+});
+
 test("a stop string ends the text before it, and what might begin one is held back", async () => {
   const ids = [..."say STOP now"].map((letter) => letter.charCodeAt(0));
   const pieces = await take(textPieces(rounds(round(ids, 0)), new TextStream(decode, ["STOP"])), 99);

@@ -31,7 +31,7 @@ it("every file that opening downloads is named, with its address", () => {
 });
 
 it("the full drafter comes from the session, beside the bundle", () => {
-  const full = { graph: "full/model.onnx", data: [], largest_tensor_bytes: 1, half: false, files: { "full/model.onnx": { bytes: 5, sha256: "c".repeat(64) } } };
+  const full = { graph: "full/model.onnx", data: [], largest_tensor_bytes: 1, half: false, operators: [], files: { "full/model.onnx": { bytes: 5, sha256: "c".repeat(64) } } };
   const files = filesToLoad(MANIFEST, { ...SESSION, full_drafter: full }, BASE, true);
   expect(files.at(-1)).toMatchObject({ name: "full/model.onnx", bytes: 5, url: new URL("https://phone.test/token/full/model.onnx") });
 });

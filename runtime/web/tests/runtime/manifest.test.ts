@@ -11,6 +11,12 @@ test("a manifest is read as it stands, with what may be missing filled in", () =
   expect(manifest.provider).toBe("cpu");
   expect(manifest.divergence).toBeNull();
   expect(manifest.calibration.ranked_by).toEqual([]);
+  expect(manifest.target.operators).toEqual(["MatMulNBits"]);
+});
+
+test("a bundle written before operators were told opens and names none", () => {
+  const { operators: _operators, ...target } = plainManifest().target as Record<string, unknown>;
+  expect(parseManifest(plainManifest({ target })).target.operators).toEqual([]);
 });
 
 const FAULTS: [string, Record<string, unknown>, string][] = [
@@ -20,6 +26,7 @@ const FAULTS: [string, Record<string, unknown>, string][] = [
   ["a wrong item", { end_token_ids: [1, "x"] }, 'manifest: end_token_ids[1]: expected int, got "x"'],
   ["a boolean for a number", { context_length: true }, "manifest: context_length: expected int, got true"],
   ["a wide draft vocabulary", { plan: plainPlan({ draft_vocab_size: 9 }) }, "draft_vocab_size: expected 1..8, got 9 - export the bundle again"],
+  ["an operator that is no name", { target: { ...plainManifest().target as object, operators: [1] } }, "manifest: target: operators[0]: expected str, got 1"],
   ["an unlisted file", { index_map: "other" }, "files: other is not listed - export the bundle again or copy it afresh"],
   ["a path that climbs", { files: { "../x": { bytes: 1, sha256: "00" } } }, 'files: expected a relative path inside the bundle, got "../x"'],
   ["another host", { index_map: "//host/x" }, 'files: expected a relative path inside the bundle, got "//host/x"'],

@@ -10,6 +10,7 @@ const MODEL = {
   conversion: "abc",
   largest_tensor_bytes: 40,
   half: false,
+  operators: ["MatMulNBits"],
 };
 
 const PLAN = {

@@ -9,6 +9,7 @@ const MIB = 2 ** 20;
 const PHONE: Capabilities = {
   webgpu: true,
   adapter: "a phone's GPU",
+  softwareAdapter: false,
   shaderF16: false,
   maxBufferBytes: 256 * MIB,
   maxBindingBytes: 128 * MIB,
@@ -18,7 +19,7 @@ const PHONE: Capabilities = {
   secure: true,
   ios: false,
 };
-const SMALL: ModelNeeds = { name: "target", largestTensorBytes: 100 * MIB, half: false, fileBytes: 400e6 };
+const SMALL: ModelNeeds = { name: "target", largestTensorBytes: 100 * MIB, half: false, operators: ["MatMulNBits"], fileBytes: 400e6 };
 
 test("a model within all limits fits on both providers", () => {
   expect(() => checkFits(SMALL, "webgpu", PHONE)).not.toThrow();
@@ -34,6 +35,25 @@ test.each([
   ["files too large for the memory", { fileBytes: 3e9 }, {}, "target: this device has 4 GB of memory, got a need of about 5.7 GB - export a smaller precision or a smaller model"],
 ])("%s is refused on WebGPU", async (_what, needs, changes, message) => {
   expect(await refusalOf(() => checkFits({ ...SMALL, ...needs }, "webgpu", { ...PHONE, ...changes }))).toBe(message);
+});
+
+const PACKED = ["GatherBlockQuantized", "MatMulNBits"];
+const ODD = ["GatherBlockQuantized", "GatherBlockQuantized/odd", "MatMulNBits"];
+const LOOK_UP = "target: WebAssembly has no kernel that looks up packed tokens, got GatherBlockQuantized - edgedraft export with --provider wasm, or use WebGPU instead";
+const EVEN = "target: WebGPU looks up packed tokens in rows of an even number of blocks only, got an odd number - edgedraft export with --provider webgpu";
+test.each([
+  ["WebAssembly has no kernel for packed tables", "wasm", PACKED, LOOK_UP],
+  ["WebAssembly has none for odd ones either", "wasm", ODD, LOOK_UP],
+  ["WebGPU refuses odd packed tables", "webgpu", ODD, EVEN],
+] as const)("%s", async (_what, provider, operators, message) => {
+  expect(await refusalOf(() => checkFits({ ...SMALL, operators }, provider, PHONE))).toBe(message);
+});
+
+test("what a provider has kernels for fits, and so does a bundle that names no operators", () => {
+  expect(() => checkFits({ ...SMALL, operators: PACKED }, "webgpu", PHONE)).not.toThrow();
+  for (const provider of ["webgpu", "wasm"] as const) {
+    expect(() => checkFits({ ...SMALL, operators: [] }, provider, PHONE)).not.toThrow();
+  }
 });
 
 test("limits of the GPU do not hold on WebAssembly, its 4 GiB do", async () => {

@@ -114,7 +114,34 @@ test("the nucleus is the fewest most likely tokens that reach top_p", () => {
 
 test("the repetition penalty makes seen tokens less likely, whatever their sign", () => {
   const settings = checkedSampling({ repetitionPenalty: 2 });
-  expect(Array.from(adjusted(Float32Array.from([2, -2, 2]), settings, [0, 1]))).toEqual([1, -4, 2]);
+  expect(Array.from(adjusted(Float32Array.from([2, -2, 2]), settings, [0, 1], new Map()))).toEqual([1, -4, 2]);
+});
+
+test("a bias adds to its tokens' logits after the penalty, -Infinity shuts them out, and one must be left", async () => {
+  const settings = checkedSampling({ repetitionPenalty: 2, logitBias: { 1: 3, 2: -Infinity } });
+  expect(Array.from(adjusted(Float32Array.from([2, -2, 2]), settings, [0, 1], settings.logitBias))).toEqual([1, -1, -Infinity]);
+  expect(Array.from(probabilities(Float32Array.from([0, 0, -Infinity]), WARM))).toEqual([0.5, 0.5, 0]);
+  const none = new Map([0, 1, 2].map((id) => [id, -Infinity]));
+  expect(await refusalOf(() => adjusted(new Float32Array(3), WARM, [], none))).toBe("logit_bias must leave a token to choose, got none");
+});
+
+test("without penalty and bias the logits stay as they are", () => {
+  expect(adjusted(TARGET, WARM, [], WARM.logitBias)).toBe(TARGET);
+});
+
+test("a drafted round follows the biased distribution, by a trimmed drafter that gets its share of the bias", () => {
+  const biased = checkedSampling({ logitBias: { 0: 1, 3: -Infinity, 7: 4 } });
+  const wanted = probabilities(adjusted(TARGET, biased, [], biased.logitBias), biased);
+  const chooser = new SampledChooser(biased, random(3));
+  const logits = new FlatLogits(Float32Array.from([...TARGET, ...TARGET]), 2, VOCAB);
+  const counts = countFirst(() => {
+    const draft = chooser.propose(DRAFTER, MAP, []);
+    expect(draft.tokenId).not.toBe(3);
+    return chooser.settle([draft], logits, [])[0] as number;
+  });
+  expect(counts[3]).toBe(0);
+  expect(chiSquare(counts, wanted)).toBeLessThan(UNLIKELY);
+  expect(chiSquare(counts, probabilities(TARGET, WARM))).toBeGreaterThan(10 * UNLIKELY);
 });
 
 test("a draw never takes a token of probability 0, at either end of the random numbers", () => {
@@ -149,6 +176,8 @@ test.each([
   [{ topP: 0 }, "top_p must lie above 0 and up to 1, got 0"],
   [{ minP: 2 }, "min_p must lie in 0..1, got 2"],
   [{ repetitionPenalty: 0 }, "repetition_penalty must be above 0, got 0"],
+  [{ logitBias: { 7: Infinity } }, "logit_bias: token 7: expected a number or -inf, got Infinity"],
+  [{ logitBias: { 7: NaN } }, "logit_bias: token 7: expected a number or -inf, got NaN"],
   [{ seed: 0.5 }, "seed must be a whole number, got 0.5"],
 ])("settings %j are refused", async (settings, message) => {
   expect(await refusalOf(() => checkedSampling(settings))).toBe(message);

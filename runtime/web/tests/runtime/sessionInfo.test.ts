@@ -1,6 +1,7 @@
 /** Owns the laws of sessions: what the server writes is read, and its faults are told in one line. */
 
 import { afterEach, expect, test, vi } from "vitest";
+import { isSoftware } from "../../src/runtime/capabilities.js";
 import { deviceName } from "../../src/runtime/device.js";
 import { isoDate, postResult } from "../../src/runtime/results.js";
 import { parseSession, readSession } from "../../src/runtime/sessionInfo.js";
@@ -47,6 +48,14 @@ test("results are posted, and why they were not taken is told", async () => {
   answering(() => new Response("steps: missing\nmore", { status: 400 }));
   const message = "the server did not take the results, got steps: missing - check that edgedraft phone still runs, then send again";
   expect(await refusalOf(() => postResult(BASE, "probe", {} as never))).toBe(message);
+});
+
+test("an adapter that computes on the processor is told by its flag or its name", () => {
+  expect(isSoftware({ vendor: "google", architecture: "swiftshader", isFallbackAdapter: false })).toBe(true);
+  expect(isSoftware({ description: "llvmpipe (LLVM 15.0.6, 256 bits)" })).toBe(true);
+  expect(isSoftware({ vendor: "someone", isFallbackAdapter: true })).toBe(true);
+  expect(isSoftware({ vendor: "arm", architecture: "valhall", isFallbackAdapter: false })).toBe(false);
+  expect(isSoftware(undefined)).toBe(false);
 });
 
 test("devices have names for people, days the form of ISO", () => {

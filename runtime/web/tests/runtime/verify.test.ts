@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { acceptedPrefix, confidence, greedyChoice } from "../../src/runtime/verify.js";
+import { acceptedPrefix, confidence, greedyChoice, logProbability } from "../../src/runtime/verify.js";
 import { refusalOf } from "./fakes.js";
 
 test("the choice is the largest logit, the smaller id of equal ones", () => {
@@ -20,6 +20,11 @@ test.each([[[NaN, 1]], [[1, NaN]], [[1, Infinity]], [[-Infinity, -Infinity]]])("
 
 test("the accepted prefix is the common beginning", () => {
   expect([acceptedPrefix([1, 2, 3], [1, 2, 4]), acceptedPrefix([], [1]), acceptedPrefix([1, 2], [1, 2, 3])]).toEqual([2, 0, 2]);
+});
+
+test("log-probabilities are those of the softmax, however large the logits", () => {
+  expect(logProbability(Float32Array.from([0, 0, 0, 0]), 2)).toBeCloseTo(-Math.log(4), 12);
+  expect(logProbability(Float32Array.from([1000, 0]), 1)).toBeCloseTo(-1000, 9);
 });
 
 test("confidence is the softmax of the best token", () => {

@@ -1,10 +1,10 @@
 /** Owns the Bench tab: ways of decoding compared on this device, and what that means. */
 
-import type { BenchReport } from "../../runtime/index.js";
+import type { BenchResult } from "../../runtime/index.js";
 import { benchPrompts } from "../actions/measuring.js";
 import { busyWith } from "../state.js";
 import { plural } from "../words/format.js";
-import { benchRows, benchVerdict, textsSentence, WAY_NAMES, waysOf } from "../words/verdict.js";
+import { benchRows, benchVerdict, placeSentence, textsSentence, WAY_NAMES, waysOf } from "../words/verdict.js";
 import { Outcome, WorkProgress } from "./outcome.js";
 import { NotLoaded, Select, Trouble } from "./parts.js";
 import type { PanelProps } from "./start.js";
@@ -29,7 +29,7 @@ export function BenchPanel({ state, actions, site }: PanelProps) {
       {work.stage === "idle" && work.stopped && <p>Stopped before it was done; nothing was kept.</p>}
       {work.stage === "done" && (
         <>
-          <Result report={work.report.report} />
+          <Result result={work.report} />
           <Outcome kind="bench" posting={work.posting} actions={actions} />
         </>
       )}
@@ -58,7 +58,8 @@ export function BenchPanel({ state, actions, site }: PanelProps) {
   );
 }
 
-function Result({ report }: { report: BenchReport }) {
+function Result({ result }: { result: BenchResult }) {
+  const { report } = result;
   const verdict = benchVerdict(report);
   return (
     <>
@@ -95,6 +96,9 @@ function Result({ report }: { report: BenchReport }) {
           ))}
         </tbody>
       </table>
+      <p class="hint" id="bench-place">
+        {placeSentence(result)}
+      </p>
       <p class="hint" id="bench-texts">
         {textsSentence(report)}
       </p>

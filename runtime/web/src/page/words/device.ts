@@ -19,10 +19,10 @@ export function deviceFacts(capabilities: Capabilities, freeBytes: number | null
   ];
 }
 
-function gpuFacts({ webgpu, adapter, shaderF16, maxBufferBytes, maxBindingBytes }: Capabilities): readonly Fact[] {
+function gpuFacts({ webgpu, adapter, softwareAdapter, shaderF16, maxBufferBytes, maxBindingBytes }: Capabilities): readonly Fact[] {
   if (!webgpu) return [{ term: "GPU", value: "none for WebGPU" }];
   return [
-    { term: "GPU", value: adapter },
+    { term: "GPU", value: softwareAdapter ? `${adapter}, in software` : adapter },
     { term: "16-bit floats", value: shaderF16 ? "yes" : "no" },
     { term: "Largest tensor", value: binaryBytes(Math.min(maxBufferBytes, maxBindingBytes)) },
   ];

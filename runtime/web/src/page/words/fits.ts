@@ -52,6 +52,7 @@ interface Entry {
   readonly data: readonly string[];
   readonly largest_tensor_bytes: number;
   readonly half: boolean;
+  readonly operators: readonly string[];
 }
 
 function needs(name: string, entry: Entry, files: Manifest["files"]): ModelNeeds {
@@ -59,6 +60,7 @@ function needs(name: string, entry: Entry, files: Manifest["files"]): ModelNeeds
     name,
     largestTensorBytes: entry.largest_tensor_bytes,
     half: entry.half,
+    operators: entry.operators,
     fileBytes: [entry.graph, ...entry.data].reduce((total, path) => total + (files[path]?.bytes ?? 0), 0),
   };
 }

@@ -1,6 +1,7 @@
 /** Owns what a bench or a plan says about speculating on this device, in one honest sentence. */
 
-import type { BenchReport, Plan, Spread, Way, WayReport } from "../../runtime/index.js";
+import type { BenchReport, BenchResult, Plan, Provider, Spread, Way, WayReport } from "../../runtime/index.js";
+import { PROVIDER_NAMES } from "./costs.js";
 import { rate, share, times, twoDigits } from "./format.js";
 
 /** Whether it pays: only where at least three quarters of the prompts were faster, or slower. */
@@ -56,6 +57,16 @@ export function textsSentence(report: BenchReport): string {
   if (differing.length === 0) return "Every way wrote the same texts as the target alone.";
   const named = differing.map(([way, told]) => `${WAY_NAMES[way].toLowerCase()} ${report.prompts - told.equal_texts} of ${report.prompts}`);
   return `Some texts differ from the target's own (${named.join(", ")}): quantized kernels may break near-ties differently in blocks than one by one.`;
+}
+
+/** Where each model ran, and what speeds of a software adapter are worth. */
+export function placeSentence({ provider, device }: Pick<BenchResult, "provider" | "device">): string {
+  const { target, drafter } = provider;
+  const adapter = `${device.adapter}${device.software_adapter ? ", in software" : ""}`;
+  const named = (each: Provider): string => (each === "webgpu" ? `${PROVIDER_NAMES[each]} (${adapter})` : PROVIDER_NAMES[each]);
+  const models = target === drafter ? `Target and drafter ran on ${named(target)}.` : `The target ran on ${named(target)}, the drafter on ${named(drafter)}.`;
+  const softly = device.software_adapter && (target === "webgpu" || drafter === "webgpu");
+  return softly ? `${models} Speeds in software say nothing of a real GPU.` : models;
 }
 
 /** What the plan in the bundle foresaw, and for which device. */

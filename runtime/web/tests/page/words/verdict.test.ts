@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
-import { answerOf, benchRows, benchVerdict, planSentence, textsSentence } from "../../../src/page/words/verdict.js";
-import { BENCH, MANIFEST, way } from "../fakes.js";
+import { answerOf, benchRows, benchVerdict, placeSentence, planSentence, textsSentence } from "../../../src/page/words/verdict.js";
+import type { Provider } from "../../../src/runtime/index.js";
+import { BENCH, DEVICE, MANIFEST, way } from "../fakes.js";
 
 const plain = way(1, { draft_tokens_proposed: 0 });
 const report = (ways: Parameters<typeof way>[0][]) => ({ ...BENCH, ways: { plain, trimmed: way(ways[0] ?? 1), ...(ways[1] === undefined ? {} : { full: way(ways[1]) }) } });
@@ -26,6 +27,22 @@ describe("the verdict of a bench", () => {
   it("is open at exactly 1", () => expect(answerOf({ median: 1.1, low: 1, high: 1.2 })).toBe("open"));
 
   it("is none where nothing drafted", () => expect(benchVerdict({ ...BENCH, ways: { plain } })).toBeNull());
+});
+
+describe("where a bench ran", () => {
+  const on = (target: Provider, drafter: Provider, software_adapter = false) =>
+    placeSentence({ provider: { target, drafter }, device: { ...DEVICE, adapter: "google swiftshader", software_adapter } });
+
+  it("names the provider of each model, and the adapter where there is one", () => {
+    expect(on("wasm", "wasm", true)).toBe("Target and drafter ran on WebAssembly.");
+    expect(on("webgpu", "webgpu")).toBe("Target and drafter ran on WebGPU (google swiftshader).");
+    expect(on("webgpu", "wasm")).toBe("The target ran on WebGPU (google swiftshader), the drafter on WebAssembly.");
+  });
+
+  it("says that a software adapter tells nothing of a GPU", () =>
+    expect(on("wasm", "webgpu", true)).toBe(
+      "The target ran on WebAssembly, the drafter on WebGPU (google swiftshader, in software). Speeds in software say nothing of a real GPU.",
+    ));
 });
 
 describe("the table of a bench", () => {

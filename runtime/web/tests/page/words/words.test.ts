@@ -23,7 +23,7 @@ describe("the download, in parts that a user knows", () => {
   });
 
   it("names the full drafter where it is wanted", () => {
-    const full = { graph: "full/model.onnx", data: [], largest_tensor_bytes: 1, half: false, files: {} };
+    const full = { graph: "full/model.onnx", data: [], largest_tensor_bytes: 1, half: false, operators: [], files: {} };
     const site = { manifest: MANIFEST, session: { ...SESSION, full_drafter: full } };
     const found = parts(site, [...WANTED, { path: "full/model.onnx", bytes: 5, keptBytes: 0 }]);
     expect(found.map((part) => part.label)).toEqual(["Target", "Drafter", "Full drafter", "Tokenizer"]);
@@ -66,6 +66,17 @@ describe("whether it fits", () => {
       rule: "target: this GPU binds at most 64 MiB in one tensor",
       got: "100 MiB",
       remedy: "use WebAssembly instead, or export a smaller precision",
+    });
+  });
+
+  it("names the kernel that a provider lacks, and the export that does without", () => {
+    const packed = { ...MANIFEST, drafter: { ...MANIFEST.drafter, operators: ["GatherBlockQuantized"] } };
+    const mixed = { ...CHOICE, drafter: "wasm" as const };
+    expect(fit(placedModels(packed, SESSION, CHOICE), CAPABILITIES).problem).toBeNull();
+    expect(fit(placedModels(packed, SESSION, mixed), CAPABILITIES).problem).toEqual({
+      rule: "drafter: WebAssembly has no kernel that looks up packed tokens",
+      got: "GatherBlockQuantized",
+      remedy: "edgedraft export with --provider wasm, or use WebGPU instead",
     });
   });
 
@@ -127,6 +138,9 @@ describe("the facts of a device", () => {
       "Storage: the browser does not say",
     ]);
   });
+
+  it("say where a GPU is none", () =>
+    expect(deviceFacts({ ...CAPABILITIES, softwareAdapter: true }, null, 4)).toContainEqual({ term: "GPU", value: "arm valhall, in software" }));
 
   it("give the smaller of the two limits as the largest tensor", () =>
     expect(deviceFacts(CAPABILITIES, 5e9, 8)).toContainEqual({ term: "Largest tensor", value: "1 GiB" }));
