@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from edgedraft.runtime.model import LanguageModel
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
-from edgedraft.runtime.statistics import spread
+from edgedraft.runtime.statistics import middle_mean, spread
 from edgedraft.runtime.timing import Clock
 
 TARGET, DRAFTER = "target", "drafter"
@@ -14,7 +14,10 @@ TARGET, DRAFTER = "target", "drafter"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepTime:
-    """Median and quartiles, in seconds, of a pass over ``rows`` tokens by a model that reads ``weight_bytes``."""
+    """The `middle_mean` and the quartiles, in seconds, of a pass over ``rows`` tokens.
+
+    ``weight_bytes`` are what the model reads in a pass.
+    """
 
     role: str
     precision: str
@@ -40,6 +43,38 @@ class StepCase:
     after: str | None = None
 
 
+class StepTimer:
+    """Times cases in turn (A B C A B C …), a turn whenever it is asked for.
+
+    Every model first reads ``context_ids``, so attention has something to look back on. A case that comes ``after``
+    another model's pass has one of a single token right before it, untimed.
+    """
+
+    def __init__(
+        self, models: Mapping[str, LanguageModel], cases: Sequence[StepCase], context_ids: Sequence[int], clock: Clock
+    ) -> None:
+        longest = max(case.rows for case in cases)
+        require(len(context_ids) >= longest, f"step times: expected {longest} tokens of context", got=len(context_ids))
+        self._models, self._cases, self._context_ids, self._clock = models, cases, context_ids, clock
+        self._seconds: list[list[float]] = [[] for _ in cases]
+        for model in models.values():
+            model.rewind(0)
+            model.read(context_ids)
+
+    def turn(self) -> None:
+        """Time every case once."""
+        for case, times in zip(self._cases, self._seconds, strict=True):
+            if case.after is not None:
+                _one_step(self._models[case.after], self._context_ids, 1, self._clock)
+            times.append(_one_step(self._models[case.model], self._context_ids, case.rows, self._clock))
+
+    def times(self) -> list[StepTime]:
+        """What the turns since the last call took, which are forgotten."""
+        found = [_step_time(case, times) for case, times in zip(self._cases, self._seconds, strict=True)]
+        self._seconds = [[] for _ in self._cases]
+        return found
+
+
 def measure_steps(
     models: Mapping[str, LanguageModel],
     cases: Sequence[StepCase],
@@ -48,26 +83,14 @@ def measure_steps(
     repeats: int,
     progress: Progress = silent,
 ) -> list[StepTime]:
-    """Time every case ``repeats`` times in turn (A B C A B C …), after one uncounted turn.
-
-    Every model first reads ``context_ids``, so attention has something to look back on. A case that comes ``after``
-    another model's pass has one of a single token right before it, untimed.
-    """
-    longest = max(case.rows for case in cases)
-    require(len(context_ids) >= longest, f"step times: expected {longest} tokens of context", got=len(context_ids))
-    for model in models.values():
-        model.rewind(0)
-        model.read(context_ids)
-    seconds: list[list[float]] = [[] for _ in cases]
+    """Time every case ``repeats`` times in turn, after one uncounted turn. See `StepTimer`."""
+    timer = StepTimer(models, cases, context_ids, clock)
     for turn in range(repeats + 1):
-        for case, times in zip(cases, seconds, strict=True):
-            if case.after is not None:
-                _one_step(models[case.after], context_ids, 1, clock)
-            taken = _one_step(models[case.model], context_ids, case.rows, clock)
-            if turn > 0:
-                times.append(taken)
+        timer.turn()
+        if turn == 0:
+            timer.times()
         progress("step-time turns", turn + 1, repeats + 1)
-    return [_step_time(case, times) for case, times in zip(cases, seconds, strict=True)]
+    return timer.times()
 
 
 def _one_step(model: LanguageModel, context_ids: Sequence[int], rows: int, clock: Clock) -> float:
@@ -84,7 +107,7 @@ def _step_time(case: StepCase, times: Sequence[float]) -> StepTime:
         precision=case.precision,
         weight_bytes=case.weight_bytes,
         rows=case.rows,
-        seconds=around.median,
+        seconds=middle_mean(times),
         seconds_low=around.low,
         seconds_high=around.high,
     )

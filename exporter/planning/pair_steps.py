@@ -33,7 +33,7 @@ PROBED_SIZES = (4096, 32768)
 PROBED_ROWS = (*range(1, 10), 13, 17)
 REPEATS = 40
 CONTEXT_TOKENS = 128
-_METHOD = "behind the pass that comes before it when decoding"
+_METHOD = "the middle mean behind the pass that comes before it when decoding"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,7 +15,7 @@ from edgedraft.exporter.sharding import save_in_shards
 from edgedraft.exporter.trimming.expanded import expand_logits
 from edgedraft.runtime.index_map import IndexMap
 from edgedraft.runtime.memory import OnnxModel
-from edgedraft.runtime.session import open_model
+from edgedraft.runtime.session import OnnxGraph
 
 REDUCED_NAME, DATA_NAME, EXPANDED_NAME = "model.onnx", "model.onnx.data", "expanded.onnx"
 
@@ -23,7 +23,12 @@ _TRIMMED = ".trimmed"
 
 
 def open_trimmed(pair: Pair, kept: IndexMap) -> OnnxModel:
-    """The pair's drafter trimmed to ``kept``, open.
+    """The pair's drafter trimmed to ``kept``, open, with a memory of its own."""
+    return trimmed_graph(pair, kept).memory()
+
+
+def trimmed_graph(pair: Pair, kept: IndexMap) -> OnnxGraph:
+    """The pair's drafter trimmed to ``kept``, loaded.
 
     Its graph holds the new head and borrows the full drafter's data file, so it must lie beside it while it is opened;
     then it is removed.
@@ -33,7 +38,7 @@ def open_trimmed(pair: Pair, kept: IndexMap) -> OnnxModel:
     graph = pair.drafter.path / f"trimmed-{kept.draft_vocab_size}-{os.getpid()}.onnx"
     try:
         ir.save(model, graph)
-        return open_model(graph, pair.settings)
+        return OnnxGraph(graph, pair.settings)
     finally:
         graph.unlink(missing_ok=True)
 

@@ -1,19 +1,19 @@
 """Do plans keep their promise? Predicted against measured tokens per second of many plans, interleaved.
 
-    python tests/benchmarks/plans.py [--target-precisions int4 int8] [--sizes 4096 32768 0] [--lengths 1 3]
+    python -m tests.benchmarks.plans [--target-precisions int4 int8] [--sizes 4096 32768 0] [--lengths 1 3]
 
-Every held-out prompt is decoded by each plan and by each target alone, in turn; twice a prompt the steps that these
-plans take are timed, and a prompt is predicted from its own: what a pass costs, and a second row of it, drifts by the
-minute with the machine's neighbours. A prediction replays the trace of the prompts that are measured. What was measured
-is the prediction times the median over prompts of measured over predicted: a burst of other work during one prompt does
-not count. Size 0 is the whole vocabulary.
+Every held-out prompt is decoded by all plans and by each target alone at once, some tokens each in turn, and between
+the turns the steps that these plans take are timed: what a pass costs, and a second row of it, drifts by the minute
+with the machine's neighbours. A prompt is predicted from its own steps; a prediction replays the trace of the prompts
+that are measured. What was measured is the prediction times the median over prompts of measured over predicted: a burst
+of other work during one prompt does not count. Size 0 is the whole vocabulary.
 """
 
 import argparse
 import statistics
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import numpy as np
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.console import Console, markdown_table
 from edgedraft.devices.machine import this_machine, usable_cores
-from edgedraft.devices.steps import DRAFTER, StepCase, StepTime, measure_steps
+from edgedraft.devices.steps import DRAFTER, StepCase, StepTime, StepTimer
 from edgedraft.exporter.cache import cache_folder
 from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
@@ -33,19 +33,21 @@ from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
 from edgedraft.exporter.planning.ranking import index_map
 from edgedraft.exporter.planning.replaying import Replaying, replaying
 from edgedraft.exporter.planning.weighing import predicted_seconds
-from edgedraft.exporter.trimming.trimmed import open_trimmed
+from edgedraft.exporter.trimming.trimmed import trimmed_graph
 from edgedraft.runtime.adaptive import Pace
-from edgedraft.runtime.bench import Drafting, PromptRun, run_prompt
+from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
+from edgedraft.runtime.drafting import Drafter
 from edgedraft.runtime.files import write_json
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.index_map import IndexMap
+from edgedraft.runtime.generation import Limits, limited
 from edgedraft.runtime.model import LanguageModel
 from edgedraft.runtime.pace import PassTimes
-from edgedraft.runtime.policies import FIXED, PolicyChoice
+from edgedraft.runtime.policies import FIXED, Parts, PolicyChoice, build_policy
 from edgedraft.runtime.records import to_plain
+from edgedraft.runtime.rounds import Round
 from edgedraft.runtime.session import SessionSettings, onnxruntime_version
+from edgedraft.runtime.timing import TimedModel
 
-CONTEXT_TOKENS, STEP_TURNS, STEPS_A_PROMPT = 128, 4, 2
+CONTEXT_TOKENS, TURN_TOKENS = 128, 4
 UNUSED_PACE = Pace(target=PassTimes((1.0,)), drafter=PassTimes((1.0,)), acceptance_rate=0.5)
 
 
@@ -56,13 +58,47 @@ class Way:
     pair: Pair
     size: int
     length: int
-    drafting: Drafting | None
+    target: LanguageModel
+    drafter: Drafter | None
 
     @property
     def name(self) -> str:
         if not self.length:
             return f"{self.pair.target.precision}, alone"
         return f"{self.pair.target.precision}, K {self.size:,}, {self.length} drafts"
+
+    def rounds(self, prompt_ids: Sequence[int]) -> Iterator[Round]:
+        """Decoding from the start, in memories of its own."""
+        self.target.rewind(0)
+        if self.drafter is None:
+            return plain_rounds(self.target, prompt_ids)
+        self.drafter.model.rewind(0)
+        parts = Parts(
+            target=TimedModel(self.target, time.perf_counter),
+            drafter=TimedModel(self.drafter.model, time.perf_counter),
+            index_map=self.drafter.index_map,
+            pace=UNUSED_PACE,
+        )
+        policy = build_policy(PolicyChoice(name=FIXED, draft_length=self.length), parts)
+        return speculative_rounds(self.target, policy, prompt_ids)
+
+
+class Decoding:
+    """A prompt that a way decodes bit by bit; the first token, with which reading the prompt ends, is not timed."""
+
+    def __init__(self, way: Way, prompt_ids: Sequence[int], limits: Limits) -> None:
+        self._rounds = limited(way.rounds(prompt_ids), limits)
+        self.tokens, self.seconds, self.ended = 0, 0.0, False
+        next(self._rounds)
+
+    def go_on(self, tokens: int) -> None:
+        """Decode until there are so many ``tokens``, or to the end."""
+        started = time.perf_counter()
+        while not self.ended and self.tokens < tokens:
+            turn = next(self._rounds, None)
+            self.ended = turn is None
+            self.tokens += 0 if turn is None else len(turn.token_ids)
+        self.seconds += time.perf_counter() - started
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,13 +122,6 @@ class Judged:
             ratio - WORTHWHILE_SPEED_UP for ratio in (self.predicted_speed_up, self.measured_speed_up)
         )
         return (predicted >= 0) == (measured >= 0)
-
-
-def drafting(drafter: LanguageModel, kept: IndexMap, length: int) -> Drafting:
-    choice = PolicyChoice(name=FIXED, draft_length=length)
-    return Drafting(
-        choice=choice, drafter=drafter, index_map=kept, pace=UNUSED_PACE, parameter_ratio=1.0, byte_ratio=1.0
-    )
 
 
 class Bench:
@@ -120,42 +149,53 @@ class Bench:
         self.calibrations = [calibrate_pair(pair, halves, cache_folder(), console.progress) for pair in self.pairs]
         self.order = token_order(self.pairs[0], self.calibrations[0])
         self.ways = self._ways()
-        self.runs: dict[str, list[PromptRun]] = {way.name: [] for way in self.ways}
-        self.steps: list[list[list[StepTime]]] = []
+        self.speeds: dict[str, list[float]] = {way.name: [] for way in self.ways}
+        self.steps: list[PairSteps] = []
 
     def _ways(self) -> list[Way]:
         first = self.pairs[0]
         sizes = [size or first.vocab_size for size in self.options.sizes]
         kept = {size: index_map(self.order, size) for size in sizes}
-        drafters = {
-            size: first.drafter_model if size == first.vocab_size else open_trimmed(first, kept[size]) for size in sizes
+        graphs = {
+            size: first.drafter_graph if size == first.vocab_size else trimmed_graph(first, kept[size])
+            for size in sizes
         }
         found = []
         for pair in self.pairs:
-            found.append(Way(pair=pair, size=0, length=0, drafting=None))
+            found.append(Way(pair=pair, size=0, length=0, target=pair.target_graph.memory(), drafter=None))
             for size, length in product(sizes, self.options.lengths):
-                way = drafting(drafters[size], kept[size], length)
-                found.append(Way(pair=pair, size=size, length=length, drafting=way))
+                drafter = Drafter(model=graphs[size].memory(), index_map=kept[size])
+                target = pair.target_graph.memory()
+                found.append(Way(pair=pair, size=size, length=length, target=target, drafter=drafter))
         return found
 
     def run(self) -> None:
-        """Prompt by prompt: every way in a turning order, with steps timed in the midst of them and after them."""
+        """Prompt by prompt: every way some tokens in turn, with the steps timed between the turns."""
         answers = self.calibrations[0].scoring_answers[: self.options.prompts]
         models, cases = self._step_cases()
         context = [token for entry in answers for token in (*entry.prompt_ids, *entry.token_ids)][:CONTEXT_TOKENS]
-        often = len(self.ways) // STEPS_A_PROMPT
-        for turn, entry in enumerate(answers):
-            self.steps.append([])
-            for place in range(len(self.ways)):
-                self._decode(self.ways[(turn + place) % len(self.ways)], entry.prompt_ids)
-                if (place + 1) % often == 0:
-                    self.steps[-1].append(measure_steps(models, cases, context, time.perf_counter, STEP_TURNS))
-                self.console.progress("plans run", turn * len(self.ways) + place + 1, len(answers) * len(self.ways))
+        timer = StepTimer(models, cases, context, time.perf_counter)
+        for place, entry in enumerate(answers):
+            self._decode(entry.prompt_ids, timer)
+            self.steps.append(self._timed(timer.times()))
+            self.console.progress("prompts", place + 1, len(answers))
 
-    def _decode(self, way: Way, prompt_ids: Sequence[int]) -> None:
-        limits = Limits(max_new_tokens=self.options.max_new_tokens, end_token_ids=way.pair.end_token_ids)
-        run = run_prompt(way.pair.target_model, way.drafting, prompt_ids, limits, time.perf_counter)
-        self.runs[way.name].append(run)
+    def _decode(self, prompt_ids: Sequence[int], timer: StepTimer) -> None:
+        limits = [
+            Limits(max_new_tokens=self.options.max_new_tokens, end_token_ids=way.pair.end_token_ids)
+            for way in self.ways
+        ]
+        running = [Decoding(way, prompt_ids, limit) for way, limit in zip(self.ways, limits, strict=True)]
+        timer.turn()
+        timer.times()  # to warm up
+        goal, turn = 0, 0
+        while not all(each.ended for each in running):
+            goal, turn = goal + TURN_TOKENS, turn + 1
+            for place in range(len(running)):
+                running[(turn + place) % len(running)].go_on(goal)
+            timer.turn()
+        for way, done in zip(self.ways, running, strict=True):
+            self.speeds[way.name].append(done.tokens / done.seconds)
 
     def _step_cases(self) -> tuple[dict[str, LanguageModel], list[StepCase]]:
         """Only the rows that these plans verify."""
@@ -163,29 +203,24 @@ class Bench:
         rows = {1, *(length + 1 for length in self.options.lengths)}
         return models, [case for case in cases if case.role == DRAFTER or case.rows in rows]
 
-    def timed(self, prompt: int) -> PairSteps:
-        """The steps' medians around a prompt."""
-        merged = tuple(
-            replace(same[0], **{key: statistics.median(getattr(s, key) for s in same) for key in _SECONDS})
-            for same in zip(*self.steps[prompt], strict=True)
-        )
+    def _timed(self, steps: Sequence[StepTime]) -> PairSteps:
         return PairSteps(
-            machine=this_machine(), threads=self.options.threads, onnxruntime=onnxruntime_version, steps=merged
+            machine=this_machine(), threads=self.options.threads, onnxruntime=onnxruntime_version, steps=tuple(steps)
         )
 
     def judged(self) -> list[Judged]:
         """Every plan's promise beside what it kept."""
-        steps, found = [self.timed(prompt) for prompt in range(len(self.steps))], []
+        found = []
         for pair, calibration in zip(self.pairs, self.calibrations, strict=True):
-            costs = [each.latency(pair).costs for each in steps]
+            costs = [each.latency(pair).costs for each in self.steps]
             ones = np.array([each.target(1) for each in costs])
             replayed = replaying(calibration.trace, self.order)
             alone = next(way for way in self.ways if way.pair is pair and not way.length)
-            plain = np.array([run.tokens_per_second for run in self.runs[alone.name]]) * ones
+            plain = np.array(self.speeds[alone.name]) * ones
             for way in (way for way in self.ways if way.pair is pair and way.length):
                 seconds, tokens = promised(replayed, way, costs)
                 predicted, speed_up = tokens.sum() / seconds.sum(), (tokens * ones).sum() / seconds.sum()
-                kept = np.array([run.tokens_per_second for run in self.runs[way.name]]) * seconds / tokens
+                kept = np.array(self.speeds[way.name]) * seconds / tokens
                 found.append(
                     Judged(
                         way=way.name,
@@ -198,19 +233,11 @@ class Bench:
         return found
 
 
-_SECONDS = ("seconds", "seconds_low", "seconds_high")
-
-
 def promised(replayed: Replaying, way: Way, costs: Sequence[StepCosts]) -> tuple[np.ndarray, np.ndarray]:
     """Predicted seconds, each prompt's by its own costs, and tokens."""
     outcome = replayed(way.size, way.length)
     seconds = [predicted_seconds(outcome, way.size, way.length, own)[i] for i, own in enumerate(costs)]
     return np.array(seconds), outcome.tokens[: len(costs)]
-
-
-def speed(runs: Sequence[PromptRun]) -> float:
-    """Measured tokens per second, the median over prompts."""
-    return statistics.median(run.tokens_per_second for run in runs)
 
 
 def told(judged: Sequence[Judged], best_measured: Judged, picked: Judged) -> list[str]:
@@ -254,12 +281,12 @@ def main() -> None:
     ]
     console.say("\n".join(markdown_table(header, rows)))
     for way in (way for way in bench.ways if not way.length):
-        console.say(f"{way.name}: {speed(bench.runs[way.name]):.1f} tokens/s measured")
+        console.say(f"{way.name}: {statistics.median(bench.speeds[way.name]):.1f} tokens/s measured")
     best, picked = (max(judged, key=lambda each: getattr(each, key)) for key in ("measured", "predicted"))
     for line in told(judged, best, picked):
         console.say(line)
     if bench.options.json:
-        write_json(bench.options.json, to_plain([*judged, *map(bench.timed, range(len(bench.steps)))]))
+        write_json(bench.options.json, to_plain([*judged, *bench.steps]))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from edgedraft.runtime.statistics import (
     Spread,
     count_rounds,
     memory_bound_speed_up,
+    middle_mean,
     ratio_interval,
     spread,
 )
@@ -100,3 +101,11 @@ def test_more_prompts_narrow_a_ratio_interval():
         return high - low
 
     assert width(400) < width(25) / 2
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [([3.0], 3.0), ([1.0, 2.0, 6.0], 3.0), ([100.0, *[2.0] * 8, -50.0], 2.0), ([*[1.0] * 9, *[3.0] * 11], 2.125)],
+)
+def test_a_middle_mean_leaves_out_a_tenth_at_either_end(values, expected):
+    assert middle_mean(values) == expected
