@@ -84,6 +84,7 @@ def test_bench_compares_three_ways_and_sends_them(viewport, opened, drive, tmp_p
         {"wait_text": ["#bench-posted", "was sent"]},
         {"text": "#bench-place", "as": "place"},
         {"evaluate": NO_SIDEWAYS, "as": "fits"},
+        {"screenshot": str(tmp_path / "bench.png"), "full": True},
     ]
     with opened("--once") as (address, process):
         told = drive(address, bench, viewport=viewport)
@@ -100,6 +101,7 @@ def test_bench_compares_three_ways_and_sends_them(viewport, opened, drive, tmp_p
     assert ways["trimmed"]["equal_texts"] == ways["plain"]["equal_texts"] > 0
     assert told.results["verdict"].strip()
     assert told.results["fits"] is True
+    assert (tmp_path / "bench.png").stat().st_size > 10_000
 
 
 def test_the_probe_comes_back_as_a_profile_that_plans(opened, drive, tmp_path, tiny_pair, tiny_prompts, capsys):

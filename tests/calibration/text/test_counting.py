@@ -1,5 +1,6 @@
 """The law of counting: the tokens of every assistant's turn up to its first end, each prompt in its own group."""
 
+import gc
 from collections import Counter
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from edgedraft.calibration.data.samples import GROUPS, Sample, add_digests, group_of
 from edgedraft.calibration.text import words
-from edgedraft.calibration.text.counting import count_samples
+from edgedraft.calibration.text.counting import Counting, count_samples
 from edgedraft.calibration.text.encoding import EncodingCounter, Piece, starts_specially
 from edgedraft.calibration.text.spans import SpanFinder
 from edgedraft.calibration.text.tally import CountReport
@@ -277,3 +278,16 @@ def test_an_id_outside_the_vocabulary_is_refused(chat_codec, counting_of, conver
 def test_end_tokens_are_needed_and_checked(chat_codec, counting_of, ends, rule):
     with pytest.raises(EdgedraftError, match=rule):
         counting_of(chat_codec(), end_token_ids=ends)
+
+
+def test_garbage_is_collected_as_often_as_before_when_counting_ends(chat_codec):
+    codec, before, during = chat_codec(), gc.get_threshold(), []
+
+    def watched():
+        during.append(gc.get_threshold())
+        yield 1, Sample(id="1", text="word")
+
+    end = codec.tokenizer.token_to_id(END)
+    count_samples(watched(), Counting(codec=codec, end_token_ids=(end,), vocab_size=codec.tokenizer.get_vocab_size()))
+    assert during[0][0] > before[0]
+    assert gc.get_threshold() == before
