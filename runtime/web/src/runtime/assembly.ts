@@ -2,7 +2,6 @@
 
 import { Download, TEXT_FILES, fullModelOf, modelOf, readManifest, totalBytes, wanted, type ModelSource } from "./bundle.js";
 import { readCapabilities, usableThreads, type Provider } from "./capabilities.js";
-import type { EngineSettings } from "./engine.js";
 import { EdgedraftError, demand, firstLine } from "./errors.js";
 import { FileLoader, sleep, type WantedFile } from "./files.js";
 import { IndexMap, readIndexMap } from "./indexMap.js";
@@ -17,6 +16,17 @@ import { Runtime } from "./session.js";
 import type { SessionInfo } from "./sessionInfo.js";
 import { openStorage, persistStorage } from "./storage.js";
 import { TextCodec } from "./text.js";
+
+/** How an engine is opened. `minimumRows` overrides the least rows of a verify block on the target. */
+export interface EngineSettings {
+  readonly targetProvider: Provider;
+  readonly drafterProvider: Provider;
+  readonly threads: number;
+  readonly contextLength: number;
+  readonly device?: GPUDevice;
+  readonly withFull?: boolean;
+  readonly minimumRows?: number;
+}
 
 /** A bundle whose models are open. */
 export interface OpenBundle {

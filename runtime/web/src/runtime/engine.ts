@@ -1,6 +1,6 @@
 /** Owns `Engine`: one bundle, opened. It owns the models and starts answers on them. */
 
-import { openBundle, type OpenBundle } from "./assembly.js";
+import { openBundle, type EngineSettings, type OpenBundle } from "./assembly.js";
 import type { Provider } from "./capabilities.js";
 import { GREEDY, SampledChooser, type Chooser } from "./chooser.js";
 import { fitConversation, type FittedPrompt } from "./conversation.js";
@@ -16,17 +16,6 @@ import { checkedSampling, type SamplingSettings } from "./sampling.js";
 import { readSession, type SessionInfo } from "./sessionInfo.js";
 import type { Message } from "./text.js";
 import { TextStream } from "./textStream.js";
-
-/** How an engine is opened. `minimumRows` overrides the least rows of a verify block on the target. */
-export interface EngineSettings {
-  readonly targetProvider: Provider;
-  readonly drafterProvider: Provider;
-  readonly threads: number;
-  readonly contextLength: number;
-  readonly device?: GPUDevice;
-  readonly withFull?: boolean;
-  readonly minimumRows?: number;
-}
 
 /**
  * How to answer. Without `sampling` the best token is always taken; without `draftLength` the plan's is used.

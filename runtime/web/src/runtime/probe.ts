@@ -8,7 +8,7 @@ import { demand, firstLine } from "./errors.js";
 import type { FileLoader } from "./files.js";
 import { checkFits } from "./needs.js";
 import type { Clock, Progress } from "./progress.js";
-import { isoDate } from "./results.js";
+import { isoDate } from "./dates.js";
 import { Runtime, Tensor, onnxruntimeVersion, type Graph } from "./session.js";
 import type { ProbeCase, SessionInfo } from "./sessionInfo.js";
 

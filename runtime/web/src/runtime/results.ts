@@ -32,9 +32,3 @@ export async function postResult(base: URL, kind: "probe" | "bench", result: Pro
   const said = (await response.text().catch(() => "")).split("\n", 1)[0];
   throw new EdgedraftError("the server did not take the results", { got: said || response.status, remedy });
 }
-
-/** The day of `when` where the user is, as YYYY-MM-DD. */
-export function isoDate(when: Date): string {
-  const two = (value: number): string => String(value).padStart(2, "0");
-  return `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())}`;
-}

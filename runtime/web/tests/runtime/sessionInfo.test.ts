@@ -3,7 +3,8 @@
 import { afterEach, expect, test, vi } from "vitest";
 import { isSoftware } from "../../src/runtime/capabilities.js";
 import { deviceName } from "../../src/runtime/device.js";
-import { isoDate, postResult } from "../../src/runtime/results.js";
+import { isoDate } from "../../src/runtime/dates.js";
+import { postResult } from "../../src/runtime/results.js";
 import { parseSession, readSession } from "../../src/runtime/sessionInfo.js";
 import { refusalOf } from "./fakes.js";
 

@@ -1,21 +1,16 @@
 /** Owns the whole page as a function of its state: header, tabs and the panel that is shown. */
 
 import type { ComponentChildren } from "preact";
-import type { Actions } from "../actions.js";
-import type { State, Tab } from "../state.js";
+import type { Tab } from "../state.js";
 import { announcements } from "../words/announce.js";
 import { BenchPanel } from "./bench.js";
 import { ChatPanel } from "./chat.js";
 import { Header } from "./header.js";
 import { ProbePanel } from "./probe.js";
+import type { ViewProps } from "./props.js";
 import { StartPanel } from "./start.js";
 import { Tabs } from "./tabs.js";
 import { Trouble } from "./parts.js";
-
-export interface ViewProps {
-  readonly state: State;
-  readonly actions: Actions;
-}
 
 export function App({ state, actions }: ViewProps) {
   return (

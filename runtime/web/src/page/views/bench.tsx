@@ -7,7 +7,7 @@ import { plural } from "../words/format.js";
 import { benchRows, benchVerdict, placeSentence, textsSentence, WAY_NAMES, waysOf } from "../words/verdict.js";
 import { Outcome, WorkProgress } from "./outcome.js";
 import { NotLoaded, Select, Trouble } from "./parts.js";
-import type { PanelProps } from "./start.js";
+import type { PanelProps } from "./props.js";
 
 const LENGTHS = [16, 32, 64, 128, 256] as const;
 

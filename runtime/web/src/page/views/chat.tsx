@@ -7,7 +7,7 @@ import { plural, rate, share, twoDigits } from "../words/format.js";
 import { figures } from "../words/live.js";
 import { ChatOptionsFields } from "./options.js";
 import { NotLoaded, Trouble } from "./parts.js";
-import type { PanelProps } from "./start.js";
+import type { PanelProps } from "./props.js";
 
 export function ChatPanel(props: PanelProps) {
   const { state, actions } = props;

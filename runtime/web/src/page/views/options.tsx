@@ -3,7 +3,7 @@
 import type { Drafts } from "../../runtime/index.js";
 import { plural } from "../words/format.js";
 import { Select } from "./parts.js";
-import type { PanelProps } from "./start.js";
+import type { PanelProps } from "./props.js";
 
 const DRAFT_NAMES: Readonly<Record<Drafts, string>> = {
   trimmed: "trimmed drafter",

@@ -4,7 +4,7 @@ import type { Kind } from "../actions/measuring.js";
 import type { Posting, Work } from "../state.js";
 import { duration, percent, secondsLeft } from "../words/format.js";
 import { ProgressBar, Trouble } from "./parts.js";
-import type { ViewProps } from "./app.js";
+import type { ViewProps } from "./props.js";
 
 /** Progress with the time left, and the button that stops it. */
 export function WorkProgress({ kind, label, work, stop }: { kind: Kind; label: string; work: Work<unknown>; stop(kind: Kind): void }) {

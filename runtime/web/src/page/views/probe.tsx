@@ -6,7 +6,7 @@ import { costRows, PROVIDER_NAMES, type CostRow } from "../words/costs.js";
 import { bytes, duration, passTime, plural } from "../words/format.js";
 import { Outcome, WorkProgress } from "./outcome.js";
 import { Check, Note, Trouble } from "./parts.js";
-import type { PanelProps } from "./start.js";
+import type { PanelProps } from "./props.js";
 
 export function ProbePanel(props: PanelProps) {
   const { state, actions, site } = props;

@@ -11,15 +11,11 @@ import { fit, placedModels } from "../words/fits.js";
 import { bytes, count, percent } from "../words/format.js";
 import { lacks } from "../words/missing.js";
 import { planSentence } from "../words/verdict.js";
-import type { ViewProps } from "./app.js";
 import { Check, Note, ProgressBar, Segments, Select, Trouble, withCode } from "./parts.js";
+import type { PanelProps } from "./props.js";
 
 /** What the runtime calls the part of loading that counts bytes. */
 const LOADING_FILES = "loading files";
-
-export interface PanelProps extends ViewProps {
-  readonly site: Site;
-}
 
 export function StartPanel(props: PanelProps) {
   const { state, site } = props;
