@@ -1,6 +1,7 @@
 """Fixtures for the laws: the tiny real pair opened once, and what its target says when nothing of ours decodes."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -201,10 +202,14 @@ def crowd() -> type[Crowd]:
 
 @pytest.fixture(scope="module")
 def warm_pace(engine: Engine):
-    """Builds the pace of a slot that has seen plain passes, so that the adaptive policy drafts from the second step."""
+    """Builds the pace of a slot that has seen plain passes, so that the adaptive policy drafts from the second step.
+
+    The plan's own times were taken on this machine, however busy it was; here blocks cost what one row does.
+    """
+    plan = replace(engine.bundle.manifest.plan, target_pass_seconds=(1e-2,) * 17, drafter_pass_seconds=(1e-7,) * 2)
 
     def build() -> Pace:
-        pace = Pace.planned(engine.bundle.manifest.plan)
+        pace = Pace.planned(plan)
         for _ in range(10):
             pace.target.learn(1, 1e-2)
             pace.drafter.learn(1, 1e-7)
