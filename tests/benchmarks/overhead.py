@@ -18,6 +18,7 @@ from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.console import Console
 from edgedraft.runtime.engine import DecodingOptions, Engine
+from edgedraft.runtime.padding import Padded
 from edgedraft.runtime.policies import POLICIES
 from edgedraft.runtime.slots import Slot
 
@@ -52,7 +53,7 @@ def timed(slot: Slot) -> list[TimedSession]:
     """Put a timed session under both memories of ``slot``."""
     sessions = []
     for model in (slot.target, slot.drafter):
-        graph = model._graph
+        graph = (model._model if isinstance(model, Padded) else model)._graph
         if not isinstance(graph.session, TimedSession):
             graph.session = TimedSession(graph.session)
         sessions.append(graph.session)
