@@ -16,7 +16,8 @@ export type Probabilities = Float64Array;
 /**
  * How tokens are drawn; the meaning and the order of the steps are those of transformers' `generate`.
  * `temperature` 0 takes the best token. `topK` 0, `topP` 1, `minP` 0 and `repetitionPenalty` 1 switch the step off.
- * `logitBias` adds to the logits of target token ids; -Infinity shuts one out. The same `seed` gives the same text again in this runtime, not the text that the Python runtime draws.
+ * `logitBias` adds to the logits of target token ids; -Infinity shuts one out. The same `seed` gives the same text again
+ * in this runtime, not the text that the Python runtime draws.
  */
 export interface SamplingSettings {
   readonly temperature?: number;
