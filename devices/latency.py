@@ -29,9 +29,10 @@ class Estimate:
 class StepModel:
     """Passes of one precision on one provider.
 
-    ``row_factors[i]`` is v at ``rows[i]`` rows; between them v is interpolated, beyond them it follows the last slope.
+    ``row_factors[i]`` is v at ``rows[i]`` rows; between them v is interpolated, beyond them it follows the last slope,
+    but falls no further: less for more rows is a provider's tiling, or noise, and tells nothing of rows never timed.
     The sigmas are standard deviations of logarithms: ``device_sigma`` of what all passes on the device share,
-    ``own_sigma`` of what this precision has alone, ``growth_sigma`` of v(rows) − 1.
+    ``own_sigma`` of what this precision has alone, ``growth_sigma`` of v(rows) − 1 where that is above 0.
     """
 
     overhead_seconds: float
@@ -50,6 +51,7 @@ class StepModel:
         require(ascending, "latency model: rows must begin with 1 and ascend", got=self.rows)
         paired = len(self.rows) == len(self.row_factors) and self.row_factors[0] == 1.0
         require(paired, "latency model: expected a factor for each number of rows, 1 for one row", got=self.row_factors)
+        require(min(self.row_factors) > 0, "latency model: factors must be above 0", got=self.row_factors)
 
     def seconds(self, model_bytes: float, rows: int) -> float:
         """Predicted seconds of one pass over ``rows`` tokens by a model that reads ``model_bytes``."""
@@ -67,7 +69,7 @@ class StepModel:
         if rows <= self.rows[-1] or len(self.rows) == 1:
             return float(np.interp(rows, self.rows, self.row_factors))
         slope = (self.row_factors[-1] - self.row_factors[-2]) / (self.rows[-1] - self.rows[-2])
-        return self.row_factors[-1] + slope * (rows - self.rows[-1])
+        return self.row_factors[-1] + max(slope, 0.0) * (rows - self.rows[-1])
 
     def sampled(self, shared: float, rng: np.random.Generator) -> "StepModel":
         """A model that might be the true one; ``shared`` is the device's own draw from a standard normal."""
@@ -77,7 +79,7 @@ class StepModel:
             self,
             overhead_seconds=self.overhead_seconds * scale,
             seconds_per_byte=self.seconds_per_byte * scale,
-            row_factors=tuple(1 + (factor - 1) * growth for factor in self.row_factors),
+            row_factors=tuple(1 + (factor - 1) * growth if factor > 1 else factor for factor in self.row_factors),
         )
 
 

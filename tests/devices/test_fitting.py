@@ -267,6 +267,21 @@ def test_a_probe_without_single_rows_is_refused():
     assert str(error.value) == "probe: expected a one-row step, got [4]"
 
 
+@given(
+    seconds=st.lists(st.floats(1e-6, 1.0), min_size=8, max_size=8),
+    sigma=st.floats(0, 3),
+    seed=st.integers(0, 9),
+)
+def test_however_noisy_a_probe_was_no_pass_takes_less_than_no_time(seconds, sigma, seed):
+    sizes = [(rows, width, layers) for rows in (1, 2, 4, 8) for width, layers in ((1024, 160), (2048, 40))]
+    steps = [
+        probed(width, layers, rows, taken, sigma) for (rows, width, layers), taken in zip(sizes, seconds, strict=True)
+    ]
+    model = fit_probe(probe_of(*steps)).of("int4", "cpu")
+    drawn = model.sampled(1.0, np.random.default_rng(seed))
+    assert all(each.seconds(1e6, rows) > 0 for each in (model, drawn) for rows in range(1, 18))
+
+
 def test_more_rows_never_take_less():
     steps = [step(10**9, rows, seconds) for rows, seconds in ((1, 0.040), (2, 0.038), (3, 0.050), (4, 0.048))]
     assert fit_step_model(steps).row_factors == pytest.approx((1.0, 1.0, 1.25, 1.25))

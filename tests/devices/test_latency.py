@@ -22,6 +22,11 @@ def test_rows_between_are_interpolated_and_rows_beyond_follow_the_last_slope(row
     assert MODEL.seconds(4e6, rows) == pytest.approx(0.005 * cost)
 
 
+def test_rows_beyond_do_not_follow_a_fall():
+    tiled = dataclasses.replace(MODEL, row_factors=(1.0, 3.0, 1.2))
+    assert [tiled.verification_cost(rows) for rows in (2, 3, 4, 5, 17)] == pytest.approx([3.0, 2.1, 1.2, 1.2, 1.2])
+
+
 def test_a_model_of_one_row_alone_costs_the_same_for_more():
     alone = StepModel(overhead_seconds=0.0, seconds_per_byte=1e-9)
     assert [alone.verification_cost(rows) for rows in (1, 2, 9)] == [1.0, 1.0, 1.0]
@@ -66,6 +71,13 @@ def test_a_draw_keeps_the_shape_of_a_step_model():
     assert growths == pytest.approx([growths[0]] * 2)
 
 
+def test_a_draw_leaves_rows_that_cost_less_than_one_as_they_are():
+    tiled = dataclasses.replace(MODEL, row_factors=(1.0, 3.0, 0.4), growth_sigma=2.0)
+    drawn = [tiled.sampled(0.0, np.random.default_rng(seed)).row_factors for seed in range(20)]
+    assert {factors[2] for factors in drawn} == {0.4}
+    assert len({factors[1] for factors in drawn}) == 20
+
+
 def test_models_are_found_by_precision_and_provider():
     model = LatencyModel(device="a board", models={("int4", "cpu"): MODEL})
     assert model.seconds(4e6, 2, "int4", "cpu").value == pytest.approx(0.0055)
@@ -86,6 +98,10 @@ def test_models_are_found_by_precision_and_provider():
         (
             {"row_factors": (1.0, 2.0)},
             "latency model: expected a factor for each number of rows, 1 for one row, got (1.0, 2.0)",
+        ),
+        (
+            {"row_factors": (1.0, 0.0, 2.0)},
+            "latency model: factors must be above 0, got (1.0, 0.0, 2.0)",
         ),
     ],
     ids=str,
