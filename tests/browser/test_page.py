@@ -138,13 +138,13 @@ def test_tabs_follow_the_arrow_keys(opened, drive):
         {"wait": "#tab-start"},
         {"evaluate": "document.querySelector('#tab-start').focus()"},
         {"press": "ArrowRight"},
-        {"evaluate": "document.activeElement.id", "as": "first"},
+        {"wait": "#tab-chat[aria-selected=true]:focus"},
         {"press": "End"},
-        {"evaluate": "document.activeElement.id", "as": "last"},
-        {"evaluate": "document.querySelector('[role=tab][aria-selected=true]').id", "as": "chosen"},
+        {"wait": "#tab-probe[aria-selected=true]:focus"},
+        {"evaluate": "document.querySelectorAll('[role=tab][aria-selected=true]').length", "as": "chosen"},
+        {"evaluate": "document.querySelectorAll('[role=tab][tabindex=\"0\"]').length", "as": "stops"},
     ]
     with opened() as (address, _):
         told = drive(address, steps)
         told.require_quiet(address)
-    assert told.results == {"first": "tab-chat", "last": told.results["chosen"], "chosen": told.results["last"]}
-    assert told.results["last"] != "tab-chat"
+    assert told.results == {"chosen": 1, "stops": 1}
