@@ -29,7 +29,7 @@ SETTINGS = {
     "top-p": SamplingSettings(temperature=1.2, top_p=0.7),
     "min-p": SamplingSettings(min_p=0.1),
     "all filters": SamplingSettings(temperature=1.3, top_k=9, top_p=0.9, min_p=0.05),
-    "penalty and bias": SamplingSettings(top_k=6, repetition_penalty=1.4, logit_bias={3: -np.inf, 7: 1.5}),
+    "penalty and bias": SamplingSettings(top_k=6, repetition_penalty=2.0, logit_bias={3: -np.inf, 7: 1.5}),
 }
 UNFILTERED = ("temperature 1", "cold", "hot")
 seeds = st.integers(0, 2**32 - 1)
@@ -56,13 +56,18 @@ class Recording:
         del self.token_ids[length:]
 
 
+def eighths(values: np.ndarray) -> np.ndarray:
+    """Float32 in steps of 1/8, so that penalty and bias are exact: logits are equal, or far more apart than rounding."""
+    return (np.round(values * 8) / 8).astype(np.float32)
+
+
 class Stage:
     """An answer after a prompt of two tokens, with both models' logits; some of them equal."""
 
     def __init__(self, rng: np.random.Generator, positions: int, spread: float) -> None:
-        self.by_target = np.round(rng.normal(0, spread, (positions + 2, VOCAB)), 1).astype(np.float32)
+        self.by_target = eighths(rng.normal(0, spread, (positions + 2, VOCAB)))
         noise = rng.normal(0, spread / 2, self.by_target.shape)
-        self.by_drafter = np.round(self.by_target + noise, 1).astype(np.float32)
+        self.by_drafter = eighths(self.by_target + noise)
         likely = self.by_target.argmax(axis=1)[1:]
         token_ids = np.where(rng.random(positions + 1) < 0.7, likely, rng.integers(0, VOCAB, positions + 1))
         self.entry = Answer(prompt_id="a", prompt_ids=(1, 2), token_ids=tuple(token_ids.tolist()))
