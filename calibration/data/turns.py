@@ -18,6 +18,7 @@ _SPEAKERS = {
     **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response"), TOOL),
     **dict.fromkeys(("function_call", "tool_call"), ASSISTANT),
 }
+_PLAIN_KEYS = {"role", "content"}
 _CALLS = ("function_call", "tool_call")
 _SHOWN = 60
 
@@ -26,7 +27,7 @@ def messages(turns: object, where: str) -> list[Message]:
     """The messages of a list of turns; ``where`` names the field in errors."""
     if not isinstance(turns, list) or not turns:
         raise EdgedraftError(f"{where}: expected a list of turns", got=shown(turns))
-    return [_message(turn, f"{where}[{place}]") for place, turn in enumerate(turns)]
+    return [turn if _is_plain(turn) else _message(turn, f"{where}[{place}]") for place, turn in enumerate(turns)]
 
 
 def text(value: object, where: str) -> str:
@@ -47,6 +48,14 @@ def listed(names: Iterable[str]) -> str:
     """Names for an error's one line, in order, cut where they are many."""
     found = " ".join(", ".join(sorted(names)).split())
     return found if len(found) <= _SHOWN else f"{found[:_SHOWN]}…"
+
+
+def _is_plain(turn: object) -> bool:
+    """Whether a turn is a message as it stands, which most are: a role and a text, and nothing else."""
+    if not isinstance(turn, dict) or turn.keys() != _PLAIN_KEYS:
+        return False
+    role, content = turn["role"], turn["content"]
+    return isinstance(role, str) and bool(role.strip()) and isinstance(content, str)
 
 
 def _message(turn: object, where: str) -> Message:

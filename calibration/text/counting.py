@@ -16,7 +16,7 @@ from edgedraft.calibration.text.checkpoint import Checkpoint, Done
 from edgedraft.calibration.text.encoding import Piece, starts_specially
 from edgedraft.calibration.text.spans import SpanFinder, Spans, Turn
 from edgedraft.calibration.text.tally import CountReport, Problem, Tally
-from edgedraft.calibration.text.words import counter_for
+from edgedraft.calibration.text.words import TokenCounters
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require, to_plain
@@ -54,9 +54,12 @@ class Counting:
 
 
 class Counted:
-    """What was counted so far; `add` samples, and take a `tally` whenever one is wanted."""
+    """What was counted so far; `add` samples, and take a `tally` whenever one is wanted.
 
-    def __init__(self, counting: Counting, before: Tally | None = None) -> None:
+    ``counters`` are those of the codec, where somebody has them already.
+    """
+
+    def __init__(self, counting: Counting, before: Tally | None = None, counters: TokenCounters | None = None) -> None:
         self._start = before or Tally(counts=no_counts(counting.vocab_size, counting.provenance))
         self._by_group = self._start.counts.by_group.copy()
         self._prompts_by_group = self._start.counts.prompts_by_group.copy()
@@ -67,7 +70,7 @@ class Counted:
         joint = starts_specially(counting.codec)
         closing = counting.codec.tokenizer.id_to_token(counting.end_token_ids[0]) or ""
         self._finder = SpanFinder(counting.codec, closing, with_prompts=joint)
-        self._counter = counter_for(counting.codec, counting.end_token_ids)
+        self._counter = (counters or TokenCounters(counting.codec)).counter(counting.end_token_ids)
 
     def add(self, number: int, sample: Sample) -> None:
         """Count one sample, or note why it cannot be counted."""
@@ -157,19 +160,24 @@ def count_samples(numbered: Iterable[tuple[int, Sample]], counting: Counting, pr
 
 
 def count_job(
-    job: CountingJob, checkpoints: Path | None = None, clock: Clock = time.monotonic, progress: Progress = silent
+    job: CountingJob,
+    checkpoints: Path | None = None,
+    clock: Clock = time.monotonic,
+    progress: Progress = silent,
+    counters: TokenCounters | None = None,
 ) -> Tally:
     """Count a job, or finish one that was stopped: the result is the same to the bit.
 
     ``checkpoints`` is the folder that keeps what is done, about every ten seconds by ``clock``; standard input is never
-    kept, as it cannot be read twice. Raises `EdgedraftError` where a whole data set gives no sample.
+    kept, as it cannot be read twice. ``counters``: see `Counted`. Raises `EdgedraftError` where a whole data
+    set gives no sample.
     """
     again = checkpoints is not None and str(job.reference) != STDIN
     checkpoint = Checkpoint(checkpoints, job.facts) if checkpoints is not None and again else None
     known = checkpoint.read() if checkpoint is not None else None
     if known is not None and known.finished:
         return known.tally
-    counted = Counted(job.counting, known.tally if known is not None else None)
+    counted = Counted(job.counting, known.tally if known is not None else None, counters)
     report = ReadReport()
     start = known.next_number if known is not None else job.reading.start
     numbered = samples(job.reference, report, replace(job.reading, start=start))

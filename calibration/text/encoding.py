@@ -11,8 +11,7 @@ from edgedraft.runtime.text import TextCodec
 
 Counts = npt.NDArray[np.int64]
 
-WAITING_CHARACTERS = 2**23
-"""How much text counters hold before they ask to be flushed."""
+_WAITING_CHARACTERS = 2**23
 
 _BATCH_CHARACTERS = 2**20
 _HEADS = ("\n", "x ", "end.\n\n", ": ", ")", "7")
@@ -80,7 +79,7 @@ class EncodingCounter:
     @property
     def is_full(self) -> bool:
         """See `TokenCounter`."""
-        return self._encoded >= WAITING_CHARACTERS
+        return self._encoded >= _WAITING_CHARACTERS
 
     def _encode(self) -> None:
         found = self._codec.encode_batch([piece.text for _, piece in self._waiting])

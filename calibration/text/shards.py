@@ -1,11 +1,10 @@
 """A counting job cut into shards that are counted apart, in processes of this machine or wherever else."""
 
-import multiprocessing
+import pickle
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, replace
-from functools import lru_cache, partial, reduce
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import cached_property, lru_cache, reduce
 from operator import add
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from edgedraft.calibration.data.reading import STDIN, ReadOptions, ReadReport, S
 from edgedraft.calibration.text.checkpoint import Checkpoint, Done
 from edgedraft.calibration.text.counting import Counting, CountingJob, count_job
 from edgedraft.calibration.text.tally import Tally
+from edgedraft.calibration.text.words import TokenCounters
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
 from edgedraft.runtime.text import TEXT_FILES, TextCodec
@@ -21,19 +21,6 @@ from edgedraft.runtime.text import TEXT_FILES, TextCodec
 Work = Callable[[Sequence[Any]], Any]
 Mapped = Callable[[Work, Sequence[Sequence[Any]]], Iterator[tuple[int, Any]]]
 """Gives the place of every batch and what the work made of it, in whatever order the results come."""
-
-
-def map_on_processes(work: Work, batches: Sequence[Sequence[Any]], processes: int) -> Iterator[tuple[int, Any]]:
-    """`Mapped` on processes of this machine; work, items and results are pickled, errors are raised here."""
-    require(processes > 0, "processes: expected at least one", got=processes)
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=context) as pool:
-        places = {pool.submit(work, batch): place for place, batch in enumerate(batches)}
-        try:
-            for future in as_completed(places):
-                yield places[future], future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def count_in_shards(
@@ -60,7 +47,8 @@ def count_in_shards(
             missing.append(place)
         else:
             total.add(place, done.tally)
-    work = partial(_count, _Packed.of(job))
+    path = Path(job.reference)
+    work = _ShardWork(job.counting, str(path.resolve() if path.exists() else job.reference))
     for number, tally in mapped(work, [[jobs[place].reading] for place in missing]):
         place = missing[number]
         checkpoint = kept[place]
@@ -89,52 +77,46 @@ class _Total:
         return replace(self._sum, reading=reduce(add, (self.readings[place] for place in sorted(self.readings))))
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Packed:
-    """A counting job without the disk it was made on."""
+class _ShardWork:
+    """Counts the parts of a data set that one worker is given, all with the same counters.
 
-    files: tuple[tuple[str, bytes], ...]
-    fingerprint: str
-    end_token_ids: tuple[int, ...]
-    vocab_size: int
-    options: Mapping[str, Any]
-    reference: str
+    Pickled, it takes the tokenizer's files along, so that it works where those of its maker are not.
+    """
 
-    @classmethod
-    def of(cls, job: CountingJob) -> "_Packed":
-        folder, path = job.counting.codec.folder, Path(job.reference)
-        return cls(
-            files=tuple((name, (folder / name).read_bytes()) for name in TEXT_FILES if (folder / name).is_file()),
-            fingerprint=job.counting.codec.fingerprint,
-            end_token_ids=job.counting.end_token_ids,
-            vocab_size=job.counting.vocab_size,
-            options=dict(job.counting.options),
-            reference=str(path.resolve() if path.exists() else job.reference),
-        )
+    def __init__(self, counting: Counting, reference: str) -> None:
+        self._counting, self._reference = counting, reference
 
-    def job(self, reading: ReadOptions) -> CountingJob:
-        counting = Counting(
-            codec=_codec(self.files, self.fingerprint),
-            end_token_ids=self.end_token_ids,
-            vocab_size=self.vocab_size,
-            options=self.options,
-        )
-        return CountingJob(counting=counting, reference=self.reference, reading=reading)
+    @cached_property
+    def _counters(self) -> TokenCounters:
+        return TokenCounters(self._counting.codec)
+
+    @cached_property
+    def _packed(self) -> bytes:
+        counting, folder = self._counting, self._counting.codec.folder
+        files = {name: (folder / name).read_bytes() for name in TEXT_FILES if (folder / name).is_file()}
+        rest = {"end_token_ids": counting.end_token_ids, "vocab_size": counting.vocab_size}
+        options = dict(counting.options)
+        return pickle.dumps((files, counting.codec.fingerprint, rest | {"options": options}, self._reference))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpacked, (self._packed,)
+
+    def __call__(self, readings: Sequence[ReadOptions]) -> Tally:
+        """The sum of these parts."""
+        jobs = [CountingJob(counting=self._counting, reference=self._reference, reading=each) for each in readings]
+        return reduce(add, (count_job(job, counters=self._counters) for job in jobs))
+
+
+@lru_cache(maxsize=2)
+def _unpacked(packed: bytes) -> _ShardWork:
+    """A worker's own, once for all the parts that it is given; every file is read before it is gone."""
+    files, fingerprint, options, reference = pickle.loads(packed)
+    with tempfile.TemporaryDirectory() as name:
+        for file, data in files.items():
+            (Path(name) / file).write_bytes(data)
+        codec = TextCodec(Path(name), fingerprint)
+    return _ShardWork(Counting(codec=codec, **options), reference)
 
 
 def _shard_of(job: CountingJob, index: int, count: int) -> CountingJob:
     return replace(job, reading=replace(job.reading, shard=Shard(index=index, count=count)))
-
-
-def _count(packed: _Packed, readings: Sequence[ReadOptions]) -> Tally:
-    """Count the parts of a data set that one worker was given."""
-    return reduce(add, (count_job(packed.job(reading)) for reading in readings))
-
-
-@lru_cache(maxsize=2)
-def _codec(files: tuple[tuple[str, bytes], ...], fingerprint: str) -> TextCodec:
-    """The codec in these files, once for each worker; everything is read before they are gone."""
-    with tempfile.TemporaryDirectory() as name:
-        for file, data in files:
-            (Path(name) / file).write_bytes(data)
-        return TextCodec(Path(name), fingerprint)

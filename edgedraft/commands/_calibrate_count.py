@@ -78,8 +78,8 @@ def _processes(options: argparse.Namespace) -> int:
 
 def _mapped(options: argparse.Namespace, processes: int) -> "Mapped":
     """Where shards are counted: on several processes, or by the workers of a cluster."""
+    from edgedraft.calibration.process_engine import map_on_processes
     from edgedraft.calibration.ray_engine import RayOptions, map_on_ray
-    from edgedraft.calibration.text.shards import map_on_processes
 
     if options.engine == RAY:
         return partial(map_on_ray, options=RayOptions(address=options.ray_address))

@@ -22,9 +22,11 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from edgedraft.calibration.process_engine import map_on_processes
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.calibration.text.counting import Counting, CountingJob, count_job
-from edgedraft.calibration.text.shards import count_in_shards, map_on_processes
+from edgedraft.calibration.text.shards import count_in_shards
+from edgedraft.commands._calibrate_count import SHARDS
 from edgedraft.console import Console
 from edgedraft.runtime.text import TextCodec
 
@@ -99,7 +101,7 @@ def straightforward(path: Path, tokenizer, batch: int = 1) -> collections.Counte
 def ours(path: Path, counting: Counting, processes: int = 1) -> collections.Counter:
     job = CountingJob(counting=counting, reference=path)
     apart = partial(map_on_processes, processes=processes)
-    counts = (count_job(job) if processes == 1 else count_in_shards(job, processes, apart)).counts.counts
+    counts = (count_job(job) if processes == 1 else count_in_shards(job, SHARDS, apart)).counts.counts
     return collections.Counter({token_id: int(counts[token_id]) for token_id in counts.nonzero()[0].tolist()})
 
 

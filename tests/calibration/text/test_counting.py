@@ -15,7 +15,7 @@ from edgedraft.calibration.text.encoding import EncodingCounter, Piece, starts_s
 from edgedraft.calibration.text.spans import SpanFinder
 from edgedraft.calibration.text.tally import CountReport
 from edgedraft.calibration.text.word_patterns import WordPattern, word_pattern
-from edgedraft.calibration.text.words import WordCounter, counter_for
+from edgedraft.calibration.text.words import TokenCounters, WordCounter
 from edgedraft.runtime.errors import EdgedraftError
 
 LAWS = settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -128,7 +128,7 @@ def counters(request, chat_codec):
     """A codec, and the quick and the plain counter of it."""
     codec = chat_codec(kind=request.param)
     end = codec.tokenizer.token_to_id(END)
-    return codec, counter_for(codec, [end]), EncodingCounter(codec, [end])
+    return codec, TokenCounters(codec).counter([end]), EncodingCounter(codec, [end])
 
 
 @LAWS
@@ -165,13 +165,13 @@ def test_words_that_differ_from_the_tokenizers_are_found_out(chat_codec, monkeyp
     wrong = WordPattern(r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+")
     monkeypatch.setattr(words, "word_pattern", lambda codec: wrong)
     codec = chat_codec()
-    assert isinstance(counter_for(codec, [codec.tokenizer.token_to_id(END)]), EncodingCounter)
+    assert isinstance(TokenCounters(codec).counter([codec.tokenizer.token_to_id(END)]), EncodingCounter)
 
 
 def test_an_end_that_is_an_ordinary_token_is_looked_for_among_the_ids(chat_codec):
     codec = chat_codec()
     (end,) = codec.encode("x")
-    counter = counter_for(codec, [end])
+    counter = TokenCounters(codec).counter([end])
     assert isinstance(counter, EncodingCounter)
     assert nonzero(np.array(counted_by(counter, codec, [Piece("a1x2", ends=True)]))) == Counter(codec.encode("a1x"))
 
@@ -187,10 +187,10 @@ def test_a_pattern_that_may_mean_something_else_is_refused(pattern):
 
 def test_memory_is_bounded_by_asking_to_be_flushed(chat_codec, monkeypatch):
     for module in ("words", "encoding"):
-        monkeypatch.setattr(f"edgedraft.calibration.text.{module}.WAITING_CHARACTERS", 10)
+        monkeypatch.setattr(f"edgedraft.calibration.text.{module}._WAITING_CHARACTERS", 10)
     codec = chat_codec()
     end = codec.tokenizer.token_to_id(END)
-    for counter in (counter_for(codec, [end]), EncodingCounter(codec, [end])):
+    for counter in (TokenCounters(codec).counter([end]), EncodingCounter(codec, [end])):
         counter.add(0, [Piece("12345", ends=False)])
         assert not counter.is_full
         counter.add(0, [Piece("12345", ends=False)])

@@ -6,9 +6,10 @@ from functools import partial
 import pytest
 
 from edgedraft.calibration.data.reading import ReadOptions, Shard
+from edgedraft.calibration.process_engine import map_on_processes
 from edgedraft.calibration.text.checkpoint import Checkpoint
 from edgedraft.calibration.text.counting import CountingJob, count_job
-from edgedraft.calibration.text.shards import count_in_shards, map_on_processes
+from edgedraft.calibration.text.shards import count_in_shards
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.records import to_plain
 

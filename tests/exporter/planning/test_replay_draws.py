@@ -57,7 +57,7 @@ class Recording:
 
 
 def eighths(values: np.ndarray) -> np.ndarray:
-    """Float32 in steps of 1/8, so that penalty and bias are exact: logits are equal, or far more apart than rounding."""
+    """Float32 in steps of 1/8, so that penalty and bias are exact: logits are equal, or no rounding makes them so."""
     return (np.round(values * 8) / 8).astype(np.float32)
 
 

@@ -1,0 +1,65 @@
+"""The same work on several processes of this machine, this one among them, as `ray_engine` does it on a cluster."""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
+from queue import SimpleQueue
+from typing import Any
+
+from edgedraft.runtime.records import require
+
+_Batch = Sequence[Any]
+_Work = Callable[[_Batch], Any]
+_Waiting = deque[tuple[int, _Batch]]
+
+
+def map_on_processes(work: _Work, batches: Sequence[_Batch], processes: int) -> Iterator[tuple[int, Any]]:
+    """The place of every batch and what ``work`` made of it, in whatever order the results come.
+
+    Errors are raised here. Work, items and results are pickled for the other processes, which take a second to start;
+    this one works meanwhile.
+    """
+    require(processes > 0, "processes: expected at least one", got=processes)
+    waiting, done = deque(enumerate(batches)), SimpleQueue[tuple[int, Future[Any]]]()
+    with _helped(work, waiting, done, min(processes, len(batches)) - 1):
+        for _ in batches:
+            own = next(_taken(waiting), None) if done.empty() else None
+            if own is not None:
+                yield own[0], work(own[1])
+            else:
+                place, future = done.get()
+                yield place, future.result()
+
+
+def _taken(waiting: _Waiting) -> Iterator[tuple[int, _Batch]]:
+    """What still waits, one after the other, shared with whoever else takes of it."""
+    with suppress(IndexError):
+        while True:
+            yield waiting.popleft()
+
+
+@contextmanager
+def _helped(
+    work: _Work, waiting: _Waiting, done: "SimpleQueue[tuple[int, Future[Any]]]", helpers: int
+) -> Iterator[None]:
+    """Let so many other processes take from ``waiting`` until nothing waits, or the block ends."""
+    if helpers < 1:
+        yield
+        return
+
+    def feed(pool: ProcessPoolExecutor) -> None:
+        for place, batch in _taken(waiting):
+            future = pool.submit(work, batch)
+            wait([future])
+            done.put((place, future))
+
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(helpers, mp_context=context) as pool, ThreadPoolExecutor(helpers) as feeders:
+        for _ in range(helpers):
+            feeders.submit(feed, pool)
+        try:
+            yield
+        finally:
+            waiting.clear()

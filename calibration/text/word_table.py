@@ -1,0 +1,96 @@
+"""The words of a byte-level tokenizer that came so far, and the tokens of each."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from tokenizers import Tokenizer
+from tokenizers.pre_tokenizers import Split
+
+from edgedraft.calibration.text.encoding import Counts, add_ids
+from edgedraft.calibration.text.word_patterns import WordPattern
+from edgedraft.runtime.text import TextCodec
+
+_MOST_WORDS = 2**18
+_MOST_CHARACTERS = 2**23
+_BATCH_WORDS = 1024
+_BETWEEN = "\n"
+"""What stands between words for the tokenizer; no letter that stands for a byte is it."""
+
+Places = npt.NDArray[np.int32]
+
+
+class _UncertainError(Exception):
+    """A word came that may not be one for the tokenizer."""
+
+
+class WordTable(dict[str, int]):
+    """The place of every word in the order in which they came; what tokens a word has is asked for later, of many."""
+
+    def __init__(self, codec: TextCodec, pattern: WordPattern) -> None:
+        super().__init__()
+        self._pattern = pattern
+        self._to_bytes = _byte_alphabet()
+        self._tokenizer = Tokenizer(codec.tokenizer.model)
+        self._tokenizer.pre_tokenizer = Split(_BETWEEN, "removed")
+        self._new: list[str] = []
+        self._ids, self._lengths = np.zeros((2, 0), dtype=np.int64)
+        self._characters = 0
+
+    def __missing__(self, word: str) -> int:
+        if not self._pattern.is_certain(word):
+            raise _UncertainError
+        self._new.append(word)
+        self._characters += len(word)
+        self[word] = len(self)
+        return self[word]
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the table holds so much that it should be given up for a new one."""
+        return len(self) >= _MOST_WORDS or self._characters >= _MOST_CHARACTERS
+
+    def places(self, words: Sequence[str]) -> Places | None:
+        """The places of a text's words, new ones added behind the last; None where one of them is not certain."""
+        try:
+            return np.fromiter(map(self.__getitem__, words), np.int32, len(words))
+        except _UncertainError:
+            return None
+
+    def tokens_at(self, places: Places) -> list[int]:
+        """Token ids of the words at ``places``, in their order."""
+        self._learn()
+        ends = np.cumsum(self._lengths)
+        found = [self._ids[ends[place] - self._lengths[place] : ends[place]] for place in places]
+        return [int(token_id) for ids in found for token_id in ids]
+
+    def add_tokens(self, by_group: Counts, places: Mapping[int, Sequence[Places]]) -> None:
+        """Add the tokens of the words at the ``places`` of every group to int64 (groups, vocab)."""
+        self._learn()
+        for group, found in places.items():
+            if found:
+                times = np.repeat(np.bincount(np.concatenate(found), minlength=len(self)), self._lengths)
+                came = np.flatnonzero(times)
+                add_ids(by_group[group], self._ids[came], times[came])
+
+    def _learn(self) -> None:
+        """Turn the words that are new into tokens, on all cores."""
+        batches = [self._new[start : start + _BATCH_WORDS] for start in range(0, len(self._new), _BATCH_WORDS)]
+        encoded = self._tokenizer.encode_batch([_BETWEEN.join(map(self._letters, batch)) for batch in batches])
+        lengths = [
+            np.bincount(np.asarray(each.word_ids, dtype=np.int64), minlength=len(batch))
+            for each, batch in zip(encoded, batches, strict=True)
+        ]
+        self._ids = np.concatenate([self._ids, *(np.asarray(each.ids, dtype=np.int64) for each in encoded)])
+        self._lengths = np.concatenate([self._lengths, *lengths])
+        self._new.clear()
+
+    def _letters(self, word: str) -> str:
+        return word.encode().decode("latin-1").translate(self._to_bytes)
+
+
+def _byte_alphabet() -> dict[int, str]:
+    """The letter that stands for each byte in byte-level vocabularies; source: GPT-2's encoder."""
+    shown = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    return {byte: chr(byte) for byte in shown} | {byte: chr(256 + place) for place, byte in enumerate(hidden)}
