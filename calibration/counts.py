@@ -55,6 +55,17 @@ class TokenCounts:
             require(valid, f"counts: {name}: expected int64, {GROUPS} groups", got=f"{array.dtype} {array.shape}")
             require(bool((array >= 0).all()), f"counts: {name}: expected no negative count")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled without the many zeros, as counts travel between processes."""
+        seen = np.flatnonzero(self.by_group)
+        return _unpacked, (
+            self.by_group.shape,
+            seen,
+            self.by_group.ravel()[seen],
+            self.prompts_by_group,
+            self.provenance,
+        )
+
     @property
     def counts(self) -> Counts:
         """int64 (target_vocab_size,), over all groups."""
@@ -88,6 +99,14 @@ class TokenCounts:
             prompts_by_group=self.prompts_by_group + other.prompts_by_group,
             provenance=replace(mine, prompts_digest=add_digests(mine.prompts_digest, its.prompts_digest)),
         )
+
+
+def _unpacked(
+    shape: tuple[int, int], seen: Counts, times: Counts, prompts_by_group: Counts, provenance: Provenance
+) -> TokenCounts:
+    by_group = np.zeros(shape, dtype=np.int64)
+    by_group.ravel()[seen] = times
+    return TokenCounts(by_group=by_group, prompts_by_group=prompts_by_group, provenance=provenance)
 
 
 def no_counts(vocab_size: int, provenance: Provenance) -> TokenCounts:

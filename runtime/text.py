@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from jinja2 import Template, TemplateError
+from jinja2 import Environment, Template, TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 from tokenizers.decoders import DecodeStream
@@ -118,17 +118,30 @@ class TextCodec:
         """Token ids of a conversation that the assistant is to continue."""
         return self.encode(self.render_chat(messages, tools))
 
-    def render_chat(self, messages: Sequence[Message], tools: Sequence[Message] = (), *, answer: bool = True) -> str:
+    @property
+    def template(self) -> str | None:
+        """The Jinja source of the chat template."""
+        return self._template
+
+    def render_chat(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Message] = (),
+        *,
+        answer: bool = True,
+        environment: Environment | None = None,
+    ) -> str:
         """The conversation in the model's own chat format, ending where the assistant's answer begins.
 
         ``tools`` are the functions that the assistant may call, as JSON schemas. Without ``answer`` the text ends with
-        the last message. Without a template the contents are joined by blank lines.
+        the last message. Without a template the contents are joined by blank lines. ``environment`` takes the place of
+        `chat_environment`.
         """
         if self._template is None:
             return "\n\n".join(str(message["content"]) for message in messages)
         facts = {"messages": list(messages), "tools": list(tools) or None, "add_generation_prompt": answer}
         try:
-            return _compiled(self._template).render(**facts, **self._special)
+            return _compiled(self._template, environment).render(**facts, **self._special)
         except _TEMPLATE_FAULTS as error:
             raise EdgedraftError("chat_template.jinja cannot render this conversation", got=str(error)) from error
 
@@ -181,17 +194,18 @@ def _settings(folder: Path) -> Mapping[str, Any]:
 
 
 @lru_cache(maxsize=8)
-def _compiled(source: str) -> Template:
-    """Templates compiled in the environment that Hugging Face chat templates expect."""
-    return _environment().from_string(source)
+def _compiled(source: str, environment: Environment | None) -> Template:
+    return (environment or _usual_environment()).from_string(source)
 
 
 @lru_cache(maxsize=1)
-def _environment() -> ImmutableSandboxedEnvironment:
-    """The sandbox with the filters and globals that such templates use."""
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
+def _usual_environment() -> Environment:
+    return chat_environment()
+
+
+def chat_environment(kind: type[Environment] = ImmutableSandboxedEnvironment, **options: Any) -> Environment:
+    """What Hugging Face chat templates expect: a sandbox with the filters and globals that they use."""
+    environment = kind(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"], **options)
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)

@@ -207,7 +207,8 @@ def _stream_entries(stream: BinaryIO, where: str, kind: str, options: ReadOption
     pieces = lines(beginning) if is_json or options.line_by_line else chunks(beginning)
     parse = parse_json if is_json else parse_line if options.line_by_line else parse_text
     for number, (line, raw) in enumerate(pieces, start=1):
-        yield Entry(number, line, partial(parse, raw, number))
+        if options.wants(number):  # here already: a shard passes over most lines of its file
+            yield Entry(number, line, partial(parse, raw, number))
 
 
 def _array_entries(stream: Beginning, where: str) -> Iterator[Entry]:

@@ -2,17 +2,19 @@
 
 Rendering each turn up to its place costs more than counting it. So the fixed texts of a sequence of roles are learned
 once, by those renderings, from two conversations made up for it. A conversation of the same roles is regular when its
-whole rendering is exactly these texts around its contents; then its turns are its contents and the learned ends.
+whole rendering is exactly these texts around its contents, which needs no look where the template never looks at the
+contents either (`UnreadRenderings`); then its turns are its contents and the learned ends.
 Answers that templates are known to treat by their place (white space around them, thoughts, markup) are left to those
 renderings.
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from edgedraft.calibration.data.samples import Sample
 from edgedraft.calibration.data.turns import ASSISTANT
+from edgedraft.calibration.text.unread import UnreadRenderings
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.text import TextCodec
 
@@ -26,10 +28,14 @@ Roles = tuple[str, ...]
 
 
 class _Frames(NamedTuple):
-    """``around``: the fixed texts, one more than contents; ``turns``: place, lead and tail of the assistant's."""
+    """``around``: the fixed texts, one more than contents; ``turns``: place, lead and tail of the assistant's.
+
+    ``certain``: what contents say makes no difference to them, unless one is empty.
+    """
 
     around: tuple[str, ...]
     turns: tuple[tuple[int, str, str], ...]
+    certain: bool = False
 
 
 class RegularTemplates:
@@ -37,6 +43,7 @@ class RegularTemplates:
 
     def __init__(self, codec: TextCodec) -> None:
         self._codec = codec
+        self._unread = UnreadRenderings(codec)
         self._known: OrderedDict[Roles, _Frames | None] = OrderedDict()
         self._seen: set[Roles] = set()
 
@@ -52,11 +59,8 @@ class RegularTemplates:
         said = [contents[place] for place, _, _ in frames.turns]
         if not all(isinstance(content, str) for content in contents) or not all(map(_is_plain, said)):
             return None
-        try:
-            rendered = self._codec.render_chat(messages, answer=False)
-        except EdgedraftError:
-            return None
-        if rendered != _joined(frames.around, contents):
+        surely = frames.certain and all(contents)
+        if not (surely or self._rendered(messages) == _joined(frames.around, contents)):
             return None
         return [f"{lead}{contents[place]}{tail}" for place, lead, tail in frames.turns]
 
@@ -70,14 +74,26 @@ class RegularTemplates:
             self._seen.add(roles)
             return None
         one, other = (self._learned(roles, form) for form in _MADE_UP)
-        self._known[roles] = one if one == other else None
+        self._known[roles] = self._confirmed(roles, one) if one is not None and one == other else None
         if len(self._known) > _KNOWN:
             self._known.popitem(last=False)
         return self._known[roles]
 
+    def _confirmed(self, roles: Roles, frames: _Frames) -> _Frames:
+        """The frames, certain where the template writes them without a look at the contents."""
+        messages = _made_up(roles, _MADE_UP[-1])
+        whole = _joined(frames.around, [message["content"] for message in messages])
+        return frames._replace(certain=self._unread.render(messages) == whole)
+
+    def _rendered(self, messages: Sequence[Mapping[str, str]]) -> str | None:
+        try:
+            return self._codec.render_chat(messages, answer=False)
+        except EdgedraftError:
+            return None
+
     def _learned(self, roles: Roles, form: str) -> _Frames | None:
-        contents = [form.format(place, place) for place in range(len(roles))]
-        messages = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
+        messages = _made_up(roles, form)
+        contents = [message["content"] for message in messages]
         try:
             rest, around = self._codec.render_chat(messages, answer=False), []
             for content in contents:
@@ -96,6 +112,10 @@ class RegularTemplates:
         except EdgedraftError:
             return None
         return _Frames((*around, rest), tuple(turns))
+
+
+def _made_up(roles: Roles, form: str) -> list[dict[str, str]]:
+    return [{"role": role, "content": form.format(place, place)} for place, role in enumerate(roles)]
 
 
 def _is_plain(content: str) -> bool:

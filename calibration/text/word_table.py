@@ -57,24 +57,28 @@ class WordTable(dict[str, int]):
         except _UncertainError:
             return None
 
-    def tokens_at(self, places: Places) -> list[int]:
-        """Token ids of the words at ``places``, in their order."""
+    def tokens_at(self, places: Places | npt.NDArray[np.intp]) -> Counts:
+        """Token ids of the words at ``places``, in their order, int64 (tokens,)."""
         self._learn()
-        ends = np.cumsum(self._lengths)
-        found = [self._ids[ends[place] - self._lengths[place] : ends[place]] for place in places]
-        return [int(token_id) for ids in found for token_id in ids]
+        lengths = self._lengths[places]
+        starts = (np.cumsum(self._lengths) - self._lengths)[places]
+        before = np.cumsum(lengths) - lengths
+        tokens: Counts = self._ids[np.repeat(starts - before, lengths) + np.arange(lengths.sum())]
+        return tokens
 
     def add_tokens(self, by_group: Counts, places: Mapping[int, Sequence[Places]]) -> None:
         """Add the tokens of the words at the ``places`` of every group to int64 (groups, vocab)."""
         self._learn()
         for group, found in places.items():
             if found:
-                times = np.repeat(np.bincount(np.concatenate(found), minlength=len(self)), self._lengths)
+                times = np.bincount(np.concatenate(found))
                 came = np.flatnonzero(times)
-                add_ids(by_group[group], self._ids[came], times[came])
+                add_ids(by_group[group], self.tokens_at(came), np.repeat(times[came], self._lengths[came]))
 
     def _learn(self) -> None:
         """Turn the words that are new into tokens, on all cores."""
+        if not self._new:
+            return
         batches = [self._new[start : start + _BATCH_WORDS] for start in range(0, len(self._new), _BATCH_WORDS)]
         encoded = self._tokenizer.encode_batch([_BETWEEN.join(map(self._letters, batch)) for batch in batches])
         lengths = [

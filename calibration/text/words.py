@@ -154,7 +154,7 @@ def _agrees(words: Words, codec: TextCodec, text: str) -> bool:
     found = words.split(text, table)
     if found is None:
         return True
-    ids = [token_id for some in found.places for token_id in table.tokens_at(some)]
+    ids = [token_id for some in found.places for token_id in table.tokens_at(some).tolist()]
     return sorted([*ids, *(words.markers.ids[marker] for marker in found.markers)]) == sorted(codec.encode(text))
 
 

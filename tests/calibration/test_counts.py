@@ -1,6 +1,7 @@
 """The law of counts: they add like numbers, so shards counted apart are the whole counted at once."""
 
 import hashlib
+import pickle
 
 import numpy as np
 import pytest
@@ -55,6 +56,15 @@ def test_every_token_is_counted_in_the_group_of_its_prompt(found):
 def test_nothing_is_what_adding_begins_with(found):
     counts = count(found)
     assert facts(counts + no_counts(VOCAB, BY_TARGET)) == facts(no_counts(VOCAB, BY_TARGET) + counts) == facts(counts)
+
+
+@given(answers)
+def test_counts_travel_between_processes_as_they_are(found):
+    assert facts(pickle.loads(pickle.dumps(count(found)))) == facts(count(found))
+
+
+def test_what_was_never_seen_does_not_travel():
+    assert len(pickle.dumps(no_counts(100_000, BY_TARGET))) < 2_000
 
 
 def test_a_generator_of_answers_is_read_once():

@@ -52,11 +52,6 @@ def test_an_error_in_a_process_is_the_users_line(job):
         count_in_shards(strict, 1, partial(map_on_processes, processes=1))
 
 
-def test_no_process_is_too_few():
-    with pytest.raises(EdgedraftError, match="processes: expected at least one, got 0"):
-        list(map_on_processes(len, [[1]], 0))
-
-
 @pytest.mark.parametrize("order", list(itertools.permutations(range(SHARDS)))[::5])
 def test_shards_add_up_in_any_order(job, order, facts):
     parts = [count_job(each) for each in shards_of(job, SHARDS)]
