@@ -15,11 +15,12 @@ from edgedraft.exporter.processes import ProcessCost, run_python
 from edgedraft.exporter.routes import BUILDER, ROUTES
 from edgedraft.exporter.sources import GGUF, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.via_optimum import OPTIMUM_PINS, export_with_optimum, optimum_python
+from edgedraft.runtime.chat_template import CHAT_TEMPLATE, read_chat_template
 from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.progress import Progress, silent
 from edgedraft.runtime.records import require
-from edgedraft.runtime.text import CHAT_TEMPLATE, TEXT_FILES, chat_template
+from edgedraft.runtime.text import TEXT_FILES
 
 GRAPH_NAME = "model.onnx"
 
@@ -214,6 +215,6 @@ def _copy_texts(source: Path, folder: Path) -> None:
     for name in TEXT_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)
-    template = chat_template(source)
+    template = read_chat_template(source).source
     if template is not None and not (folder / CHAT_TEMPLATE).is_file():
         (folder / CHAT_TEMPLATE).write_text(template, encoding="utf-8")

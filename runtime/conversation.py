@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgedraft.runtime.chat_template import Message
 from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.text import Message, TextCodec
+from edgedraft.runtime.text import TextCodec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

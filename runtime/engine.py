@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from edgedraft.runtime.bundle import Bundle, read_bundle
+from edgedraft.runtime.chat_template import Message
 from edgedraft.runtime.chooser import GREEDY, Chooser, SampledChooser
 from edgedraft.runtime.conversation import FittedPrompt, fit_conversation
 from edgedraft.runtime.decoding import speculative_rounds
@@ -20,7 +21,7 @@ from edgedraft.runtime.rounds import Round
 from edgedraft.runtime.sampling import SamplingSettings
 from edgedraft.runtime.session import CPU, OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import Slot, SlotPool
-from edgedraft.runtime.text import Message, TextCodec
+from edgedraft.runtime.text import TextCodec
 from edgedraft.runtime.timing import TimedModel
 
 _OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where the plan does not"

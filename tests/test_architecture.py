@@ -47,7 +47,7 @@ ONE_FILE = {
     "flatbuffers": "exporter/vocab/engine_files.py",
     "tomli_w": "devices/profile_file.py",
     "tokenizers": "runtime/text.py",
-    "jinja2": "runtime/text.py",
+    "jinja2": {"runtime/chat_template.py", "runtime/unread_template.py"},
     "starlette": "runtime/serving/page_server.py",
     "uvicorn": "runtime/serving/page_server.py",
     "segno": "runtime/serving/qr.py",

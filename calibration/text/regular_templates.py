@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from edgedraft.calibration.data.samples import Sample
 from edgedraft.calibration.data.turns import ASSISTANT
-from edgedraft.calibration.text.unread import UnreadRenderings
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.unread_template import UnreadRenderings
 
 _PLAIN_KEYS = {"role", "content"}
 _MARKUP = ("think>", "THINK]", "<|")
@@ -43,7 +43,7 @@ class RegularTemplates:
 
     def __init__(self, codec: TextCodec) -> None:
         self._codec = codec
-        self._unread = UnreadRenderings(codec)
+        self._unread = UnreadRenderings(codec.chat)
         self._known: OrderedDict[Roles, _Frames | None] = OrderedDict()
         self._seen: set[Roles] = set()
 

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from tokenizers import Tokenizer
-from tokenizers.pre_tokenizers import Split
 
 from edgedraft.calibration.text.encoding import Counts, add_ids
 from edgedraft.calibration.text.word_patterns import WordPattern
@@ -13,9 +11,6 @@ from edgedraft.runtime.text import TextCodec
 
 _MOST_WORDS = 2**18
 _MOST_CHARACTERS = 2**23
-_BATCH_WORDS = 1024
-_BETWEEN = "\n"
-"""What stands between words for the tokenizer; no letter that stands for a byte is it."""
 
 Places = npt.NDArray[np.int32]
 
@@ -31,8 +26,7 @@ class WordTable(dict[str, int]):
         super().__init__()
         self._pattern = pattern
         self._to_bytes = _byte_alphabet()
-        self._tokenizer = Tokenizer(codec.tokenizer.model)
-        self._tokenizer.pre_tokenizer = Split(_BETWEEN, "removed")
+        self._codec = codec
         self._new: list[str] = []
         self._ids, self._lengths = np.zeros((2, 0), dtype=np.int64)
         self._characters = 0
@@ -79,14 +73,8 @@ class WordTable(dict[str, int]):
         """Turn the words that are new into tokens, on all cores."""
         if not self._new:
             return
-        batches = [self._new[start : start + _BATCH_WORDS] for start in range(0, len(self._new), _BATCH_WORDS)]
-        encoded = self._tokenizer.encode_batch([_BETWEEN.join(map(self._letters, batch)) for batch in batches])
-        lengths = [
-            np.bincount(np.asarray(each.word_ids, dtype=np.int64), minlength=len(batch))
-            for each, batch in zip(encoded, batches, strict=True)
-        ]
-        self._ids = np.concatenate([self._ids, *(np.asarray(each.ids, dtype=np.int64) for each in encoded)])
-        self._lengths = np.concatenate([self._lengths, *lengths])
+        ids, lengths = self._codec.encode_pieces([self._letters(word) for word in self._new])
+        self._ids, self._lengths = np.concatenate([self._ids, ids]), np.concatenate([self._lengths, lengths])
         self._new.clear()
 
     def _letters(self, word: str) -> str:

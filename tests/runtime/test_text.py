@@ -183,6 +183,18 @@ def test_blocks_are_trimmed_and_loops_may_break(codec_of):
     assert codec_of(template).render_chat(HELLO) == "end"
 
 
+def test_what_is_marked_as_generated_is_rendered_as_it_stands(codec_of):
+    """As transformers renders it; SmolLM3's template is an example."""
+    template = (
+        "{% set said = 'before' %}\n{% for message in messages %}\n{% generation %}\n{% set said = message.content %}\n"
+        "{{ said }}|\n{% endgeneration %}\n{{ said }}{% endfor %}"
+    )
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    (expected,), _ = render_jinja_template([HELLO], chat_template=template)
+    assert codec_of(template).render_chat(HELLO) == expected == "héllo|\nbefore"
+
+
 def test_to_json_keeps_letters_and_html_as_they_are(codec_of):
     template = "{{ messages | tojson }}{{ {'a': '<é>'} | tojson(indent=2) }}"
     expected = '[{"role": "user", "content": "héllo"}]{\n  "a": "<é>"\n}'
@@ -314,6 +326,15 @@ def test_an_empty_stop_string_never_stops(codec_of):
 @given(texts=st.lists(TEXTS, max_size=5))
 def test_a_batch_is_every_text_encoded(merged, texts):
     assert merged.encode_batch(texts) == [merged.encode(text) for text in texts]
+
+
+@LAWS
+@given(pieces=st.lists(st.text(alphabet="abEND é中", min_size=1, max_size=6), max_size=8))
+def test_pieces_have_the_ids_that_the_model_gives_each(merged, pieces):
+    ids, lengths = merged.encode_pieces(pieces)
+    each = [[token.id for token in merged.tokenizer.model.tokenize(piece)] for piece in pieces]
+    assert ids.tolist() == [token_id for found in each for token_id in found]
+    assert lengths.tolist() == [len(found) for found in each]
 
 
 @LAWS

@@ -2,8 +2,8 @@
 
 import pytest
 
-from edgedraft.calibration.text.unread import UnreadRenderings
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.chat_template import ChatTemplate
+from edgedraft.runtime.unread_template import UnreadRenderings
 
 MESSAGES = [
     {"role": "system", "content": " Be  brief. "},
@@ -71,39 +71,36 @@ READING = [
 ]
 
 
-@pytest.fixture
-def codec_with(chat_codec):
-    def make(template: str) -> TextCodec:
-        folder = chat_codec(None).folder
-        (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
-        (folder / "tokenizer_config.json").write_text('{"bos_token": "<s>"}', encoding="utf-8")
-        return TextCodec(folder)
-
-    return make
+THINKING = (
+    "{% for m in messages %}{% set said = m.content %}"
+    "{% if m.role == 'assistant' and not loop.last and '</think>' in said %}"
+    "{% set said = said.split('</think>')[-1] %}{% endif %}{{ said }}{% endfor %}"
+)
 
 
-@pytest.mark.parametrize("template", BLIND)
-def test_what_only_writes_contents_is_rendered_as_always(codec_with, template):
-    codec = codec_with(template)
-    assert UnreadRenderings(codec).render(MESSAGES) == codec.render_chat(MESSAGES, answer=False)
+def template_of(source: str | None) -> ChatTemplate:
+    return ChatTemplate(source=source, special_tokens={"bos_token": "<s>"})
+
+
+@pytest.mark.parametrize("source", BLIND)
+def test_what_only_writes_contents_is_rendered_as_always(source):
+    template = template_of(source)
+    assert UnreadRenderings(template).render(MESSAGES) == template.render(MESSAGES, answer=False)
 
 
 @pytest.mark.parametrize("part", READING)
-def test_what_looks_into_contents_is_not(codec_with, part):
-    template = "{% for m in messages %}{% set said = m.content %}" + part + "{% endfor %}"
-    assert UnreadRenderings(codec_with(template)).render(MESSAGES) is None
+def test_what_looks_into_contents_is_not(part):
+    template = template_of("{% for m in messages %}{% set said = m.content %}" + part + "{% endfor %}")
+    assert UnreadRenderings(template).render(MESSAGES) is None
 
 
-def test_a_template_that_refuses_the_conversation_renders_nothing(codec_with):
-    assert UnreadRenderings(codec_with("{{ raise_exception('no') }}")).render(MESSAGES) is None
+@pytest.mark.parametrize("source", ["{{ raise_exception('no') }}", None])
+def test_what_is_not_rendered_tells_nothing(source):
+    assert UnreadRenderings(template_of(source)).render(MESSAGES) is None
 
 
-def test_without_a_template_there_is_nothing_to_render(chat_codec):
-    assert UnreadRenderings(chat_codec(None)).render(MESSAGES) is None
-
-
-def test_one_conversation_says_nothing_of_another(chat_codec):
-    unread = UnreadRenderings(chat_codec("last_thought"))
+def test_one_conversation_says_nothing_of_another():
+    unread = UnreadRenderings(template_of(THINKING))
     assert unread.render(MESSAGES) is not None
     assert unread.render([*MESSAGES, {"role": "user", "content": "more"}]) is None
     assert unread.render(MESSAGES) is not None

@@ -14,8 +14,8 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Namespace
 
+from edgedraft.runtime.chat_template import ChatTemplate, chat_environment
 from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.text import TextCodec, chat_environment
 
 _FILTERS = {"first", "last", "length", "list", "trim"}
 """Those that ask a text itself, which then raises."""
@@ -62,16 +62,16 @@ class _Watching(ImmutableSandboxedEnvironment):
 
 
 class UnreadRenderings:
-    """Renderings by one codec's template of conversations whose contents it cannot read."""
+    """Renderings by one template of conversations whose contents it cannot read."""
 
-    def __init__(self, codec: TextCodec) -> None:
-        self._codec = codec
+    def __init__(self, template: ChatTemplate) -> None:
+        self._template = template
         self._environment = chat_environment(_Watching, finalize=_put_out)
         self._environment.filters.update(dict.fromkeys(self._environment.filters.keys() - _FILTERS, _refused))
         self._environment.tests.update(dict.fromkeys(self._environment.tests.keys() - _TESTS, _refused))
 
     def render(self, messages: Sequence[Mapping[str, str]]) -> str | None:
-        """The conversation as `TextCodec.render_chat` renders it; None where a content may have been looked into.
+        """What `ChatTemplate.render` gives without ``answer``; None where a content may have been looked into.
 
         What is found holds for conversations of the same roles without an empty content.
         """
@@ -79,15 +79,15 @@ class UnreadRenderings:
             return None
         unreadable = [{**message, "content": _Unreadable(message["content"])} for message in messages]
         try:
-            return self._codec.render_chat(unreadable, answer=False, environment=self._environment)
+            return self._template.render(unreadable, answer=False, environment=self._environment)
         except (_ReadError, EdgedraftError):
             return None
 
     @cached_property
     def _tells(self) -> bool:
         """Whether whatever looks into a content raises."""
-        template = self._codec.template
-        return template is not None and not _hides_reading(self._environment.parse(template))
+        source = self._template.source
+        return source is not None and not _hides_reading(self._environment.parse(source))
 
 
 def _put_out(value: object) -> object:
