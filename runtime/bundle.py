@@ -10,6 +10,7 @@ from edgedraft.runtime.manifest import MANIFEST_NAME, BundleManifest, FileEntry,
 from edgedraft.runtime.records import from_plain, require
 from edgedraft.runtime.text import TEXT_FILES, tokenizer_fingerprint
 
+_LINKED = "replace the link by the file; from a hub, download with hf download --local-dir FOLDER"
 _EXPORT_AGAIN = "export the bundle again or copy it afresh"
 
 
@@ -66,7 +67,7 @@ def _check_file(bundle: Path, name: str, entry: FileEntry, verify_hashes: bool) 
     file = bundle / name
     require(file.is_file(), f"{file}: missing from the bundle", remedy=_EXPORT_AGAIN)
     inside = file.resolve().is_relative_to(bundle.resolve())
-    require(inside, f"{file}: leads out of the bundle", got=file.resolve(), remedy="replace the link by the file")
+    require(inside, f"{file}: leads out of the bundle", got=file.resolve(), remedy=_LINKED)
     size = file.stat().st_size
     require(size == entry.bytes, f"{file}: expected {entry.bytes} bytes", got=size, remedy=_EXPORT_AGAIN)
     if verify_hashes:

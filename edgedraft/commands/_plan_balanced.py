@@ -10,6 +10,12 @@ if TYPE_CHECKING:
     from edgedraft.exporter.methods.balanced import BalancedResult, BalancedSettings
 
 OUTPUT = Path("cache/vocab_optimization")
+OPTIONS = (
+    *("dataset_path", "is_preformatted", "tokenizer_path", "chat_template", "coverage_weight", "min_vocab_size"),
+    *("max_vocab_size", "target_vocab_size", "n_calls", "sample_size", "max_length", "config_path", "output_dir"),
+    "random_state",
+)
+"""The method's own options, by the names of their values."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

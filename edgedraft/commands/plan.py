@@ -14,6 +14,17 @@ if TYPE_CHECKING:
 SHOWN_OPTIONS = 8
 DEVICE, MBSU, BALANCED = METHODS = ("device", "mbsu", "balanced")
 
+_OF_DEVICE = (
+    *("vocab", "vocab_kind", "memory_budget", "max_divergence", "device", "provider", "calibration"),
+    *("explain", "pictures", "trials", "storage"),
+)
+_PASSED_OVER = {
+    DEVICE: _plan_balanced.OPTIONS,
+    MBSU: ("min_coverage", *_OF_DEVICE, *_plan_balanced.OPTIONS),
+    BALANCED: ("vocab_size", "draft_length", *_OF_DEVICE),
+}
+"""Options, by the name of their value, that a method has no use for."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of plan."""
@@ -36,12 +47,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "keep trials here, so that a search goes on where it was (default: memory)"
     parser.add_argument("--storage", type=Path, metavar="FILE", help=text)
     _plan_balanced.add_arguments(parser)
+    every = {name for names in _PASSED_OVER.values() for name in names}
+    parser.set_defaults(not_given={name: parser.get_default(name) for name in every})
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Choose by the method that was asked for."""
+    _require_used(options)
     methods = {DEVICE: _run_device, MBSU: _plan_mbsu.run, BALANCED: _plan_balanced.run}
     methods[options.method](options, console)
+
+
+def _require_used(options: argparse.Namespace) -> None:
+    """Raise where an option was given that the method would pass over in silence."""
+    from edgedraft.runtime.errors import EdgedraftError
+
+    given = [name for name in _PASSED_OVER[options.method] if getattr(options, name) != options.not_given[name]]
+    if given:
+        users = [method for method in METHODS if given[0] not in _PASSED_OVER[method]]
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        remedy = f"leave it out, or take --method {users[0]}"
+        raise EdgedraftError(f"--method {options.method} has no use for {flags}", remedy=remedy)
 
 
 def _run_device(options: argparse.Namespace, console: Console) -> None:

@@ -169,6 +169,19 @@ def test_balanced_writes_the_reference_tools_files(plan, tmp_path):
         ),
         (("--provider", "gpu"), "--provider without --device is this machine's, which has "),
         (("--method", "balanced", "--dataset-path", "x.jsonl"), "--dataset-path and --tokenizer-path together"),
+        (
+            ("--method", "mbsu", "--device", "rpi5", "--explain"),
+            "--method mbsu has no use for --device, --explain - leave it out, or take --method device",
+        ),
+        (
+            ("--method", "mbsu", "--min-coverage", "0.5"),
+            "--method mbsu has no use for --min-coverage - leave it out, or take --method device",
+        ),
+        (
+            ("--method", "balanced", "--draft-length", "2", "--provider", "webgpu"),
+            "--method balanced has no use for --draft-length, --provider - leave it out, or take --method device",
+        ),
+        (("--n-calls", "9"), "--method device has no use for --n-calls - leave it out, or take --method balanced"),
         (("--calibration", "nowhere"), "nowhere: no such file"),
         (("--draft-length", "17"), "draft length: expected 1..16, got 17"),
     ],

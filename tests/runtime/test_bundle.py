@@ -186,7 +186,8 @@ def test_a_link_that_leads_out_is_refused(folder, linked, raises_exactly):
     (folder / linked).rename(outside)
     (folder / linked).symlink_to(outside)
     graph = folder / "target" / "model.onnx"
-    message = f"{graph}: leads out of the bundle, got {graph.resolve()} - replace the link by the file"
+    remedy = "replace the link by the file; from a hub, download with hf download --local-dir FOLDER"
+    message = f"{graph}: leads out of the bundle, got {graph.resolve()} - {remedy}"
     with raises_exactly(message):
         read_bundle(folder)
 
