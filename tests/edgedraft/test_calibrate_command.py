@@ -81,7 +81,7 @@ def test_a_large_file_is_spread_over_the_cores(count, monkeypatch, largest, argu
         used.append(processes)
         yield from ((place, work(batch)) for place, batch in enumerate(batches))
 
-    monkeypatch.setattr("edgedraft.calibration.text.shards.map_on_processes", mapped)
+    monkeypatch.setattr("edgedraft.calibration.process_engine.map_on_processes", mapped)
     monkeypatch.setattr("edgedraft.devices.machine.usable_cores", lambda: 2)
     monkeypatch.setattr(_calibrate_count, "WORTH_SPREADING_BYTES", largest)
     count("counts.safetensors", *arguments)
