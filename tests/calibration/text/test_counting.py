@@ -199,6 +199,27 @@ def test_memory_is_bounded_by_asking_to_be_flushed(chat_codec, monkeypatch):
         assert not counter.is_full
 
 
+@pytest.mark.parametrize("most_words", [1, 3, 2**18])
+def test_counters_that_share_words_count_as_if_alone(chat_codec, monkeypatch, most_words):
+    """Two at once and one after them, also where the table of words is given up between."""
+    codec = chat_codec()
+    end = codec.tokenizer.token_to_id(END)
+    parts = [
+        [Piece(f"{first} value{first} it's é{END}", ends=True), Piece("index 中文", ends=False)] for first in "abc"
+    ]
+    alone = [counted_by(TokenCounters(codec).counter([end]), codec, pieces) for pieces in parts]
+    monkeypatch.setattr("edgedraft.calibration.text.word_table._MOST_WORDS", most_words)
+    shared = TokenCounters(codec)
+    one, other = shared.counter([end]), shared.counter([end])
+    for counter, pieces in ((one, parts[0]), (other, parts[1])):
+        counter.add(0, pieces)
+    by_group = np.zeros((2, GROUPS, codec.tokenizer.get_vocab_size()), dtype=np.int64)
+    for counter, counts in ((one, by_group[0]), (other, by_group[1])):
+        counter.flush(counts)
+    assert [counts.sum(axis=0).tolist() for counts in by_group] == alone[:2]
+    assert counted_by(shared.counter([end]), codec, parts[2]) == alone[2]
+
+
 # --- tokenizers that put a space before every text -------------------------------------------------------------------
 
 
