@@ -13,12 +13,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from edgedraft.calibration.data.samples import Sample
-from edgedraft.calibration.data.turns import ASSISTANT
+from edgedraft.calibration.data.turns import ASSISTANT, PLAIN_KEYS
 from edgedraft.runtime.errors import EdgedraftError
 from edgedraft.runtime.text import TextCodec
 from edgedraft.runtime.unread_template import UnreadRenderings
 
-_PLAIN_KEYS = {"role", "content"}
 _MARKUP = ("think>", "THINK]", "<|")
 _LONGEST = 64
 _KNOWN = 1024
@@ -50,7 +49,7 @@ class RegularTemplates:
     def turns(self, sample: Sample) -> list[str] | None:
         """What the assistant generated in each turn; None where the conversation is not regular."""
         messages = sample.messages
-        if sample.tools or len(messages) > _LONGEST or any(message.keys() != _PLAIN_KEYS for message in messages):
+        if sample.tools or len(messages) > _LONGEST or any(message.keys() != PLAIN_KEYS for message in messages):
             return None
         frames = self._frames(tuple(message["role"] for message in messages))
         if frames is None:
