@@ -1,22 +1,20 @@
-"""TokenCounts: how often each target token was seen. Counts add, so shards and resumed runs merge exactly."""
+"""TokenCounts: how often each target token was seen. Int64Array add, so shards and resumed runs merge exactly."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgedraft.calibration.data.samples import GROUPS, add_digests, group_of
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.arrays import Int64Array
+from edgedraft.runtime.base.records import require
 
 TEXT, DRAFTER, TARGET, ACCEPTED = "text", "drafter", "target", "accepted"
 SOURCES = (TEXT, DRAFTER, TARGET, ACCEPTED)
 
 RANKED_BY = (TARGET, DRAFTER)
 """The sources that rank tokens unless the user says otherwise, each breaking the ties of those before it."""
-
-Counts = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,8 +43,8 @@ class TokenCounts:
     independent samples of one domain: their spread tells how far the counts can be trusted.
     """
 
-    by_group: Counts
-    prompts_by_group: Counts
+    by_group: Int64Array
+    prompts_by_group: Int64Array
     provenance: Provenance
 
     def __post_init__(self) -> None:
@@ -67,9 +65,9 @@ class TokenCounts:
         )
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> Int64Array:
         """int64 (target_vocab_size,), over all groups."""
-        total: Counts = self.by_group.sum(axis=0)
+        total: Int64Array = self.by_group.sum(axis=0)
         return total
 
     @property
@@ -102,7 +100,7 @@ class TokenCounts:
 
 
 def _unpacked(
-    shape: tuple[int, int], seen: Counts, times: Counts, prompts_by_group: Counts, provenance: Provenance
+    shape: tuple[int, int], seen: Int64Array, times: Int64Array, prompts_by_group: Int64Array, provenance: Provenance
 ) -> TokenCounts:
     by_group = np.zeros(shape, dtype=np.int64)
     by_group.ravel()[seen] = times

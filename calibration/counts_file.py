@@ -8,9 +8,9 @@ import numpy as np
 
 from edgedraft.calibration.counts import Provenance, TokenCounts
 from edgedraft.calibration.data.samples import GROUPS
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import from_plain, require, to_plain
-from edgedraft.runtime.tensors import read_tensors, write_tensors
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain, require, to_plain
+from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 
 _FORMAT = "edgedraft token counts 1"
 

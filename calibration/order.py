@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgedraft.calibration.counts import Counts
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.arrays import Int64Array
+from edgedraft.runtime.base.records import require
 
 
-def order_tokens(counts: Sequence[Counts], first_ids: Sequence[int]) -> Counts:
+def order_tokens(counts: Sequence[Int64Array], first_ids: Sequence[int]) -> Int64Array:
     """All token ids, most wanted first, int64 (vocab,).
 
     ``first_ids`` (the end of turn) lead; then the counts, int64 (vocab,) each, decide in the order given, each breaking

@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from queue import SimpleQueue
 from typing import Any
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
 
 _Batch = Sequence[Any]
 _Work = Callable[[_Batch], Any]

@@ -9,8 +9,8 @@ from typing import Any
 from edgedraft.calibration.data.reading import ReadOptions, ReadReport, place_of, samples, samples_of
 from edgedraft.calibration.data.samples import RANK, SCORE, Sample
 from edgedraft.calibration.data.turns import ASSISTANT, SYSTEM, USER
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
 
 SHIPPED = "coding"
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from edgedraft.calibration.answers.endpoint import EndpointAnswering, answer_questions
 from edgedraft.calibration.answers.sampling import Answer, Answering, Question
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

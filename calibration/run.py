@@ -16,9 +16,9 @@ from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.calibration.trace.file import Trace, read_trace, write_trace
 from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.calibration.trace.rows import accepted_tokens
-from edgedraft.runtime.model import LanguageModel
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.text.codec import TextCodec
 
 GENERATED = (TARGET, DRAFTER, ACCEPTED)
 """The sources of counts that a calibration can make itself."""

@@ -9,8 +9,8 @@ from edgedraft.calibration.counts import TokenCounts
 from edgedraft.calibration.counts_file import read_counts, write_counts
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.trace.file import Trace, read_trace, traced_tokenizer, write_trace
-from edgedraft.runtime.files import read_json, replacing_folder
-from edgedraft.runtime.records import from_plain, require, to_plain
+from edgedraft.runtime.base.files import read_json, replacing_folder
+from edgedraft.runtime.base.records import from_plain, require, to_plain
 
 _FACTS, _SCORING, _TRACE = "calibration.json", "scoring.safetensors", "trace.safetensors"
 

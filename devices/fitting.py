@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from edgedraft.devices.latency import LatencyModel, StepModel
 from edgedraft.devices.profile import Probe, ProbedStep
 from edgedraft.devices.steps import StepTime
-from edgedraft.runtime.records import require
-
-Floats = npt.NDArray[np.float64]
+from edgedraft.runtime.base.arrays import Float64Array
+from edgedraft.runtime.base.records import require
 
 NORMAL_QUARTILE = 0.6744897501960817
 """Standard deviations from the mean of a normal distribution to either quartile."""
@@ -110,7 +108,7 @@ def _scaled(steps: Sequence[ProbedStep], width: int, rows: int) -> float:
     return found[0]
 
 
-def _disagreement(factors: Floats, others: Floats) -> float:
+def _disagreement(factors: Float64Array, others: Float64Array) -> float:
     """Median of half the log distances between v − 1 of two sources; rows that cost nothing tell nothing."""
     costly = (factors > 1) & (others > 1)
     return float(np.median(np.abs(np.log((factors - 1)[costly] / (others - 1)[costly]))) / 2) if costly.any() else 0.0

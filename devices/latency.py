@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.records import require
 
 NORMAL_80 = 1.2815515655446004
 """Standard deviations on either side of the mean that hold 80 % of a normal distribution."""

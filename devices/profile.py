@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.records import require
 
 LAPTOP, BOARD, PHONE = "laptop", "board", "phone"
 KINDS = (LAPTOP, BOARD, PHONE)

@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import Any
 
 from edgedraft.devices.profile import DeviceProfile, Probe
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
-from edgedraft.runtime.files import replacing_file
-from edgedraft.runtime.records import from_plain
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.files import replacing_file
+from edgedraft.runtime.base.records import from_plain
 
 
 def read_profile(path: Path) -> DeviceProfile:

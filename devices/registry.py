@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edgedraft.devices.profile import DeviceProfile
 from edgedraft.devices.profile_file import parse_profile, read_profile
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 _SUGGESTIONS = 3
 _CHOICES = 6

@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from edgedraft.runtime.model import LanguageModel
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require
-from edgedraft.runtime.statistics import middle_mean, spread
-from edgedraft.runtime.timing import Clock
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.core.statistics import middle_mean, spread
+from edgedraft.runtime.core.timing import Clock
 
 TARGET, DRAFTER = "target", "drafter"
 

@@ -30,15 +30,15 @@ def load(
 
     ``threads`` overrides the plan's, ``context_length`` (tokens of prompt and answer together) is 2,048 unless given;
     providers are onnxruntime's execution providers by short name: `webgpu` is any GPU, with ``edgedraft[webgpu]``; the
-    two may differ. Raises `edgedraft.runtime.errors.EdgedraftError` for anything the bundle promises and does not keep,
-    or a provider that is not there.
+    two may differ. Raises `edgedraft.runtime.base.errors.EdgedraftError` for anything that the bundle promises and
+    does not keep, or for a provider that is not there.
 
     >>> model = load("quickstart-bundle")  # doctest: +SKIP
     >>> for piece in model.stream("Reverse a list in Python."):  # doctest: +SKIP
     ...     print(piece.text, end="", flush=True)
     """
+    from edgedraft.runtime.core.model import CONTEXT_LENGTH
     from edgedraft.runtime.engine import Engine
-    from edgedraft.runtime.model import CONTEXT_LENGTH
 
     return Engine.open(
         Path(path),

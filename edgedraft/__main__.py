@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from edgedraft import __version__
 from edgedraft.console import Console
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 
 COMMANDS = {
     "quickstart": "do the whole job on a real pair of models and show what trimming gains here",

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from edgedraft.runtime.records import to_plain
+from edgedraft.runtime.base.records import to_plain
 
 _REDRAW_SECONDS = 0.2
 _LOG_SECONDS = 15.0

@@ -8,18 +8,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgedraft.runtime.adaptive import Pace
-from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.model import LanguageModel, prefill
-from edgedraft.runtime.policies import FIXED, Parts, PolicyChoice, build_policy
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require
-from edgedraft.runtime.rounds import Round
-from edgedraft.runtime.statistics import DraftStatistics, Spread, count_rounds, memory_bound_speed_up, spread
-from edgedraft.runtime.timing import Clock, TimedModel
-from edgedraft.runtime.verify import logit_margin
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.adaptive import Pace
+from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.model import LanguageModel, prefill
+from edgedraft.runtime.core.policies import FIXED, Parts, PolicyChoice, build_policy
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.statistics import DraftStatistics, Spread, count_rounds, memory_bound_speed_up, spread
+from edgedraft.runtime.core.timing import Clock, TimedModel
+from edgedraft.runtime.core.verify import logit_margin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -7,22 +7,24 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedraft.runtime.bundle import Bundle, read_bundle
-from edgedraft.runtime.chat_template import Message
-from edgedraft.runtime.chooser import GREEDY, Chooser, SampledChooser
-from edgedraft.runtime.conversation import FittedPrompt, fit_conversation
-from edgedraft.runtime.decoding import speculative_rounds
-from edgedraft.runtime.generation import Limits, TextPiece, limited, text_pieces
-from edgedraft.runtime.model import CONTEXT_LENGTH
-from edgedraft.runtime.padding import PaddedGraph
-from edgedraft.runtime.policies import ADAPTIVE, CONFIDENT, FIXED, P_MIN, PLAIN, Parts, PolicyChoice, build_policy
-from edgedraft.runtime.records import require
-from edgedraft.runtime.rounds import Round
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.session import CPU, OnnxGraph, SessionSettings
+from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.bundle.reading import Bundle, read_bundle
+from edgedraft.runtime.core.chooser import GREEDY, Chooser, SampledChooser
+from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.model import CONTEXT_LENGTH
+from edgedraft.runtime.core.padding import PaddedGraph
+from edgedraft.runtime.core.policies import ADAPTIVE, CONFIDENT, FIXED, P_MIN, PLAIN, Parts, PolicyChoice, build_policy
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.sampling import SamplingSettings
+from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import Slot, SlotPool
-from edgedraft.runtime.text import TextCodec
-from edgedraft.runtime.timing import TimedModel
+from edgedraft.runtime.text.chat_template import Message
+from edgedraft.runtime.text.codec import TextCodec
+from edgedraft.runtime.text.conversation import FittedPrompt, fit_conversation
+from edgedraft.runtime.text.streaming import TextPiece, text_pieces
 
 _OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where the plan does not"
 
@@ -31,9 +33,9 @@ _OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where 
 class DecodingOptions:
     """How to answer; None leaves it to the bundle's plan. Without ``sampling`` the best token is always taken.
 
-    ``policy`` is one of `edgedraft.runtime.policies.POLICIES`. Left out, it is adaptive; fixed where a ``draft_length``
-    is given or a ``seed`` asks for drawn text that repeats (the adaptive policy's lengths follow the clock, and with
-    them the draws); confident where ``p_min`` is given.
+    ``policy`` is one of `edgedraft.runtime.core.policies.POLICIES`. Left out, it is adaptive; fixed where a
+    ``draft_length`` is given or a ``seed`` asks for drawn text that repeats (the adaptive policy's lengths follow the
+    clock, and with them the draws); confident where ``p_min`` is given.
     ``log_probs`` asks for the target's log-probability of every token, before temperature and filters.
     """
 

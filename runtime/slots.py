@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from edgedraft.runtime.adaptive import Pace
-from edgedraft.runtime.model import LanguageModel
-from edgedraft.runtime.padding import Memories
-from edgedraft.runtime.plan import DecodingPlan
-from edgedraft.runtime.verify import accepted_prefix
+from edgedraft.runtime.core.adaptive import Pace
+from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.core.padding import Memories
+from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.core.verify import accepted_prefix
 
 IDLE_SLOTS = 2
 

@@ -11,13 +11,13 @@ import pytest
 from edgedraft.calibration.counts import Provenance, TokenCounts
 from edgedraft.calibration.data.samples import GROUPS
 from edgedraft.calibration.prompts import Prompt
-from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.contents import bundle_contents
-from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
+from edgedraft.exporter.bundle.contents import bundle_contents
+from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
+from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
-from edgedraft.runtime.manifest import CalibrationEntry
-from edgedraft.runtime.plan import DecodingPlan
-from edgedraft.runtime.session import SessionSettings
+from edgedraft.runtime.bundle.manifest import CalibrationEntry
+from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.onnx.session import SessionSettings
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
@@ -179,7 +179,7 @@ def tiny_planned(tiny_opened, tiny_pair, tiny_prompts):
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_planned, tiny_prompts, tmp_path_factory) -> Path:
-    from edgedraft.exporter.bundle_writer import write_bundle
+    from edgedraft.exporter.bundle.writing import write_bundle
 
     path = tmp_path_factory.mktemp("bundles") / "tiny"
     write_bundle(bundle_contents(*tiny_planned, tiny_prompts.name), path)

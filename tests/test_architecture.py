@@ -1,6 +1,7 @@
 """The house keeps its shape: imports run down, third-party packages stay in their rooms, packaging is complete."""
 
 import ast
+import subprocess
 import sys
 import tomllib
 import zipfile
@@ -9,7 +10,14 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-FLOORS = ("runtime", "devices", "calibration", "exporter", "edgedraft")
+ROOMS = ("runtime", "devices", "calibration", "exporter", "edgedraft")
+# Floors inside a room, lowest first. A floor imports itself and those left of it. Peers joined by "·" do not import
+# each other, parts joined by "," may. A name is a folder, or a file that stands directly in the room.
+FLOORS = {
+    "runtime": "base → core → bundle · text · native → onnx → engine, slots, bench → serving",
+    "exporter": "graph → models → vocab · planning → methods · bundle → pipeline",
+}
+NO_ONNXRUNTIME = ("edgedraft.runtime.core",)
 RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2"}
 ALLOWED = {
     "runtime": RUNTIME_PACKAGES
@@ -34,20 +42,20 @@ ALLOWED = {
 }
 # Libraries that only one file may know, so that changing one stays a change in one place.
 ONE_FILE = {
-    "onnxruntime": "runtime/providers.py",
-    "onnxruntime_ep_webgpu": "runtime/providers.py",
+    "onnxruntime": "runtime/onnx/providers.py",
+    "onnxruntime_ep_webgpu": "runtime/onnx/providers.py",
     "torch": "exporter/vocab/torch_files.py",
-    "onnxruntime_genai": "exporter/worker_build.py",
+    "onnxruntime_genai": "exporter/models/worker_build.py",
     "matplotlib": "exporter/planning/figures.py",
     "onnx": "devices/probing/graphs.py",
     "optuna": "exporter/planning/search.py",
     "safetensors": "exporter/vocab/array_files.py",
     "gguf": "exporter/vocab/engine_files.py",
-    "optimum": "exporter/worker_optimum.py",
+    "optimum": "exporter/models/worker_optimum.py",
     "flatbuffers": "exporter/vocab/engine_files.py",
     "tomli_w": "devices/profile_file.py",
-    "tokenizers": "runtime/text.py",
-    "jinja2": {"runtime/chat_template.py", "runtime/unread_template.py"},
+    "tokenizers": {"runtime/text/codec.py", "runtime/text/streaming.py"},
+    "jinja2": {"runtime/text/chat_template.py", "runtime/text/unread_template.py"},
     "starlette": "runtime/serving/page_server.py",
     "uvicorn": "runtime/serving/page_server.py",
     "segno": "runtime/serving/qr.py",
@@ -61,10 +69,10 @@ ONE_FILE = {
 
 
 def sources():
-    return [path for floor in FLOORS for path in sorted((REPOSITORY / floor).rglob("*.py"))]
+    return [path for room in ROOMS for path in sorted((REPOSITORY / room).rglob("*.py"))]
 
 
-def floor_of(path: Path) -> str:
+def room_of(path: Path) -> str:
     return path.relative_to(REPOSITORY).parts[0]
 
 
@@ -86,24 +94,80 @@ def inside_package(path: Path) -> Path:
     return path if path.parts[0] == "edgedraft" else Path("edgedraft") / path
 
 
-def our_floor(module: str) -> str | None:
+def our_room(module: str) -> str | None:
     parts = module.split(".")
     if parts[0] != "edgedraft":
         return None
-    return parts[1] if len(parts) > 1 and parts[1] in FLOORS else "edgedraft"
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else "edgedraft"
+
+
+def floors_of(room: str) -> dict[str, tuple[int, int]]:
+    """Where each part of a room stands: its floor's number, and which of the floor's peers it belongs to."""
+    return {
+        name.strip(): (number, peer)
+        for number, floor in enumerate(FLOORS[room].split("→"))
+        for peer, names in enumerate(floor.split("·"))
+        for name in names.split(",")
+    }
+
+
+def part_of(module: str, room: str) -> str | None:
+    """The part of ``room`` that a dotted module name leads to; None outside the room."""
+    parts = module.split(".")
+    return parts[2] if parts[:2] == ["edgedraft", room] and len(parts) > 2 else None
+
+
+def importable(package: str) -> list[str]:
+    folder = REPOSITORY.joinpath(*package.split(".")[1:])
+    return [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_imports_run_down(path):
-    here = FLOORS.index(floor_of(path))
-    floors = {our_floor(module) for module in imported_modules(path)} - {None}
-    assert {floor for floor in floors if FLOORS.index(floor) > here} == set()
+    here = ROOMS.index(room_of(path))
+    rooms = {our_room(module) for module in imported_modules(path)} - {None}
+    assert {room for room in rooms if ROOMS.index(room) > here} == set()
+
+
+@pytest.mark.parametrize("room", FLOORS)
+def test_every_part_of_a_room_stands_on_a_floor(room):
+    folders = {path.parent.name for path in (REPOSITORY / room).glob("*/__init__.py")}
+    files = {path.stem for path in (REPOSITORY / room).glob("*.py")} - {"__init__"}
+    assert (folders | files) - set(floors_of(room)) == set()
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in sources() if room_of(path) in FLOORS], ids=lambda path: str(path.relative_to(REPOSITORY))
+)
+def test_imports_run_down_inside_a_room(path):
+    room = room_of(path)
+    floors = floors_of(room)
+    part = path.relative_to(REPOSITORY / room).parts[0].removesuffix(".py")
+    if part == "__init__":
+        return
+    number, peer = floors[part]
+    reached = {part_of(module, room) for module in imported_modules(path)} - {None}
+    upward = {name for name in reached if floors[name][0] > number}
+    sideways = {name for name in reached if floors[name][0] == number and floors[name][1] != peer}
+    assert (upward, sideways) == (set(), set())
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "runtime" / "core").glob("*.py")), ids=lambda path: path.stem)
+def test_the_algorithm_knows_no_file_and_no_clock(path):
+    assert imported_roots(path) & {"time", "pathlib", "os", "io", "mmap", "tempfile", "datetime"} == set()
+
+
+@pytest.mark.parametrize("package", NO_ONNXRUNTIME)
+def test_pure_parts_load_no_onnxruntime(package):
+    script = f"import sys, {', '.join(importable(package))}; print('onnxruntime' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
 
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_third_party_packages_stay_in_their_rooms(path):
     foreign = {root for root in imported_roots(path) if root not in sys.stdlib_module_names and root != "edgedraft"}
-    assert foreign <= ALLOWED[floor_of(path)]
+    assert foreign <= ALLOWED[room_of(path)]
 
 
 def test_some_libraries_are_known_to_one_file_only():
@@ -136,7 +200,7 @@ def test_the_wheel_holds_every_source_and_data_file(wheel):
     held = set(zipfile.ZipFile(wheel).namelist())
     wanted = set(sources()) | {
         *(REPOSITORY / "calibration" / "prompts").glob("*.jsonl"),
-        *(REPOSITORY / "exporter" / "packaged").iterdir(),
+        *(REPOSITORY / "exporter" / "models" / "packaged").iterdir(),
         *(REPOSITORY / "devices" / "profiles").iterdir(),
         *(REPOSITORY / "devices" / "priors" / "shipped").iterdir(),
         REPOSITORY / "edgedraft" / "py.typed",

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedraft.calibration.answers.sampling import Answer, Answering, Question
-from edgedraft.runtime.batch import Batch, batched_answers
-from edgedraft.runtime.chooser import GREEDY, Chooser, SampledChooser
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.model import LanguageModel, Logits
-from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.base.arrays import Logits
+from edgedraft.runtime.core.batch import Batch, batched_answers
+from edgedraft.runtime.core.chooser import GREEDY, Chooser, SampledChooser
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,11 +15,11 @@ from edgedraft.calibration.answers.batched import Draws
 from edgedraft.calibration.answers.retries import PassingError, RefusedError
 from edgedraft.calibration.answers.sampling import Question
 from edgedraft.calibration.answers.server import NO_SUCH_PATH
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.records import require
-from edgedraft.runtime.rounds import Round
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.sampling import SamplingSettings
+from edgedraft.runtime.text.codec import TextCodec
 
 _BIAS_LIMIT = 100.0
 _NOT_UNDERSTOOD = (400, 422)

@@ -13,8 +13,8 @@ from edgedraft.calibration.answers.completions import Wanted, Way, answer_ids, r
 from edgedraft.calibration.answers.retries import PassingError, Pause, RefusedError, retried
 from edgedraft.calibration.answers.sampling import Answer, Answering, Question
 from edgedraft.calibration.answers.server import Endpoint, Server
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.text.codec import TextCodec
 
 __all__ = ["Endpoint", "EndpointAnswering", "Wanted", "answer_questions", "endpoint_answering"]
 

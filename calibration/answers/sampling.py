@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.calibration.prompts import Prompt
-from edgedraft.runtime.errors import full_disk_is_users
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.base.errors import full_disk_is_users
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.text.codec import TextCodec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from edgedraft.calibration.answers.retries import PASSING_STATUSES, PassingError, RefusedError, asked_seconds
-from edgedraft.runtime.errors import MissingExtraError, first_line
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import MissingExtraError, first_line
+from edgedraft.runtime.base.records import require
 
 if TYPE_CHECKING:
     import httpx

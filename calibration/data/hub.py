@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from edgedraft.calibration.data.parquet import without_nulls
-from edgedraft.runtime.errors import EdgedraftError, first_line
+from edgedraft.runtime.base.errors import EdgedraftError, first_line
 
 DEFAULT_SPLIT = "train"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from edgedraft.calibration.data.parsing import LARGEST_ENTRY_BYTES
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.records import require
 
 CHUNK_BYTES = 64 * 2**10
 

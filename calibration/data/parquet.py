@@ -7,8 +7,8 @@ from typing import Any
 
 from edgedraft.calibration.data.parsing import FIELDS, LAYOUTS
 from edgedraft.calibration.data.turns import listed
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.records import require
 
 _ROWS_AT_ONCE = 64
 _BUFFER_BYTES = 2**20

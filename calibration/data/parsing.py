@@ -17,8 +17,8 @@ from typing import Any
 
 from edgedraft.calibration.data.samples import RANK, SCORE, Sample
 from edgedraft.calibration.data.turns import ASSISTANT, SYSTEM, USER, Message, listed, messages, shown, text
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
 
 LARGEST_ENTRY_BYTES = 64 * 2**20
 

@@ -22,8 +22,8 @@ from edgedraft.calibration.data.parsing import (
     parse_text,
 )
 from edgedraft.calibration.data.samples import Sample
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
 
 STDIN = "-"
 PROBLEMS_KEPT = 10

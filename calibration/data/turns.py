@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
 
 Message = Mapping[str, Any]
 

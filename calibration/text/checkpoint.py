@@ -10,8 +10,8 @@ from typing import Any
 from edgedraft.calibration.counts_file import read_counts, write_counts
 from edgedraft.calibration.data.reading import ReadReport
 from edgedraft.calibration.text.tally import CountReport, Tally
-from edgedraft.runtime.files import read_json, write_json
-from edgedraft.runtime.records import from_plain, require, to_plain
+from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.records import from_plain, require, to_plain
 
 _FORMAT = "edgedraft counting 1"
 _POINTER = "done.json"

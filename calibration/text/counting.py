@@ -17,10 +17,10 @@ from edgedraft.calibration.text.encoding import Piece, starts_specially
 from edgedraft.calibration.text.spans import SpanFinder, Spans, Turn
 from edgedraft.calibration.text.tally import CountReport, Problem, Tally
 from edgedraft.calibration.text.words import TokenCounters
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require, to_plain
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require, to_plain
+from edgedraft.runtime.text.codec import TextCodec
 
 _SECONDS_BETWEEN_CHECKPOINTS = 10.0
 _SAMPLES_BETWEEN_REPORTS = 1000

@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.text import TextCodec
-
-Counts = npt.NDArray[np.int64]
+from edgedraft.runtime.base.arrays import Int64Array
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.text.codec import TextCodec
 
 _WAITING_CHARACTERS = 2**23
 
@@ -42,7 +40,7 @@ class TokenCounter(Protocol):
     def add(self, group: int, pieces: Sequence[Piece]) -> None:
         """Count all of ``pieces``, or raise `EdgedraftError` and count none."""
 
-    def flush(self, by_group: Counts) -> None:
+    def flush(self, by_group: Int64Array) -> None:
         """Add what was not added yet to int64 (groups, vocab)."""
 
 
@@ -54,7 +52,7 @@ class EncodingCounter:
         self._ends = np.asarray(end_token_ids, dtype=np.int64)
         self._waiting: list[tuple[int, Piece]] = []
         self._characters = self._encoded = 0
-        self._ready: dict[int, list[Counts]] = {}
+        self._ready: dict[int, list[Int64Array]] = {}
         self.unended = 0
 
     def add(self, group: int, pieces: Sequence[Piece]) -> None:
@@ -68,7 +66,7 @@ class EncodingCounter:
         if self._characters >= _BATCH_CHARACTERS:
             self._encode()
 
-    def flush(self, by_group: Counts) -> None:
+    def flush(self, by_group: Int64Array) -> None:
         """See `TokenCounter`."""
         self._encode()
         for group, found in self._ready.items():
@@ -112,7 +110,7 @@ def _cut(token_ids: list[int], bounds: list[tuple[int, int]], start: int) -> lis
     return token_ids[place:]
 
 
-def add_ids(row: Counts, ids: Counts, times: Counts | int = 1) -> None:
+def add_ids(row: Int64Array, ids: Int64Array, times: Int64Array | int = 1) -> None:
     """Add ``times`` at every id of int64 (vocab,); raises at an id outside the vocabulary."""
     for outside in ids[(ids < 0) | (ids >= len(row))]:
         raise EdgedraftError(f"counts: token ids must lie in 0..{len(row) - 1}", got=outside)

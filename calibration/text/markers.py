@@ -4,7 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.text.codec import TextCodec
 
 
 class Markers:

@@ -14,9 +14,9 @@ from typing import NamedTuple
 
 from edgedraft.calibration.data.samples import Sample
 from edgedraft.calibration.data.turns import ASSISTANT, PLAIN_KEYS
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.text import TextCodec
-from edgedraft.runtime.unread_template import UnreadRenderings
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.text.codec import TextCodec
+from edgedraft.runtime.text.unread_template import UnreadRenderings
 
 _MARKUP = ("think>", "THINK]", "<|")
 _LONGEST = 64

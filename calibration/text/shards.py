@@ -14,9 +14,10 @@ from edgedraft.calibration.text.checkpoint import Checkpoint, Done
 from edgedraft.calibration.text.counting import Counting, CountingJob, count_job
 from edgedraft.calibration.text.tally import Tally
 from edgedraft.calibration.text.words import TokenCounters
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require
-from edgedraft.runtime.text import TEXT_FILES, TextCodec
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
+from edgedraft.runtime.text.codec import TextCodec
 
 Work = Callable[[Sequence[Any]], Any]
 Mapped = Callable[[Work, Sequence[Sequence[Any]]], Iterator[tuple[int, Any]]]

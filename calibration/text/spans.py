@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 from edgedraft.calibration.data.samples import Sample
 from edgedraft.calibration.data.turns import ASSISTANT
 from edgedraft.calibration.text.regular_templates import RegularTemplates
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.text.codec import TextCodec
 
 CALLS = "assistant's tool calls"
 """What stands for a role where the template leaves out the calls of an assistant's turn."""

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import Any
 
-from edgedraft.runtime.text import TextCodec, matching_parts
+from edgedraft.runtime.text.codec import TextCodec, matching_parts
 
 _ASCII = "".join(map(chr, range(0x80)))
 _WIDE = "".join(chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000)

@@ -5,14 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.calibration.text.encoding import Counts, add_ids
+from edgedraft.calibration.text.encoding import add_ids
 from edgedraft.calibration.text.word_patterns import WordPattern
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.base.arrays import Int32Array, Int64Array
+from edgedraft.runtime.text.codec import TextCodec
 
 _MOST_WORDS = 2**18
 _MOST_CHARACTERS = 2**23
-
-Places = npt.NDArray[np.int32]
 
 
 class _UncertainError(Exception):
@@ -44,23 +43,23 @@ class WordTable(dict[str, int]):
         """Whether the table holds so much that it should be given up for a new one."""
         return len(self) >= _MOST_WORDS or self._characters >= _MOST_CHARACTERS
 
-    def places(self, words: Sequence[str]) -> Places | None:
+    def places(self, words: Sequence[str]) -> Int32Array | None:
         """The places of a text's words, new ones added behind the last; None where one of them is not certain."""
         try:
             return np.fromiter(map(self.__getitem__, words), np.int32, len(words))
         except _UncertainError:
             return None
 
-    def tokens_at(self, places: Places | npt.NDArray[np.intp]) -> Counts:
+    def tokens_at(self, places: Int32Array | npt.NDArray[np.intp]) -> Int64Array:
         """Token ids of the words at ``places``, in their order, int64 (tokens,)."""
         self._learn()
         lengths = self._lengths[places]
         starts = (np.cumsum(self._lengths) - self._lengths)[places]
         before = np.cumsum(lengths) - lengths
-        tokens: Counts = self._ids[np.repeat(starts - before, lengths) + np.arange(lengths.sum())]
+        tokens: Int64Array = self._ids[np.repeat(starts - before, lengths) + np.arange(lengths.sum())]
         return tokens
 
-    def add_tokens(self, by_group: Counts, places: Mapping[int, Sequence[Places]]) -> None:
+    def add_tokens(self, by_group: Int64Array, places: Mapping[int, Sequence[Int32Array]]) -> None:
         """Add the tokens of the words at the ``places`` of every group to int64 (groups, vocab)."""
         self._learn()
         for group, found in places.items():

@@ -11,17 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from edgedraft.calibration.text.encoding import (
-    Counts,
-    EncodingCounter,
-    Piece,
-    TokenCounter,
-    add_ids,
-)
+from edgedraft.calibration.text.encoding import EncodingCounter, Piece, TokenCounter, add_ids
 from edgedraft.calibration.text.markers import Markers, cuts_plainly
 from edgedraft.calibration.text.word_patterns import WordPattern, normalizes_only_by_nfc, word_pattern
-from edgedraft.calibration.text.word_table import Places, WordTable
-from edgedraft.runtime.text import TextCodec
+from edgedraft.calibration.text.word_table import WordTable
+from edgedraft.runtime.base.arrays import Int32Array, Int64Array
+from edgedraft.runtime.text.codec import TextCodec
 
 _WAITING_CHARACTERS = 2**25
 _PROBES = 300
@@ -53,7 +48,7 @@ class TokenCounters:
 class _Split(NamedTuple):
     """A text's words by their places, its markers, and whether an end was met."""
 
-    places: list[Places]
+    places: list[Int32Array]
     markers: list[str]
     ended: bool
 
@@ -76,7 +71,7 @@ class Words:
 
     def split(self, text: str, table: WordTable, ends: Container[str] = ()) -> _Split | None:
         """The words, up to the first of ``ends``; None where they cannot be told for certain."""
-        places: list[Places] = []
+        places: list[Int32Array] = []
         markers: list[str] = []
         for section, is_marker in self.markers.sections(text):
             if is_marker:
@@ -100,7 +95,7 @@ class WordCounter:
         self._ends = {text for text, token_id in words.markers.ids.items() if token_id in end_token_ids}
         self._rest = rest
         self._table = words.table
-        self._places: dict[int, list[Places]] = {}
+        self._places: dict[int, list[Int32Array]] = {}
         self._markers: Counter[tuple[int, int]] = Counter()
         self._characters = 0
         self._unended = 0
@@ -122,7 +117,7 @@ class WordCounter:
             self._unended += piece.ends and not found.ended
             self._characters += len(piece.text)
 
-    def flush(self, by_group: Counts) -> None:
+    def flush(self, by_group: Int64Array) -> None:
         """See `TokenCounter`."""
         self._rest.flush(by_group)
         self._table.add_tokens(by_group, self._places)

@@ -8,11 +8,12 @@ import numpy.typing as npt
 
 from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.trace.greedy import answer_logits, log_probabilities
-from edgedraft.calibration.trace.rows import DrawnTrace, Ids, LogProbs, SmallIds, answer_offsets, least_cap
-from edgedraft.runtime.model import LanguageModel, Logits
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require
-from edgedraft.runtime.sampling import Probabilities, SamplingSettings, adjusted, probabilities
+from edgedraft.calibration.trace.rows import DrawnTrace, answer_offsets, least_cap
+from edgedraft.runtime.base.arrays import Float32Array, Ids, Int32Array, Logits, Probabilities
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, probabilities
 
 MOST_DRAWN_IDS = 1024
 """No row is longer: the tail of a warm distribution over 150,000 tokens would otherwise take tens of thousands. So
@@ -31,8 +32,8 @@ class DrawnRow:
 
     target_id: int
     wanted: int
-    ids: SmallIds
-    log_probs: LogProbs
+    ids: Int32Array
+    log_probs: Float32Array
     by_target: Probabilities
     by_drafter: npt.NDArray[np.float32]
     left_by_target: float
@@ -136,7 +137,7 @@ def _rows(
 
 
 def _end_to_end(rows: Sequence[DrawnRow], offsets: Ids, cap: int, settings: SamplingSettings) -> DrawnTrace:
-    def floats(parts: Sequence[npt.ArrayLike]) -> LogProbs:
+    def floats(parts: Sequence[npt.ArrayLike]) -> Float32Array:
         return np.concatenate([np.zeros(0, dtype=np.float32), *map(np.atleast_1d, parts)]).astype(np.float32)
 
     with np.errstate(divide="ignore"):

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import to_plain
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.tensors import Array, read_tensors, write_tensors
+from edgedraft.runtime.base.arrays import AnyArray
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.tensors import read_tensors, write_tensors
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 FORMAT = "edgedraft acceptance trace 2"
 
@@ -23,7 +24,7 @@ _ON_DISK = {"target_ids": np.int32, "wanted": np.int32}
 
 def write_trace(path: Path, trace: Trace, tokenizer_fingerprint: str = "") -> None:
     """Save the trace, its cap, the share of rows it cuts, whose ids it holds; drawn answers with their settings."""
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, AnyArray] = {}
     for name in _arrays(type(trace)):
         value = getattr(trace, name)
         arrays[name] = value.astype(_ON_DISK.get(name, value.dtype))

@@ -6,17 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedraft.calibration.answers.sampling import Answer
-from edgedraft.calibration.trace.rows import (
-    AcceptanceTrace,
-    Ids,
-    LogProbs,
-    SmallIds,
-    answer_offsets,
-    least_cap,
-)
-from edgedraft.runtime.model import LanguageModel, Logits, prompt_pieces
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.verify import require_finite
+from edgedraft.calibration.trace.rows import AcceptanceTrace, answer_offsets, least_cap
+from edgedraft.runtime.base.arrays import Float32Array, Ids, Int32Array, Logits
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.core.model import LanguageModel, prompt_pieces
+from edgedraft.runtime.core.verify import require_finite
 
 MOST_IDS = 1024
 """No row is longer. A pair that agrees takes about two ids a position; one that never does, under a gigabyte in all for
@@ -33,7 +27,7 @@ def trace_answers(
     that is kept is the least that cuts under one row in a thousand.
     """
     places: list[int] = []
-    rows: list[tuple[SmallIds, LogProbs]] = []
+    rows: list[tuple[Int32Array, Float32Array]] = []
     for done, entry in enumerate(answers):
         progress("answers traced", done, len(answers))
         for row, target_id in zip(answer_logits(drafter, entry), entry.token_ids[1:], strict=True):
@@ -65,12 +59,12 @@ def preferred(row: Logits, target_id: int, most: int) -> tuple[int, Ids]:
     return len(better) + len(equal), np.concatenate([ordered, equal, [target_id]])[:most]
 
 
-def log_probabilities(row: Logits, ids: npt.NDArray[np.integer]) -> LogProbs:
+def log_probabilities(row: Logits, ids: npt.NDArray[np.integer]) -> Float32Array:
     """Natural logs of the probabilities that (vocab,) logits give ``ids``; logits that are no numbers are refused."""
     top = float(row.max())
     require_finite(bool(np.isfinite(top)), "the models")
     total = top + np.log(np.exp(row - top).sum(dtype=np.float64))
-    scores: LogProbs = (row[ids].astype(np.float64) - total).astype(np.float32)
+    scores: Float32Array = (row[ids].astype(np.float64) - total).astype(np.float32)
     return scores
 
 

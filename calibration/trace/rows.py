@@ -3,14 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from edgedraft.runtime.records import require
-from edgedraft.runtime.sampling import SamplingSettings
-
-Ids = npt.NDArray[np.int64]
-SmallIds = npt.NDArray[np.int32]
-LogProbs = npt.NDArray[np.float32]
+from edgedraft.runtime.base.arrays import Float32Array, Ids, Int32Array
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 POSITIONS_FOR_ONE_CUT = 1000
 """One position in so many may want more ids than the cap lets it keep."""
@@ -30,8 +26,8 @@ class TracedRows:
 
     target_ids: Ids
     wanted: Ids
-    ids: SmallIds
-    log_probs_by_drafter: LogProbs
+    ids: Int32Array
+    log_probs_by_drafter: Float32Array
     offsets: Ids
     cap: int
 
@@ -103,10 +99,10 @@ class DrawnTrace(TracedRows):
     temperature without filters, ``best_left`` the greatest of its log-probabilities; -inf where nothing is left out.
     """
 
-    log_probs_by_target: LogProbs
-    left_by_target: LogProbs
-    left_by_drafter: LogProbs
-    best_left: LogProbs
+    log_probs_by_target: Float32Array
+    left_by_target: Float32Array
+    left_by_drafter: Float32Array
+    best_left: Float32Array
     settings: SamplingSettings
 
     def __post_init__(self) -> None:

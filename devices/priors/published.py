@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import from_plain, require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain, require
 
 CPU, GPU, NPU = BACKENDS = ("cpu", "gpu", "npu")
 PACKINGS = ("4-bit", "8-bit", "16-bit", "k-quant", "i-quant")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from edgedraft.devices.priors.published import PublishedSpeed
 from edgedraft.devices.priors.speed_model import (
@@ -16,9 +15,8 @@ from edgedraft.devices.priors.speed_model import (
     case_of,
     effects_of,
 )
-from edgedraft.runtime.records import require
-
-Floats = npt.NDArray[np.float64]
+from edgedraft.runtime.base.arrays import Float64Array
+from edgedraft.runtime.base.records import require
 
 _QUANTITIES = ("stream", "overhead", "compute")
 _STEPS = 25
@@ -64,17 +62,17 @@ class _Problem:
     """The fit as arrays. ``stream``, ``overhead``, ``compute`` (rows, effects), ``tested`` (tests, effects): 0 or 1."""
 
     effects: tuple[Effect, ...]
-    means: Floats
-    precisions: Floats
-    stream: Floats
-    overhead: Floats
-    compute: Floats
-    bytes_over_peak: Floats
-    parameters_per_thread: Floats
-    log_seconds: Floats
-    row_sigmas: Floats
-    tested: Floats
-    log_shares: Floats
+    means: Float64Array
+    precisions: Float64Array
+    stream: Float64Array
+    overhead: Float64Array
+    compute: Float64Array
+    bytes_over_peak: Float64Array
+    parameters_per_thread: Float64Array
+    log_seconds: Float64Array
+    row_sigmas: Float64Array
+    tested: Float64Array
+    log_shares: Float64Array
     bandwidth_sigma: float
 
 
@@ -102,7 +100,7 @@ def _problem(speeds: Sequence[PublishedSpeed], tests: Sequence[BandwidthTest], g
     )
 
 
-def _incidence(named: Sequence[Sequence[Effect]], effects: Sequence[Effect]) -> Floats:
+def _incidence(named: Sequence[Sequence[Effect]], effects: Sequence[Effect]) -> Float64Array:
     """(rows, effects): 1 where the row has the effect."""
     place = {effect: index for index, effect in enumerate(effects)}
     matrix = np.zeros((len(named), len(effects)))
@@ -111,7 +109,7 @@ def _incidence(named: Sequence[Sequence[Effect]], effects: Sequence[Effect]) -> 
     return matrix
 
 
-def _step(problem: _Problem, theta: Floats) -> Floats:
+def _step(problem: _Problem, theta: Float64Array) -> Float64Array:
     """One Gauss–Newton step of the log posterior, rows weighted as Student's t would (Lange and others, 1989)."""
     streaming = np.exp(problem.stream @ theta) * problem.bytes_over_peak
     computing = np.exp(problem.compute @ theta) * problem.parameters_per_thread

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.devices.latency import NORMAL_80
-from edgedraft.runtime.records import from_plain, require
+from edgedraft.runtime.base.records import from_plain, require
 
 SHIPPED = Path(__file__).parent / "shipped" / "verification.toml"
 ANY = "any"

@@ -16,8 +16,8 @@ from edgedraft.devices.probing.graphs import (
 )
 from edgedraft.devices.probing.worker import READER, Job, Opened, Request
 from edgedraft.devices.profile import LAPTOP
-from edgedraft.runtime.records import require
-from edgedraft.runtime.session import CPU
+from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.base.records import require
 
 STEP, STREAM, OVERHEAD = "step", "stream", "overhead"
 

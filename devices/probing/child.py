@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from edgedraft.devices.probing.worker import Job, Opened, Turn
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import from_plain, to_plain
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain, to_plain
 
 _WORKER = ("-m", "edgedraft.devices.probing.worker")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edgedraft.runtime.errors import MissingExtraError
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import MissingExtraError
+from edgedraft.runtime.base.records import require
 
 INT4, INT4_BLOCK32, INT8, INT8_DYNAMIC, FP32, FP16 = "int4", "int4-block32", "int8", "int8-dynamic", "fp32", "fp16"
 

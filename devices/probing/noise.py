@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedraft.devices.profile import Probe
-from edgedraft.runtime.statistics import spread
+from edgedraft.runtime.core.statistics import spread
 
 MOST_NOISE = 0.10
 """Largest quartile width over the median that is trusted: a plan gains tens of percent or it is not worth its trouble,

@@ -22,8 +22,8 @@ from edgedraft.devices.probing.posted import PostedDevice, PostedProbe, one_line
 from edgedraft.devices.probing.summing_up import Owner, profile_of
 from edgedraft.devices.probing.timed import Circumstances, TimedStep, probe_of
 from edgedraft.devices.profile import PHONE, DeviceProfile
-from edgedraft.runtime.files import sha256
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.files import sha256
+from edgedraft.runtime.base.records import require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from edgedraft.devices.browsers import BROWSERS
 from edgedraft.devices.probing.timed import TimedOverhead, TimedStep
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import from_plain, require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain, require
 
 Posted = TypeVar("Posted")
 

@@ -12,10 +12,11 @@ from edgedraft.devices.probing.summing_up import machine_owner, profile_of, summ
 from edgedraft.devices.probing.timed import Circumstances
 from edgedraft.devices.probing.worker import Job, Opened, Turn
 from edgedraft.devices.profile import DeviceProfile
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.session import CPU, available_providers, onnxruntime_version
-from edgedraft.runtime.timing import Clock
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.onnx.session import available_providers, onnxruntime_version
 
 GRACE_SECONDS = 15.0
 """How long a process may overrun the time before it is killed."""

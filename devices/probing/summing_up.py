@@ -18,9 +18,9 @@ from edgedraft.devices.profile import (
     ProbedBandwidth,
     ProbedStep,
 )
-from edgedraft.runtime.records import require
-from edgedraft.runtime.session import CPU
-from edgedraft.runtime.statistics import spread
+from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.statistics import spread
 
 _CPUS = {CPU, "wasm"}
 _GPUS = {"cuda", "tensorrt", "nvtensorrtrtx", "rocm", "migraphx", "dml", "webgpu", "js", "coreml"}

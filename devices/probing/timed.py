@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from edgedraft.devices.probing.noise import noise_of
 from edgedraft.devices.profile import Probe, ProbedBandwidth, ProbedOverhead, ProbedStep
-from edgedraft.runtime.statistics import spread
+from edgedraft.runtime.core.statistics import spread
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,11 +18,11 @@ from typing import Any, TextIO
 import numpy as np
 
 from edgedraft.devices.probing.graphs import GraphSpec, build_chain, build_reader, input_dtype
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.huge_pages import huge_pages_under_new_memory
-from edgedraft.runtime.records import from_plain, require, to_plain
-from edgedraft.runtime.session import BoundPass, PlainGraph, SessionSettings
-from edgedraft.runtime.timing import Clock
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain, require, to_plain
+from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
+from edgedraft.runtime.onnx.session import BoundPass, PlainGraph, SessionSettings
 
 READER = "reader"
 """The precision of a `GraphSpec` that asks for reading alone; ``width`` is then the length of a row."""

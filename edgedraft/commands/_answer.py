@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from edgedraft.commands._options import decoding_options
 from edgedraft.console import Console
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
+from edgedraft.runtime.core.timing import Clock
 from edgedraft.runtime.engine import Engine
-from edgedraft.runtime.generation import text_pieces
-from edgedraft.runtime.rounds import Round
-from edgedraft.runtime.statistics import DraftStatistics, count_rounds
-from edgedraft.runtime.timing import Clock
+from edgedraft.runtime.text.streaming import text_pieces
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     """Read both, compare size by size, and say whether A's list serves B."""
     from edgedraft.calibration.saved import load_calibration
     from edgedraft.exporter.planning.comparison import ComparisonSettings, compare
-    from edgedraft.runtime.statistics import resampling
+    from edgedraft.runtime.core.statistics import resampling
 
     one, other = load_calibration(options.listed), load_calibration(options.judged)
     vocab_size = other.judged.vocab_size

@@ -44,8 +44,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.calibration.text.counting import Counting, CountingJob, count_job
     from edgedraft.calibration.text.shards import count_in_shards
     from edgedraft.commands._options import cache_of
-    from edgedraft.exporter.tokenization import tokenization
-    from edgedraft.runtime.records import require
+    from edgedraft.exporter.models.tokenization import tokenization
+    from edgedraft.runtime.base.records import require
 
     processes = _processes(options)
     spread = options.engine == RAY or processes > 1
@@ -88,7 +88,7 @@ def _mapped(options: argparse.Namespace, processes: int) -> "Mapped":
 
 def _shard(text: str | None) -> "Shard":
     from edgedraft.calibration.data.reading import Shard
-    from edgedraft.runtime.errors import EdgedraftError
+    from edgedraft.runtime.base.errors import EdgedraftError
 
     if text is None:
         return Shard()

@@ -8,17 +8,17 @@ from pathlib import Path
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.console import Console
 from edgedraft.devices.machine import Machine, this_machine
-from edgedraft.runtime.adaptive import Pace
+from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
+from edgedraft.runtime.bundle.manifest import BundleManifest
+from edgedraft.runtime.core.adaptive import Pace
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.core.padding import Padded
+from edgedraft.runtime.core.policies import PolicyChoice
+from edgedraft.runtime.core.statistics import Spread
 from edgedraft.runtime.engine import Engine
-from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.manifest import BundleManifest
-from edgedraft.runtime.model import LanguageModel
-from edgedraft.runtime.padding import Padded
-from edgedraft.runtime.policies import PolicyChoice
-from edgedraft.runtime.records import require
-from edgedraft.runtime.session import onnxruntime_version, open_model
-from edgedraft.runtime.statistics import Spread
+from edgedraft.runtime.onnx.session import onnxruntime_version, open_model
 
 TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
 
@@ -49,8 +49,8 @@ class FullDrafter:
 
 def full_drafter(folder: Path, engine: Engine) -> FullDrafter:
     """Open the untrimmed drafter in an ONNX folder beside a bundle's engine."""
-    from edgedraft.exporter.convert import GRAPH_NAME
-    from edgedraft.exporter.graphs import load_graph, model_size
+    from edgedraft.exporter.graph.loading import load_graph, model_size
+    from edgedraft.exporter.models.convert import GRAPH_NAME
 
     size = model_size(load_graph(folder / GRAPH_NAME))
     settings = engine.drafter_settings

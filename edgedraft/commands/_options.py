@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.calibrating import AnswerSettings, PromptSet
-    from edgedraft.exporter.pair import Pair
+    from edgedraft.exporter.models.pair import Pair
+    from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet
+    from edgedraft.runtime.base.progress import Progress
+    from edgedraft.runtime.core.sampling import SamplingSettings
     from edgedraft.runtime.engine import DecodingOptions, Engine
-    from edgedraft.runtime.progress import Progress
-    from edgedraft.runtime.sampling import SamplingSettings
 
 
 LOCAL, RAY = "local", "ray"
@@ -55,7 +55,7 @@ def add_cache_argument(parser: argparse.ArgumentParser) -> None:
 def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
     """How calibration answers are made, and which counts rank the tokens."""
     from edgedraft.calibration.counts import RANKED_BY, SOURCES
-    from edgedraft.runtime.batch import BATCH_ROWS
+    from edgedraft.runtime.core.batch import BATCH_ROWS
 
     group = parser.add_argument_group("calibration")
     group.add_argument(
@@ -88,7 +88,7 @@ def add_engine_arguments(parser: Arguments) -> None:
 
 def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
     """How the weights are stored."""
-    from edgedraft.exporter.precisions import DEFAULT, PRECISIONS, TABLE
+    from edgedraft.exporter.graph.precisions import DEFAULT, PRECISIONS, TABLE
 
     kinds = "; ".join(f"{name}: {TABLE[name].purpose}" for name in PRECISIONS)
     text = {
@@ -102,7 +102,7 @@ def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_route_argument(parser: argparse.ArgumentParser) -> None:
     """Who exports models that are not ONNX yet."""
-    from edgedraft.exporter.routes import BUILDER, ROUTES
+    from edgedraft.exporter.models.routes import BUILDER, ROUTES
 
     text = "what exports models that are not ONNX yet: builder, onnxruntime-genai's model builder, or optimum, which "
     text += f"gets an environment of its own on first use (default: {BUILDER})"
@@ -135,7 +135,7 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
 
 def add_policy_argument(parser: argparse.ArgumentParser) -> None:
     """What decides how much is drafted."""
-    from edgedraft.runtime.policies import P_MIN, POLICIES
+    from edgedraft.runtime.core.policies import P_MIN, POLICIES
 
     parser.add_argument(
         "--policy", choices=POLICIES, help="default: adaptive; with --draft-length or a --seed to draw by, fixed"
@@ -185,7 +185,7 @@ def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
 
 def _sampling_settings(options: argparse.Namespace) -> "SamplingSettings | None":
     """How tokens are drawn; plain greedy decoding needs no sampling at all."""
-    from edgedraft.runtime.sampling import SamplingSettings
+    from edgedraft.runtime.core.sampling import SamplingSettings
 
     settings = SamplingSettings(
         temperature=options.temperature,
@@ -205,7 +205,7 @@ def answer_settings(options: argparse.Namespace) -> "AnswerSettings":
     from edgedraft.calibration.answers.server import Endpoint
     from edgedraft.calibration.counts_file import read_counts
     from edgedraft.calibration.ray_engine import RayOptions
-    from edgedraft.exporter.calibrating import AnswerSettings
+    from edgedraft.exporter.pipeline.calibrating import AnswerSettings
 
     drawn, url, key = _sampling_settings(options), options.generate_with, os.environ.get("OPENAI_API_KEY", "")
     return AnswerSettings(
@@ -222,7 +222,7 @@ def answer_settings(options: argparse.Namespace) -> "AnswerSettings":
 
 def cache_of(options: argparse.Namespace) -> Path:
     """The cache folder a command works in."""
-    from edgedraft.exporter.cache import cache_folder
+    from edgedraft.exporter.models.cache import cache_folder
 
     return Path(options.cache) if options.cache else cache_folder()
 
@@ -230,7 +230,7 @@ def cache_of(options: argparse.Namespace) -> Path:
 def prompt_set(options: argparse.Namespace) -> "PromptSet":
     """The prompts a command works on."""
     from edgedraft.calibration.prompts import SHIPPED, read_prompts, shipped_prompts
-    from edgedraft.exporter.calibrating import PromptSet
+    from edgedraft.exporter.pipeline.calibrating import PromptSet
 
     prompts = read_prompts(options.prompts) if options.prompts else shipped_prompts()
     name = Path(options.prompts).name if options.prompts else f"edgedraft's own {SHIPPED} prompts"
@@ -242,8 +242,8 @@ def prompt_set(options: argparse.Namespace) -> "PromptSet":
 def open_pairs(options: argparse.Namespace, cache: Path, progress: "Progress") -> "list[Pair]":
     """The pair a command works on in each combination of precisions, fetched and converted, the first ones first."""
     from edgedraft.devices.machine import usable_cores
-    from edgedraft.exporter.pair import PairRequest, prepare_pair
-    from edgedraft.runtime.session import SessionSettings
+    from edgedraft.exporter.models.pair import PairRequest, prepare_pair
+    from edgedraft.runtime.onnx.session import SessionSettings
 
     threads = options.threads[0] if options.threads else usable_cores()
     settings = SessionSettings(threads=threads, context_length=options.context_length)
@@ -264,7 +264,7 @@ def open_pairs(options: argparse.Namespace, cache: Path, progress: "Progress") -
 
 def open_pair(options: argparse.Namespace, cache: Path, progress: "Progress") -> "Pair":
     """The one pair a command works on; several precisions or thread counts are for planning only."""
-    from edgedraft.runtime.records import require
+    from edgedraft.runtime.base.records import require
 
     for name in ("target_precision", "drafter_precision", "threads"):
         given = getattr(options, name) or ()
@@ -273,7 +273,7 @@ def open_pair(options: argparse.Namespace, cache: Path, progress: "Progress") ->
 
 
 def _add_context_argument(parser: argparse.ArgumentParser) -> None:
-    from edgedraft.runtime.model import CONTEXT_LENGTH
+    from edgedraft.runtime.core.model import CONTEXT_LENGTH
 
     text = f"tokens that prompt and answer may have together (default: {CONTEXT_LENGTH})"
     parser.add_argument("--context-length", type=positive, default=CONTEXT_LENGTH, metavar="N", help=text)

@@ -11,8 +11,8 @@ from edgedraft.devices.probing.phone import Naming, PhoneProbe, phone_profile
 from edgedraft.devices.probing.posted import one_line, read_bench, read_probe
 from edgedraft.devices.profile import DeviceProfile
 from edgedraft.devices.profile_file import write_profile
-from edgedraft.runtime.files import write_json
-from edgedraft.runtime.records import to_plain
+from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.records import to_plain
 
 Say = Callable[[str], None]
 

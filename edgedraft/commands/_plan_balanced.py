@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Balance the counts of a data set for an EAGLE-3 drafter, or of the pair's answers for its own drafter."""
-    from edgedraft.runtime.records import require
+    from edgedraft.runtime.base.records import require
 
     both = (options.dataset_path is None) == (options.tokenizer_path is None)
     require(both, "--method balanced: expected --dataset-path and --tokenizer-path together", got="one of them")
@@ -77,10 +77,10 @@ def _of_a_dataset(options: argparse.Namespace, console: Console) -> None:
 
 def _of_the_pair(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import answer_settings, cache_of, open_pair, prompt_set
-    from edgedraft.exporter.calibrating import calibrate_pair
     from edgedraft.exporter.methods.balanced import balance
     from edgedraft.exporter.methods.balanced_report import write_reports
     from edgedraft.exporter.methods.flops import drafter_cost
+    from edgedraft.exporter.pipeline.calibrating import calibrate_pair
 
     cache = cache_of(options)
     pair = open_pair(options, cache, console.progress)

@@ -10,8 +10,8 @@ SHOWN_OPTIONS = 8
 def run(options: argparse.Namespace, console: Console) -> None:
     """Maximise the modelled speed-up; costs are parameters, and verification is taken as free."""
     from edgedraft.commands._options import answer_settings, cache_of, open_pair, prompt_set
-    from edgedraft.exporter.calibrating import calibrate_pair
     from edgedraft.exporter.methods.mbsu import ParameterCosts, maximise_mbsu
+    from edgedraft.exporter.pipeline.calibrating import calibrate_pair
     from edgedraft.exporter.planning.pair_plan import token_order
     from edgedraft.exporter.planning.planner import candidate_sizes
     from edgedraft.exporter.planning.replaying import replaying

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.records import require
 
 if TYPE_CHECKING:
     from edgedraft.devices.profile import DeviceProfile
-    from edgedraft.exporter.pair import Pair
+    from edgedraft.exporter.graph.providers import Provider
+    from edgedraft.exporter.models.pair import Pair
     from edgedraft.exporter.planning.elsewhere import Foreseen
     from edgedraft.exporter.planning.pair_plan import PlanningRequest
-    from edgedraft.exporter.providers import Provider
 
 MAX_DIVERGENCE = 0.05
 """Nats a token. int4 of the packaged target strays by 0.02, and solves as many HumanEval problems as fp32."""
@@ -23,7 +23,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 
 def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
     """What the user may decide instead of the planner, and what a plan must keep to."""
-    from edgedraft.exporter.providers import CPU, PROVIDERS
+    from edgedraft.exporter.graph.providers import CPU, PROVIDERS
 
     group = parser.add_argument_group("planning")
     group.add_argument("--vocab-size", type=int, metavar="K", help="fix the draft vocabulary size")
@@ -58,8 +58,8 @@ class DeviceChoice:
 def device_choice(options: argparse.Namespace) -> DeviceChoice | None:
     """The device that was named; None plans for this machine."""
     from edgedraft.devices.registry import find_profile
+    from edgedraft.exporter.graph.providers import PROVIDERS
     from edgedraft.exporter.planning.elsewhere import foreseen
-    from edgedraft.exporter.providers import PROVIDERS
 
     if options.device is None:
         return None
@@ -69,9 +69,9 @@ def device_choice(options: argparse.Namespace) -> DeviceChoice | None:
 
 def provider_choice(options: argparse.Namespace, device: DeviceChoice | None) -> "Provider":
     """The provider that was named, which must be here unless a device was named too."""
-    from edgedraft.exporter.limits import provider_on
-    from edgedraft.exporter.providers import PROVIDERS
-    from edgedraft.runtime.session import available_providers
+    from edgedraft.exporter.graph.providers import PROVIDERS
+    from edgedraft.exporter.pipeline.limits import provider_on
+    from edgedraft.runtime.onnx.session import available_providers
 
     here = sorted(available_providers())
     require(

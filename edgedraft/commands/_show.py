@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 from edgedraft.commands._measure import TRIMMED, Measurement
 from edgedraft.console import Console
 from edgedraft.runtime.bench import BenchReport, Divergence, WayReport
-from edgedraft.runtime.manifest import CalibrationEntry
-from edgedraft.runtime.statistics import Spread
+from edgedraft.runtime.bundle.manifest import CalibrationEntry
+from edgedraft.runtime.core.statistics import Spread
 
 if TYPE_CHECKING:
-    from edgedraft.calibration.enough.learning_curve import CurvePoint
+    from edgedraft.calibration.sample_size.learning_curve import CurvePoint
+    from edgedraft.exporter.models.processes import ProcessCost
     from edgedraft.exporter.planning.pictures import Curves
-    from edgedraft.exporter.processes import ProcessCost
 
 BENCH_HEADER = (
     "way of decoding",

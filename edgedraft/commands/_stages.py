@@ -19,20 +19,20 @@ from edgedraft.commands._plan_options import (
 )
 from edgedraft.commands._show import show_costs
 from edgedraft.console import Console
-from edgedraft.exporter.bundle_writer import BundleContents, is_current, write_bundle
-from edgedraft.exporter.calibrating import AnswerSettings, PromptSet, calibrate_pair
-from edgedraft.exporter.contents import bundle_contents
-from edgedraft.exporter.gate import target_divergence
-from edgedraft.exporter.limits import check_pair, check_source
-from edgedraft.exporter.pair import Pair
+from edgedraft.exporter.bundle.contents import bundle_contents
+from edgedraft.exporter.bundle.writing import BundleContents, is_current, write_bundle
+from edgedraft.exporter.graph.providers import CPU, DRAFTER, TARGET, Provider, cautions
+from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.prepared import prepared_pair
+from edgedraft.exporter.models.sources import resolve
+from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet, calibrate_pair
+from edgedraft.exporter.pipeline.gate import target_divergence
+from edgedraft.exporter.pipeline.limits import check_pair, check_source
+from edgedraft.exporter.pipeline.quality import check_divergence
 from edgedraft.exporter.planning.pair_plan import Place, Planned, PlanningRequest, plan_elsewhere, plan_grid, plan_here
-from edgedraft.exporter.prepared import prepared_pair
-from edgedraft.exporter.providers import CPU, DRAFTER, TARGET, Provider, cautions
-from edgedraft.exporter.quality import check_divergence
-from edgedraft.exporter.sources import resolve
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.manifest import DivergenceEntry
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.bundle.manifest import DivergenceEntry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.exporter.vocab.kinds import EDGEDRAFT, KINDS
     from edgedraft.exporter.vocab.vocab_map import REPAIR
     from edgedraft.exporter.vocab.writing import write_vocab_map
-    from edgedraft.runtime.records import require
+    from edgedraft.runtime.base.records import require
 
     tokens = tokens_of(options, console)
     found = map_of(options, tokens)

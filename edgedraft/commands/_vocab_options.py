@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.tokenization import Tokenization
+    from edgedraft.exporter.models.tokenization import Tokenization
     from edgedraft.exporter.vocab.vocab_map import VocabMap
 
 
@@ -44,7 +44,7 @@ def add_kind_argument(parser: argparse.ArgumentParser) -> None:
 def tokens_of(options: argparse.Namespace, console: Console) -> "Tokenization | None":
     """The target's tokens, where its tokenizer was given."""
     from edgedraft.commands._options import cache_of
-    from edgedraft.exporter.methods.tokenizer_folder import tokenizer_of
+    from edgedraft.exporter.models.tokenizer_folder import tokenizer_of
 
     return tokenizer_of(options.tokenizer, cache_of(options), console.progress) if options.tokenizer else None
 

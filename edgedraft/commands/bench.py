@@ -28,7 +28,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._measure import full_drafter, measure
     from edgedraft.commands._options import open_engine
     from edgedraft.commands._show import show_measurement
-    from edgedraft.runtime.policies import ADAPTIVE, FIXED, PolicyChoice
+    from edgedraft.runtime.core.policies import ADAPTIVE, FIXED, PolicyChoice
 
     for name in options.policy:
         PolicyChoice(name=name, draft_length=1)

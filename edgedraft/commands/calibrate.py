@@ -10,7 +10,7 @@ from edgedraft.console import Console
 
 if TYPE_CHECKING:
     from edgedraft.calibration.counts import TokenCounts
-    from edgedraft.calibration.enough.learning_curve import CurvePoint
+    from edgedraft.calibration.sample_size.learning_curve import CurvePoint
 
 SHOWN_DRAFT_LENGTH, SHOWN_SIZE = 3, 16384
 
@@ -37,15 +37,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Calibrate, then show what every size would cover and accept on the held-out half."""
-    from edgedraft.calibration.enough.sufficiency import judge_sufficiency, unseen_mass
+    from edgedraft.calibration.sample_size.sufficiency import judge_sufficiency, unseen_mass
     from edgedraft.calibration.saved import save_calibration
     from edgedraft.commands._options import answer_settings, cache_of, open_pair, prompt_set
     from edgedraft.commands._show import show_curves, show_learning
-    from edgedraft.exporter.calibrating import calibrate_pair
+    from edgedraft.exporter.pipeline.calibrating import calibrate_pair
     from edgedraft.exporter.planning.pair_plan import token_order
     from edgedraft.exporter.planning.pictures import curves
     from edgedraft.exporter.planning.replaying import replaying
-    from edgedraft.runtime.statistics import resampling
+    from edgedraft.runtime.core.statistics import resampling
 
     prompts, cache, settings = prompt_set(options), cache_of(options), answer_settings(options)
     pair = open_pair(options, cache, console.progress)
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
 def _learning_points(counts: "TokenCounts", size: int, first_ids: Sequence[int]) -> "tuple[CurvePoint, ...]":
     """Coverage by number of prompts; nothing where too few groups hold a token to leave one out."""
-    from edgedraft.calibration.enough.learning_curve import filled_groups, learning_curve
-    from edgedraft.runtime.statistics import resampling
+    from edgedraft.calibration.sample_size.learning_curve import filled_groups, learning_curve
+    from edgedraft.runtime.core.statistics import resampling
 
     return learning_curve(counts, size, first_ids, resampling()).points if len(filled_groups(counts)) > 1 else ()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.push import Repository
+    from edgedraft.exporter.bundle.push import Repository
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._show_plan import show_decision
     from edgedraft.commands._stages import planned_pair, written_bundle
     from edgedraft.commands.push import pushed
-    from edgedraft.exporter.bundle_writer import check_output
+    from edgedraft.exporter.bundle.writing import check_output
 
     check_output(options.output)
     repository = _repository(options)
@@ -48,12 +48,12 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
 def _repository(options: argparse.Namespace) -> "Repository | None":
     """Where to push, checked before minutes of work."""
-    from edgedraft.runtime.records import require
+    from edgedraft.runtime.base.records import require
 
     if options.push_to is None:
         require(not options.private, "--private: expected --push-to beside it")
         return None
-    from edgedraft.exporter.push import Repository, require_token
+    from edgedraft.exporter.bundle.push import Repository, require_token
 
     repository = Repository(name=options.push_to, private=options.private)
     require_token()

@@ -21,7 +21,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     """Open the bundle and stream the answer."""
     from edgedraft.commands._answer import answer
     from edgedraft.commands._options import open_engine
-    from edgedraft.runtime.records import require
+    from edgedraft.runtime.base.records import require
 
     prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
     require(bool(prompt.strip()), "prompt: expected a text that is not empty", got=repr(prompt))

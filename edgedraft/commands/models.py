@@ -17,9 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """List or fetch."""
     from edgedraft.commands._options import cache_of
-    from edgedraft.exporter.fetch import fetch
-    from edgedraft.exporter.packaged_models import packaged_model, packaged_models
-    from edgedraft.runtime.records import require
+    from edgedraft.exporter.models.fetch import fetch
+    from edgedraft.exporter.models.packaged_models import packaged_model, packaged_models
+    from edgedraft.runtime.base.records import require
 
     if options.action == "list":
         models = packaged_models()

@@ -75,7 +75,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
     from edgedraft.commands._phone_results import Results
     from edgedraft.devices.probing.phone import Naming
-    from edgedraft.runtime.records import require
+    from edgedraft.runtime.base.records import require
     from edgedraft.runtime.serving.listening import listen
     from edgedraft.runtime.serving.site import page_files, page_folder
 
@@ -95,7 +95,7 @@ def _site(options: argparse.Namespace, folder: Path, results: "Results", console
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._phone_site import PROBE, Parts, full_drafter, phone_site
     from edgedraft.devices.probing.phone import QUICK, WHOLE, write_phone_probe
-    from edgedraft.runtime.bundle import read_bundle
+    from edgedraft.runtime.bundle.reading import read_bundle
     from edgedraft.runtime.serving.site import page_folder
 
     bundle, cache = read_bundle(options.bundle), cache_of(options)
@@ -137,7 +137,7 @@ def _reach(options: argparse.Namespace, port: int, stack: contextlib.ExitStack) 
 
 def _lan(options: argparse.Namespace, port: int) -> _Reach:
     from edgedraft.commands._options import cache_of
-    from edgedraft.runtime.records import require
+    from edgedraft.runtime.base.records import require
     from edgedraft.runtime.serving.certificate import kept_certificate
     from edgedraft.runtime.serving.listening import lan_addresses
 

@@ -60,7 +60,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
 def _require_used(options: argparse.Namespace) -> None:
     """Raise where an option was given that the method would pass over in silence."""
-    from edgedraft.runtime.errors import EdgedraftError
+    from edgedraft.runtime.base.errors import EdgedraftError
 
     given = [name for name in _PASSED_OVER[options.method] if getattr(options, name) != options.not_given[name]]
     if given:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.card import MeasuredSpeeds
-    from edgedraft.exporter.push import PushedBundle, Repository
+    from edgedraft.exporter.bundle.card import MeasuredSpeeds
+    from edgedraft.exporter.bundle.push import PushedBundle, Repository
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +27,7 @@ def add_private_argument(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Check, push, tell."""
-    from edgedraft.exporter.push import Repository
+    from edgedraft.exporter.bundle.push import Repository
 
     repository = Repository(name=options.repository, private=options.private)
     measured = _measured(options.bench, options.bundle) if options.bench else None
@@ -38,7 +38,7 @@ def pushed(
     bundle: Path, repository: "Repository", measured: "MeasuredSpeeds | None", console: Console
 ) -> "PushedBundle":
     """Push, and say where it is."""
-    from edgedraft.exporter.push import push_bundle
+    from edgedraft.exporter.bundle.push import push_bundle
 
     there = push_bundle(bundle, repository, measured, console.progress)
     console.say(f"Pushed {there.files} files, {there.bytes / 1e6:,.0f} MB: {there.url}")
@@ -48,10 +48,10 @@ def pushed(
 def _measured(file: Path, bundle: Path) -> "MeasuredSpeeds":
     """The speeds in a file that bench wrote, which must be of this bundle's size."""
     from edgedraft.commands._measure import Measurement
-    from edgedraft.exporter.card import MeasuredSpeeds
-    from edgedraft.runtime.bundle import read_bundle
-    from edgedraft.runtime.files import read_json
-    from edgedraft.runtime.records import from_plain, require
+    from edgedraft.exporter.bundle.card import MeasuredSpeeds
+    from edgedraft.runtime.base.files import read_json
+    from edgedraft.runtime.base.records import from_plain, require
+    from edgedraft.runtime.bundle.reading import read_bundle
 
     told = from_plain(Measurement, read_json(file), str(file))
     size = read_bundle(bundle, verify_hashes=False).manifest.plan.draft_vocab_size

@@ -27,11 +27,11 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._show import show_coverage, show_measurement, verdict
     from edgedraft.commands._show_plan import show_decision
     from edgedraft.commands._stages import planned_pair, written_bundle
-    from edgedraft.exporter.bundle_writer import check_output
+    from edgedraft.exporter.bundle.writing import check_output
+    from edgedraft.exporter.graph.providers import CPU
     from edgedraft.exporter.planning.pictures import curves, draw
-    from edgedraft.exporter.providers import CPU
+    from edgedraft.runtime.core.policies import ADAPTIVE, FIXED, PolicyChoice
     from edgedraft.runtime.engine import Engine
-    from edgedraft.runtime.policies import ADAPTIVE, FIXED, PolicyChoice
 
     check_output(options.output)
     stages = planned_pair(options, cache_of(options), console)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.runtime.index_map import IndexMap
+    from edgedraft.runtime.core.index_map import IndexMap
 
 _ORDERS = ("like", "calibration", "vocab")
 
@@ -38,8 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Trim whichever it is."""
-    from edgedraft.runtime.errors import EdgedraftError
-    from edgedraft.runtime.manifest import MANIFEST_NAME
+    from edgedraft.runtime.base.errors import EdgedraftError
+    from edgedraft.runtime.bundle.manifest import MANIFEST_NAME
 
     if (options.model / MANIFEST_NAME).is_file():
         _trim_bundle(options, console)
@@ -53,8 +53,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
 def _trim_bundle(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._show import show_coverage
-    from edgedraft.exporter.trimming.retrim import retrim_bundle
-    from edgedraft.runtime.records import require
+    from edgedraft.exporter.bundle.retrim import retrim_bundle
+    from edgedraft.runtime.base.records import require
 
     given = [f"--{name}" for name in _ORDERS if getattr(options, name)]
     require(not given, "trim: a bundle is cut by the token order that it keeps", got=given[0] if given else None)
@@ -72,8 +72,8 @@ def _trim_bundle(options: argparse.Namespace, console: Console) -> None:
 
 
 def _trim_folder(options: argparse.Namespace, console: Console) -> None:
-    from edgedraft.exporter.trimming.retrim import retrim_folder
-    from edgedraft.runtime.records import require
+    from edgedraft.exporter.bundle.retrim import retrim_folder
+    from edgedraft.runtime.base.records import require
 
     require(options.output is not None, "trim: a model needs --output", remedy="name a new folder")
     kept = _kept(options)
@@ -85,10 +85,10 @@ def _trim_folder(options: argparse.Namespace, console: Console) -> None:
 
 def _kept(options: argparse.Namespace) -> "IndexMap":
     """The tokens that stay."""
-    from edgedraft.exporter.graphs import load_graph, vocabulary_width
-    from edgedraft.exporter.trimming.trim_orders import kept_by_calibration, kept_in_file, kept_like
+    from edgedraft.exporter.bundle.trim_orders import kept_by_calibration, kept_in_file, kept_like
+    from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
     from edgedraft.exporter.vocab.reading import Declared
-    from edgedraft.runtime.records import require
+    from edgedraft.runtime.base.records import require
 
     folder, size = options.model, options.vocab_size
     require(options.vocab or not options.kind, "trim: --kind says what --vocab is", got="no --vocab")

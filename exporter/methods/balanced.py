@@ -13,7 +13,7 @@ from edgedraft.exporter.methods.flops import LinearCost
 from edgedraft.exporter.methods.utility import Utility, UtilitySettings, Weighed
 from edgedraft.exporter.planning.search import SearchSettings, tpe_maximise
 from edgedraft.exporter.planning.search_space import Point, Whole
-from edgedraft.runtime.progress import Progress, silent
+from edgedraft.runtime.base.progress import Progress, silent
 
 _CURVE_POINTS = 200
 _SIZE = "vocab_size"

@@ -11,11 +11,11 @@ from edgedraft.calibration.text.counting import Counted, Counting
 from edgedraft.calibration.text.encoding import starts_specially
 from edgedraft.calibration.text.spans import SpanFinder, Spans, Turn
 from edgedraft.calibration.text.tally import Tally
-from edgedraft.exporter.tokenization import Tokenization
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require, to_plain
-from edgedraft.runtime.text import TextCodec
+from edgedraft.exporter.models.tokenization import Tokenization
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require, to_plain
+from edgedraft.runtime.text.codec import TextCodec
 
 _SENTINEL = "Sentinel9edgedraft9Text"
 _TEMPLATES_OWN_BYTES = 4096

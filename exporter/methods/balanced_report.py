@@ -1,13 +1,14 @@
 """What method balanced leaves in its output folder: the reference tool's three files, each written whole or not."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgedraft.exporter.methods.balanced import BalancedResult
 from edgedraft.exporter.methods.utility import Weighed
-from edgedraft.exporter.planning.pictures import draw_balanced
-from edgedraft.runtime.files import write_json
-from edgedraft.runtime.records import to_plain
+from edgedraft.exporter.planning.figures import BLUE, ORANGE, drawing, size_axis
+from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.records import to_plain
 
 SUMMARY, FULL, PICTURE = "summary.json", "full_results.json", "optimization_results.png"
 
@@ -62,3 +63,27 @@ def _worth(weighed: Weighed) -> dict[str, float]:
         "latency_reduction": weighed.latency_reduction,
         "utility": weighed.utility,
     }
+
+
+def draw_balanced(curve: Sequence[Weighed], tried: Sequence[Weighed], chosen: Weighed, path: Path) -> None:
+    """Write a PNG of four panels: coverage, latency reduction and utility against size, and the Pareto front."""
+    titles = {"coverage": "token coverage C", "latency_reduction": "latency reduction R", "utility": "utility U"}
+    with drawing(path, inches=(12, 8)) as figure:
+        panels = figure.subplots(2, 2)
+        for axes, (name, title) in zip(panels.flat, titles.items(), strict=False):
+            axes.plot([each.size for each in curve], [getattr(each, name) for each in curve], color=BLUE)
+            axes.plot([each.size for each in tried], [getattr(each, name) for each in tried], ".", color=ORANGE)
+            axes.axvline(chosen.size, color="grey", linestyle="--", linewidth=1)
+            axes.set(ylabel=title, title=title)
+            axes.grid(visible=True, alpha=0.3)
+            size_axis(axes, [each.size for each in (*curve, *tried, chosen)])
+        front = panels[1, 1]
+        front.plot([each.latency_reduction for each in curve], [each.coverage for each in curve], color=BLUE)
+        points = {"x": [each.latency_reduction for each in tried], "y": [each.coverage for each in tried]}
+        dots = front.scatter(**points, c=[each.size for each in tried], s=18, label="tried by TPE", zorder=3)
+        figure.colorbar(dots, ax=front, label="draft vocabulary size K")
+        star = {"marker": "*", "s": 160, "color": "red", "label": f"chosen: {chosen.size:,}"}
+        front.scatter([chosen.latency_reduction], [chosen.coverage], **star, zorder=4)
+        front.set(xlabel="latency reduction R", ylabel="token coverage C", title="Pareto front")
+        front.legend(loc="lower left")
+        front.grid(visible=True, alpha=0.3)

@@ -10,11 +10,11 @@ from edgedraft.exporter.methods.balanced_report import write_reports
 from edgedraft.exporter.methods.chat_families import require_family, require_template
 from edgedraft.exporter.methods.eagle_config import EagleConfig, read_eagle_config, rewrite_draft_vocab_size
 from edgedraft.exporter.methods.flops import EagleShape
-from edgedraft.exporter.methods.tokenizer_folder import tokenizer_of
 from edgedraft.exporter.methods.utility import UtilitySettings
+from edgedraft.exporter.models.tokenizer_folder import tokenizer_of
 from edgedraft.exporter.planning.search import SearchSettings
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

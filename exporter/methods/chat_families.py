@@ -1,7 +1,7 @@
 """Which family of chat formats a tokenizer's own template writes, under the names that vocabulary tools give them."""
 
-from edgedraft.runtime.records import require
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.text.codec import TextCodec
 
 _MARKERS = {
     "llama3": ("<|start_header_id|>", "<|eot_id|>"),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.records import require
 
 AUXILIARY_LAYERS = 3
 """Target layers whose hidden states an EAGLE-3 drafter reads, joined into one."""

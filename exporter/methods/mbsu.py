@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edgedraft.exporter.planning.replaying import Replaying
-from edgedraft.runtime.records import require
-from edgedraft.runtime.statistics import memory_bound_speed_up
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.statistics import memory_bound_speed_up
 
 DRAFT_LENGTHS = tuple(range(1, 9))
 """The draft lengths to weigh; the model takes verification as free, so it favours long drafts more than machines do."""

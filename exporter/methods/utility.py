@@ -8,13 +8,10 @@ its share of the counted tokens reaches (1 - a)/a · (cost per token)/cost(V).
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from edgedraft.calibration.counts import Counts
 from edgedraft.exporter.methods.flops import LinearCost
-from edgedraft.runtime.records import require
-
-Shares = npt.NDArray[np.float64]
+from edgedraft.runtime.base.arrays import Float64Array, Int64Array
+from edgedraft.runtime.base.records import require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,15 +45,15 @@ class Weighed:
 class Utility:
     """U over every size of one set of counts; arrays hold the ranks 1..V, the most frequent token first."""
 
-    def __init__(self, counts: Counts, cost: LinearCost, settings: UtilitySettings) -> None:
+    def __init__(self, counts: Int64Array, cost: LinearCost, settings: UtilitySettings) -> None:
         """``counts`` int64 (vocab,) by token id; ties are broken by the smaller id, which no size can tell."""
         tokens = int(counts.sum())
         require(tokens > 0, "utility: expected at least one counted token", got=0)
         rule = f"min-vocab-size: expected at most the target's {len(counts):,} tokens"
         require(settings.min_size <= len(counts), rule, got=settings.min_size)
         descending = np.sort(counts)[::-1]
-        self.shares: Shares = descending / tokens
-        self._covered: Shares = np.cumsum(descending) / tokens
+        self.shares: Float64Array = descending / tokens
+        self._covered: Float64Array = np.cumsum(descending) / tokens
         self._cost = cost
         self.settings = settings
 
@@ -111,6 +108,6 @@ class Utility:
         return self.weighed(min(max(worthwhile, low), high))
 
 
-def best_size(counts: Counts, cost: LinearCost, settings: UtilitySettings) -> Weighed:
+def best_size(counts: Int64Array, cost: LinearCost, settings: UtilitySettings) -> Weighed:
     """The size of the highest utility by the exact scan; O(V log V) for ordering, O(V) for the scan."""
     return Utility(counts, cost, settings).scan()

@@ -11,8 +11,7 @@ from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.options import Candidate, Option
 from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.weighing import predicted_seconds
-
-Doubles = npt.NDArray[np.float64]
+from edgedraft.runtime.base.arrays import Float64Array
 
 DRAWS = 400
 
@@ -89,6 +88,6 @@ def _world(rng: np.random.Generator) -> Callable[[StepModel], StepModel]:
     return redraw
 
 
-def _estimate(value: float, drawn: Doubles) -> Estimate:
+def _estimate(value: float, drawn: Float64Array) -> Estimate:
     low, high = np.quantile(drawn, (0.1, 0.9))
     return Estimate(value=value, low=float(low), high=float(high))

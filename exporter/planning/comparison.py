@@ -5,13 +5,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedraft.calibration.counts import Counts, TokenCounts
-from edgedraft.calibration.enough.learning_curve import Share, covered_by_group, require_groups, share, tokens_by_group
+from edgedraft.calibration.counts import TokenCounts
+from edgedraft.calibration.sample_size.learning_curve import (
+    Share,
+    covered_by_group,
+    require_groups,
+    share,
+    tokens_by_group,
+)
 from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.exporter.planning.ranking import rank_tokens
 from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.replaying import replaying
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.arrays import Int64Array
+from edgedraft.runtime.base.records import require
 
 KEPT_BLOCK_EFFICIENCY = 0.95
 """A list serves when it keeps 95 % of the τ of the domain's own list of that size, surely (the interval's low end).
@@ -115,8 +122,8 @@ class _Evidence:
 
     names: tuple[str, str]
     size: int
-    covered: tuple[Counts, Counts]
-    tokens: Counts
+    covered: tuple[Int64Array, Int64Array]
+    tokens: Int64Array
     replays: _Replays | None
 
 

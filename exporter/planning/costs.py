@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from edgedraft.devices.latency import StepModel
-from edgedraft.runtime.padding import paid_seconds
+from edgedraft.runtime.core.padding import paid_seconds
 
 DRAFT_LENGTHS = tuple(range(1, 17))
 

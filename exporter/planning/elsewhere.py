@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from edgedraft.devices.latency import LatencyModel
 from edgedraft.devices.priors.prior import basis, latency_of, prior_basis, prior_latency
 from edgedraft.devices.profile import DeviceProfile, Probe
-from edgedraft.exporter.providers import CPU, GPU, PROVIDERS, Provider
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.exporter.graph.providers import CPU, GPU, PROVIDERS, Provider
+from edgedraft.runtime.base.errors import EdgedraftError
 
 _UNPUBLISHED = {"wasm": "WebAssembly"}
 """Providers that no published speed is of, and that are far slower than native code on the same processor."""

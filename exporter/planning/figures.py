@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedraft.runtime.errors import MissingExtraError
-from edgedraft.runtime.files import replacing_file
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import MissingExtraError
+from edgedraft.runtime.base.files import replacing_file
+from edgedraft.runtime.base.records import require
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist as Artist

@@ -9,13 +9,14 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from edgedraft.exporter.head import ROW_TILE, round_to_tile
+from edgedraft.exporter.graph.head import ROW_TILE, round_to_tile
 from edgedraft.exporter.planning.options import Candidate, Limits
 from edgedraft.exporter.planning.search import SearchSettings, pareto_search, tpe_maximise
 from edgedraft.exporter.planning.search_space import MAXIMISE, MINIMISE, Choice, Point, Space, Trial, Whole
-from edgedraft.exporter.planning.weighing import Doubles, predicted_seconds
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import to_plain
+from edgedraft.exporter.planning.weighing import predicted_seconds
+from edgedraft.runtime.base.arrays import Float64Array
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import to_plain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +49,7 @@ class SearchSpace:
     """
 
     candidates: tuple[Candidate, ...]
-    coverage: Doubles
+    coverage: Float64Array
     draft_lengths: tuple[int, ...]
     limits: Limits
 

@@ -10,8 +10,8 @@ from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.devices.latency import LatencyModel
 from edgedraft.devices.machine import this_machine
-from edgedraft.exporter.head import round_to_tile
-from edgedraft.exporter.pair import Pair
+from edgedraft.exporter.graph.head import round_to_tile
+from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.planning.costs import DRAFT_LENGTHS, PairLatency
 from edgedraft.exporter.planning.joint_search import SearchSpace
 from edgedraft.exporter.planning.options import Candidate, Limits, Setup
@@ -22,12 +22,12 @@ from edgedraft.exporter.planning.replay import acceptance_windows
 from edgedraft.exporter.planning.replaying import Replaying, replaying
 from edgedraft.exporter.planning.scan import Scan, scan, scan_replays, tiled_sizes
 from edgedraft.exporter.planning.weighing import LONGER_ANSWERS
-from edgedraft.runtime.index_map import Ids
-from edgedraft.runtime.plan import DecodingPlan
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require
-from edgedraft.runtime.statistics import resampling
-from edgedraft.runtime.timing import Clock
+from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.core.statistics import resampling
+from edgedraft.runtime.core.timing import Clock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

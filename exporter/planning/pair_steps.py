@@ -16,18 +16,18 @@ from edgedraft.devices.latency import StepModel
 from edgedraft.devices.machine import Machine, this_machine
 from edgedraft.devices.probing.noise import MOST_NOISE
 from edgedraft.devices.steps import DRAFTER, TARGET, StepCase, StepTime, measure_steps
-from edgedraft.exporter.convert import OnnxFolder
-from edgedraft.exporter.pair import Pair
+from edgedraft.exporter.models.convert import OnnxFolder
+from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.trimmed import open_trimmed
 from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.ranking import index_map
-from edgedraft.exporter.trimming.trimmed import open_trimmed
-from edgedraft.runtime.files import read_json, write_json
-from edgedraft.runtime.index_map import Ids
-from edgedraft.runtime.model import LanguageModel
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import from_plain, require, to_plain
-from edgedraft.runtime.session import SessionSettings, onnxruntime_version
-from edgedraft.runtime.timing import Clock
+from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import from_plain, require, to_plain
+from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.onnx.session import SessionSettings, onnxruntime_version
 
 PROBED_SIZES = (4096, 32768)
 PROBED_ROWS = (*range(1, 10), 13, 17)

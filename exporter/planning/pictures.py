@@ -1,4 +1,4 @@
-"""The pictures of a calibration, held-out coverage and block efficiency by size, and of what method balanced tried."""
+"""The picture of a calibration: held-out coverage and block efficiency by draft vocabulary size."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,12 +14,11 @@ from edgedraft.exporter.planning.ranking import coverage, ranks_of
 from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.replaying import Replaying
 from edgedraft.exporter.planning.weighing import require_tokens
-from edgedraft.runtime.index_map import Ids
-from edgedraft.runtime.plan import DecodingPlan
-from edgedraft.runtime.statistics import ratio_interval, resampling
+from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.core.statistics import ratio_interval, resampling
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.methods.utility import Weighed
     from edgedraft.exporter.planning.figures import Axes
 
 
@@ -108,27 +107,3 @@ def _draw_curve(axes: "Axes", sizes: Sequence[int], values: Sequence[Sequence[fl
     label = "95 % interval, answers resampled"
     axes.fill_between(sizes, low, high, color=color, alpha=0.2, linewidth=0, label=label)
     axes.vlines(sizes, low, high, color=color, alpha=0.5, linewidth=1)
-
-
-def draw_balanced(curve: "Sequence[Weighed]", tried: "Sequence[Weighed]", chosen: "Weighed", path: Path) -> None:
-    """Write a PNG of four panels: coverage, latency reduction and utility against size, and the Pareto front."""
-    titles = {"coverage": "token coverage C", "latency_reduction": "latency reduction R", "utility": "utility U"}
-    with drawing(path, inches=(12, 8)) as figure:
-        panels = figure.subplots(2, 2)
-        for axes, (name, title) in zip(panels.flat, titles.items(), strict=False):
-            axes.plot([each.size for each in curve], [getattr(each, name) for each in curve], color=BLUE)
-            axes.plot([each.size for each in tried], [getattr(each, name) for each in tried], ".", color=ORANGE)
-            axes.axvline(chosen.size, color="grey", linestyle="--", linewidth=1)
-            axes.set(ylabel=title, title=title)
-            axes.grid(visible=True, alpha=0.3)
-            size_axis(axes, [each.size for each in (*curve, *tried, chosen)])
-        front = panels[1, 1]
-        front.plot([each.latency_reduction for each in curve], [each.coverage for each in curve], color=BLUE)
-        points = {"x": [each.latency_reduction for each in tried], "y": [each.coverage for each in tried]}
-        dots = front.scatter(**points, c=[each.size for each in tried], s=18, label="tried by TPE", zorder=3)
-        figure.colorbar(dots, ax=front, label="draft vocabulary size K")
-        star = {"marker": "*", "s": 160, "color": "red", "label": f"chosen: {chosen.size:,}"}
-        front.scatter([chosen.latency_reduction], [chosen.coverage], **star, zorder=4)
-        front.set(xlabel="latency reduction R", ylabel="token coverage C", title="Pareto front")
-        front.legend(loc="lower left")
-        front.grid(visible=True, alpha=0.3)

@@ -23,7 +23,7 @@ from edgedraft.exporter.planning.plan_views import (
     window,
 )
 from edgedraft.exporter.planning.planner import Decision
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.records import require
 
 if TYPE_CHECKING:
     from edgedraft.exporter.planning.figures import Artist, Axes, Figure

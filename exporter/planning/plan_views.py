@@ -8,10 +8,8 @@ import numpy.typing as npt
 
 from edgedraft.exporter.planning.options import Option
 from edgedraft.exporter.planning.planner import Decision
-from edgedraft.exporter.planning.weighing import Doubles, Weighed
-from edgedraft.runtime.index_map import Ids
-
-Flags = npt.NDArray[np.bool_]
+from edgedraft.exporter.planning.weighing import Weighed
+from edgedraft.runtime.base.arrays import BoolArray, Float64Array, Ids
 
 _SIZES_A_DOUBLING = 8
 
@@ -22,8 +20,8 @@ class SpeedMap:
 
     sizes: Ids
     draft_lengths: Ids
-    tokens_per_second: Doubles
-    allowed: Flags
+    tokens_per_second: Float64Array
+    allowed: BoolArray
 
     @property
     def within_limits(self) -> "np.ma.MaskedArray[tuple[int, int], np.dtype[np.float64]]":
@@ -38,8 +36,8 @@ class Cloud:
 
     label: str
     memory_bytes: npt.NDArray[np.int64]
-    tokens_per_second: Doubles
-    allowed: Flags
+    tokens_per_second: Float64Array
+    allowed: BoolArray
 
 
 def speed_map(decision: Decision) -> SpeedMap:
@@ -67,17 +65,17 @@ def thinned(sizes: Ids, kept: Sequence[int]) -> Ids:
     return np.union1d(places, np.flatnonzero(np.isin(sizes, kept)))
 
 
-def cell_edges(sizes: Ids) -> Doubles:
+def cell_edges(sizes: Ids) -> Float64Array:
     """Where the cells of ascending ``sizes`` meet on a logarithmic axis, (sizes + 1,): half way between neighbours."""
     logs = np.log(sizes)
     if len(sizes) == 1:
         return np.array([sizes[0] / 1.1, sizes[0] * 1.1])
     half = np.diff(logs) / 2
-    edges: Doubles = np.exp(np.concatenate([[logs[0] - half[0]], logs[:-1] + half, [logs[-1] + half[-1]]]))
+    edges: Float64Array = np.exp(np.concatenate([[logs[0] - half[0]], logs[:-1] + half, [logs[-1] + half[-1]]]))
     return edges
 
 
-def runs(flags: Flags) -> list[tuple[int, int]]:
+def runs(flags: BoolArray) -> list[tuple[int, int]]:
     """Of each run of true ``flags`` (n,) its first place and the one behind its last."""
     bounds = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     return [(int(first), int(behind)) for first, behind in bounds.reshape(-1, 2)]

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgedraft.exporter.head import round_to_tile
+from edgedraft.exporter.graph.head import round_to_tile
 from edgedraft.exporter.planning.certainty import Certainty, Finalist, certainty
 from edgedraft.exporter.planning.costs import PairLatency, StepCosts
 from edgedraft.exporter.planning.options import Candidate, Limits, Option
-from edgedraft.exporter.planning.weighing import Doubles, Weighed, weigh
-from edgedraft.runtime.plan import DecodingPlan
+from edgedraft.exporter.planning.weighing import Weighed, weigh
+from edgedraft.runtime.base.arrays import Float64Array
+from edgedraft.runtime.core.plan import DecodingPlan
 
 WORTHWHILE_SPEED_UP = 1.03
 """Below this the predicted gain is within what step times on a busy machine can tell apart."""
@@ -39,7 +40,7 @@ def candidate_sizes(vocab_size: int) -> tuple[int, ...]:
 
 def decide(
     candidates: Sequence[Candidate],
-    coverage: Doubles,
+    coverage: Float64Array,
     limits: Limits,
     device: str,
     rng: np.random.Generator,

@@ -7,7 +7,8 @@ import numpy.typing as npt
 
 from edgedraft.calibration.counts import TokenCounts
 from edgedraft.calibration.order import order_tokens
-from edgedraft.runtime.index_map import Ids, IndexMap
+from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.core.index_map import IndexMap
 
 
 def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:

@@ -10,9 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedraft.calibration.trace.rows import AcceptanceTrace
-from edgedraft.runtime.index_map import Ids
-
-Amounts = npt.NDArray[np.int64 | np.float64]
+from edgedraft.runtime.base.arrays import CountArray, Ids
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -40,11 +38,11 @@ class Replay:
     ``full_rounds`` are those in which every draft was kept: the drafter then has two tokens to read next.
     """
 
-    rounds: Amounts
+    rounds: CountArray
     tokens: Ids
-    accepted: Amounts
-    evaluated: Amounts
-    full_rounds: Amounts
+    accepted: CountArray
+    evaluated: CountArray
+    full_rounds: CountArray
 
     @property
     def block_efficiency(self) -> float:

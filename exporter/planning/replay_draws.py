@@ -18,10 +18,8 @@ import numpy.typing as npt
 
 from edgedraft.calibration.trace.rows import DrawnTrace
 from edgedraft.exporter.planning.replay import Replay
-from edgedraft.runtime.index_map import Ids
-from edgedraft.runtime.sampling import Probabilities, SamplingSettings
-
-Flags = npt.NDArray[np.bool_]
+from edgedraft.runtime.base.arrays import BoolArray, Ids, Probabilities
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 _PART = 1000
 
@@ -117,8 +115,8 @@ class _Drafts:
     heads: Ids
     log_probs: Probabilities
     by_target: Probabilities
-    at_target: Flags
-    above: Flags
+    at_target: BoolArray
+    above: BoolArray
     left: Probabilities
 
     def sums(self, values: npt.NDArray[np.float64]) -> Probabilities:
@@ -126,7 +124,7 @@ class _Drafts:
         return np.bincount(self.rows, weights=values, minlength=len(self.left)).astype(np.float64)
 
     def shaped(self, settings: SamplingSettings, size: int) -> Probabilities:
-        """q_S of every entry, by the steps of `edgedraft.runtime.sampling.probabilities`."""
+        """q_S of every entry, by the steps of `edgedraft.runtime.core.sampling.probabilities`."""
         drawn = self.shares(self.weights(settings, size))
         if settings.top_p < 1:
             drawn[self.before(drawn) >= settings.top_p] = 0.0
@@ -207,7 +205,7 @@ def _doubt(trace: DrawnTrace, drafts: _Drafts, q: Probabilities, size: int) -> P
     return np.where(_settled(trace, drafts, size), 0.0, np.minimum(at_most, 1.0) - at_least)
 
 
-def _settled(trace: DrawnTrace, drafts: _Drafts, size: int) -> Flags:
+def _settled(trace: DrawnTrace, drafts: _Drafts, size: int) -> BoolArray:
     """Where no token that the trace left out can be drafted, (positions,)."""
     settings = trace.settings
     decides = np.zeros(len(drafts.rows), dtype=np.bool_)

@@ -7,7 +7,7 @@ from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.exporter.planning.ranking import ranks_of
 from edgedraft.exporter.planning.replay import Replay, acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay
-from edgedraft.runtime.index_map import Ids
+from edgedraft.runtime.base.arrays import Ids
 
 Replaying = Callable[[int, int], Replay]
 """What a draft vocabulary of so many tokens makes of drafts of such a length."""

@@ -13,15 +13,14 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.exporter.head import ROW_TILE
-from edgedraft.exporter.planning.replay import AcceptanceWindows, Amounts, Replay
-from edgedraft.runtime.index_map import Ids
-from edgedraft.runtime.records import require
+from edgedraft.exporter.graph.head import ROW_TILE
+from edgedraft.exporter.planning.replay import AcceptanceWindows, Replay
+from edgedraft.runtime.base.arrays import CountArray, Float64Array, Ids
+from edgedraft.runtime.base.records import require
 
 SCANNED_LENGTHS = tuple(range(1, 17))
 
 Numbers = Sequence[int] | Ids
-Rates = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -34,19 +33,19 @@ class Scan:
 
     sizes: Ids
     draft_lengths: Ids
-    rounds: Amounts
-    full_rounds: Amounts
-    accepted: Amounts
-    evaluated: Amounts
+    rounds: CountArray
+    full_rounds: CountArray
+    accepted: CountArray
+    evaluated: CountArray
     tokens: int
 
     @property
-    def block_efficiency(self) -> Rates:
+    def block_efficiency(self) -> Float64Array:
         """τ, (sizes, lengths): mean tokens per target pass; 0 for a trace without positions."""
         return _ratio(np.asarray(self.tokens), self.rounds)
 
     @property
-    def acceptance_rate(self) -> Rates:
+    def acceptance_rate(self) -> Float64Array:
         """Accepted over examined drafts, (sizes, lengths); 0 where none was examined."""
         return _ratio(self.accepted, self.evaluated)
 
@@ -161,7 +160,7 @@ def _grid(sizes: Numbers, draft_lengths: Numbers) -> tuple[Ids, Ids]:
     return grid
 
 
-def _scan(sizes: Ids, draft_lengths: Ids, table: Amounts, tokens: int) -> Scan:
+def _scan(sizes: Ids, draft_lengths: Ids, table: CountArray, tokens: int) -> Scan:
     rounds, full_rounds, accepted, evaluated = table
     return Scan(
         sizes=sizes,
@@ -174,6 +173,6 @@ def _scan(sizes: Ids, draft_lengths: Ids, table: Amounts, tokens: int) -> Scan:
     )
 
 
-def _ratio(above: Amounts, below: Amounts) -> Rates:
+def _ratio(above: CountArray, below: CountArray) -> Float64Array:
     """``above`` over ``below``, 0 where the latter is."""
     return np.divide(above, below, out=np.zeros(below.shape), where=below > 0)

@@ -27,9 +27,9 @@ from edgedraft.exporter.planning.search_space import (
     key_of,
     pareto_front,
 )
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.progress import Progress, silent
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
 
 Values = tuple[float, ...] | None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.records import require
 
 MAXIMISE, MINIMISE = "maximize", "minimize"
 

@@ -13,9 +13,8 @@ from edgedraft.exporter.planning.costs import StepCosts
 from edgedraft.exporter.planning.options import Candidate, Limits, Option
 from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.scan import Scan
-from edgedraft.runtime.records import require
-
-Doubles = npt.NDArray[np.float64]
+from edgedraft.runtime.base.arrays import Float64Array
+from edgedraft.runtime.base.records import require
 
 _GIB = 2**30
 
@@ -31,13 +30,13 @@ class Weighed:
     """
 
     candidates: tuple[Candidate, ...]
-    coverage: Doubles
+    coverage: Float64Array
     memory_bytes: npt.NDArray[np.int64]
     allowed: npt.NDArray[np.bool_]
-    predicted: Doubles
+    predicted: Float64Array
 
     @property
-    def tokens_per_second(self) -> Doubles:
+    def tokens_per_second(self) -> Float64Array:
         """``predicted``, 0 where a limit forbids."""
         return np.where(self.allowed[:, :, None], self.predicted, 0.0)
 
@@ -89,7 +88,7 @@ class Weighed:
         return next(each for each in self.candidates if each.setup == option.setup)
 
 
-def weigh(candidates: Sequence[Candidate], coverage: Doubles, limits: Limits) -> Weighed:
+def weigh(candidates: Sequence[Candidate], coverage: Float64Array, limits: Limits) -> Weighed:
     """Weigh every option, ``coverage`` (sizes,) known; refuses limits that none keeps to, naming what is reachable."""
     require(len(candidates) > 0, "planning: expected one precision or more that may be used", got="none")
     sizes = candidates[0].scan.sizes.tolist()
@@ -113,22 +112,22 @@ def weigh(candidates: Sequence[Candidate], coverage: Doubles, limits: Limits) ->
     )
 
 
-def predicted_speeds(scan: Scan, costs: StepCosts) -> Doubles:
+def predicted_speeds(scan: Scan, costs: StepCosts) -> Float64Array:
     """Tokens per second, (sizes, lengths)."""
     require_tokens(scan.tokens)
     lengths = scan.draft_lengths.tolist()
     one, two = (np.array([costs.drafter(size, rows) for size in scan.sizes.tolist()])[:, None] for rows in (1, 2))
     verifying = np.array([costs.target(length + 1) for length in lengths])
     seconds = scan.rounds * (one * np.array(lengths) + verifying) + scan.full_rounds * (two - one)
-    result: Doubles = scan.tokens / seconds
+    result: Float64Array = scan.tokens / seconds
     return result
 
 
-def predicted_seconds(outcome: Replay, size: int, draft_length: int, costs: StepCosts) -> Doubles:
+def predicted_seconds(outcome: Replay, size: int, draft_length: int, costs: StepCosts) -> Float64Array:
     """Seconds that each replayed answer would take, (answers,)."""
     one, two = costs.drafter(size, 1), costs.drafter(size, 2)
     per_round = draft_length * one + costs.target(draft_length + 1)
-    result: Doubles = outcome.rounds * per_round + outcome.full_rounds * (two - one)
+    result: Float64Array = outcome.rounds * per_round + outcome.full_rounds * (two - one)
     return result
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from edgedraft.exporter.vocab.deciding import Mask, Numbers, marks, whole_numbers
+from edgedraft.exporter.vocab.deciding import Numbers, marks, whole_numbers
 from edgedraft.exporter.vocab.engine_files import D2T
 from edgedraft.exporter.vocab.kinds import EAGLE3, EAGLE3_CACHE, EDGEDRAFT, FR_SPEC, MODELOPT, NEMO, SPECULATORS
 from edgedraft.exporter.vocab.torch_files import read_torch
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.index_map import TENSOR_NAME
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.arrays import BoolArray
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.bundle.index_map_file import TENSOR_NAME
 
 T2D, VOCAB_SIZE = "t2d", "target_vocab_size"
 NPY_NAMES = (f"{D2T}.npy", f"{T2D}.npy")
@@ -92,7 +93,7 @@ def _pair(path: Path, found: Mapping[str, Any], kind: str) -> Numbers:
     return _numbers((kind,), whole_numbers(found[D2T], f"{path}: {D2T}"), kept)
 
 
-def _numbers(kinds: tuple[str, ...], values: Any, kept: Mask | None) -> Numbers:
+def _numbers(kinds: tuple[str, ...], values: Any, kept: BoolArray | None) -> Numbers:
     return Numbers(kinds=kinds, values=values, kept=kept, vocab_size=None if kept is None else len(kept))
 
 

@@ -8,19 +8,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgedraft.exporter.vocab.kinds import ABSOLUTE, CONVENTIONS, OFFSET
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.index_map import Ids
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.arrays import BoolArray, Ids
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
 
 _FEW = 100
 """A repeat in this many entries is what lists of ids are seen with."""
 
 _AS = {ABSOLUTE: "as ids", OFFSET: "as offsets"}
 
-Mask = npt.NDArray[np.bool_]
 
 ASK = "say which it is with --kind absolute or --kind offset"
 _ASK_MORE = f"{ASK}; the target's --target-vocab-size or --tokenizer may decide it too"
@@ -36,7 +34,7 @@ class Numbers:
 
     kinds: tuple[str, ...]
     values: Ids
-    kept: Mask | None = None
+    kept: BoolArray | None = None
     vocab_size: int | None = None
     absolute_by_format: bool = False
 
@@ -135,10 +133,10 @@ def whole_numbers(values: Any, what: str) -> Ids:
     return converted
 
 
-def marks(values: Any, what: str) -> Mask:
+def marks(values: Any, what: str) -> BoolArray:
     """An array of booleans, or of zeros and ones, that marks tokens."""
     array = np.asarray(values)
     fits = array.ndim == 1 and array.dtype.kind in "biu" and bool(np.isin(array, (0, 1)).all())
     require(fits, f"{what}: expected one row of yes and no", got=f"{array.dtype} {list(array.shape)}")
-    mask: Mask = array.astype(np.bool_)
+    mask: BoolArray = array.astype(np.bool_)
     return mask

@@ -10,8 +10,8 @@ import numpy as np
 
 from edgedraft.exporter.vocab.deciding import Numbers, whole_numbers
 from edgedraft.exporter.vocab.kinds import GGUF, MNN, OPENVINO
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.records import require
 
 D2T = "d2t"
 

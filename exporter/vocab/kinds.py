@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 ABSOLUTE, OFFSET = CONVENTIONS = ("absolute", "offset")
 """``target = values[i]`` and ``target = i + values[i]``."""

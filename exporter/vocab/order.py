@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgedraft.exporter.vocab.vocab_map import REPAIR, VocabMap
-from edgedraft.runtime.index_map import Ids
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.records import require
 
 
 def vocab_order(vocab_map: VocabMap, vocab_size: int, end_token_ids: Sequence[int]) -> Ids:

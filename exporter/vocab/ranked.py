@@ -6,16 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedraft.calibration.counts import Counts
 from edgedraft.calibration.order import order_tokens
 from edgedraft.calibration.saved import SavedCalibration, load_calibration
-from edgedraft.exporter.tokenization import Tokenization
+from edgedraft.exporter.models.tokenization import Tokenization
 from edgedraft.exporter.vocab.array_files import is_frequencies
 from edgedraft.exporter.vocab.kinds import WRITABLE, kind_named
 from edgedraft.exporter.vocab.torch_files import read_torch
 from edgedraft.exporter.vocab.vocab_map import VocabMap
-from edgedraft.runtime.index_map import Ids
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.arrays import Ids, Int64Array
+from edgedraft.runtime.base.records import require
 
 _GIVE_TOKENIZER = "give the target's --tokenizer"
 
@@ -24,8 +23,8 @@ _GIVE_TOKENIZER = "give the target's --tokenizer"
 class Ranked:
     """Counts that rank, int64 (vocab,) each, the most important first; those a map is judged by; the ends of a turn."""
 
-    counts: tuple[Counts, ...]
-    judged: Counts
+    counts: tuple[Int64Array, ...]
+    judged: Int64Array
     judged_name: str
     end_token_ids: tuple[int, ...]
 

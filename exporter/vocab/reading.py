@@ -9,8 +9,8 @@ from edgedraft.exporter.vocab.engine_files import read_gguf, read_mnn, read_open
 from edgedraft.exporter.vocab.kinds import CONVENTIONS, KINDS, kind_named
 from edgedraft.exporter.vocab.text_files import read_text_map
 from edgedraft.exporter.vocab.vocab_map import VocabMap
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
 
 _BY_SUFFIX = {".xml": read_openvino, ".mnn": read_mnn, ".safetensors": read_safetensors}
 _BY_START = {b"GGUF": read_gguf, b"\x93NUM": read_npy, b"PK\x03\x04": read_torch_map}

@@ -7,8 +7,8 @@ from typing import Any
 
 from edgedraft.exporter.vocab.deciding import Numbers, whole_numbers
 from edgedraft.exporter.vocab.kinds import EXECUTORCH, JSON, TEXT
-from edgedraft.runtime.errors import EdgedraftError, first_line
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError, first_line
+from edgedraft.runtime.base.records import require
 
 
 def read_text_map(path: Path) -> Numbers:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.files import replacing_file
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.files import replacing_file
 
 _CODE = re.compile(r"GLOBAL ([\w.]+)|Unsupported (operand \d+)")
 

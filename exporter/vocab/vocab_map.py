@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgedraft.exporter.vocab.kinds import KINDS
-from edgedraft.runtime.index_map import Ids
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.records import require
 
 REPAIR = "edgedraft vocab convert --repair drops repeats and, with --tokenizer, adds the ids that end a turn"
 

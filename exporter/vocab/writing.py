@@ -26,10 +26,11 @@ from edgedraft.exporter.vocab.kinds import (
 from edgedraft.exporter.vocab.text_files import ids_as_executorch, ids_as_json, ids_as_text
 from edgedraft.exporter.vocab.torch_files import write_torch
 from edgedraft.exporter.vocab.vocab_map import VocabMap
-from edgedraft.runtime.files import replacing_file, replacing_folder
-from edgedraft.runtime.index_map import IndexMap, write_index_map
-from edgedraft.runtime.records import require
-from edgedraft.runtime.tensors import write_tensors
+from edgedraft.runtime.base.files import replacing_file, replacing_folder
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.tensors import write_tensors
+from edgedraft.runtime.bundle.index_map_file import write_index_map
+from edgedraft.runtime.core.index_map import IndexMap
 
 FREQUENCIES = "token_freq.pt"
 

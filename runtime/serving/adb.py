@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.records import require
 
 _READY = "device"
 _STATES = {

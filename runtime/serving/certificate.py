@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from edgedraft.runtime.errors import MissingExtraError, full_disk_is_users
+from edgedraft.runtime.base.errors import MissingExtraError, full_disk_is_users
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey

@@ -6,8 +6,8 @@ import ipaddress
 import socket
 from collections.abc import Iterable
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
 
 LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"
 

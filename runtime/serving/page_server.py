@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 from edgedraft.runtime.serving.guard import HEADERS, below_token
 from edgedraft.runtime.serving.posting import MAX_POST_BYTES, body_of, parsed
 from edgedraft.runtime.serving.site import Site, SiteFile, Taker

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any, NoReturn
 
-from edgedraft.runtime.errors import EdgedraftError, first_line
+from edgedraft.runtime.base.errors import EdgedraftError, first_line
 
 MAX_POST_BYTES = 2**20
 _MOST_READ_BYTES = 8 * MAX_POST_BYTES

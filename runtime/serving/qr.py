@@ -2,7 +2,7 @@
 
 import io
 
-from edgedraft.runtime.errors import MissingExtraError
+from edgedraft.runtime.base.errors import MissingExtraError
 
 _BORDER = 2
 

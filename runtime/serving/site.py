@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgedraft.runtime.files import sha256
-from edgedraft.runtime.manifest import FileEntry
-from edgedraft.runtime.records import require
+from edgedraft.runtime.base.files import sha256
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.bundle.manifest import FileEntry
 
 INDEX = "index.html"
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.files import read_json, sha256, write_json
-from edgedraft.runtime.manifest import FileEntry
-from edgedraft.runtime.records import from_plain, to_plain
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import read_json, sha256, write_json
+from edgedraft.runtime.base.records import from_plain, to_plain
+from edgedraft.runtime.bundle.manifest import FileEntry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,12 +17,12 @@ import onnx_ir as ir
 import onnxruntime
 
 from edgedraft.console import Console
-from edgedraft.exporter.graphs import LOGITS, add_constant, load_graph, output_named
-from edgedraft.runtime.bundle import read_bundle
-from edgedraft.runtime.memory import Pass, bind_pass, bound, cache_buffers
-from edgedraft.runtime.session import OnnxGraph, SessionSettings
-from edgedraft.runtime.statistics import Spread, spread
-from edgedraft.runtime.verify import greedy_choices
+from edgedraft.exporter.graph.loading import LOGITS, add_constant, load_graph, output_named
+from edgedraft.runtime.bundle.reading import read_bundle
+from edgedraft.runtime.core.statistics import Spread, spread
+from edgedraft.runtime.core.verify import greedy_choices
+from edgedraft.runtime.onnx.memory import Pass, bind_pass, bound, cache_buffers
+from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 
 CONTEXT, READ = 256, 128
 IDS = "chosen_ids"

@@ -19,17 +19,18 @@ from pathlib import Path
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.console import Console
 from edgedraft.devices.machine import this_machine, usable_cores
-from edgedraft.exporter.convert import GRAPH_NAME, end_token_ids
-from edgedraft.runtime.batch import batched_answers
-from edgedraft.runtime.decoding import plain_rounds
-from edgedraft.runtime.files import write_json
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.memory import OnnxBatch, OnnxModel
-from edgedraft.runtime.model import LanguageModel, Logits, prefill
-from edgedraft.runtime.records import to_plain
-from edgedraft.runtime.session import OnnxGraph, SessionSettings, onnxruntime_version
-from edgedraft.runtime.text import TextCodec
-from edgedraft.runtime.verify import accepted_prefix, logit_margin
+from edgedraft.exporter.models.convert import GRAPH_NAME, end_token_ids
+from edgedraft.runtime.base.arrays import Logits
+from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.core.batch import batched_answers
+from edgedraft.runtime.core.decoding import plain_rounds
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.model import LanguageModel, prefill
+from edgedraft.runtime.core.verify import accepted_prefix, logit_margin
+from edgedraft.runtime.onnx.memory import OnnxBatch, OnnxModel
+from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings, onnxruntime_version
+from edgedraft.runtime.text.codec import TextCodec
 
 ONE_BY_ONE = 0
 """The batch size that stands for no batch."""

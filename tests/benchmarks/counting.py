@@ -28,7 +28,7 @@ from edgedraft.calibration.text.counting import Counting, CountingJob, count_job
 from edgedraft.calibration.text.shards import count_in_shards
 from edgedraft.commands._calibrate_count import SHARDS
 from edgedraft.console import Console
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.text.codec import TextCodec
 
 END = "<|im_end|>"
 ANSWERS = re.compile(r"<\|im_start\|>assistant\n(.*?<\|im_end\|>)", re.DOTALL)

@@ -22,11 +22,11 @@ from edgedraft.calibration.answers.endpoint import Endpoint, endpoint_answering
 from edgedraft.calibration.answers.sampling import Answer, Question
 from edgedraft.calibration.answers.server import Server
 from edgedraft.calibration.prompts import SCORE, shipped_prompts, take
-from edgedraft.exporter.convert import end_token_ids
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.files import read_json
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.text import TextCodec
+from edgedraft.exporter.models.convert import end_token_ids
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.text.codec import TextCodec
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,16 +24,16 @@ from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.console import Console
 from edgedraft.devices.machine import this_machine, usable_cores
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.convert import GRAPH_NAME
-from edgedraft.exporter.full_drafter import full_graph
-from edgedraft.runtime.bundle import read_bundle
-from edgedraft.runtime.files import read_json, write_json
-from edgedraft.runtime.model import LanguageModel, prefill
-from edgedraft.runtime.records import to_plain
-from edgedraft.runtime.session import SessionSettings, open_model
-from edgedraft.runtime.statistics import Spread, spread
-from edgedraft.runtime.text import TextCodec
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.convert import GRAPH_NAME
+from edgedraft.exporter.models.full_drafter import full_graph
+from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.bundle.reading import read_bundle
+from edgedraft.runtime.core.model import LanguageModel, prefill
+from edgedraft.runtime.core.statistics import Spread, spread
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
+from edgedraft.runtime.text.codec import TextCodec
 from tests.benchmarks.peer_workers.host_graphs import plain_config
 from tests.benchmarks.peer_workers.host_process import Launch, Worker
 

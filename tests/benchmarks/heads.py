@@ -20,14 +20,14 @@ import onnxruntime
 
 from edgedraft.console import Console, markdown_table
 from edgedraft.devices.machine import this_machine
-from edgedraft.exporter.graphs import vocabulary_width
-from edgedraft.exporter.packing import pack_model
-from edgedraft.exporter.precisions import PRECISIONS, precision_named
-from edgedraft.runtime.files import write_json
-from edgedraft.runtime.records import to_plain
+from edgedraft.exporter.graph.loading import vocabulary_width
+from edgedraft.exporter.graph.packing import pack_model
+from edgedraft.exporter.graph.precisions import PRECISIONS, precision_named
+from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.records import to_plain
 from tests.exporter.families import FAMILIES, GPT2, HIDDEN, build, feed, open_family
-from tests.exporter.heads.matrix import LAYOUTS, differences, random_map
-from tests.exporter.heads.shapes import SHAPES, swap_head
+from tests.exporter.graph.heads.matrix import LAYOUTS, differences, random_map
+from tests.exporter.graph.heads.shapes import SHAPES, swap_head
 
 FLOAT, HALF, BUILDER, AS_BUILT = "fp32", "fp16", "builder's int4", "as built"
 ROWS = (1, 2, 3, 8, 17)

@@ -13,9 +13,9 @@ from pathlib import Path
 from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
 from edgedraft.devices.steps import StepCase, measure_steps
-from edgedraft.runtime.bundle import read_bundle
-from edgedraft.runtime.session import SessionSettings, open_model
-from edgedraft.runtime.statistics import Spread, spread
+from edgedraft.runtime.bundle.reading import read_bundle
+from edgedraft.runtime.core.statistics import Spread, spread
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
 
 ROWS = (1, 2, 4, 8)
 REPEATS = 20

@@ -19,19 +19,19 @@ from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.convert import OnnxFolder, convert, end_token_ids
-from edgedraft.exporter.graphs import load_graph, vocabulary_width
-from edgedraft.exporter.precisions import PRECISIONS
-from edgedraft.exporter.routes import BUILDER, OPTIMUM, ROUTES
-from edgedraft.exporter.sources import resolve
-from edgedraft.exporter.trimming.trimmed import write_trimmed
-from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.memory import OnnxModel
-from edgedraft.runtime.model import prefill
-from edgedraft.runtime.session import SessionSettings, open_model
-from edgedraft.runtime.statistics import spread
-from edgedraft.runtime.text import TextCodec
+from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
+from edgedraft.exporter.graph.precisions import PRECISIONS
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.convert import OnnxFolder, convert, end_token_ids
+from edgedraft.exporter.models.routes import BUILDER, OPTIMUM, ROUTES
+from edgedraft.exporter.models.sources import resolve
+from edgedraft.exporter.models.trimmed import write_trimmed
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.model import prefill
+from edgedraft.runtime.core.statistics import spread
+from edgedraft.runtime.onnx.memory import OnnxModel
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
+from edgedraft.runtime.text.codec import TextCodec
 
 REWOUND = 512
 """Tokens in memory while rewinding is timed."""

@@ -22,13 +22,13 @@ import onnxruntime
 
 from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.via_optimum import optimum_python
-from edgedraft.runtime.files import read_json, replacing_folder, write_json
-from edgedraft.runtime.memory import OnnxModel
-from edgedraft.runtime.model import prefill
-from edgedraft.runtime.records import to_plain
-from edgedraft.runtime.session import SessionSettings, open_model, share_thread_pool
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.via_optimum import optimum_python
+from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
+from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.core.model import prefill
+from edgedraft.runtime.onnx.memory import OnnxModel
+from edgedraft.runtime.onnx.session import SessionSettings, open_model, share_thread_pool
 from tests.benchmarks.genai_bundle import coding_prompts, first_difference
 
 DRAFTER, EXPANDED, REDUCED = "drafter", "expanded.onnx", "model.onnx"

@@ -17,9 +17,9 @@ from typing import Any
 from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.console import Console
+from edgedraft.runtime.core.padding import Padded
+from edgedraft.runtime.core.policies import POLICIES
 from edgedraft.runtime.engine import DecodingOptions, Engine
-from edgedraft.runtime.padding import Padded
-from edgedraft.runtime.policies import POLICIES
 from edgedraft.runtime.slots import Slot
 
 

@@ -25,11 +25,11 @@ from peer_workers.host_ways import BASELINE, KEYS, Inputs, Way, all_ways
 
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.devices.machine import this_machine, usable_cores
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.packaged_models import packaged_model
-from edgedraft.runtime.bundle import read_bundle
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.text import TextCodec
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.packaged_models import packaged_model
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.bundle.reading import read_bundle
+from edgedraft.runtime.text.codec import TextCodec
 
 TARGET, DRAFTER = "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct"
 _CONTEXT_ROOM = 64

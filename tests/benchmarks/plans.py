@@ -23,9 +23,10 @@ from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.console import Console, markdown_table
 from edgedraft.devices.machine import this_machine, usable_cores
 from edgedraft.devices.steps import DRAFTER, StepCase, StepTime, StepTimer
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
+from edgedraft.exporter.models.trimmed import trimmed_graph
+from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.planning.costs import StepCosts
 from edgedraft.exporter.planning.pair_plan import token_order
 from edgedraft.exporter.planning.pair_steps import PairSteps, step_cases
@@ -33,19 +34,18 @@ from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
 from edgedraft.exporter.planning.ranking import index_map
 from edgedraft.exporter.planning.replaying import Replaying, replaying
 from edgedraft.exporter.planning.weighing import predicted_seconds
-from edgedraft.exporter.trimming.trimmed import trimmed_graph
-from edgedraft.runtime.adaptive import Pace
-from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.drafting import Drafter
-from edgedraft.runtime.files import write_json
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.model import LanguageModel
-from edgedraft.runtime.pace import PassTimes
-from edgedraft.runtime.policies import FIXED, Parts, PolicyChoice, build_policy
-from edgedraft.runtime.records import to_plain
-from edgedraft.runtime.rounds import Round
-from edgedraft.runtime.session import SessionSettings, onnxruntime_version
-from edgedraft.runtime.timing import TimedModel
+from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.core.adaptive import Pace
+from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
+from edgedraft.runtime.core.drafting import Drafter
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.core.pace import PassTimes
+from edgedraft.runtime.core.policies import FIXED, Parts, PolicyChoice, build_policy
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.onnx.session import SessionSettings, onnxruntime_version
 
 CONTEXT_TOKENS, TURN_TOKENS = 128, 4
 UNUSED_PACE = Pace(target=PassTimes((1.0,)), drafter=PassTimes((1.0,)), acceptance_rate=0.5)

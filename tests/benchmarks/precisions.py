@@ -22,18 +22,18 @@ from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.console import Console, markdown_table
 from edgedraft.devices.machine import this_machine, usable_cores
 from edgedraft.devices.steps import TARGET, StepCase, StepTime, measure_steps
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.convert import OnnxFolder, convert, end_token_ids
-from edgedraft.exporter.precisions import DEFAULT, PRECISIONS
-from edgedraft.exporter.quality import divergence
-from edgedraft.exporter.sources import resolve
-from edgedraft.runtime.files import write_json
-from edgedraft.runtime.manifest import DivergenceEntry
-from edgedraft.runtime.model import LanguageModel, catch_up, prefill
-from edgedraft.runtime.records import from_plain, to_plain
-from edgedraft.runtime.session import SessionSettings, onnxruntime_version, open_model
-from edgedraft.runtime.text import TextCodec
-from edgedraft.runtime.verify import accepted_prefix, greedy_choices
+from edgedraft.exporter.graph.precisions import DEFAULT, PRECISIONS
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.convert import OnnxFolder, convert, end_token_ids
+from edgedraft.exporter.models.sources import resolve
+from edgedraft.exporter.pipeline.quality import divergence
+from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.records import from_plain, to_plain
+from edgedraft.runtime.bundle.manifest import DivergenceEntry
+from edgedraft.runtime.core.model import LanguageModel, catch_up, prefill
+from edgedraft.runtime.core.verify import accepted_prefix, greedy_choices
+from edgedraft.runtime.onnx.session import SessionSettings, onnxruntime_version, open_model
+from edgedraft.runtime.text.codec import TextCodec
 
 FLOAT = "fp32"
 KINDS = ("speed", "quality", "humaneval")

@@ -13,20 +13,20 @@ from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.pair import PairRequest, prepare_pair
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.pair import PairRequest, prepare_pair
+from edgedraft.exporter.models.trimmed import open_trimmed
+from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.planning.pair_plan import token_order
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
-from edgedraft.exporter.trimming.trimmed import open_trimmed
-from edgedraft.runtime.decoding import speculative_rounds
-from edgedraft.runtime.drafting import Drafter, FixedDrafts
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.model import LanguageModel
-from edgedraft.runtime.rounds import Round
-from edgedraft.runtime.session import SessionSettings
-from edgedraft.runtime.statistics import DraftStatistics, count_rounds
+from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
+from edgedraft.runtime.onnx.session import SessionSettings
 
 PAIRS = ((2048, 2), (8192, 3), (32768, 5))
 

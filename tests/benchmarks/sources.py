@@ -23,15 +23,15 @@ from edgedraft.commands._options import DRAFTER as DRAFTER_MODEL
 from edgedraft.commands._options import TARGET as TARGET_MODEL
 from edgedraft.console import Console, markdown_table
 from edgedraft.devices.machine import usable_cores
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.calibrating import AnswerSettings, PromptSet, calibrate_pair
-from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
+from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet, calibrate_pair
 from edgedraft.exporter.planning.ranking import coverage, rank_tokens
 from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.replaying import replaying
-from edgedraft.runtime.files import write_json
-from edgedraft.runtime.records import to_plain
-from edgedraft.runtime.session import SessionSettings
+from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.onnx.session import SessionSettings
 
 SIZES = (2048, 4096, 8192, 16384, 32768)
 DRAFT_LENGTH = 3

@@ -14,11 +14,11 @@ import pytest
 
 from edgedraft.commands._phone_site import PROBE, Parts, full_drafter, phone_site
 from edgedraft.devices.probing.phone import QUICK, write_phone_probe
-from edgedraft.runtime.bundle import read_bundle
+from edgedraft.runtime.bundle.reading import read_bundle
+from edgedraft.runtime.onnx.session import SessionSettings
 from edgedraft.runtime.serving.listening import listen
 from edgedraft.runtime.serving.page_server import Offer, PageServer
 from edgedraft.runtime.serving.site import Site
-from edgedraft.runtime.session import SessionSettings
 
 WEB = Path(__file__).resolve().parents[2] / "runtime" / "web"
 TOKEN = "the-right-token-of-22x"
@@ -135,11 +135,11 @@ def serve(built, tiny_pair, tmp_path_factory):
 @pytest.fixture(scope="session")
 def packed_bundle(tiny_pair, tiny_planned, tiny_prompts, tmp_path_factory):
     """The tiny pair in int4 as a bundle made for a provider, by its name; its rows are one block, an odd number."""
-    from edgedraft.exporter.bundle_writer import write_bundle
-    from edgedraft.exporter.contents import bundle_contents
-    from edgedraft.exporter.pair import PairRequest, prepare_pair
+    from edgedraft.exporter.bundle.contents import bundle_contents
+    from edgedraft.exporter.bundle.writing import write_bundle
+    from edgedraft.exporter.graph.providers import PROVIDERS
+    from edgedraft.exporter.models.pair import PairRequest, prepare_pair
     from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
-    from edgedraft.exporter.providers import PROVIDERS
 
     paths = {"target": str(tiny_pair.target), "drafter": str(tiny_pair.drafter)}
     precisions = {"target_precision": "int4", "drafter_precision": "int4"}

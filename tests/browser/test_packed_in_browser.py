@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgedraft.runtime.engine import Engine
-from edgedraft.runtime.session import SessionSettings, open_model
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from tests.browser.answers import python_answers, script
 
 pytestmark = pytest.mark.browser

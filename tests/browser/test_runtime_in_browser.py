@@ -2,8 +2,8 @@
 
 import pytest
 
+from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.engine import DecodingOptions, Engine
-from edgedraft.runtime.sampling import SamplingSettings
 from tests.browser.answers import NEW_TOKENS, PROMPTS, WAYS, python_answers, script
 
 pytestmark = pytest.mark.browser

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgedraft.calibration.text.counting import Counting, CountingJob
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.text.codec import TextCodec
 
 VOCAB = 16
 

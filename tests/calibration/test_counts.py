@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edgedraft.calibration.counts import SOURCES, Provenance, TokenCounts, count_tokens, no_counts
 from edgedraft.calibration.data.samples import GROUPS, Sample, add_digests, group_of
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 10
 BY_TARGET = Provenance(source="target", tokenizer_fingerprint="print", model="big", options={"max_new_tokens": 8})

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from edgedraft.calibration.counts import SOURCES, Provenance, TokenCounts, count_tokens
 from edgedraft.calibration.counts_file import read_counts, write_counts
 from edgedraft.calibration.data.samples import GROUPS
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.tensors import read_tensors, write_tensors
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 
 VOCAB = 300
 

@@ -7,7 +7,7 @@ import time
 import pytest
 
 from edgedraft.calibration.process_engine import map_on_processes
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 BATCHES = [[number, number + 1] for number in range(7)]
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edgedraft.calibration.data.reading import ReadReport
 from edgedraft.calibration.data.samples import RANK, SCORE, Sample
 from edgedraft.calibration.prompts import Prompt, parse_prompts, read_prompts, shipped_prompts, take
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 USER = {"role": "user", "content": "Sort a list."}
 ANSWER = {"role": "assistant", "content": "sorted(x)"}

@@ -13,8 +13,8 @@ from edgedraft.calibration.prompts import Prompt
 from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray, map_on_ray
 from edgedraft.calibration.text.counting import CountingJob, count_job
 from edgedraft.calibration.text.shards import count_in_shards
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
-from edgedraft.runtime.records import to_plain
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.records import to_plain
 
 OPTIONS = RayOptions(cores=2)
 SHARDS = 4

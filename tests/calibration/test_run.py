@@ -11,9 +11,9 @@ from edgedraft.calibration.data.samples import add_digests
 from edgedraft.calibration.prompts import parse_prompts
 from edgedraft.calibration.run import GENERATED, CalibrationJob, Voice, calibrate
 from edgedraft.calibration.trace.greedy import trace_answers
-from edgedraft.runtime.decoding import plain_rounds
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.core.decoding import plain_rounds
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 TEXTS = ("abc", "fade", "hi", "beef", "cab", "jig")
 LIMITS = Limits(max_new_tokens=8, end_token_ids=(3,))

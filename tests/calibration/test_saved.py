@@ -11,7 +11,7 @@ from edgedraft.calibration.counts_file import write_counts
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.saved import load_calibration, save_calibration
 from edgedraft.calibration.trace.greedy import trace_answers
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 
 @pytest.fixture

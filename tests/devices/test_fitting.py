@@ -11,7 +11,7 @@ from edgedraft.devices.fitting import TYPICAL_BYTES, TYPICAL_PRODUCTS, fit_probe
 from edgedraft.devices.latency import StepModel
 from edgedraft.devices.profile import Probe, ProbedOverhead, ProbedStep
 from edgedraft.devices.steps import StepTime
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 QUARTILE = 0.6744897501960817
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedraft.devices.latency import NORMAL_80, LatencyModel, StepModel
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 MODEL = StepModel(overhead_seconds=0.001, seconds_per_byte=1e-9, rows=(1, 2, 4), row_factors=(1.0, 1.1, 1.5))
 

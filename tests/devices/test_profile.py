@@ -17,8 +17,8 @@ from edgedraft.devices.profile import (
     Probe,
     ProbedStep,
 )
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import from_plain, to_plain
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain, to_plain
 
 
 def bandwidth(value: float, certainty: str = "measured", source: str = "a page") -> Bandwidth:

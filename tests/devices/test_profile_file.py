@@ -18,7 +18,7 @@ from edgedraft.devices.profile import (
     ProbedStep,
 )
 from edgedraft.devices.profile_file import read_profile, write_profile
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 
 TEXT = """
 id = "some-laptop"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edgedraft.devices.profile import CERTAINTIES, KINDS, PEAK_TOLERANCE, DeviceProfile
 from edgedraft.devices.profile_file import write_profile
 from edgedraft.devices.registry import find_profile, known_profiles, shipped_profiles
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 PROFILES = shipped_profiles()
 BY_ID = {profile.id: profile for profile in PROFILES}

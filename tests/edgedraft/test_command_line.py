@@ -11,10 +11,10 @@ import onnx_ir as ir
 import pytest
 
 from edgedraft.__main__ import build_parser, main
+from edgedraft.exporter.graph.precisions import PRECISIONS
 from edgedraft.exporter.planning.pair_steps import PairSteps
-from edgedraft.exporter.precisions import PRECISIONS
-from edgedraft.runtime.policies import POLICIES
-from edgedraft.runtime.session import available_providers
+from edgedraft.runtime.core.policies import POLICIES
+from edgedraft.runtime.onnx.session import available_providers
 
 THREADS = ("--threads", "2")
 

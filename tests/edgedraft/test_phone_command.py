@@ -22,7 +22,7 @@ import pytest
 from edgedraft.__main__ import main
 from edgedraft.devices.probing import phone as probing
 from edgedraft.devices.profile_file import read_profile
-from edgedraft.runtime.manifest import MANIFEST_NAME
+from edgedraft.runtime.bundle.manifest import MANIFEST_NAME
 from edgedraft.runtime.serving import adb, listening, site
 
 DEVICE = {

@@ -8,9 +8,9 @@ import pytest
 from edgedraft.__main__ import main
 from edgedraft.devices.profile_file import read_profile, write_profile
 from edgedraft.devices.registry import find_profile
-from edgedraft.exporter import providers
+from edgedraft.exporter.graph import providers
+from edgedraft.exporter.graph.providers import PROVIDERS
 from edgedraft.exporter.planning.scan import tiled_sizes
-from edgedraft.exporter.providers import PROVIDERS
 
 SMALL = ("--max-new-tokens", "12", "--threads", "2")
 

@@ -7,7 +7,7 @@ import pytest
 
 from edgedraft import load
 from edgedraft.__main__ import main
-from edgedraft.runtime.bundle import read_bundle
+from edgedraft.runtime.bundle.reading import read_bundle
 
 
 @pytest.fixture

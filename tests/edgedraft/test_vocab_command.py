@@ -11,7 +11,7 @@ from edgedraft.calibration.counts_file import write_counts
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.saved import save_calibration
 from edgedraft.calibration.trace.rows import AcceptanceTrace
-from edgedraft.runtime.text import tokenizer_fingerprint
+from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
 
 VOCAB, END, START = 1024, 1, 0
 

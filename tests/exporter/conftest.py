@@ -10,11 +10,11 @@ import onnxruntime
 import pytest
 
 from edgedraft.calibration.trace.rows import AcceptanceTrace
-from edgedraft.exporter.convert import OnnxFolder
-from edgedraft.exporter.graphs import save_graph
-from edgedraft.exporter.pair import Pair
-from edgedraft.exporter.sources import ONNX, ModelSource
-from edgedraft.runtime.session import SessionSettings, share_thread_pool
+from edgedraft.exporter.graph.loading import save_graph
+from edgedraft.exporter.models.convert import OnnxFolder
+from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.sources import ONNX, ModelSource
+from edgedraft.runtime.onnx.session import SessionSettings, share_thread_pool
 
 OPSETS = {"": 21, "com.microsoft": 1}
 IR_VERSION = 10

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
-from edgedraft.exporter.graphs import LOGITS, load_graph
-from edgedraft.exporter.worker_build import flatten_rope
+from edgedraft.exporter.graph.loading import LOGITS, load_graph
+from edgedraft.exporter.models.worker_build import flatten_rope
 
 VOCAB, HIDDEN, HEAD_SIZE, WINDOW = 1024, 128, 32, 32
 GRAPH = "model.onnx"

@@ -7,8 +7,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgedraft.exporter.convert import AS_EXPORTED, context_length, convert, end_token_ids
-from edgedraft.exporter.graphs import (
+from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.loading import (
     cache_bytes_per_token,
     fix_cache_shapes,
     in_place,
@@ -17,14 +17,14 @@ from edgedraft.exporter.graphs import (
     past_and_present,
     save_graph,
 )
-from edgedraft.exporter.head import trim_head
-from edgedraft.exporter.packing import pack_model, pack_products
-from edgedraft.exporter.precisions import PRECISIONS, TABLE
-from edgedraft.exporter.quality import kl_rows
-from edgedraft.exporter.sources import HUGGING_FACE, ONNX, onnx_file, resolve
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.session import SessionSettings, open_model
+from edgedraft.exporter.graph.packing import pack_model, pack_products
+from edgedraft.exporter.graph.precisions import PRECISIONS, TABLE
+from edgedraft.exporter.models.convert import AS_EXPORTED, context_length, convert, end_token_ids
+from edgedraft.exporter.models.sources import HUGGING_FACE, ONNX, onnx_file, resolve
+from edgedraft.exporter.pipeline.quality import kl_rows
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from tests.plain_llama import Style, save_plain_llama
 
 SETTINGS = SessionSettings(threads=2, context_length=64)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgedraft.runtime.adaptive import Pace
+from edgedraft.runtime.core.adaptive import Pace
 from edgedraft.runtime.engine import Engine
-from edgedraft.runtime.memory import OnnxModel
-from edgedraft.runtime.session import open_model
+from edgedraft.runtime.onnx.memory import OnnxModel
+from edgedraft.runtime.onnx.session import open_model
 
 
 class Reference:

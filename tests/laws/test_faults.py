@@ -8,17 +8,17 @@ import numpy as np
 import onnx
 import pytest
 
-from edgedraft.exporter.bundle_writer import write_bundle
-from edgedraft.exporter.contents import bundle_contents
-from edgedraft.runtime.adaptive import AdaptiveDrafts
-from edgedraft.runtime.decoding import speculative_rounds
-from edgedraft.runtime.drafting import Drafter
+from edgedraft.exporter.bundle.contents import bundle_contents
+from edgedraft.exporter.bundle.writing import write_bundle
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.adaptive import AdaptiveDrafts
+from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.drafting import Drafter
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.sampling import SamplingSettings
+from edgedraft.runtime.core.timing import TimedModel
 from edgedraft.runtime.engine import DecodingOptions, Engine
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.memory import OnnxModel
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.timing import TimedModel
+from edgedraft.runtime.onnx.memory import OnnxModel
 
 PROMPT = "def merge sort list"
 PLAIN = DecodingOptions(speculate=False)

@@ -15,7 +15,7 @@ MEBIBYTE = 1 << 20
 
 SLOWLY = """
 import signal, sys, time
-from edgedraft.runtime.memory import OnnxModel
+from edgedraft.runtime.onnx.memory import OnnxModel
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a parent that runs in the background passes on "ignore"
 read = OnnxModel.read
 def slowly(self, token_ids):

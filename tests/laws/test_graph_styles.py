@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgedraft.exporter.bundle_writer import write_bundle
-from edgedraft.exporter.calibrating import calibrate_pair
-from edgedraft.exporter.contents import bundle_contents
-from edgedraft.exporter.convert import AS_EXPORTED
-from edgedraft.exporter.pair import PairRequest, prepare_pair
+from edgedraft.exporter.bundle.contents import bundle_contents
+from edgedraft.exporter.bundle.writing import write_bundle
+from edgedraft.exporter.models.convert import AS_EXPORTED
+from edgedraft.exporter.models.pair import PairRequest, prepare_pair
+from edgedraft.exporter.pipeline.calibrating import calibrate_pair
 from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.policies import POLICIES
 from edgedraft.runtime.engine import DecodingOptions, Engine
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.policies import POLICIES
-from edgedraft.runtime.session import SessionSettings
+from edgedraft.runtime.onnx.session import SessionSettings
 from tests.plain_llama import Style, save_plain_llama
 
 NEW_TOKENS = 40

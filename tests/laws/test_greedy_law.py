@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from edgedraft.runtime.decoding import speculative_rounds
+from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.policies import Parts, build_policy
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.sampling import SamplingSettings
+from edgedraft.runtime.core.timing import TimedModel
 from edgedraft.runtime.engine import DecodingOptions, Engine
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.policies import Parts, build_policy
-from edgedraft.runtime.rounds import Round
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.timing import TimedModel
 
 NEW_TOKENS = 12
 LENGTHS = range(1, 9)

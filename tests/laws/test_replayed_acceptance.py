@@ -15,16 +15,16 @@ from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.calibration.trace.rows import DrawnTrace
+from edgedraft.exporter.models.trimmed import open_trimmed
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import expected_acceptance, expected_replay
-from edgedraft.exporter.trimming.trimmed import open_trimmed
-from edgedraft.runtime.chooser import GREEDY, Chooser, SampledChooser
-from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.drafting import Drafter, FixedDrafts
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.rounds import Round
-from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.core.chooser import GREEDY, Chooser, SampledChooser
+from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
+from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 VOCAB = 1024
 SIZES = (64, 512, VOCAB)

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgedraft.runtime import sampling
-from edgedraft.runtime.adaptive import AdaptiveDrafts
-from edgedraft.runtime.chooser import SampledChooser
-from edgedraft.runtime.decoding import speculative_rounds
-from edgedraft.runtime.drafting import ConfidentDrafts, Drafter, FixedDrafts
+from edgedraft.runtime.core import sampling
+from edgedraft.runtime.core.adaptive import AdaptiveDrafts
+from edgedraft.runtime.core.chooser import SampledChooser
+from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.drafting import ConfidentDrafts, Drafter, FixedDrafts
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.ngram import NgramDrafts, NgramOrDrafter
+from edgedraft.runtime.core.sampling import SamplingSettings
+from edgedraft.runtime.core.timing import TimedModel
 from edgedraft.runtime.engine import DecodingOptions
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.ngram import NgramDrafts, NgramOrDrafter
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.session import open_model
-from edgedraft.runtime.timing import TimedModel
+from edgedraft.runtime.onnx.session import open_model
 
 pytestmark = pytest.mark.usefixtures("torch_alone")
 

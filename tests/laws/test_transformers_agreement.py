@@ -8,10 +8,10 @@ import torch
 from transformers import generation
 from transformers.generation.utils import _speculative_sampling
 
-from edgedraft.runtime import sampling
-from edgedraft.runtime.chooser import SampledChooser
-from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.sampling import SamplingSettings, settle_draws
+from edgedraft.runtime.core import sampling
+from edgedraft.runtime.core.chooser import SampledChooser
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.sampling import SamplingSettings, settle_draws
 
 pytestmark = pytest.mark.usefixtures("torch_alone")
 

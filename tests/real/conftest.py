@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.pair import Pair, PairRequest, prepare_pair
-from edgedraft.runtime.session import SessionSettings
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
+from edgedraft.runtime.onnx.session import SessionSettings
 
 PER_HALF, NEW_TOKENS = 12, 32
 

@@ -4,10 +4,10 @@ import shutil
 
 import pytest
 
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.via_optimum import optimum_python
-from edgedraft.runtime.bundle import read_bundle
-from edgedraft.runtime.session import SessionSettings, open_model
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.via_optimum import optimum_python
+from edgedraft.runtime.bundle.reading import read_bundle
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from tests.benchmarks.genai_bundle import (
     ALONE,
     FULL,

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from edgedraft.calibration.prompts import shipped_prompts
-from edgedraft.exporter.cache import cache_folder
-from edgedraft.exporter.calibrating import PromptSet, calibrate_pair
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.trimmed import open_trimmed
+from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.planning.pair_plan import token_order
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
-from edgedraft.exporter.trimming.trimmed import open_trimmed
-from edgedraft.runtime.bundle import read_bundle
-from edgedraft.runtime.decoding import speculative_rounds
-from edgedraft.runtime.drafting import Drafter, FixedDrafts
+from edgedraft.runtime.bundle.reading import read_bundle
+from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.statistics import count_rounds
 from edgedraft.runtime.engine import Engine
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.statistics import count_rounds
 
 pytestmark = pytest.mark.real
 

@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.files import sha256
-from edgedraft.runtime.index_map import IndexMap, write_index_map
-from edgedraft.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION, BundleManifest, FileEntry, ModelEntry
-from edgedraft.runtime.records import to_plain
-from edgedraft.runtime.text import tokenizer_fingerprint
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import sha256
+from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
+from edgedraft.runtime.bundle.index_map_file import write_index_map
+from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, SCHEMA_VERSION, BundleManifest, FileEntry, ModelEntry
+from edgedraft.runtime.core.index_map import IndexMap
 
 Choose = Callable[[tuple[int, ...]], int]
 

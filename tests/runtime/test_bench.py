@@ -2,7 +2,6 @@
 
 import pytest
 
-from edgedraft.runtime.adaptive import Pace
 from edgedraft.runtime.bench import (
     PLAIN,
     Divergence,
@@ -15,11 +14,12 @@ from edgedraft.runtime.bench import (
     summarize,
     total_statistics,
 )
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.pace import PassTimes
-from edgedraft.runtime.policies import PolicyChoice
-from edgedraft.runtime.statistics import DraftStatistics, Spread
+from edgedraft.runtime.core.adaptive import Pace
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.pace import PassTimes
+from edgedraft.runtime.core.policies import PolicyChoice
+from edgedraft.runtime.core.statistics import DraftStatistics, Spread
 
 VOCAB_SIZE = 11
 TARGET_SECONDS, DRAFTER_SECONDS = 0.5, 0.125  # exact in binary, so are their sums

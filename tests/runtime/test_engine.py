@@ -8,11 +8,11 @@ import threading
 import numpy as np
 import pytest
 
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.policies import POLICIES, PolicyChoice
+from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.engine import DecodingOptions, Engine
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.policies import POLICIES, PolicyChoice
-from edgedraft.runtime.sampling import SamplingSettings
 
 LIMITS = Limits(max_new_tokens=40)
 PLAIN = DecodingOptions(speculate=False)

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgedraft.runtime.adaptive import Pace
-from edgedraft.runtime.chooser import SampledChooser
-from edgedraft.runtime.decoding import speculative_rounds
-from edgedraft.runtime.drafting import FixedDrafts
-from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.pace import PassTimes
-from edgedraft.runtime.policies import POLICIES, Parts, PolicyChoice, build_policy
-from edgedraft.runtime.sampling import SamplingSettings, adjusted, probabilities, settle_draws
-from edgedraft.runtime.timing import TimedModel
+from edgedraft.runtime.core.adaptive import Pace
+from edgedraft.runtime.core.chooser import SampledChooser
+from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.drafting import FixedDrafts
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.pace import PassTimes
+from edgedraft.runtime.core.policies import POLICIES, Parts, PolicyChoice, build_policy
+from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, probabilities, settle_draws
+from edgedraft.runtime.core.timing import TimedModel
 
 VOCAB, LENGTH, PROMPT = 4, 5, (1, 2, 1, 2)
 TEXTS = 2_500

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from edgedraft.__main__ import main
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.engine import DecodingOptions, Engine
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.missing_gpu import ALLOW_SOFTWARE
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.session import SessionSettings, available_providers, open_model
+from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE
+from edgedraft.runtime.onnx.session import SessionSettings, available_providers, open_model
 
 CHILD = Path(__file__).with_name("webgpu_child.py")
 DRIVER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")

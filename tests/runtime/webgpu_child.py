@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedraft.runtime.decoding import speculative_rounds
-from edgedraft.runtime.drafting import Drafter, FixedDrafts
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.padding import Padded
+from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.engine import DecodingOptions, Engine
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.padding import Padded
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.session import (
+from edgedraft.runtime.onnx.session import (
     WEBGPU,
     OnnxGraph,
     PlainGraph,

@@ -8,7 +8,7 @@ from typing import Any
 from peer_workers.host_runs import Run
 from peer_workers.host_ways import BASELINE, OURS, Way
 
-from edgedraft.runtime.statistics import Spread, spread
+from edgedraft.runtime.core.statistics import Spread, spread
 
 Runs = Mapping[str, Sequence[Run]]
 

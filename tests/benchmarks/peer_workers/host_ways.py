@@ -11,7 +11,7 @@ from peer_workers.host_graphs import plain_config, read_genai_config, weights_of
 from peer_workers.host_process import Launch
 from peer_workers.host_setup import Programs
 
-from edgedraft.runtime.bundle import read_bundle
+from edgedraft.runtime.bundle.reading import read_bundle
 
 OURS, GENAI, LLAMA, TRANSFORMERS = "edgedraft", "onnxruntime-genai", "llama.cpp", "transformers"
 BASELINE = "genai-plain"

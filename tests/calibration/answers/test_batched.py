@@ -7,9 +7,9 @@ from edgedraft.calibration.answers.batched import Draws, OneByOne, batched_answe
 from edgedraft.calibration.answers.sampling import Question
 from edgedraft.calibration.data.samples import RANK
 from edgedraft.calibration.prompts import Prompt
-from edgedraft.runtime.decoding import plain_rounds
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.core.decoding import plain_rounds
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 LIMITS = Limits(max_new_tokens=12, end_token_ids=(3,))
 TEXTS = ("abc", "d", "hello", "ba", "kin", "fog", "lead", "me")

@@ -12,9 +12,9 @@ from edgedraft.calibration.answers.completions import Wanted, Way, answer_ids, r
 from edgedraft.calibration.answers.retries import PassingError, RefusedError
 from edgedraft.calibration.answers.sampling import Question
 from edgedraft.calibration.prompts import Prompt
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 END = 1
 

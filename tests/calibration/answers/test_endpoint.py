@@ -25,10 +25,10 @@ from edgedraft.calibration.answers.endpoint import Endpoint, Wanted, answer_ques
 from edgedraft.calibration.answers.retries import Pause
 from edgedraft.calibration.answers.sampling import Answer, Question, answer_all, read_journal
 from edgedraft.calibration.prompts import RANK, Prompt
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.generation import Limits
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.sampling import SamplingSettings
+from edgedraft.runtime.text.codec import TextCodec
 
 END_TOKEN = "</s>"
 GO_ON = "run the same command again to go on"

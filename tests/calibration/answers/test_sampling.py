@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edgedraft.calibration.answers.sampling import Answer, answer_all, read_journal
 from edgedraft.calibration.data.samples import RANK
 from edgedraft.calibration.prompts import Prompt
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 
 def prompt(text: str) -> Prompt:

@@ -4,7 +4,7 @@ import pytest
 
 from edgedraft.calibration.answers.retries import PassingError
 from edgedraft.calibration.answers.server import Endpoint, chosen_model, served_models
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 URL = "http://127.0.0.1:8080/v1"
 

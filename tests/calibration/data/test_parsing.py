@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from edgedraft.calibration.data import parsing
 from edgedraft.calibration.data.parsing import FIELDS, LAYOUTS, parse_entry, parse_json, parse_line, parse_text
 from edgedraft.calibration.data.samples import SCORE, Sample
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 USER = {"role": "user", "content": "Two and two?"}

@@ -18,7 +18,7 @@ from edgedraft.calibration.data.reading import (
     samples,
     samples_of,
 )
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 EMPTY = 'expected at least one entry, got 0 - write one {"prompt": "..."} a line'
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgedraft.calibration.data import lines as module
 from edgedraft.calibration.data.lines import CHUNK_BYTES, Beginning, chunks, lines
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 # Small enough that drawn texts cross its edges.
 SMALL = 8

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedraft.calibration.data.reading import ReadOptions, ReadReport, Shard, samples, samples_of
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 
 def json_lines(*texts: str) -> bytes:

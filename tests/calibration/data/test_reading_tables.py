@@ -9,7 +9,7 @@ import pytest
 
 from edgedraft.calibration.data import hub, parquet
 from edgedraft.calibration.data.reading import ReadOptions, ReadReport, Shard, samples
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 
 ROWS = [
     {"id": "a", "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], "split": None},

@@ -14,8 +14,8 @@ import pytest
 from edgedraft.calibration.data.reading import ReadOptions, Shard
 from edgedraft.calibration.text.checkpoint import Checkpoint, Done
 from edgedraft.calibration.text.counting import CountingJob, count_job, count_samples
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import to_plain
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import to_plain
 
 ENTRIES = 60
 
@@ -25,7 +25,7 @@ KILLED = textwrap.dedent(
     """
     import itertools, os, pathlib, signal, sys
     from edgedraft.calibration.text.counting import Counting, CountingJob, count_job
-    from edgedraft.runtime.text import TextCodec
+    from edgedraft.runtime.text.codec import TextCodec
 
     folder, data, kept, moment = sys.argv[1:]
     times, (kind, number) = itertools.count(), moment.split(":")

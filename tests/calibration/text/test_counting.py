@@ -16,7 +16,7 @@ from edgedraft.calibration.text.spans import SpanFinder
 from edgedraft.calibration.text.tally import CountReport
 from edgedraft.calibration.text.word_patterns import WordPattern, word_pattern
 from edgedraft.calibration.text.words import TokenCounters, WordCounter
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 LAWS = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 END = "<|im_end|>"

@@ -10,8 +10,8 @@ from edgedraft.calibration.process_engine import map_on_processes
 from edgedraft.calibration.text.checkpoint import Checkpoint
 from edgedraft.calibration.text.counting import CountingJob, count_job
 from edgedraft.calibration.text.shards import count_in_shards
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import to_plain
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import to_plain
 
 SHARDS = 4
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from edgedraft.calibration.data.samples import Sample
 from edgedraft.calibration.text.spans import _SENTINEL, CALLS, SpanFinder
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 TEMPLATES = ("chatml", "headers", "alternating", "last_thought", "no_tools", "think_prompt")

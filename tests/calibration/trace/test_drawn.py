@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.trace import drawn as drawing
 from edgedraft.calibration.trace.drawn import LEAST_BEST, LEFT_OUT, drawn_row, likeliest, trace_draws
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.sampling import SamplingSettings, adjusted, probabilities
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, probabilities
 
 SETTINGS = {
     "temperature": SamplingSettings(temperature=0.8),

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from edgedraft.calibration.trace.file import FORMAT, read_trace, write_trace
 from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.tensors import read_tensors, write_tensors
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.tensors import read_tensors, write_tensors
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 
 def random_trace(rng: np.random.Generator, lengths: list[int], cap: int, drawn: bool) -> AcceptanceTrace | DrawnTrace:

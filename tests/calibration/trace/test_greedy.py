@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.trace.greedy import log_probabilities, preferred, trace_answers
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 
 def order_of(row: np.ndarray) -> list[int]:

@@ -15,8 +15,8 @@ from edgedraft.calibration.trace.rows import (
     answer_offsets,
     least_cap,
 )
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 GREEDY = {
     "target_ids": np.array([4, 5, 6]),

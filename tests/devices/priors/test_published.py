@@ -3,7 +3,7 @@
 import pytest
 
 from edgedraft.devices.priors.published import SHIPPED, devices_of, read_speeds, shipped_speeds
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 HEADER, FIRST = SHIPPED.read_text(encoding="utf-8").splitlines()[:2]
 EXAMPLE = "m1,gpu,apple,current,MLX,Tiny,4-bit,4-bit,1000,500,20,10,,100,80,yes,yes,file,web,"

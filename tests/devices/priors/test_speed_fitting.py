@@ -6,7 +6,7 @@ import pytest
 
 from edgedraft.devices.priors.speed_fitting import BandwidthTest, bandwidth_tests, fit_speeds
 from edgedraft.devices.priors.speed_model import Case, Classes, case_of
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 from tests.devices.priors.worlds import SIZES, gpu_world, row
 
 

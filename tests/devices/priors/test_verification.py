@@ -11,7 +11,7 @@ from edgedraft.devices.priors.verification import (
     read_verification,
     shipped_verification,
 )
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 
 def cost(provider="cpu", hardware="any", precision="any", low=0.1, high=0.4):

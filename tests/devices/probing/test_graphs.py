@@ -22,10 +22,10 @@ from edgedraft.devices.probing.graphs import (
     input_dtype,
     require_onnx,
 )
-from edgedraft.exporter.blocks import Blocks, BlockScheme, dequantize
-from edgedraft.exporter.precisions import TABLE
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
-from edgedraft.runtime.session import PlainGraph, SessionSettings
+from edgedraft.exporter.graph.blocks import Blocks, BlockScheme, dequantize
+from edgedraft.exporter.graph.precisions import TABLE
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.onnx.session import PlainGraph, SessionSettings
 
 SETTINGS = SessionSettings(threads=2, huge_pages=False)
 WIDTH = 256

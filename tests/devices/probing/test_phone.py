@@ -22,9 +22,9 @@ from edgedraft.devices.probing.phone import (
 from edgedraft.devices.probing.posted import read_probe
 from edgedraft.devices.profile import DeviceProfile
 from edgedraft.devices.profile_file import read_profile, write_profile
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import from_plain, to_plain
-from edgedraft.runtime.session import PlainGraph, SessionSettings
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain, to_plain
+from edgedraft.runtime.onnx.session import PlainGraph, SessionSettings
 
 WEBGPU_KERNELS = {"MatMul", "MatMulNBits", "SimplifiedLayerNormalization"}
 """Of onnxruntime-web 1.30's WebGPU provider; WebAssembly has those of the CPU, DynamicQuantizeMatMul too."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedraft.devices.probing.posted import one_line, read_bench, read_probe
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 DEVICE = {
     "name": "Pixel 9",

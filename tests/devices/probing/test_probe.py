@@ -13,9 +13,9 @@ from edgedraft.devices.probing.cases import ProbeSettings, jobs, thread_counts
 from edgedraft.devices.probing.probe import GRACE_SECONDS, probe_machine
 from edgedraft.devices.probing.worker import READER, Job, Opened, Turn
 from edgedraft.devices.profile import BOARD, DeviceProfile
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import from_plain, to_plain
-from edgedraft.runtime.session import onnxruntime_version
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain, to_plain
+from edgedraft.runtime.onnx.session import onnxruntime_version
 
 MACHINE = Machine(
     processor="AMD EPYC (test)", cores=3, memory_bytes=8 * 2**30, system="Linux x86_64", features=("avx2", "avx512f")

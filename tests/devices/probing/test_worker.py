@@ -11,8 +11,8 @@ from edgedraft.devices.probing import child as probe_child
 from edgedraft.devices.probing.child import working
 from edgedraft.devices.probing.graphs import FP32, INT4, INT8_DYNAMIC, GraphSpec, build_chain
 from edgedraft.devices.probing.worker import READER, Job, Opened, Request, Turn, serve
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.records import from_plain, to_plain
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain, to_plain
 
 GRAPHS = (
     GraphSpec(precision=FP32, width=32, weight_bytes=1),

@@ -7,7 +7,7 @@ from edgedraft.exporter.methods.balanced import BalancedSettings, balance
 from edgedraft.exporter.methods.flops import EagleShape, drafter_cost
 from edgedraft.exporter.methods.utility import UtilitySettings, best_size
 from edgedraft.exporter.planning.search import SearchSettings
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 8000
 SHAPE = EagleShape(hidden=256, intermediate=512, heads=8, kv_heads=2, target_vocab_size=VOCAB)

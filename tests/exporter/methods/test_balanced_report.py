@@ -11,7 +11,7 @@ from edgedraft.exporter.methods.balanced_report import write_reports
 from edgedraft.exporter.methods.flops import EagleShape
 from edgedraft.exporter.methods.utility import UtilitySettings
 from edgedraft.exporter.planning.search import SearchSettings
-from edgedraft.runtime.errors import MissingExtraError
+from edgedraft.runtime.base.errors import MissingExtraError
 
 SHAPE = EagleShape(hidden=256, intermediate=512, heads=8, kv_heads=2, target_vocab_size=4000)
 

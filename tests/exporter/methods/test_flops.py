@@ -3,7 +3,7 @@
 import pytest
 
 from edgedraft.exporter.methods.flops import EagleShape, LinearCost, drafter_cost
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 LLAMA_8B = EagleShape(hidden=4096, intermediate=14336, heads=32, kv_heads=8, target_vocab_size=128256)
 

@@ -15,7 +15,7 @@ from edgedraft.exporter.methods.mbsu import (
 from edgedraft.exporter.planning.planner import candidate_sizes
 from edgedraft.exporter.planning.ranking import rank_tokens
 from edgedraft.exporter.planning.replaying import replaying
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 5000
 

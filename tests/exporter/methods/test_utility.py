@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from edgedraft.exporter.methods.flops import EagleShape, LinearCost
 from edgedraft.exporter.methods.utility import Utility, UtilitySettings, best_size
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 LAWS = settings(max_examples=150, deadline=None, derandomize=True, database=None)
 LLAMA_8B = EagleShape(hidden=4096, intermediate=14336, heads=32, kv_heads=8, target_vocab_size=128256)

@@ -19,7 +19,7 @@ from edgedraft.exporter.planning.comparison import (
 )
 from edgedraft.exporter.planning.ranking import rank_tokens, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB, END = 600, 599
 SIZES = (16, 64, 150, 400, VOCAB)

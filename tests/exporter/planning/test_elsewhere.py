@@ -7,9 +7,9 @@ import pytest
 from edgedraft.devices.priors.prior import latency_of, prior_basis, prior_latency
 from edgedraft.devices.profile import DeviceProfile, Probe, ProbedStep
 from edgedraft.devices.registry import find_profile
+from edgedraft.exporter.graph.providers import PROVIDERS
 from edgedraft.exporter.planning.elsewhere import foreseen
-from edgedraft.exporter.providers import PROVIDERS
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 PHONE = find_profile("sd-8-gen-3")
 

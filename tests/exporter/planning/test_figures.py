@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matplotlib import pyplot
 
 from edgedraft.exporter.planning.figures import COLORS, drawing, size_axis, size_ticks, write_title
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 
 PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 WORDS = "qwen2.5-coder-0.5b-instruct drafting for qwen2.5-coder-1.5b-instruct"

@@ -7,7 +7,7 @@ import pytest
 
 from edgedraft.calibration.answers.batched import Draws
 from edgedraft.devices.latency import LatencyModel, StepModel
-from edgedraft.exporter.calibrating import AnswerSettings, calibrate_pair
+from edgedraft.exporter.pipeline.calibrating import AnswerSettings, calibrate_pair
 from edgedraft.exporter.planning.costs import DRAFT_LENGTHS
 from edgedraft.exporter.planning.options import Limits
 from edgedraft.exporter.planning.pair_plan import (
@@ -20,8 +20,8 @@ from edgedraft.exporter.planning.pair_plan import (
 )
 from edgedraft.exporter.planning.planner import candidate_sizes
 from edgedraft.exporter.planning.scan import tiled_sizes
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 EVERYTHING = PlanningRequest()
 HERE = Place(provider="cpu")

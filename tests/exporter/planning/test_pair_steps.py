@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edgedraft.devices.steps import DRAFTER, TARGET
-from edgedraft.exporter.pair import PairRequest, prepare_pair
+from edgedraft.exporter.models.pair import PairRequest, prepare_pair
 from edgedraft.exporter.planning import pair_steps
 from edgedraft.exporter.planning.pair_steps import (
     PROBED_ROWS,
@@ -17,8 +17,8 @@ from edgedraft.exporter.planning.pair_steps import (
     probe_with_threads,
     step_cases,
 )
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.session import SessionSettings
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.onnx.session import SessionSettings
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pytest
 from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.counts import Provenance, count_tokens
 from edgedraft.calibration.run import Calibration
-from edgedraft.exporter.contents import coverage_interval
+from edgedraft.exporter.bundle.contents import coverage_interval
 from edgedraft.exporter.planning.pictures import Curves, curves, draw
 from edgedraft.exporter.planning.planner import candidate_sizes
 from edgedraft.exporter.planning.ranking import coverage, rank_tokens
 from edgedraft.exporter.planning.replaying import replaying
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
-from edgedraft.runtime.statistics import ratio_interval, resampling
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.core.statistics import ratio_interval, resampling
 
 VOCAB = 5000
 PNG = b"\x89PNG\r\n\x1a\n"

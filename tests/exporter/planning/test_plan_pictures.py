@@ -16,7 +16,7 @@ from edgedraft.exporter.planning.pair_plan import Planned
 from edgedraft.exporter.planning.plan_pictures import draw_pareto, draw_plan, draw_speed
 from edgedraft.exporter.planning.planner import decide
 from edgedraft.exporter.planning.replaying import replaying
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 256
 ANSWERS = [[64, 64, 128, 64, 0, 256, 64, 64]] * 4

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedraft.exporter.planning.ranking import coverage, coverage_by_size, index_map, rank_tokens, ranks_of
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 
 def test_counts_order_tokens_and_the_smaller_id_wins_a_tie(make_counts):

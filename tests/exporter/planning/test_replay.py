@@ -15,10 +15,10 @@ from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
-from edgedraft.runtime.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.drafting import Drafter, FixedDrafts
-from edgedraft.runtime.generation import Limits, limited
-from edgedraft.runtime.statistics import count_rounds
+from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
+from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.statistics import count_rounds
 
 VOCAB = 12
 DRAFT_LENGTHS = range(1, 9)

@@ -15,9 +15,9 @@ from edgedraft.exporter.planning import replay_draws
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import AcceptanceWindows, replay
 from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay
-from edgedraft.runtime.chooser import SampledChooser
-from edgedraft.runtime.index_map import IndexMap
-from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.core.chooser import SampledChooser
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 VOCAB = 40
 SIZES = (1, 2, 5, 12, 39, VOCAB)

@@ -9,7 +9,7 @@ from edgedraft.exporter.planning.ranking import ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import expected_acceptance, expected_replay
 from edgedraft.exporter.planning.replaying import replaying
-from edgedraft.runtime.sampling import SamplingSettings
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 VOCAB = 32
 LENGTHS = (1, 3)

@@ -9,7 +9,7 @@ from edgedraft.exporter.planning.ranking import ranks_of
 from edgedraft.exporter.planning.replay import AcceptanceWindows, acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_replay
 from edgedraft.exporter.planning.scan import SCANNED_LENGTHS, scan, scan_replays, tiled_sizes
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 9
 EVERY_SIZE = range(1, VOCAB + 1)

@@ -11,7 +11,7 @@ from edgedraft.exporter.methods.flops import EagleShape
 from edgedraft.exporter.methods.utility import Utility, UtilitySettings
 from edgedraft.exporter.planning.search import Infeasible, SearchSettings, pareto_search, tpe_maximise
 from edgedraft.exporter.planning.search_space import MAXIMISE, MINIMISE, Choice, Trial, Whole, pareto_front
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 
 SPACE = {
     "size": Whole(low=64, high=100_000, log=True),

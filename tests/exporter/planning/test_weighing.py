@@ -13,7 +13,7 @@ from edgedraft.exporter.planning.ranking import ranks_of
 from edgedraft.exporter.planning.replay import Replay, acceptance_windows
 from edgedraft.exporter.planning.scan import scan
 from edgedraft.exporter.planning.weighing import predicted_seconds, predicted_speeds, weigh
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 EVERYTHING = Limits()
 LENGTHS = (1, 2, 3, 4)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedraft.exporter.vocab.deciding import Numbers, as_ids, as_values, decide, whole_numbers
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 60
 ASCENDING = st.sets(st.integers(0, VOCAB - 1), min_size=2).map(sorted)

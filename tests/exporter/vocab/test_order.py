@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from edgedraft.exporter.planning.ranking import index_map
 from edgedraft.exporter.vocab.order import vocab_order
 from edgedraft.exporter.vocab.vocab_map import VocabMap
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 
 @given(st.lists(st.integers(0, 49), min_size=3, unique=True), st.sampled_from([50, None]))

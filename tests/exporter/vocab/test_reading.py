@@ -9,7 +9,7 @@ import torch
 from safetensors.numpy import save_file
 
 from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 40
 IDS = [2, 3, 11, 12, 30, 39]

@@ -10,7 +10,7 @@ import torch
 
 from edgedraft.exporter.vocab.reading import read_vocab_map
 from edgedraft.exporter.vocab.torch_files import read_torch, write_torch
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 
 class Bomb:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgedraft.exporter.vocab.vocab_map import VocabMap
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 
 def test_a_sound_map_has_no_problems(vocab_map):

@@ -15,8 +15,8 @@ from edgedraft.exporter.vocab.kinds import KINDS, WRITABLE
 from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
 from edgedraft.exporter.vocab.vocab_map import VocabMap
 from edgedraft.exporter.vocab.writing import write_vocab_map
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.index_map import read_index_map
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.bundle.index_map_file import read_index_map
 
 VOCAB = 64
 MAPS = st.one_of(

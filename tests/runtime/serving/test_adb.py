@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 from edgedraft.runtime.serving.adb import adb_client, reversed_port
 
 PLUG_IN = "plug the phone in and switch on USB debugging, under developer options"

@@ -8,7 +8,7 @@ import stat
 import pytest
 from cryptography import x509
 
-from edgedraft.runtime.errors import MissingExtraError
+from edgedraft.runtime.base.errors import MissingExtraError
 from edgedraft.runtime.serving.certificate import kept_certificate
 from edgedraft.runtime.serving.site import Site
 

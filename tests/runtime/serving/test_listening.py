@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.serving.listening import lan_addresses, listen, reachable
 from edgedraft.runtime.serving.site import Site
 

@@ -9,8 +9,8 @@ import threading
 
 import pytest
 
-from edgedraft.runtime.errors import EdgedraftError, MissingExtraError
-from edgedraft.runtime.manifest import FileEntry
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.bundle.manifest import FileEntry
 from edgedraft.runtime.serving import guard
 from edgedraft.runtime.serving.guard import HEADERS, below_token, new_token
 from edgedraft.runtime.serving.listening import listen

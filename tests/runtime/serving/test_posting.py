@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from edgedraft.runtime.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.serving.posting import MAX_POST_BYTES, body_of, parsed
 
 

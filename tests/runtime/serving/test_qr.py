@@ -3,7 +3,7 @@
 import pytest
 import segno
 
-from edgedraft.runtime.errors import MissingExtraError
+from edgedraft.runtime.base.errors import MissingExtraError
 from edgedraft.runtime.serving.qr import terminal_qr
 
 ADDRESS = "https://192.168.1.7:8417/abcdefghijklmnopqrstuv/"

@@ -4,9 +4,9 @@ import os
 
 import pytest
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.files import sha256
-from edgedraft.runtime.manifest import FileEntry
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import sha256
+from edgedraft.runtime.bundle.manifest import FileEntry
 from edgedraft.runtime.serving.site import SiteFile, listed_files, page_files, page_folder
 
 BUILD = "run `npm ci --ignore-scripts && npm run build` in runtime/web"

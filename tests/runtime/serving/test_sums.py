@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from edgedraft.runtime.files import sha256
-from edgedraft.runtime.manifest import FileEntry
+from edgedraft.runtime.base.files import sha256
+from edgedraft.runtime.bundle.manifest import FileEntry
 from edgedraft.runtime.serving import sums
 from edgedraft.runtime.serving.sums import kept_entry
 

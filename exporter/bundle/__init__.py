@@ -1,0 +1,1 @@
+"""Bundles: writing, trimming to another size, model cards and uploads."""

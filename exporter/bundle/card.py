@@ -1,0 +1,168 @@
+"""The bundle's README.md: a model card of what it holds, where it came from, and what was measured or foreseen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgedraft.exporter.bundle.front_matter import front_matter
+from edgedraft.runtime.bench import BenchReport, WayReport
+from edgedraft.runtime.bundle.manifest import BundleManifest, DivergenceEntry
+from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.core.statistics import Spread
+
+_CARD = """---
+{front_matter}
+---
+
+# {target_name} with a trimmed {drafter_name} drafter
+
+An edgedraft bundle: `target/` verifies what `drafter/` proposes. The drafter's LM head keeps {size:,} of
+{vocab:,} tokens ({share:.1%}); `drafter/index_map.safetensors` maps its ids back. Output is the target's own.
+
+| | target | drafter |
+| --- | --- | --- |
+| model | {target_name} | {drafter_name} |
+| base model | {target_base} | {drafter_base} |
+| licence | {target_license} | {drafter_license} |
+| precision | {target_precision} | {drafter_precision} |
+| stray from fp32 | {divergence} | not measured |
+| weights a step reads | {target_megabytes:,.0f} MB | {drafter_megabytes:,.0f} MB |
+{both_licences}
+The tokens were chosen by {ranked_by}; counted were {ranking_tokens:,} tokens of {ranking_prompts} prompts
+({prompts}). On {scoring_prompts} other prompts they cover {coverage:.2%} of the target's tokens
+(95 % interval {coverage_low:.2%} to {coverage_high:.2%}).
+
+**Plan** for {device}: draft length {draft_length}. {reason}.
+
+{speeds}
+
+## Use
+
+In the folder that holds these files as plain files (with the hub's own client: `hf download NAME --local-dir FOLDER`):
+
+    edgedraft generate . "Write a function that reverses a linked list."
+    edgedraft bench .
+"""
+
+_MEASURED = """## Measured
+
+{table}
+
+Medians over {prompts} prompts of at most {tokens} new tokens each, with the quartiles in brackets, by `edgedraft bench`
+on {machine}, {threads} threads, ONNX Runtime {onnxruntime}. Speeds are of decoding, the reading of the prompt left out.
+τ is the mean of tokens emitted in a pass of the target."""
+
+_FORESEEN = """## Foreseen
+
+{table}
+
+These are the plan's predictions, not measurements: τ {tau:.2f}, {accepted:.1%} of the examined drafts kept, and a
+speed-up between {low:.2f}× and {high:.2f}× (80 % interval). Measure your own machine with `edgedraft bench .`"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MeasuredSpeeds:
+    """What a bench of the bundle found; ``machine`` is told as it stands."""
+
+    machine: str
+    threads: int
+    onnxruntime: str
+    report: BenchReport
+
+
+def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None) -> str:
+    """Markdown with the front matter that model hubs read; without ``measured`` it tells what the plan foresees."""
+    target, drafter, plan, calibration = manifest.target, manifest.drafter, manifest.plan, manifest.calibration
+    return _CARD.format(
+        front_matter=front_matter(manifest),
+        target_name=target.name,
+        target_base=target.base_model,
+        target_license=target.license,
+        target_precision=target.precision,
+        divergence=_told(manifest.divergence),
+        target_megabytes=target.weight_bytes / 1e6,
+        drafter_name=drafter.name,
+        drafter_base=drafter.base_model,
+        drafter_license=drafter.license,
+        drafter_precision=drafter.precision,
+        drafter_megabytes=drafter.weight_bytes / 1e6,
+        both_licences=_both_licences(target.license, drafter.license),
+        size=plan.draft_vocab_size,
+        vocab=manifest.target_vocab_size,
+        share=plan.draft_vocab_size / manifest.target_vocab_size,
+        prompts=calibration.prompts,
+        ranked_by=_sources(calibration.ranked_by),
+        ranking_tokens=calibration.ranking_tokens,
+        ranking_prompts=calibration.ranking_prompts,
+        scoring_prompts=calibration.scoring_prompts,
+        coverage=calibration.coverage,
+        coverage_low=calibration.coverage_low,
+        coverage_high=calibration.coverage_high,
+        device=plan.device,
+        draft_length=plan.draft_length,
+        reason=plan.reason,
+        speeds=_foreseen(plan) if measured is None else _measured(measured),
+    )
+
+
+def _both_licences(of_target: str, of_drafter: str) -> str:
+    """Who may do what, where two licences differ."""
+    if of_target == of_drafter:
+        return ""
+    return f"\n`target/` is under its model's licence, {of_target}; `drafter/` under its own, {of_drafter}.\n"
+
+
+def _measured(measured: MeasuredSpeeds) -> str:
+    report = measured.report
+    rows = [_way_row(name, way, report.prompts) for name, way in report.ways.items()]
+    return _MEASURED.format(
+        table=_table(("", "tokens/s", "speed-up", "τ", "drafts kept", "same text as the target alone"), rows),
+        prompts=report.prompts,
+        tokens=report.max_new_tokens,
+        machine=measured.machine,
+        threads=measured.threads,
+        onnxruntime=measured.onnxruntime,
+    )
+
+
+def _way_row(name: str, way: WayReport, prompts: int) -> tuple[str, ...]:
+    kept = f"{way.acceptance_rate:.1%}" if way.draft_tokens_proposed else "–"
+    speed, gain = _spread(way.tokens_per_second, 1), _spread(way.speed_up, 2)
+    return name, speed, gain, f"{way.block_efficiency:.2f}", kept, f"{way.equal_texts} of {prompts}"
+
+
+def _foreseen(plan: DecodingPlan) -> str:
+    alone, drafted = plan.predicted_plain_tokens_per_second, plan.predicted_tokens_per_second
+    rows = [
+        ("target alone", f"{alone:.1f}", "1.00"),
+        ("with the drafter", f"{drafted:.1f}", f"{plan.predicted_speed_up:.2f}"),
+    ]
+    return _FORESEEN.format(
+        table=_table(("", "tokens/s", "speed-up"), rows),
+        tau=plan.predicted_block_efficiency,
+        accepted=plan.predicted_acceptance_rate,
+        low=plan.speed_up_low,
+        high=plan.speed_up_high,
+    )
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table; the first column names the rows."""
+    rule = ["---", *["---:"] * (len(header) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
+
+
+def _spread(value: Spread, digits: int) -> str:
+    return f"{value.median:.{digits}f} [{value.low:.{digits}f}–{value.high:.{digits}f}]"
+
+
+def _sources(names: Sequence[str]) -> str:
+    """What chose the tokens; counts after the first break the ties of those before them."""
+    first, *others = names or ("generated text",)
+    return f"{first} ({', then '.join(others)} where these are equal)" if others else first
+
+
+def _told(divergence: DivergenceEntry | None) -> str:
+    if divergence is None:
+        return "not measured"
+    same = f"the same choice at {divergence.greedy_agreement:.1%} of {divergence.positions} positions"
+    return f"KL {divergence.kl_per_token:.4f} nats a token, {same}"

@@ -1,0 +1,114 @@
+"""The token order inside a bundle, with what planning foresaw by size: what another size is cut by later.
+
+Only sums over all held-out answers are kept, from which no answer can be read.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgedraft.runtime.base.arrays import Float64Array, Ids
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.tensors import read_tensors, write_tensors
+from edgedraft.runtime.core.index_map import IndexMap
+
+TOKEN_ORDER_NAME = "token_order.safetensors"
+
+
+_EXPORT_AGAIN = "export the bundle again"
+_TENSORS = {"token_ids": np.int32, "sizes": np.int32, "coverage": np.float32, "foreseen": np.float32}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Foreseen:
+    """What planning foresaw at one size with the plan's draft length; coverage with its 95 % interval.
+
+    ``drafter_pass_seconds`` are of passes over one and over two tokens.
+    """
+
+    coverage: float
+    coverage_low: float
+    coverage_high: float
+    tokens_per_second: float
+    block_efficiency: float
+    acceptance_rate: float
+    drafter_pass_seconds: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Outlook:
+    """`Foreseen` by size: ``sizes`` (sizes,) ascending, ``coverage`` (sizes, 3): value, low, high.
+
+    ``foreseen`` (sizes, 5): tokens per second, τ, acceptance rate, drafter seconds of one and of two tokens.
+    """
+
+    sizes: Ids
+    coverage: Float64Array
+    foreseen: Float64Array
+
+    def __post_init__(self) -> None:
+        shapes = (self.coverage.shape, self.foreseen.shape)
+        wanted = ((len(self.sizes), 3), (len(self.sizes), 5))
+        require(shapes == wanted, f"outlook: expected shapes {wanted}", got=shapes)
+
+    def at(self, size: int) -> Foreseen | None:
+        """What was foreseen at ``size``; None where it was not weighed."""
+        places = np.flatnonzero(self.sizes == size)
+        if not len(places):
+            return None
+        (value, low, high), found = (table[places[0]].tolist() for table in (self.coverage, self.foreseen))
+        speed, efficiency, rate, one, two = found
+        return Foreseen(
+            coverage=value,
+            coverage_low=low,
+            coverage_high=high,
+            tokens_per_second=speed,
+            block_efficiency=efficiency,
+            acceptance_rate=rate,
+            drafter_pass_seconds=(one, two),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TokenOrder:
+    """All target token ids, most wanted first, int64 (vocab,), and the outlook of each size."""
+
+    token_ids: Ids
+    outlook: Outlook
+
+    def __post_init__(self) -> None:
+        whole = np.array_equal(np.sort(self.token_ids), np.arange(len(self.token_ids)))
+        require(whole, "token order: expected every token once", got=f"{len(self.token_ids)} ids")
+
+    def kept(self, size: int) -> IndexMap:
+        """The map of the ``size`` most wanted tokens."""
+        return IndexMap(target_ids=np.sort(self.token_ids[:size]), target_vocab_size=len(self.token_ids))
+
+
+def write_token_order(path: Path, order: TokenOrder) -> None:
+    """Write the order and its outlook as one safetensors file."""
+    outlook = order.outlook
+    arrays = (order.token_ids, outlook.sizes, outlook.coverage, outlook.foreseen)
+    write_tensors(
+        path, {name: array.astype(kind) for (name, kind), array in zip(_TENSORS.items(), arrays, strict=True)}
+    )
+
+
+def read_token_order(path: Path) -> TokenOrder:
+    """Read and check an order; any fault is an `EdgedraftError` that names the file."""
+    tensors, _ = read_tensors(path)
+    missing = sorted(set(_TENSORS) - set(tensors))
+    require(not missing, f"{path}: no tensor {', '.join(missing)}", got=", ".join(sorted(tensors)) or "none")
+    try:
+        return TokenOrder(
+            token_ids=tensors["token_ids"].astype(np.int64),
+            outlook=Outlook(
+                sizes=tensors["sizes"].astype(np.int64),
+                coverage=tensors["coverage"].astype(np.float64),
+                foreseen=tensors["foreseen"].astype(np.float64),
+            ),
+        )
+    except EdgedraftError as error:
+        raise EdgedraftError(f"{path}: {error.rule}", got=error.got, remedy=_EXPORT_AGAIN) from error

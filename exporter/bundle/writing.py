@@ -1,0 +1,221 @@
+"""Writing a bundle: everything into a temporary sibling, then one rename, so a crash leaves the old bundle or none."""
+
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from edgedraft.exporter.bundle.card import model_card
+from edgedraft.exporter.bundle.genai_config import GenaiPair, genai_config
+from edgedraft.exporter.bundle.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
+from edgedraft.exporter.graph.loading import ModelSize, load_graph
+from edgedraft.exporter.graph.needs import GraphNeeds, graph_needs, require_bindable
+from edgedraft.exporter.graph.preparing import prepare
+from edgedraft.exporter.graph.providers import CPU, DRAFTER, PROVIDERS, TARGET, Provider
+from edgedraft.exporter.graph.sharding import save_in_shards
+from edgedraft.exporter.models.convert import GRAPH_NAME, OnnxFolder
+from edgedraft.exporter.models.model_config import MODEL_CONFIG_NAME, model_config
+from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.trimmed import DATA_NAME, EXPANDED_NAME, REDUCED_NAME, trim_for, write_trimmed
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import read_json, replacing_folder, sha256, write_json
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require, to_plain
+from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
+from edgedraft.runtime.bundle.index_map_file import write_index_map
+from edgedraft.runtime.bundle.manifest import (
+    MANIFEST_NAME,
+    SCHEMA_VERSION,
+    BundleManifest,
+    CalibrationEntry,
+    DivergenceEntry,
+    FileEntry,
+    ModelEntry,
+)
+from edgedraft.runtime.bundle.reading import Bundle, read_bundle
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.plan import DecodingPlan
+
+TARGET_GRAPH, DRAFTER_GRAPH, EXPANDED_GRAPH = (
+    f"{TARGET}/{GRAPH_NAME}",
+    f"{DRAFTER}/{REDUCED_NAME}",
+    f"{DRAFTER}/{EXPANDED_NAME}",
+)
+INDEX_MAP, TOKEN_ORDER = f"{DRAFTER}/index_map.safetensors", f"{DRAFTER}/{TOKEN_ORDER_NAME}"
+CARD = "README.md"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class BundleContents:
+    """What goes into a bundle, and the ``provider`` its graphs are prepared for.
+
+    Without the ``order`` behind its map it cannot be cut to another size later.
+    """
+
+    pair: Pair
+    index_map: IndexMap
+    plan: DecodingPlan
+    calibration: CalibrationEntry
+    divergence: DivergenceEntry | None
+    order: TokenOrder | None = None
+    provider: Provider = PROVIDERS[CPU]
+
+
+def write_bundle(contents: BundleContents, path: Path, progress: Progress = silent) -> None:
+    """Write the bundle to ``path``, replacing one that is there; nothing else is ever overwritten.
+
+    Raises `EdgedraftError` before anything is written where the provider cannot hold a weight.
+    """
+    check_output(path)
+    check_weights(contents.pair, contents.index_map, contents.provider)
+    _require_space(contents.pair, path)
+    with replacing_folder(path) as folder:
+        progress("bundle parts", 0, 3)
+        _write_target(contents, folder)
+        progress("bundle parts", 1, 3)
+        _write_drafter(contents, folder)
+        progress("bundle parts", 2, 3)
+        _write_texts(contents, folder)
+        manifest = _manifest(contents, folder)
+        (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
+        names = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file()]
+        write_json(folder / MANIFEST_NAME, to_plain(replace(manifest, files=file_entries(folder, names))))
+        progress("bundle parts", 3, 3)
+
+
+def check_output(path: Path) -> None:
+    """Refuse to write where something other than a bundle is; callers ask before they begin long work."""
+    if path.exists():
+        free = path.is_dir() and ((path / MANIFEST_NAME).is_file() or not any(path.iterdir()))
+        require(free, f"{path}: exists and is not a bundle", remedy="choose another output folder")
+
+
+def file_entries(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
+    """Size and sum of files of a bundle, by their names in it."""
+    return {name: FileEntry(bytes=(folder / name).stat().st_size, sha256=sha256(folder / name)) for name in names}
+
+
+def is_current(contents: BundleContents, path: Path) -> bool:
+    """Whether ``path`` already holds exactly this bundle, whole."""
+    try:
+        bundle = read_bundle(path)
+    except EdgedraftError:
+        return False
+    wanted = replace(_manifest(contents, path), files=bundle.manifest.files)
+    same_tokens = np.array_equal(bundle.index_map.target_ids, contents.index_map.target_ids)
+    same_card = (path / CARD).read_text(encoding="utf-8") == model_card(wanted)
+    same_facts = bundle.manifest == wanted
+    return same_tokens and same_card and same_facts and _same_order(bundle, contents.order)
+
+
+def _same_order(bundle: Bundle, order: TokenOrder | None) -> bool:
+    """Whether the bundle keeps the same order; its outlook follows from what the manifest and the order say."""
+    if order is None or TOKEN_ORDER not in bundle.manifest.files:
+        return (order is None) == (TOKEN_ORDER not in bundle.manifest.files)
+    return np.array_equal(read_token_order(bundle.path / TOKEN_ORDER).token_ids, order.token_ids)
+
+
+def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
+    """What the contents promise, but for the sums of the files; their graphs lie in ``folder``."""
+    pair = contents.pair
+    drafter_size = pair.trimmed_size(contents.index_map.draft_vocab_size)
+    return BundleManifest(
+        schema_version=SCHEMA_VERSION,
+        target=_model_entry(pair.target, folder / TARGET_GRAPH, pair.target_size),
+        drafter=_model_entry(pair.drafter, folder / DRAFTER_GRAPH, drafter_size),
+        index_map=INDEX_MAP,
+        target_vocab_size=pair.vocab_size,
+        context_length=pair.context_length,
+        end_token_ids=pair.end_token_ids,
+        tokenizer_fingerprint=pair.fingerprint,
+        calibration=contents.calibration,
+        plan=contents.plan,
+        files={},
+        provider=contents.provider.name,
+        divergence=contents.divergence,
+    )
+
+
+def _model_entry(folder: OnnxFolder, graph: Path, size: ModelSize) -> ModelEntry:
+    needs = graph_needs(load_graph(graph))
+    return ModelEntry(
+        name=folder.source.name,
+        base_model=folder.source.base_model,
+        license=folder.source.license,
+        graph=f"{graph.parent.name}/{graph.name}",
+        precision=folder.precision,
+        parameters=size.parameters,
+        weight_bytes=size.weight_bytes,
+        conversion=folder.key,
+        data=data_files(graph.parent.name, needs),
+        largest_tensor_bytes=needs.largest_tensor_bytes,
+        half=needs.half,
+        operators=needs.operators,
+    )
+
+
+def data_files(role: str, needs: GraphNeeds) -> tuple[str, ...]:
+    """A graph's data files by their names in the bundle."""
+    return tuple(f"{role}/{name}" for name in needs.data)
+
+
+def check_weights(pair: Pair, kept: IndexMap, provider: Provider) -> None:
+    """Refuse a pair with a weight that ``provider`` may not hold, when ``kept`` is left of the drafter's head."""
+    if provider.largest_tensor_bytes is not None:
+        require_bindable(load_graph(pair.target.graph), TARGET, provider)
+        trim_for(load_graph(pair.drafter.graph), kept, provider)
+
+
+def _write_target(contents: BundleContents, folder: Path) -> None:
+    """Copies, never hard links: onnx refuses external data that has several names."""
+    target, provider = contents.pair.target, contents.provider
+    (folder / TARGET).mkdir()
+    model, data = load_graph(target.graph), target.path / DATA_NAME
+    fits = provider.data_file_bytes is None or data.stat().st_size <= provider.data_file_bytes
+    if prepare(model, provider) or not fits:
+        save_in_shards(model, folder / TARGET_GRAPH, DATA_NAME, provider.data_file_bytes)
+        return
+    for name in (GRAPH_NAME, DATA_NAME):
+        shutil.copyfile(target.path / name, folder / TARGET / name)
+
+
+def _write_drafter(contents: BundleContents, folder: Path) -> None:
+    """The reduced graph with its data file, the expanded graph over the same data, the map and the order behind it."""
+    (folder / DRAFTER).mkdir()
+    model, kept = load_graph(contents.pair.drafter.graph), contents.index_map
+    write_trimmed(model, kept, kept, folder / DRAFTER, contents.provider)
+    write_index_map(folder / INDEX_MAP, contents.index_map)
+    if contents.order is not None:
+        write_token_order(folder / TOKEN_ORDER, contents.order)
+
+
+def _write_texts(contents: BundleContents, folder: Path) -> None:
+    pair = contents.pair
+    for name in TEXT_FILES:
+        if (pair.target.path / name).is_file():
+            shutil.copyfile(pair.target.path / name, folder / name)
+    both = GenaiPair(
+        target=read_json(pair.target.path / "genai_config.json"),
+        target_graph=TARGET_GRAPH,
+        drafter=read_json(pair.drafter.path / "genai_config.json"),
+        drafter_graph=EXPANDED_GRAPH,
+    )
+    write_json(folder / "genai_config.json", genai_config(both, contents.plan.draft_length))
+    write_json(folder / DRAFTER / MODEL_CONFIG_NAME, model_config(both.drafter))
+    write_json(folder / "generation_config.json", {"do_sample": False, "eos_token_id": list(pair.end_token_ids)})
+
+
+def _require_space(pair: Pair, path: Path) -> None:
+    """Room for both models; found out before anything is written."""
+    needed = sum(file.stat().st_size for part in (pair.target, pair.drafter) for file in part.path.glob("model.onnx*"))
+    require_space(path, needed, "the bundle")
+
+
+def require_space(path: Path, needed: int, what: str) -> None:
+    """Refuse to begin writing ``what`` to ``path`` where fewer than ``needed`` bytes are free."""
+    parent = next(folder for folder in path.resolve().parents if folder.exists())
+    free = shutil.disk_usage(parent).free
+    rule = f"{path}: {what} needs {needed / 1e9:.1f} GB of free disk space"
+    require(free >= needed, rule, got=f"{free / 1e9:.1f} GB", remedy="free some space or choose another folder")

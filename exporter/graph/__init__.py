@@ -1,0 +1,1 @@
+"""ONNX graph surgery with onnx-ir: loading, heads, packing, preparing for a provider."""

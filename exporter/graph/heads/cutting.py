@@ -1,0 +1,60 @@
+"""Carrying cuts out: the head gets rows of its own, and what anything else reads stays whole."""
+
+from typing import Any
+
+import numpy.typing as npt
+import onnx_ir as ir
+
+from edgedraft.exporter.graph.external import taken
+from edgedraft.exporter.graph.heads.cuts import Cut, forget
+from edgedraft.exporter.graph.loading import add_constant
+from edgedraft.runtime.base.arrays import Ids
+
+
+def kept_rows(tensor: ir.TensorProtocol, axis: int, ids: Ids, width: int) -> npt.NDArray[Any]:
+    """The rows of ``ids`` along ``axis``; a flat constant holds several numbers for each token in turn."""
+    if tensor.shape[axis] == width:
+        return taken(tensor, ids, axis)
+    flat: npt.NDArray[Any] = tensor.numpy().reshape(width, -1)[ids].reshape(-1)
+    return flat
+
+
+def carry_out(cut: Cut, ids: Ids, width: int) -> None:
+    """Replace the constant by its kept rows; the old one goes when nothing else (a tied embedding) reads it."""
+    reader, position = _own_reader(cut), cut.path[-1]
+    old = reader.inputs[position]
+    assert old is not None and reader.graph is not None
+    graph = reader.graph
+    name = _free_name(graph, f"{old.name}.trimmed")
+    reader.replace_input_with(position, add_constant(graph, name, kept_rows(cut.tensor, cut.axis, ids, width)))
+    forget(graph, old)
+
+
+def _own_reader(cut: Cut) -> ir.Node:
+    """The node that reads the constant, with every node on the way to it the head's alone."""
+    node = cut.node
+    for position in cut.path[:-1]:
+        node = _own_maker(node, position)
+    return node
+
+
+def _own_maker(node: ir.Node, position: int) -> ir.Node:
+    """The node behind an input; one that others read too (or a table of them) is doubled, not its constants."""
+    value = node.inputs[position]
+    maker = value.producer() if value is not None else None
+    assert value is not None and maker is not None and node.graph is not None
+    if len(value.uses()) > 1 or value.is_graph_output():
+        maker = ir.Node(maker.domain, maker.op_type, maker.inputs, maker.attributes.values(), num_outputs=1)
+        maker.outputs[0].type = value.type
+        node.graph.insert_before(node, maker)
+        node.replace_input_with(position, maker.outputs[0])
+    maker.outputs[0].shape = None
+    return maker
+
+
+def _free_name(graph: ir.Graph, name: str) -> str:
+    """``name``, or with a number after it where that is taken."""
+    number, free = 2, name
+    while free in graph.initializers:
+        number, free = number + 1, f"{name}.{number}"
+    return free

@@ -1,0 +1,105 @@
+"""The precisions a model can be converted to: one record each, by the name users type."""
+
+from dataclasses import dataclass, replace
+
+from edgedraft.exporter.graph.blocks import BlockScheme
+from edgedraft.runtime.base.records import require
+
+FLOAT, BLOCKS, CHANNELS = "float", "blocks", "channels"
+
+EMBEDDING_BLOCK_SIZE = 128
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Precision:
+    """How weights are stored and multiplied.
+
+    ``layout`` is FLOAT (as built), BLOCKS (``block_size`` weights of a row share a scale; MatMulNBits) or CHANNELS (a
+    row shares one; DynamicQuantizeMatMul, where activations allow it). ``attention_bits`` are for the attention's
+    projections: a tenth of the weights, and those that a coarse block harms most. ``accuracy_level`` is MatMulNBits's:
+    4 multiplies in int8, 1 in float. ``embedding_bits`` are for the token table; 32 leaves it float.
+    """
+
+    name: str
+    purpose: str
+    layout: str
+    bits: int
+    attention_bits: int
+    block_size: int
+    accuracy_level: int
+    symmetric: bool
+    embedding_bits: int
+
+    def __post_init__(self) -> None:
+        require(self.layout in (FLOAT, BLOCKS, CHANNELS), f"precision {self.name}: unknown layout", got=self.layout)
+        if self.layout != FLOAT:
+            rule = f"precision {self.name}: accuracy_level must be 1 or 4"
+            require(self.accuracy_level in (1, 4), rule, got=self.accuracy_level)
+            assert self.scheme() and self.scheme(attention=True)  # their own rules
+
+    def scheme(self, *, attention: bool = False) -> BlockScheme:
+        """How a matrix is cut into blocks."""
+        return _scheme(self.attention_bits if attention else self.bits, self.block_size, self.symmetric)
+
+    def embedding_scheme(self) -> BlockScheme | None:
+        """How the token table is cut; None leaves it float."""
+        return None if self.embedding_bits == 32 else _scheme(self.embedding_bits, EMBEDDING_BLOCK_SIZE, False)
+
+
+def _scheme(bits: int, block_size: int, symmetric: bool) -> BlockScheme:
+    """8 bits are symmetric and just span their block: there, zero points and searching win nothing."""
+    plain = symmetric or bits == 8
+    return BlockScheme(bits=bits, block_size=block_size, symmetric=plain, search=not plain)
+
+
+_INT4 = Precision(
+    name="int4",
+    purpose="the smallest files and the fastest step",
+    layout=BLOCKS,
+    bits=4,
+    attention_bits=8,
+    block_size=128,
+    accuracy_level=4,
+    symmetric=False,
+    embedding_bits=4,
+)
+_INT4_BLOCK32 = replace(
+    _INT4,
+    name="int4-block32",
+    purpose="the weights that onnxruntime-genai's model builder makes by default",
+    attention_bits=4,
+    block_size=32,
+    symmetric=True,
+)
+_INT4_EXACT = replace(
+    _INT4, name="int4-exact", purpose="int4's weights multiplied in float: no pass rounds activations", accuracy_level=1
+)
+_INT8 = replace(
+    _INT4_BLOCK32,
+    name="int8",
+    purpose="nearly fp32's own choices",
+    bits=8,
+    attention_bits=8,
+    block_size=128,
+    embedding_bits=8,
+)
+_INT8_DYNAMIC = replace(_INT8, name="int8-dynamic", purpose="the cheapest extra rows in a pass", layout=CHANNELS)
+_FP32 = replace(
+    _INT8_DYNAMIC,
+    name="fp32",
+    purpose="the weights as they are, by which the others are judged",
+    layout=FLOAT,
+    bits=32,
+    attention_bits=32,
+    embedding_bits=32,
+)
+
+TABLE = {each.name: each for each in (_INT4, _INT4_BLOCK32, _INT4_EXACT, _INT8, _INT8_DYNAMIC, _FP32)}
+PRECISIONS = tuple(TABLE)
+DEFAULT = "int4"
+
+
+def precision_named(name: str) -> Precision:
+    """The precision users call ``name``."""
+    require(name in TABLE, f"precision: expected one of {', '.join(PRECISIONS)}", got=name)
+    return TABLE[name]

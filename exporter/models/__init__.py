@@ -1,0 +1,1 @@
+"""Models: sources, downloads, conversion to ONNX, pairs and tokenizers."""

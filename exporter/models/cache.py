@@ -1,0 +1,17 @@
+"""Where fetched and converted models stay between runs."""
+
+import os
+from pathlib import Path
+
+from edgedraft.runtime.base.errors import MissingExtraError
+
+
+def cache_folder() -> Path:
+    """Where fetched models stay: ``EDGEDRAFT_CACHE``, else the user's cache folder."""
+    if chosen := os.environ.get("EDGEDRAFT_CACHE"):
+        return Path(chosen)
+    try:
+        import platformdirs
+    except ImportError as error:
+        raise MissingExtraError("platformdirs", "export") from error
+    return platformdirs.user_cache_path("edgedraft")

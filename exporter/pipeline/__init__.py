@@ -1,0 +1,1 @@
+"""The exporter's stages behind one function each: a request in, a result out."""

@@ -1,0 +1,136 @@
+"""Calibrating a pair: how its answers are made, in the cache folder that is named after all that decides them."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edgedraft.calibration.answers.batched import Draws, OneByOne, batched_answering
+from edgedraft.calibration.answers.completions import Wanted
+from edgedraft.calibration.answers.endpoint import EndpointAnswering, endpoint_answering
+from edgedraft.calibration.answers.sampling import Answering
+from edgedraft.calibration.answers.server import Endpoint
+from edgedraft.calibration.counts import RANKED_BY, TEXT, TokenCounts
+from edgedraft.calibration.data.samples import RANK, SCORE
+from edgedraft.calibration.prompts import Prompt, take
+from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray
+from edgedraft.calibration.run import Calibration, CalibrationJob, Voice, calibrate
+from edgedraft.exporter.graph.precisions import CHANNELS, TABLE
+from edgedraft.exporter.models.convert import OnnxFolder
+from edgedraft.exporter.models.pair import Pair
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require, to_plain
+from edgedraft.runtime.core.batch import BATCH_ROWS, Batch
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.onnx.session import OnnxGraph
+
+_ANSWERS_VERSION = 2  # of how answers come about: raise it when the same facts would give other answers
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PromptSet:
+    """The prompts of a job, their name for the card, and how many tokens each answer may have."""
+
+    name: str
+    prompts: tuple[Prompt, ...]
+    max_new_tokens: int
+
+    def at_most(self, per_half: int | None) -> "PromptSet":
+        """The first ``per_half`` prompts of each half."""
+        kept = take(self.prompts, RANK, per_half) + take(self.prompts, SCORE, per_half)
+        return replace(self, prompts=kept)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerSettings:
+    """How a pair is sampled: greedily without ``draws``, the target's part by ``endpoint`` where there is one.
+
+    ``sources`` are the counts that rank, the most important first; those of ``text`` are the user's and come in made.
+    ``batch_rows`` answers are made at once. The endpoint is asked by a Ray ``cluster`` where one is named.
+    """
+
+    sources: tuple[str, ...] = RANKED_BY
+    text: TokenCounts | None = None
+    draws: Draws | None = None
+    endpoint: Endpoint | None = None
+    cluster: RayOptions | None = None
+    batch_rows: int = BATCH_ROWS
+
+    def __post_init__(self) -> None:
+        remedy = "count it with edgedraft calibrate count"
+        require(TEXT not in self.sources or self.text is not None, "ranking by text needs counted text", remedy=remedy)
+        asked = self.cluster is None or self.endpoint is not None
+        require(asked, "ray asks a server for answers", got="none", remedy="name one with --generate-with")
+        require(self.batch_rows >= 1, "batch: expected at least 1 answer at once", got=self.batch_rows)
+        if self.draws is not None:
+            warm = self.draws.settings.temperature > 0
+            require(warm, "a penalty or a bias needs a temperature above 0 here", got=0, remedy="give --temperature")
+
+    def facts(self, max_new_tokens: int) -> dict[str, Any]:
+        """What decides an answer beside model and prompt, as plain data."""
+        served = {} if self.endpoint is None else {"endpoint": self.endpoint.url, "served": self.endpoint.model}
+        return {"max_new_tokens": max_new_tokens, "draws": to_plain(self.draws), **served}
+
+
+def calibrate_pair(
+    pair: Pair,
+    prompts: PromptSet,
+    cache: Path,
+    progress: Progress = silent,
+    settings: AnswerSettings | None = None,
+) -> Calibration:
+    """Calibrate, or take from ``cache`` what was done before."""
+    settings = settings or AnswerSettings()
+    _check_text(pair, settings.text)
+    facts = settings.facts(prompts.max_new_tokens)
+    job = CalibrationJob(
+        prompts=prompts.prompts,
+        sources=tuple(source for source in settings.sources if source != TEXT),
+        draws=settings.draws,
+        vocab_size=pair.vocab_size,
+        folder=cache / "calibration" / _key(pair, prompts, facts),
+        options=facts,
+    )
+    limits = Limits(max_new_tokens=prompts.max_new_tokens, end_token_ids=pair.end_token_ids)
+    wanted = Wanted(limits=limits, vocab_size=pair.vocab_size, draws=settings.draws)
+    by_drafter = _local(pair.drafter, lambda: pair.drafter_graph, limits, settings)
+    by_target = (
+        _local(pair.target, lambda: pair.target_graph, limits, settings)
+        if settings.endpoint is None
+        else _served(endpoint_answering(settings.endpoint, pair.codec, wanted), settings.cluster)
+    )
+    target = Voice(name=pair.target.key, answering=by_target, open_model=lambda: pair.target_model)
+    drafter = Voice(name=pair.drafter.key, answering=by_drafter, open_model=lambda: pair.drafter_model)
+    made = calibrate(job, target, drafter, pair.codec, progress)
+    everything = {**made.ranking, **({TEXT: settings.text} if settings.text else {})}
+    return replace(made, ranking={source: everything[source] for source in settings.sources})
+
+
+def _check_text(pair: Pair, text: TokenCounts | None) -> None:
+    """Refuse counts of another tokenizer before minutes of sampling."""
+    if text is not None:
+        wanted, found = pair.fingerprint, text.provenance.tokenizer_fingerprint
+        require(found == wanted, f"counted text: expected the tokenizer {wanted[:12]}", got=found[:12])
+
+
+def _local(folder: OnnxFolder, graph: Callable[[], OnnxGraph], limits: Limits, settings: AnswerSettings) -> Answering:
+    """Answers by our own runtime, one at a time where a pass mixes what its rows hold."""
+    alone = folder.precision in TABLE and TABLE[folder.precision].layout == CHANNELS
+
+    def batch() -> Batch:
+        return OneByOne(graph().memory()) if alone else graph().batch(settings.batch_rows)
+
+    return batched_answering(batch, limits, settings.draws)
+
+
+def _served(answering: EndpointAnswering, cluster: RayOptions | None) -> Answering:
+    return answering if cluster is None else answering_on_ray(answering, cluster)
+
+
+def _key(pair: Pair, prompts: PromptSet, facts: Mapping[str, Any]) -> str:
+    """Names the folder of a calibration."""
+    asked = [[prompt.id, prompt.split, prompt.digest] for prompt in prompts.prompts]
+    decided = [_ANSWERS_VERSION, pair.target.key, pair.drafter.key, facts, asked]
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:12]

@@ -1,0 +1,50 @@
+"""Refusing models that a provider or a device cannot hold, as early as their sizes are known."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from edgedraft.devices.profile import LAPTOP, DeviceProfile
+from edgedraft.exporter.bundle.writing import check_weights
+from edgedraft.exporter.graph.head import ROW_TILE
+from edgedraft.exporter.graph.precisions import Precision, precision_named
+from edgedraft.exporter.graph.providers import TARGET, Provider, check_files, check_tensor
+from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource
+from edgedraft.exporter.planning.ranking import index_map
+from edgedraft.runtime.base.files import read_json
+
+
+def provider_on(provider: Provider, profile: DeviceProfile | None) -> Provider:
+    """The provider on a device, None being this machine: a laptop's GPU binds more than every GPU must."""
+    laptop = profile is None or profile.kind == LAPTOP
+    return replace(provider, largest_tensor_bytes=None) if laptop else provider
+
+
+def check_source(source: ModelSource, role: str, precision: str, provider: Provider) -> None:
+    """Refuse a model before it is converted, where its configuration tells how large its tables become."""
+    if source.kind == HUGGING_FACE and provider.largest_tensor_bytes is not None:
+        nbytes = table_bytes(read_json(source.path / "config.json"), role, precision_named(precision))
+        if nbytes is not None:
+            check_tensor(provider, f"{role}: the token table of {source.name} in {precision}", nbytes)
+
+
+def table_bytes(config: Mapping[str, Any], role: str, precision: Precision) -> int | None:
+    """Bytes of the larger of token table and head, without scales; a drafter's head is cut. None where nobody says."""
+    text = {**config, **(config.get("text_config") or {})}
+    rows, width = text.get("vocab_size"), text.get("hidden_size")
+    if not isinstance(rows, int) or not isinstance(width, int):
+        return None
+    bits = max(precision.embedding_bits, precision.bits) if role == TARGET else precision.embedding_bits
+    return rows * width * bits // 8
+
+
+def check_pair(pair: Pair, provider: Provider, profile: DeviceProfile | None, size: int | None = None) -> None:
+    """Refuse a converted pair that cannot be held with ``size`` draft tokens; None asks whether it can with any."""
+    size = size or min(ROW_TILE, pair.vocab_size)
+    check_weights(pair, index_map(np.arange(pair.vocab_size), size), provider)
+    if profile is not None:
+        dropped = (pair.vocab_size - size) * pair.head_row.weight_bytes
+        check_files(provider, profile, pair.target.file_bytes + pair.drafter.file_bytes - dropped)

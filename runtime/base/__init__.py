@@ -1,0 +1,1 @@
+"""Arrays, records, errors, files and progress: what every other part builds on."""

@@ -1,0 +1,75 @@
+"""Frozen records to and from plain JSON/TOML data, checked once, with the key path in every error."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+from edgedraft.runtime.base.errors import EdgedraftError
+
+Record = TypeVar("Record")
+
+
+def to_plain(value: object) -> Any:
+    """A record as nested dicts, lists, strings, numbers and booleans."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    return value
+
+
+def from_plain(record: type[Record], data: object, where: str) -> Record:
+    """Build ``record`` from plain data; unknown, missing and mistyped keys raise `EdgedraftError` naming ``where``."""
+    if not isinstance(data, Mapping):
+        raise EdgedraftError(f"{where}: expected an object", got=type(data).__name__)
+    hints = typing.get_type_hints(record)
+    fields = {field.name: field for field in dataclasses.fields(record)}  # type: ignore[arg-type]
+    unknown = sorted(set(map(str, data)) - set(fields))
+    if unknown:
+        raise EdgedraftError(f"{where}: unknown key", got=", ".join(unknown))
+    values = {}
+    for name, field in fields.items():
+        if name in data:
+            values[name] = _convert(hints[name], data[name], f"{where}: {name}")
+        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+            raise EdgedraftError(f"{where}: missing key {name}")
+    return record(**values)
+
+
+def _convert(hint: Any, value: object, where: str) -> object:
+    """``value`` as ``hint``, or an error at ``where``."""
+    if hint is Any:
+        return value
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return None if value is None else _convert(next(a for a in arguments if a is not types.NoneType), value, where)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise EdgedraftError(f"{where}: expected a list", got=type(value).__name__)
+        return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin in (dict, Mapping) or hint is Mapping:
+        if not isinstance(value, Mapping):
+            raise EdgedraftError(f"{where}: expected an object", got=type(value).__name__)
+        return {str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return from_plain(typing.cast(type, hint), value, where)
+    return _scalar(hint, value, where)
+
+
+def _scalar(hint: type, value: object, where: str) -> object:
+    """A bool, int, float or str; an int serves where a float is asked for, a bool never serves as a number."""
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
+        raise EdgedraftError(f"{where}: expected {hint.__name__}", got=repr(value))
+    return value
+
+
+def require(condition: bool, rule: str, *, got: object = None, remedy: str | None = None) -> None:
+    """Raise `EdgedraftError` unless ``condition`` holds."""
+    if not condition:
+        raise EdgedraftError(rule, got=got, remedy=remedy)

@@ -1,0 +1,98 @@
+"""Reading a bundle: schema, paths, sizes, hashes, index map and tokenizer are checked before anything runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import read_json, sha256
+from edgedraft.runtime.base.records import from_plain, require
+from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, tokenizer_fingerprint
+from edgedraft.runtime.bundle.index_map_file import read_index_map
+from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest, FileEntry, require_schema
+from edgedraft.runtime.core.index_map import IndexMap
+
+_LINKED = "replace the link by the file; from a hub, download with hf download --local-dir FOLDER"
+_EXPORT_AGAIN = "export the bundle again or copy it afresh"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bundle:
+    """A bundle on disk whose manifest, files and index map were checked."""
+
+    path: Path
+    manifest: BundleManifest
+    index_map: IndexMap
+
+    @property
+    def target_graph(self) -> Path:
+        """The target's ONNX file."""
+        return self.path / self.manifest.target.graph
+
+    @property
+    def drafter_graph(self) -> Path:
+        """The trimmed drafter's ONNX file."""
+        return self.path / self.manifest.drafter.graph
+
+
+def read_bundle(path: Path, *, verify_hashes: bool = True) -> Bundle:
+    """Open the bundle in folder ``path``.
+
+    Raises `EdgedraftError` naming the file and the key for anything the manifest promises and the folder does not keep.
+    ``verify_hashes=False`` skips only the SHA-256 sums, for a bundle that was verified before.
+    """
+    manifest_path = path / MANIFEST_NAME
+    require(path.is_dir(), f"{path}: no such bundle folder", remedy="name a folder written by edgedraft export")
+    data = read_json(manifest_path)
+    try:
+        if isinstance(data, dict) and isinstance(data.get("schema_version"), int):
+            require_schema(data["schema_version"])  # first: a newer manifest may hold keys unknown here
+        manifest = from_plain(BundleManifest, data, "manifest")
+    except EdgedraftError as error:
+        raise EdgedraftError(f"{manifest_path}: {error.rule}", got=error.got, remedy=error.remedy) from error
+    for name, entry in manifest.files.items():
+        _check_file(path, name, entry, verify_hashes)
+    _check_listed(manifest, manifest_path)
+    index_map = read_index_map(path / manifest.index_map, manifest.target_vocab_size)
+    _check_map(index_map, manifest, manifest_path)
+    fingerprint = tokenizer_fingerprint(path / "tokenizer.json")
+    require(
+        fingerprint == manifest.tokenizer_fingerprint,
+        f"{path}/tokenizer.json: tokenizer fingerprint must be {manifest.tokenizer_fingerprint[:12]}",
+        got=fingerprint[:12],
+        remedy=_EXPORT_AGAIN,
+    )
+    return Bundle(path=path, manifest=manifest, index_map=index_map)
+
+
+def _check_file(bundle: Path, name: str, entry: FileEntry, verify_hashes: bool) -> None:
+    file = bundle / name
+    require(file.is_file(), f"{file}: missing from the bundle", remedy=_EXPORT_AGAIN)
+    inside = file.resolve().is_relative_to(bundle.resolve())
+    require(inside, f"{file}: leads out of the bundle", got=file.resolve(), remedy=_LINKED)
+    size = file.stat().st_size
+    require(size == entry.bytes, f"{file}: expected {entry.bytes} bytes", got=size, remedy=_EXPORT_AGAIN)
+    if verify_hashes:
+        found = sha256(file)
+        require(found == entry.sha256, f"{file}: SHA-256: expected {entry.sha256}", got=found, remedy=_EXPORT_AGAIN)
+
+
+def _check_listed(manifest: BundleManifest, where: Path) -> None:
+    texts = [name for name in TEXT_FILES if (where.parent / name).exists()]
+    models = [name for model in (manifest.target, manifest.drafter) for name in (model.graph, *model.data)]
+    for name in (*models, manifest.index_map, "tokenizer.json", *texts):
+        require(name in manifest.files, f"{where}: files: {name} is not listed", remedy=_EXPORT_AGAIN)
+
+
+def _check_map(index_map: IndexMap, manifest: BundleManifest, where: Path) -> None:
+    size = manifest.plan.draft_vocab_size
+    require(
+        index_map.draft_vocab_size == size,
+        f"{where}: draft_vocab_size: the index map must hold {size} ids",
+        got=index_map.draft_vocab_size,
+        remedy=_EXPORT_AGAIN,
+    )
+    require(
+        index_map.holds(manifest.end_token_ids),
+        f"{where}: the index map must hold the end-of-turn ids {list(manifest.end_token_ids)}",
+        remedy=_EXPORT_AGAIN,
+    )

@@ -1,0 +1,1 @@
+"""The decoding algorithm: ports, drafts, verification, sampling, policies. No onnxruntime, no file, no clock."""

@@ -1,0 +1,146 @@
+"""Answering many prompts with one batch: a row whose answer has ended takes the next prompt at once."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from edgedraft.runtime.base.arrays import Logits
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.chooser import GREEDY, Chooser, GreedyChooser
+from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.model import LanguageModel, prefill
+from edgedraft.runtime.core.verify import greedy_choices
+
+BATCH_ROWS = 8
+"""Answers made at once unless the caller says otherwise; with more, a pass takes nearly a fixed time a row."""
+
+Numbered = tuple[int, tuple[int, ...]]
+"""A prompt's number and the tokens of its answer."""
+
+
+class Batch(Protocol):
+    """Memories that are stepped together, each with a length of its own."""
+
+    @property
+    def rows(self) -> Sequence[LanguageModel]:
+        """The memories; what one row holds changes no other."""
+        ...
+
+    def step(self, token_ids: Sequence[int]) -> Logits:
+        """Append one token to each of the first rows; row i of the (rows, vocab) result scores what follows in row i.
+
+        The array may be reused by the next call on the batch or on one of its rows.
+        """
+        ...
+
+    def move(self, source: int, destination: int) -> None:
+        """Row ``destination`` holds what row ``source`` has read, which is empty then."""
+        ...
+
+
+def always_greedy(number: int) -> Chooser:
+    """The same chooser for every prompt: the best token."""
+    return GREEDY
+
+
+def batched_answers(
+    batch: Batch,
+    prompts: Iterable[Sequence[int]],
+    limits: Limits,
+    choosers: Callable[[int], Chooser] = always_greedy,
+) -> Iterator[Numbered]:
+    """What `plain_rounds` would answer each prompt within ``limits``: prompt numbers and tokens, each as it ends.
+
+    A prompt is taken when a row is free for it. ``choosers`` gives the chooser for a prompt's number: one that draws
+    needs a generator of its own, so that an answer depends on its own prompt and seed alone. Raises `EdgedraftError`
+    at a prompt that is empty or does not fit. May be closed at any answer: the batch can be used again.
+    """
+    waiting = _waiting(prompts, batch.rows[0].context_length, limits, choosers)
+    running: list[_Answer] = []
+    for row in batch.rows:
+        answer = yield from _begun(row, waiting)
+        if answer is None:
+            break
+        running.append(answer)
+    while running:
+        _settle(running, batch.step([answer.settled[-1] for answer in running]))
+        for place in reversed(range(len(running))):
+            if running[place].ended:
+                yield running[place].result
+                yield from _replaced(batch, running, place, waiting)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Answer:
+    """One answer under way: ``settled`` begins with the prompt and holds at most ``longest`` tokens."""
+
+    number: int
+    settled: list[int]
+    prompt_length: int
+    longest: int
+    end_token_ids: tuple[int, ...]
+    chooser: Chooser
+
+    @property
+    def ended(self) -> bool:
+        """Whether the last token, which is not the prompt's, ends the answer."""
+        return len(self.settled) >= self.longest or self.settled[-1] in self.end_token_ids
+
+    @property
+    def result(self) -> Numbered:
+        return self.number, tuple(self.settled[self.prompt_length :])
+
+
+def _waiting(
+    prompts: Iterable[Sequence[int]], context_length: int, limits: Limits, choosers: Callable[[int], Chooser]
+) -> Iterator[_Answer]:
+    """The answers to give, in the prompts' order; a full context still scores one more token."""
+    for number, prompt_ids in enumerate(prompts):
+        length = len(prompt_ids)
+        require(length > 0, f"prompt {number}: holds no token", remedy="write something in it")
+        rule = f"prompt {number}: the context holds {context_length} tokens"
+        require(length <= context_length, rule, got=length, remedy="shorten it or open the model with a larger context")
+        yield _Answer(
+            number=number,
+            settled=[int(token_id) for token_id in prompt_ids],
+            prompt_length=length,
+            longest=min(length + limits.max_new_tokens, context_length + 1),
+            end_token_ids=limits.end_token_ids,
+            chooser=choosers(number),
+        )
+
+
+def _begun(row: LanguageModel, waiting: Iterator[_Answer]) -> Generator[Numbered, None, _Answer | None]:
+    """Read the next prompt into ``row``; answers that end with their first token are yielded, the next one is begun.
+
+    Nothing that the row holds is kept: which prompt was read before depends on the other rows, and so would rounding.
+    """
+    for answer in waiting:
+        row.rewind(0)
+        _settle([answer], prefill(row, answer.settled)[None])
+        if not answer.ended:
+            return answer
+        yield answer.result
+    return None
+
+
+def _replaced(batch: Batch, running: list[_Answer], place: int, waiting: Iterator[_Answer]) -> Iterator[Numbered]:
+    """Give the row of an ended answer to the next prompt or, where none waits, to the last answer that runs."""
+    successor = yield from _begun(batch.rows[place], waiting)
+    if successor is None:
+        successor = running.pop()
+        if place == len(running):
+            return
+        batch.move(len(running), place)
+    running[place] = successor
+
+
+def _settle(answers: Sequence[_Answer], logits: Logits) -> None:
+    """Append to each answer the token that its chooser takes from its row of (answers, vocab) logits."""
+    if all(isinstance(answer.chooser, GreedyChooser) for answer in answers):
+        choices = greedy_choices(logits, "the target")
+    else:
+        rows = zip(answers, logits, strict=True)
+        choices = [answer.chooser.settle([], row[None], answer.settled)[0] for answer, row in rows]
+    for answer, token_id in zip(answers, choices, strict=True):
+        answer.settled.append(token_id)

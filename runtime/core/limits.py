@@ -1,0 +1,37 @@
+"""Limits: where an answer ends."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.rounds import Round
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Limits:
+    """When an answer ends: after ``max_new_tokens``, or with one of ``end_token_ids`` (which is kept)."""
+
+    max_new_tokens: int
+    end_token_ids: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        require(self.max_new_tokens >= 1, "max_new_tokens must be at least 1", got=self.max_new_tokens)
+
+
+def limited(rounds: Iterable[Round], limits: Limits) -> Iterator[Round]:
+    """The rounds of one answer, the last one cut where the answer ends."""
+    room = limits.max_new_tokens
+    for turn in rounds:
+        kept = _until_end(turn.token_ids[:room], limits.end_token_ids)
+        room -= len(kept)
+        log_probs = turn.log_probs[: len(kept)]
+        yield replace(turn, token_ids=kept, accepted=min(turn.accepted, len(kept)), log_probs=log_probs)
+        if room == 0 or kept[-1] in limits.end_token_ids:
+            return
+
+
+def _until_end(token_ids: tuple[int, ...], end_token_ids: tuple[int, ...]) -> tuple[int, ...]:
+    for position, token_id in enumerate(token_ids):
+        if token_id in end_token_ids:
+            return token_ids[: position + 1]
+    return token_ids

@@ -1,0 +1,65 @@
+"""DecodingPlan: what the exporter decided for one device, and why."""
+
+from dataclasses import dataclass
+
+from edgedraft.runtime.base.records import require
+
+WORTH_TRYING = 0.1
+"""From this chance on, what the adaptive policy may lose (a plain step and 1.5 % of the time) is well risked."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecodingPlan:
+    """How to decode with a bundle on the device it was planned for.
+
+    ``predicted_*`` are tokens per second of decoding (prompt reading excluded); ``predicted_block_efficiency`` is τ on
+    the held-out prompts. ``threads`` counts intra-op threads of the pool that target and drafter share.
+    ``target_pass_seconds[i]`` and ``drafter_pass_seconds[i]`` are seconds of a pass over i + 1 tokens on that device.
+    ``speed_up_low`` and ``speed_up_high`` are the ends of the 80 % interval of the predicted speed-up.
+    """
+
+    draft_vocab_size: int
+    draft_length: int
+    target_precision: str
+    drafter_precision: str
+    threads: int
+    predicted_tokens_per_second: float
+    predicted_plain_tokens_per_second: float
+    predicted_block_efficiency: float
+    predicted_acceptance_rate: float
+    target_pass_seconds: tuple[float, ...]
+    drafter_pass_seconds: tuple[float, ...]
+    speculate: bool
+    reason: str
+    device: str
+    speed_up_low: float
+    speed_up_high: float
+    chance_to_pay: float
+
+    def __post_init__(self) -> None:
+        require(self.draft_vocab_size >= 1, "plan: draft_vocab_size must be at least 1", got=self.draft_vocab_size)
+        require(self.draft_length >= 1, "plan: draft_length must be at least 1", got=self.draft_length)
+        require(self.threads >= 1, "plan: threads must be at least 1", got=self.threads)
+        rate = self.predicted_acceptance_rate
+        require(0 <= rate <= 1, "plan: predicted_acceptance_rate must lie in 0..1", got=rate)
+        chance = self.chance_to_pay
+        require(0 <= chance <= 1, "plan: chance_to_pay must lie in 0..1", got=chance)
+        low, high = self.speed_up_low, self.speed_up_high
+        require(0 < low <= high, "plan: speed_up_low must be above 0 and at most speed_up_high", got=(low, high))
+        for name in ("target_pass_seconds", "drafter_pass_seconds"):
+            seconds = getattr(self, name)
+            require(
+                bool(seconds) and all(value > 0 for value in seconds),
+                f"plan: {name} must be above 0, one or more",
+                got=seconds,
+            )
+
+    @property
+    def predicted_speed_up(self) -> float:
+        """Predicted tokens per second with speculation over those without."""
+        return self.predicted_tokens_per_second / self.predicted_plain_tokens_per_second
+
+    @property
+    def worth_trying(self) -> bool:
+        """Whether drafting may pay: an adaptive policy, which gives up what does not pay, may then find out."""
+        return self.speculate or self.chance_to_pay >= WORTH_TRYING

@@ -1,0 +1,1 @@
+"""ONNX Runtime sessions, their key and value memory, and execution providers."""

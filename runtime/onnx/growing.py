@@ -1,0 +1,104 @@
+"""Keys and values over graphs whose present is the past with the new tokens appended (Optimum, transformers.js, torch).
+
+Such a graph takes a past of exactly the tokens that count, so a rewind shortens it. Keys lie head by head, so a shorter
+past is another layout: it is copied, once, when the next pass needs it. A pass of such a graph copies its whole past
+anyway; the rewind makes that twice.
+"""
+
+from collections.abc import Sequence
+from math import prod
+
+from edgedraft.runtime.base.arrays import CacheArray, Logits
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.onnx.memory import Binding, DecoderGraph, LogitsRoom, OnnxModel, require_room, zeros_on_demand
+from edgedraft.runtime.onnx.signature import CacheInput
+
+
+class GrowingCache:
+    """Two buffers for each cache input: a pass reads the one and writes the other, and then they change places.
+
+    Nothing is allocated from pass to pass; the system commits the buffers' pages as the text grows.
+    """
+
+    def __init__(self, graph: DecoderGraph, context_length: int) -> None:
+        self._caches = graph.caches
+        self._context_length = context_length
+        self._binding = graph.session.io_binding()
+        self._past, self._spare = (
+            [_Buffer(cache, context_length) for cache in graph.caches] for _ in ("past", "present")
+        )
+        self._held = 0
+
+    @property
+    def context_length(self) -> int:
+        """See `Cache.context_length`."""
+        return self._context_length
+
+    def bound(self, length: int, total: int) -> Binding:
+        """See `Cache.bound`."""
+        if length < self._held:
+            self._shorten(length)
+        for cache, past, present in zip(self._caches, self._past, self._spare, strict=True):
+            self._binding.bind_input(cache.name, "cpu", 0, cache.dtype, past.shape(length), past.address)
+            self._binding.bind_output(cache.present, "cpu", 0, cache.dtype, present.shape(total), present.address)
+        return self._binding
+
+    def written(self, total: int) -> None:
+        """See `Cache.written`."""
+        self._past, self._spare = self._spare, self._past
+        self._held = total
+
+    def _shorten(self, length: int) -> None:
+        """Lay out the first ``length`` tokens anew."""
+        for past, spare in zip(self._past, self._spare, strict=True):
+            spare.tokens(length)[:] = past.tokens(self._held)[:, :, :length]
+        self.written(length)
+
+
+class _Buffer:
+    """Room for one layer's keys or values, laid out for as many tokens as are asked for."""
+
+    def __init__(self, cache: CacheInput, context_length: int) -> None:
+        self._cache = cache
+        self._numbers: CacheArray = zeros_on_demand((cache.heads * context_length * cache.width,), cache.dtype)
+        self.address: int = self._numbers.ctypes.data
+
+    def shape(self, length: int) -> tuple[int, int, int, int]:
+        """(1, heads, length, width)."""
+        return 1, self._cache.heads, length, self._cache.width
+
+    def tokens(self, length: int) -> CacheArray:
+        """The first of the room, laid out for ``length`` tokens."""
+        shape = self.shape(length)
+        return self._numbers[: prod(shape)].reshape(shape)
+
+
+class InTurn:
+    """Memories with lengths of their own, each stepped by a pass of its own; they share their ``logits``."""
+
+    def __init__(self, models: Sequence[OnnxModel]) -> None:
+        self._rows = list(models)
+        self._logits = LogitsRoom(models[0].vocab_size)
+
+    @property
+    def rows(self) -> Sequence[OnnxModel]:
+        """See `Batch.rows`."""
+        return self._rows
+
+    def step(self, token_ids: Sequence[int]) -> Logits:
+        """See `Batch.step`. Raises `EdgedraftError`, with nothing read, when a row's memory would overflow."""
+        count = len(token_ids)
+        require(1 <= count <= len(self._rows), f"a step takes 1..{len(self._rows)} tokens", got=count)
+        for row in self._rows[:count]:
+            require_room(row.length + 1, row.context_length)
+        logits = self._logits.rows(count)
+        for row, token_id, scores in zip(self._rows, token_ids, logits, strict=False):
+            scores[:] = row.read([token_id])[0]
+        return logits
+
+    def move(self, source: int, destination: int) -> None:
+        """See `Batch.move`; the two rows change places, and nothing is copied."""
+        if source != destination:
+            rows = self._rows
+            rows[source], rows[destination] = rows[destination], rows[source]
+            rows[source].rewind(0)

@@ -1,0 +1,161 @@
+"""The only file that knows onnxruntime: which execution providers there are, and how a session is opened on one."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+import onnxruntime
+
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.provider_names import CPU, WEBGPU
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE, missing_gpu
+from edgedraft.runtime.onnx.vulkan import vulkan_devices
+
+onnxruntime_version: str = onnxruntime.__version__
+
+_NO_LOG = 4  # what goes wrong is raised, and told once
+_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate", "Cannot allocate memory", "MemoryError", "mmap")
+
+_WEBGPU_PACKAGE, _WEBGPU_NAME = "onnxruntime_ep_webgpu", "WebGpuExecutionProvider"
+_OLDEST_WEBGPU = (0, 4)  # earlier ones read keys and values that the same pass has overwritten
+_NO_ADAPTER = "Failed to get a WebGPU adapter"
+
+_pool_threads: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Opened:
+    """A session, and how to make values in its device's memory: ``on_device(shape, dtype)``.
+
+    None where the device computes in the system's memory.
+    """
+
+    session: "onnxruntime.InferenceSession"
+    on_device: Callable[[tuple[int, ...], npt.DTypeLike], Any] | None = None
+
+
+def available_providers() -> dict[str, str]:
+    """Short names of the execution providers that are installed, and onnxruntime's own names for them.
+
+    `webgpu` is a package of its own; whether there is a GPU for it shows when a session is opened.
+    """
+    suffix = "ExecutionProvider"
+    names = (name for name in onnxruntime.get_available_providers() if name.endswith(suffix))
+    found = {name.removesuffix(suffix).lower(): name for name in names if name != _WEBGPU_NAME}
+    return found | {WEBGPU: _WEBGPU_NAME} if importlib.util.find_spec(_WEBGPU_PACKAGE) else found
+
+
+def share_thread_pool(threads: int) -> None:
+    """Size the process-wide pool; sessions with pools of their own fight over the cores when they alternate.
+
+    ONNX Runtime fixes the size when the first session opens, so a later call with another size is refused.
+    """
+    global _pool_threads
+    if _pool_threads is None:
+        onnxruntime.set_global_thread_pool_sizes(threads, 1)
+        _pool_threads = threads
+    require(
+        _pool_threads == threads,
+        f"this process already runs with {_pool_threads} threads",
+        got=threads,
+        remedy="start a new process to change the number of threads",
+    )
+
+
+def open_session(path: Path, provider: str, *, alone: bool = False) -> Opened:
+    """The graph in ``path`` on ``provider``; with ``alone`` the CPU may not step in for nodes that it lacks.
+
+    An `EdgedraftError` says what is missing: a package, a driver, memory, or a graph that can be read.
+    """
+    known = available_providers()
+    if provider == WEBGPU and provider not in known:
+        raise MissingExtraError(_WEBGPU_PACKAGE, WEBGPU)
+    require(
+        provider in known,
+        f"provider: this onnxruntime offers {', '.join(sorted(known))}",
+        got=provider,
+        remedy="choose one of these or install the onnxruntime build that has it",
+    )
+    options = onnxruntime.SessionOptions()
+    options.use_per_session_threads = False
+    options.log_severity_level = _NO_LOG
+    if alone and provider != CPU:
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if provider == WEBGPU:
+        return _opened_on_webgpu(path, options)
+    return Opened(session=_session(path, options, [known[provider]]))
+
+
+def _opened_on_webgpu(path: Path, options: "onnxruntime.SessionOptions") -> Opened:
+    """ONNX Runtime goes on without a provider that it cannot have; here, that is an error."""
+    device = _webgpu_device()
+    options.add_provider_for_devices([device], {})
+    session = _session(path, options, None)
+    first = session.get_providers()[0]
+    require(first == _WEBGPU_NAME, f"{path}: provider webgpu was not taken", got=first)
+    memory = device.memory_info(onnxruntime.OrtDeviceMemoryType.DEFAULT)
+
+    def on_device(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
+        return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, memory_info=memory)
+
+    return Opened(session=session, on_device=on_device)
+
+
+def _session(
+    path: Path, options: "onnxruntime.SessionOptions", providers: list[str] | None
+) -> "onnxruntime.InferenceSession":
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+    except Exception as error:  # onnxruntime's exception classes are not importable by name
+        if _NO_ADAPTER in str(error):
+            raise _no_gpu(str(error).partition(_NO_ADAPTER)[2].strip(": \n")) from error
+        if isinstance(error, MemoryError) or any(sign in str(error) for sign in _NO_MEMORY):
+            remedy = "close other programs, or export a smaller precision"
+            raise EdgedraftError(
+                f"{path}: not enough memory to open it", got=first_line(error), remedy=remedy
+            ) from error
+        raise EdgedraftError(f"{path}: ONNX Runtime cannot open it", got=first_line(error)) from error
+
+
+def _webgpu_device() -> "onnxruntime.OrtEpDevice":
+    """The plugin's device; it stands for whichever GPU the plugin takes."""
+    _register_webgpu()
+    found = [device for device in onnxruntime.get_ep_devices() if device.ep_name == _WEBGPU_NAME]
+    if not found:
+        raise _no_gpu()
+    version = found[0].ep_metadata["version"]
+    new_enough = tuple(int(part) for part in version.split(".")[:2]) >= _OLDEST_WEBGPU
+    oldest = ".".join(map(str, _OLDEST_WEBGPU))
+    remedy = MissingExtraError(_WEBGPU_PACKAGE, WEBGPU).remedy
+    require(new_enough, f"{_WEBGPU_PACKAGE} must be {oldest} or newer", got=version, remedy=remedy)
+    return found[0]
+
+
+@cache
+def _register_webgpu() -> None:
+    """Load the plugin, once in a process."""
+    try:
+        import onnxruntime_ep_webgpu
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(_WEBGPU_PACKAGE, WEBGPU) from error
+    onnxruntime.set_default_logger_severity(_NO_LOG)
+    try:
+        onnxruntime.register_execution_provider_library(WEBGPU, onnxruntime_ep_webgpu.get_library_path())
+    except Exception as error:  # onnxruntime's exception classes are not importable by name
+        remedy = "install versions of onnxruntime and onnxruntime-ep-webgpu that fit each other"
+        raise EdgedraftError(
+            "provider webgpu: the plugin cannot be loaded", got=first_line(error), remedy=remedy
+        ) from (error)
+
+
+def _no_gpu(reason: str | None = None) -> EdgedraftError:
+    devices = vulkan_devices() if sys.platform == "linux" else None
+    allowed = os.environ.get(ALLOW_SOFTWARE) == "1"
+    return missing_gpu(sys.platform, devices, software_allowed=allowed, reason=reason)

@@ -1,0 +1,187 @@
+"""ONNX Runtime's sessions behind `LanguageModel`: loaded graphs, and the memories opened on them.
+
+A graph is loaded once; every memory opened on it has its own keys and values. Where a graph writes them in place
+(GroupQueryAttention), past and present share one buffer per layer, on the device that computes, and rewinding is a
+length; a graph that appends to its past has them copied (see `GrowingCache`).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgedraft.runtime.base.errors import EdgedraftError, first_line
+from edgedraft.runtime.base.provider_names import CPU, WEBGPU
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.batch import Batch
+from edgedraft.runtime.core.model import CONTEXT_LENGTH
+from edgedraft.runtime.onnx.device_cache import DeviceCache
+from edgedraft.runtime.onnx.growing import GrowingCache, InTurn
+from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
+from edgedraft.runtime.onnx.memory import Cache, LogitsRoom, OnnxBatch, OnnxModel, SharedCache, cache_buffers
+from edgedraft.runtime.onnx.providers import (
+    Opened,
+    available_providers,
+    onnxruntime_version,
+    open_session,
+    share_thread_pool,
+)
+from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, Declared, read_signature
+
+__all__ = [
+    "CPU",
+    "WEBGPU",
+    "BoundPass",
+    "OnnxGraph",
+    "PlainGraph",
+    "SessionSettings",
+    "available_providers",
+    "onnxruntime_version",
+    "open_model",
+    "share_thread_pool",
+]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionSettings:
+    """How sessions are opened. ``threads`` sizes the one pool that all sessions of the process share.
+
+    ``provider`` is an execution provider by its short name (`cpu`, `webgpu`, ...); `available_providers` lists them.
+    ``huge_pages`` moves the CPU's weights onto huge pages where the system lets us. On a GPU, ``threads`` size what
+    little the CPU does beside it.
+    """
+
+    threads: int
+    context_length: int = CONTEXT_LENGTH
+    provider: str = CPU
+    huge_pages: bool = True
+
+
+class OnnxGraph:
+    """A decoder graph, loaded, whoever exported it: what it takes is told from the graph (see `Signature`).
+
+    ``shared`` tells graphs that write keys and values in place from those that append to their past.
+    """
+
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        opened = _open(path, settings)
+        self.settings, self.session, self._on_device = settings, opened.session, opened.on_device
+        signature = read_signature(path, self.session.get_inputs(), self.session.get_outputs())
+        self.feeds, self.caches = signature.feeds, signature.caches
+        self.vocab_size, self.shared = signature.vocab_size, signature.shared
+        self._path, self._rows = path, signature.rows
+
+    def memory(self, logits: LogitsRoom | None = None) -> OnnxModel:
+        """A model over this graph that has read nothing; memories share the weights and, if given, the ``logits``."""
+        with self._enough_memory("a context"):
+            model = OnnxModel(self, self._cache(self.settings.context_length), logits)
+        if self._on_device is not None:
+            self._try_out(model)
+        return model
+
+    def _cache(self, context_length: int) -> Cache:
+        if not self.shared:
+            return GrowingCache(self, context_length)
+        if self._on_device is not None:
+            return DeviceCache(self.session.io_binding(), self.caches, context_length, self._on_device)
+        return SharedCache(self, cache_buffers(self, 1, context_length))
+
+    def batch(self, rows: int) -> Batch:
+        """Memories that are stepped together, all empty; the system's memory is taken as their texts grow.
+
+        A pass of a graph that appends to its past has one length for all rows: there, they are stepped one by one, and
+        so they are where each has its keys and values in a device's memory.
+        """
+        require(rows >= 1, "a batch needs at least one row", got=rows)
+        if not self.shared or CACHE_POSITION in self.feeds or self._on_device is not None:
+            room = LogitsRoom(self.vocab_size)
+            return InTurn([self.memory(room) for _ in range(rows)])
+        symbolic = not isinstance(self._rows, int)
+        require(symbolic, f"{self._path}: input_ids: a batch needs a symbolic number of rows", got=self._rows)
+        with self._enough_memory(f"{rows} contexts"):
+            return OnnxBatch(self, cache_buffers(self, rows + rows % 2, self.settings.context_length), rows)
+
+    def _try_out(self, model: OnnxModel) -> None:
+        """Read one token and forget it."""
+        with _first_pass(self._path, self.settings):
+            _require_scores(model.read([0])[0])
+        model.rewind(0)
+
+    @contextmanager
+    def _enough_memory(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (MemoryError, OSError, OverflowError) as error:
+            rule = f"not enough memory for {what} of {self.settings.context_length} tokens"
+            raise EdgedraftError(rule, got=first_line(error), remedy="choose a smaller context length") from error
+
+
+class PlainGraph:
+    """Any graph of one input and one output; every node must run on the chosen provider."""
+
+    def __init__(self, path: Path, settings: SessionSettings) -> None:
+        opened = _open(path, settings, alone=True)
+        self._session = opened.session
+        if opened.on_device is not None:
+            with _first_pass(path, settings):
+                self.bind(_ones_for(self._session.get_inputs()[0])).run()
+
+    def bind(self, values: np.ndarray) -> "BoundPass":
+        """Passes over ``values``, which stay bound to the input; a GPU keeps them as they were when bound."""
+        return BoundPass(self._session, values)
+
+
+class BoundPass:
+    """A pass of a plain graph over the same input, as often as it is run."""
+
+    def __init__(self, session: Any, values: np.ndarray) -> None:
+        self._session, self._binding = session, session.io_binding()
+        self._binding.bind_cpu_input(session.get_inputs()[0].name, values)
+        self._binding.bind_output(session.get_outputs()[0].name)
+
+    def run(self) -> None:
+        """One pass, finished when this returns."""
+        self._session.run_with_iobinding(self._binding)
+
+    def output(self) -> np.ndarray:
+        """What the last pass yielded."""
+        found: np.ndarray = self._binding.copy_outputs_to_cpu()[0]
+        return found
+
+
+def open_model(path: Path, settings: SessionSettings) -> OnnxModel:
+    """A graph with a single memory."""
+    return OnnxGraph(path, settings).memory()
+
+
+def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> Opened:
+    """A session on the shared pool; its weights lie on huge pages if they are the CPU's and the settings say so."""
+    share_thread_pool(settings.threads)
+    with huge_pages_under_new_memory() if settings.huge_pages and settings.provider == CPU else nullcontext():
+        return open_session(path, settings.provider, alone=alone)
+
+
+@contextmanager
+def _first_pass(path: Path, settings: SessionSettings) -> Iterator[None]:
+    """Say that a GPU cannot run a graph: what is beyond its limits opens all the same, and fails in its first pass."""
+    try:
+        yield
+    except Exception as error:  # onnxruntime's exception classes are not importable by name
+        rule = f"{path}: a pass on {settings.provider} fails"
+        remedy = "choose a smaller context length or another precision, or the cpu"
+        raise EdgedraftError(rule, got=first_line(error), remedy=remedy) from error
+
+
+def _require_scores(scores: np.ndarray) -> None:
+    """Some drivers leave out what they cannot do, and everything comes back as nothing."""
+    sound = bool(np.isfinite(scores).all()) and float(np.ptp(scores)) > 0
+    require(sound, "scores must be finite, and not all alike", got=float(scores[0]))
+
+
+def _ones_for(declared: Declared) -> np.ndarray:
+    """An input of one row."""
+    shape = [size if isinstance(size, int) else 1 for size in declared.shape]
+    return np.ones(shape, dtype=FLOATS[declared.type])

@@ -1,0 +1,163 @@
+"""What a decoder graph takes and gives, told from its own inputs and outputs and never from a configuration."""
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.onnx.graph_file import input_readers
+
+IDS, MASK, POSITIONS, CACHE_POSITION = "input_ids", "attention_mask", "position_ids", "cache_position"
+LOGITS = "logits"
+
+_FEEDS = frozenset((IDS, MASK, POSITIONS, CACHE_POSITION))
+FLOATS: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+"""Types that keys, values and plain graphs' inputs come in."""
+
+IN_PLACE = frozenset(("GroupQueryAttention",))
+"""Operators that write keys and values into the buffer they read them from."""
+
+
+# past_key_values.0.key, past.0.key, past_0_key; past_key_0, past_key_values.key.0; the same for presents.
+_LAYER_FIRST = re.compile(r"(?:past|present)(?:_key_values)?[._](?P<layer>\d+)[._](?P<kind>key|value)")
+_KIND_FIRST = re.compile(r"(?:past|present)(?:_key_values)?[._](?P<kind>key|value)[._](?P<layer>\d+)")
+
+_EXPORT_AGAIN = "export the model again with edgedraft"
+_REFUSED = (
+    (r".*\.(?:de|en)coder\..*|encoder_.*|decoder_.*", "encoder-decoder models are not read", "choose a decoder alone"),
+    ("use_cache_branch", "graphs of two merged branches are not read", "export one graph with past, without merging"),
+    (r"past_\d+", "keys and values in one tensor are not read", _EXPORT_AGAIN),
+    ("inputs_embeds", "graphs without their embedding are not read", _EXPORT_AGAIN),
+)
+
+Slot = tuple[int, str]
+"""A layer and ``key`` or ``value``."""
+
+
+class Declared(Protocol):
+    """An input or output as ONNX Runtime declares it: an axis is a number, a symbol, or None where it has no name."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def shape(self) -> list[int | str | None]:
+        """Its axes."""
+        ...
+
+    @property
+    def type(self) -> str:
+        """Its element type, such as ``tensor(float)``."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CacheInput:
+    """One layer's keys or values as the graph declares them: names of the past and of the present, axes, type."""
+
+    name: str
+    present: str
+    heads: int
+    width: int
+    dtype: npt.DTypeLike
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signature:
+    """A decoder graph from outside.
+
+    ``feeds`` are its inputs beside the past, among `input_ids`, `attention_mask`, `position_ids` and `cache_position`.
+    ``shared``: past and present are one buffer, written in place; else the present is the past with the new tokens
+    appended. ``rows``: the batch axis, a number or a symbol.
+    """
+
+    feeds: frozenset[str]
+    caches: tuple[CacheInput, ...]
+    vocab_size: int
+    shared: bool
+    rows: int | str | None
+
+
+def read_signature(path: Path, inputs: Sequence[Declared], outputs: Sequence[Declared]) -> Signature:
+    """The signature of the graph in ``path``; an `EdgedraftError` names the input or output that is not understood."""
+    pasts = {node.name: slot for node in inputs if (slot := cache_slot(node.name)) is not None}
+    presents = {slot: node for node in outputs if (slot := cache_slot(node.name)) is not None}
+    feeds = {node.name: node for node in inputs if node.name not in pasts}
+    for node in feeds.values():
+        _check_feed(path, node)
+    require(IDS in feeds, f"{path}: no input named {IDS}", got=sorted(feeds)[:3])
+    require(bool(pasts), f"{path}: no keys and values among the inputs", remedy="export a decoder with past")
+    declared = [node for node in inputs if node.name in pasts]
+    caches = tuple(_cache(path, node, presents.get(pasts[node.name])) for node in declared)
+    return Signature(
+        feeds=frozenset(feeds),
+        caches=caches,
+        vocab_size=_width(path, outputs),
+        shared=_is_shared(path, declared, {cache.name: presents[pasts[cache.name]] for cache in caches}),
+        rows=feeds[IDS].shape[0],
+    )
+
+
+def cache_slot(name: str) -> Slot | None:
+    """Which keys or values the input or output called ``name`` stands for, if any."""
+    found = _LAYER_FIRST.fullmatch(name) or _KIND_FIRST.fullmatch(name)
+    return None if found is None else (int(found["layer"]), found["kind"])
+
+
+def _check_feed(path: Path, node: Declared) -> None:
+    for pattern, reason, remedy in _REFUSED:
+        require(re.fullmatch(pattern, node.name) is None, f"{path}: input {node.name}: {reason}", remedy=remedy)
+    known = f"{', '.join(sorted(_FEEDS))} and a key and a value for each layer"
+    require(node.name in _FEEDS, f"{path}: input {node.name}: not known; a decoder takes {known}", remedy=_EXPORT_AGAIN)
+    ranks = 1 if node.name == CACHE_POSITION else 2
+    right = node.type == "tensor(int64)" and len(node.shape) == ranks
+    found = f"{node.type} of {len(node.shape)}"
+    rule = f"{path}: input {node.name}: expected tensor(int64) of {ranks} axes"
+    require(right, rule, got=found, remedy=_EXPORT_AGAIN)
+    fixed = isinstance(node.shape[-1], int)
+    require(not fixed, f"{path}: input {node.name}: expected a symbolic number of tokens", got=node.shape)
+
+
+def _cache(path: Path, past: Declared, present: Declared | None) -> CacheInput:
+    rule = f"{path}: input {past.name}:"
+    if present is None:
+        raise EdgedraftError(f"{rule} no output holds what it becomes", remedy=_EXPORT_AGAIN)
+    axes = len(past.shape)
+    require(axes == 4, f"{rule} expected (batch, heads, tokens, head size)", got=past.shape, remedy=_EXPORT_AGAIN)
+    _, heads, tokens, width = past.shape
+    if not isinstance(heads, int) or not isinstance(width, int):
+        remedy = "export the model with edgedraft, which fixes them"
+        raise EdgedraftError(f"{rule} expected fixed heads and head size", got=past.shape, remedy=remedy)
+    require(not isinstance(tokens, int), f"{rule} expected a symbolic number of tokens", got=past.shape)
+    require(past.type in FLOATS, f"{rule} expected {' or '.join(FLOATS)}", got=past.type, remedy=_EXPORT_AGAIN)
+    return CacheInput(name=past.name, present=present.name, heads=heads, width=width, dtype=FLOATS[past.type])
+
+
+def _width(path: Path, outputs: Collection[Declared]) -> int:
+    """Width of the logits."""
+    found = {node.name: node for node in outputs}
+    require(LOGITS in found, f"{path}: no output named {LOGITS}", got=sorted(found)[:3])
+    logits = found[LOGITS]
+    require(logits.type == "tensor(float)", f"{path}: {LOGITS}: expected tensor(float)", got=logits.type)
+    width = logits.shape[-1]
+    if not isinstance(width, int):
+        raise EdgedraftError(f"{path}: {LOGITS}: expected a fixed width", got=width)
+    return width
+
+
+def _is_shared(path: Path, pasts: Sequence[Declared], presents: Mapping[str, Declared]) -> bool:
+    """Whether every present can be its past's own buffer.
+
+    It can where it is declared to be as long as the past, or where only operators read the past that write in place.
+    """
+    unlike = [past.name for past in pasts if past.shape[2] is None or past.shape[2] != presents[past.name].shape[2]]
+    readers = input_readers(path, unlike) if unlike else {}
+    return all(readers[name] and readers[name] <= IN_PLACE for name in unlike)

@@ -1,0 +1,127 @@
+"""The format of a model's conversations: its Jinja template, rendered in a sandbox as Hugging Face templates expect."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jinja2 import Environment, Template, TemplateError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TOKENIZER_SETTINGS
+
+Message = Mapping[str, Any]
+
+_SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
+_FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChatTemplate:
+    """``source`` is Jinja, None where a model has no format; ``special_tokens`` are texts that it may name."""
+
+    source: str | None
+    special_tokens: Mapping[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over what decides how a conversation is rendered."""
+        return hashlib.sha256(json.dumps([self.source, self.special_tokens], sort_keys=True).encode()).hexdigest()
+
+    def render(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[Message] = (),
+        *,
+        answer: bool = True,
+        environment: Environment | None = None,
+    ) -> str:
+        """The conversation, ending where the assistant's answer begins, or without ``answer`` with the last message.
+
+        ``tools`` are the functions that the assistant may call, as JSON schemas. Without a template the contents are
+        joined by blank lines. ``environment`` takes the place of `chat_environment`. Raises `EdgedraftError` where the
+        template does not render the conversation.
+        """
+        if self.source is None:
+            return "\n\n".join(str(message["content"]) for message in messages)
+        facts = {"messages": list(messages), "tools": list(tools) or None, "add_generation_prompt": answer}
+        try:
+            return _compiled(self.source, environment).render(**facts, **self.special_tokens)
+        except _FAULTS as error:
+            raise EdgedraftError("chat_template.jinja cannot render this conversation", got=str(error)) from error
+
+
+def read_chat_template(folder: Path) -> ChatTemplate:
+    """A model folder's; older folders keep the source among the tokenizer's settings, several of them by name."""
+    path = folder / TOKENIZER_SETTINGS
+    found = read_json(path) if path.is_file() else {}
+    settings = found if isinstance(found, Mapping) else {}
+    return ChatTemplate(source=_source(folder / CHAT_TEMPLATE, settings), special_tokens=_special_tokens(settings))
+
+
+def chat_environment(kind: type[Environment] = ImmutableSandboxedEnvironment, **options: Any) -> Environment:
+    """What Hugging Face chat templates expect: a sandbox with the tags, filters and globals that they use."""
+    environment = kind(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _GenerationTag], **options)
+    environment.filters["tojson"] = _to_json
+    environment.globals["raise_exception"] = _raise_exception
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
+    return environment
+
+
+class _GenerationTag(Extension):
+    """``{% generation %}`` marks what the assistant said, for training tools; rendered, it is what stands in it."""
+
+    tags = {"generation"}  # noqa: RUF012 - the base class declares it so
+
+    def parse(self, parser: Parser) -> nodes.Node:
+        """The block as a scope of its own."""
+        line = next(parser.stream).lineno
+        return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
+
+
+def _source(path: Path, settings: Mapping[str, Any]) -> str | None:
+    """The template in its own file, or the one among the settings; of several there the one named ``default``."""
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    found = settings.get("chat_template")
+    if isinstance(found, list):
+        found = next((each.get("template") for each in found if each.get("name") == "default"), None)
+    return found if isinstance(found, str) else None
+
+
+def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
+    found = {name: settings.get(name) for name in _SPECIAL}
+    return {name: token["content"] if isinstance(token, dict) else token for name, token in found.items() if token}
+
+
+@lru_cache(maxsize=8)
+def _compiled(source: str, environment: Environment | None) -> Template:
+    return (environment or _usual_environment()).from_string(source)
+
+
+@lru_cache(maxsize=1)
+def _usual_environment() -> Environment:
+    return chat_environment()
+
+
+def _to_json(
+    value: object,
+    ensure_ascii: bool = False,
+    indent: int | None = None,
+    separators: tuple[str, str] | None = None,
+    sort_keys: bool = False,
+) -> str:
+    """The filter with the arguments that transformers gives it; Jinja's own would escape HTML."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+
+
+def _raise_exception(message: str) -> NoReturn:
+    raise TemplateError(message)

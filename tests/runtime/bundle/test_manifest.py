@@ -1,0 +1,122 @@
+"""A manifest's own rules: the schema it is written in, the sizes that must fit, the paths that must stay inside."""
+
+import pytest
+
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain, to_plain
+from edgedraft.runtime.bundle.manifest import SCHEMA_VERSION, BundleManifest
+
+MODEL = {
+    "name": "tiny",
+    "base_model": "maker/tiny",
+    "license": "apache-2.0",
+    "graph": "target/model.onnx",
+    "precision": "int4",
+    "parameters": 10,
+    "weight_bytes": 5,
+    "conversion": "sha256",
+    "data": ["target/model.onnx.data"],
+    "largest_tensor_bytes": 5,
+    "half": False,
+    "operators": ["GroupQueryAttention", "MatMulNBits"],
+}
+PLAIN = {
+    "schema_version": SCHEMA_VERSION,
+    "target": MODEL,
+    "drafter": MODEL | {"graph": "drafter/model.onnx"},
+    "index_map": "map.safetensors",
+    "target_vocab_size": 9,
+    "context_length": 32,
+    "end_token_ids": [8],
+    "tokenizer_fingerprint": "f",
+    "calibration": {
+        "prompts": "coding",
+        "ranking_prompts": 2,
+        "scoring_prompts": 1,
+        "ranking_tokens": 20,
+        "scoring_tokens": 10,
+        "coverage": 0.9,
+        "coverage_low": 0.8,
+        "coverage_high": 1.0,
+        "ranked_by": ["target", "drafter"],
+    },
+    "plan": {
+        "draft_vocab_size": 3,
+        "draft_length": 2,
+        "target_precision": "int4",
+        "drafter_precision": "int4",
+        "threads": 1,
+        "predicted_tokens_per_second": 30.0,
+        "predicted_plain_tokens_per_second": 20.0,
+        "predicted_block_efficiency": 2.5,
+        "predicted_acceptance_rate": 0.7,
+        "target_pass_seconds": [0.05, 0.06],
+        "drafter_pass_seconds": [0.01, 0.012],
+        "speculate": True,
+        "reason": "faster",
+        "device": "laptop",
+        "speed_up_low": 1.2,
+        "speed_up_high": 1.7,
+        "chance_to_pay": 0.9,
+    },
+    "files": {"target/model.onnx": {"bytes": 1, "sha256": "0"}},
+    "provider": "webgpu",
+    "divergence": {"precision": "int4", "kl_per_token": 0.02, "greedy_agreement": 0.95, "positions": 300},
+}
+
+
+def read(**changes):
+    return from_plain(BundleManifest, PLAIN | changes, "manifest")
+
+
+def test_a_manifest_reads_back():
+    assert to_plain(read()) == PLAIN
+
+
+def test_what_nobody_measured_is_not_made_up():
+    plain = {name: value for name, value in PLAIN.items() if name not in ("provider", "divergence")}
+    manifest = from_plain(BundleManifest, plain, "manifest")
+    assert (manifest.provider, manifest.divergence) == ("cpu", None)
+
+
+def test_a_bundle_written_before_operators_were_told_opens_and_names_none():
+    model = {name: value for name, value in MODEL.items() if name != "operators"}
+    assert read(target=model).target.operators == ()
+
+
+@pytest.mark.parametrize("version", [0, 3, SCHEMA_VERSION + 1])
+def test_another_schema_is_refused(version, raises_exactly):
+    remedy = "export the bundle again or install a matching edgedraft"
+    with raises_exactly(f"schema_version: this edgedraft reads {SCHEMA_VERSION}, got {version} - {remedy}"):
+        read(schema_version=version)
+
+
+def test_a_draft_vocabulary_larger_than_the_targets_is_refused(raises_exactly):
+    with raises_exactly("draft_vocab_size: expected 1..9, got 10 - export the bundle again"):
+        read(plan=PLAIN["plan"] | {"draft_vocab_size": 10})
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/etc/passwd", "../model.onnx", "a/../../b", "a/..", "..", "a\\b", "C:/model.onnx", "file:model"]
+)
+@pytest.mark.parametrize("key", ["files", "target", "drafter", "index_map", "data"])
+def test_paths_that_could_lead_outside_are_refused(key, name, raises_exactly):
+    changed = {
+        "files": {name: {"bytes": 1, "sha256": "0"}},
+        "target": MODEL | {"graph": name},
+        "drafter": MODEL | {"graph": name},
+        "index_map": name,
+        "data": MODEL | {"data": [MODEL["graph"], name]},
+    }
+    with raises_exactly(f"files: expected a relative path inside the bundle, got {name!r}"):
+        read(**{"drafter" if key == "data" else key: changed[key]})
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "a/b/c.onnx", "a..b", "..hidden/x"])
+def test_paths_inside_are_kept(name):
+    assert read(index_map=name).index_map == name
+
+
+def test_a_mistyped_key_is_named_with_its_path():
+    with pytest.raises(EdgedraftError, match=r"^manifest: files\.a: bytes: expected int, got '1'$"):
+        read(files={"a": {"bytes": "1", "sha256": "0"}})

@@ -1,0 +1,72 @@
+"""A plan is checked when it is made."""
+
+import pytest
+
+from edgedraft.runtime.base.records import from_plain, to_plain
+from edgedraft.runtime.core.plan import WORTH_TRYING, DecodingPlan
+
+VALUES = {
+    "draft_vocab_size": 3,
+    "draft_length": 2,
+    "target_precision": "int4",
+    "drafter_precision": "int4",
+    "threads": 4,
+    "predicted_tokens_per_second": 30.0,
+    "predicted_plain_tokens_per_second": 20.0,
+    "predicted_block_efficiency": 2.5,
+    "predicted_acceptance_rate": 0.7,
+    "target_pass_seconds": [0.05, 0.06],
+    "drafter_pass_seconds": [0.01, 0.012],
+    "speculate": True,
+    "reason": "faster",
+    "device": "laptop",
+    "speed_up_low": 1.2,
+    "speed_up_high": 1.7,
+    "chance_to_pay": 0.9,
+}
+
+
+def test_a_plan_reads_back_from_plain_data():
+    plan = from_plain(DecodingPlan, VALUES, "plan")
+    assert to_plain(plan) == VALUES
+    assert plan.target_pass_seconds == (0.05, 0.06)
+
+
+@pytest.mark.parametrize("key", ["draft_vocab_size", "draft_length", "threads"])
+def test_counts_start_at_one(key, raises_exactly):
+    with raises_exactly(f"plan: {key} must be at least 1, got 0"):
+        DecodingPlan(**VALUES | {key: 0})
+
+
+@pytest.mark.parametrize("key", ["target_pass_seconds", "drafter_pass_seconds"])
+@pytest.mark.parametrize("seconds", [(), (0.1, 0.0)])
+def test_pass_times_are_positive(key, seconds, raises_exactly):
+    with raises_exactly(f"plan: {key} must be above 0, one or more, got {seconds}"):
+        DecodingPlan(**VALUES | {key: seconds})
+
+
+def test_the_predicted_speed_up_is_a_ratio_of_speeds():
+    assert DecodingPlan(**VALUES).predicted_speed_up == 1.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"chance_to_pay": 1.1}, "plan: chance_to_pay must lie in 0..1, got 1.1"),
+        ({"speed_up_low": 1.8}, "plan: speed_up_low must be above 0 and at most speed_up_high, got (1.8, 1.7)"),
+        ({"speed_up_low": 0.0}, "plan: speed_up_low must be above 0 and at most speed_up_high, got (0.0, 1.7)"),
+        ({"predicted_acceptance_rate": -0.1}, "plan: predicted_acceptance_rate must lie in 0..1, got -0.1"),
+    ],
+    ids=str,
+)
+def test_impossible_figures_are_refused(change, message, raises_exactly):
+    with raises_exactly(message):
+        DecodingPlan(**VALUES | change)
+
+
+@pytest.mark.parametrize(
+    ("speculate", "chance", "worth"), [(True, 0.0, True), (False, 0.09, False), (False, WORTH_TRYING, True)]
+)
+def test_a_plan_that_may_pay_is_worth_trying(speculate, chance, worth):
+    plan = DecodingPlan(**VALUES | {"speculate": speculate, "chance_to_pay": chance})
+    assert plan.worth_trying is worth

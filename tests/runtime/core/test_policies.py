@@ -1,0 +1,214 @@
+"""Whatever the policy, the text is the target's own, and the memories hold nothing but settled text."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.adaptive import AdaptiveDrafts, Pace
+from edgedraft.runtime.core.chooser import GREEDY, SampledChooser
+from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
+from edgedraft.runtime.core.drafting import NO_DRAFTS, ConfidentDrafts, FixedDrafts
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.ngram import NgramDrafts, NgramOrDrafter
+from edgedraft.runtime.core.pace import PassTimes
+from edgedraft.runtime.core.policies import POLICIES, Parts, PolicyChoice, build_policy
+from edgedraft.runtime.core.sampling import SamplingSettings
+from edgedraft.runtime.core.timing import TimedModel
+
+LAWS = settings(max_examples=250, deadline=None, derandomize=True, database=None)
+LONGEST = {"plain": 0, "adaptive": 8}
+"""Drafts a round where the draft length does not say."""
+
+NOT_FINITE = "must be finite numbers, got NaN or infinity - check the bundle's files or export it again"
+
+
+class Stage:
+    """The models of a scene with what they read before, and policies over them with a clock that only reads advance."""
+
+    def __init__(self, scripted, by_table, by_hash, scene):
+        self.scene, size, kept = scene, scene["vocab_size"], scene["kept"]
+        self.clock, self._dice = 0.0, np.random.default_rng(scene["salt"])
+        self.index_map = IndexMap(target_ids=np.array(kept, dtype=np.int64), target_vocab_size=size)
+        self.choose = by_hash(scene["salt"], size) if scene["hashed"] else by_table(scene["table"])
+        guesses = by_hash(scene["salt"] ^ 1, len(kept))
+
+        def often_right(context):
+            wanted = self.choose(context)
+            return kept.index(wanted) if wanted in kept and sum(context) % 4 else guesses(context)
+
+        self.target = scripted(self.choose, size, scene["target_context"], self._advance)
+        self.drafter = scripted(often_right, len(kept), scene["drafter_context"], self._advance)
+        self.alone = scripted(self.choose, size, scene["target_context"])
+        for model, before in ((self.target, scene["target_before"]), (self.drafter, scene["drafter_before"])):
+            if before[: model.context_length]:
+                model.read(before[: model.context_length])
+        self.pace = Pace(target=PassTimes([0.1, 0.11]), drafter=PassTimes([0.01]), acceptance_rate=0.7)
+
+    def _advance(self):
+        self.clock += float(self._dice.uniform(0.01, self.scene["slowest"]))
+
+    def rounds(self, prompt):
+        parts = Parts(
+            target=TimedModel(self.target, lambda: self.clock),
+            drafter=TimedModel(self.drafter, lambda: self.clock),
+            index_map=self.index_map,
+            pace=self.pace,
+        )
+        choice = PolicyChoice(
+            name=self.scene["policy"], draft_length=self.scene["draft_length"], p_min=self.scene["p_min"]
+        )
+        return speculative_rounds(parts.target, build_policy(choice, parts), prompt)
+
+    def plain(self, prompt):
+        self.alone.rewind(0)
+        return tokens_of(plain_rounds(self.alone, prompt))
+
+
+@pytest.fixture(scope="session")
+def staged(scripted, by_table, by_hash):
+    return lambda scene: Stage(scripted, by_table, by_hash, scene)
+
+
+def tokens_of(rounds):
+    return [token for turn in rounds for token in turn.token_ids]
+
+
+@st.composite
+def scenes(draw, policies=POLICIES):
+    vocab_size = draw(st.integers(2, 7))
+    ids = st.integers(0, vocab_size - 1)
+    prompt = draw(st.lists(ids, min_size=1, max_size=36))
+    shared = prompt[: draw(st.integers(0, 36))]
+    return {
+        "policy": draw(st.sampled_from(policies)),
+        "vocab_size": vocab_size,
+        "kept": sorted(draw(st.sets(ids, min_size=1))),
+        "prompt": prompt,
+        "target_before": [*shared, *draw(st.lists(ids, max_size=20))],
+        "drafter_before": [*prompt[: draw(st.integers(0, 36))], *draw(st.lists(ids, max_size=20))],
+        "target_context": len(prompt) + draw(st.integers(0, 30)),
+        "drafter_context": max(1, len(prompt) + draw(st.integers(-6, 40))),
+        "draft_length": draw(st.integers(1, 6)),
+        "p_min": draw(st.sampled_from([0.0, 0.6, 0.999])),
+        "table": draw(st.lists(ids, min_size=1, max_size=vocab_size)),
+        "hashed": draw(st.booleans()),
+        "slowest": draw(st.sampled_from([0.02, 0.1, 1.0])),
+        "salt": draw(st.integers(0, 255)),
+    }
+
+
+@LAWS
+@given(scene=scenes())
+def test_every_policy_gives_the_plain_text(staged, scene):
+    stage = staged(scene)
+    assert tokens_of(stage.rounds(scene["prompt"])) == stage.plain(scene["prompt"])
+
+
+@LAWS
+@given(scene=scenes())
+def test_after_each_round_both_memories_hold_the_beginning_of_what_was_settled(staged, scene):
+    stage, settled = staged(scene), list(scene["prompt"])
+    fits = len(settled) <= stage.drafter.context_length
+    for turn in stage.rounds(scene["prompt"]):
+        settled += turn.token_ids
+        assert stage.target.tokens == settled[:-1]
+        if fits and scene["policy"] not in ("plain", "ngram"):
+            assert stage.drafter.length < len(settled)
+            assert stage.drafter.tokens == settled[: stage.drafter.length]
+
+
+@LAWS
+@given(scene=scenes())
+def test_no_policy_drafts_more_than_it_may(staged, scene):
+    stage, settled = staged(scene), len(scene["prompt"])
+    first, *rest = stage.rounds(scene["prompt"])
+    assert (first.proposed, first.accepted, len(first.token_ids)) == (0, 0, 1)
+    settled += 1
+    for turn in rest:
+        assert 0 <= turn.accepted <= turn.proposed <= scene["target_context"] - settled
+        assert turn.proposed <= LONGEST.get(scene["policy"], scene["draft_length"])
+        assert len(turn.token_ids) == turn.accepted + 1
+        settled += len(turn.token_ids)
+
+
+@LAWS
+@given(scene=scenes(), rounds=st.integers(1, 8), another=st.lists(st.integers(0, 1), min_size=1, max_size=30))
+def test_an_answer_given_up_at_any_round_leaves_both_models_ready_for_any_prompt(staged, scene, rounds, another):
+    stage = staged(scene)
+    first = stage.rounds(scene["prompt"])
+    for _ in zip(range(rounds), first, strict=False):
+        pass
+    first.close()
+    another = another[: scene["target_context"]]
+    assert tokens_of(stage.rounds(another)) == stage.plain(another)
+
+
+@LAWS
+@given(scene=scenes(), rounds=st.integers(1, 8), more=st.lists(st.integers(0, 1), min_size=1, max_size=5))
+def test_going_on_from_an_answer_reads_only_what_is_new(staged, scene, rounds, more):
+    stage, text = staged(scene), list(scene["prompt"])
+    first = stage.rounds(scene["prompt"])
+    for _, turn in zip(range(rounds), first, strict=False):
+        text += turn.token_ids
+    first.close()
+    prompt = [*text, *more][: scene["target_context"]]
+    in_memory, reads = stage.target.length, len(stage.target.contexts)
+    found = stage.rounds(prompt)
+    answer = [*next(found).token_ids]
+    assert len(stage.target.contexts[reads]) >= min(in_memory, len(prompt) - 2)
+    assert answer + tokens_of(found) == stage.plain(prompt)
+
+
+@pytest.mark.parametrize("policy", [name for name in POLICIES if name not in ("plain", "ngram")])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("drawn", [False, True], ids=["greedy", "sampled"])
+@pytest.mark.parametrize("broken", ["target", "drafter"])
+def test_logits_that_are_not_numbers_are_refused_by_name(tabled, policy, value, drawn, broken, raises_exactly):
+    good = np.array([[0, 9, 0], [0, 0, 9], [9, 0, 0]])
+    tables = {"target": good, "drafter": good} | {broken: np.where(good == 9, value, good)}
+    clock = [0.0]
+
+    def passing(seconds):
+        return lambda: clock.__setitem__(0, clock[0] + seconds)
+
+    seconds = {"target": 0.5, "drafter": 0.01}
+    models = {name: tabled(table, 64, passing(seconds[name])) for name, table in tables.items()}
+    stage = {name: TimedModel(model, lambda: clock[0]) for name, model in models.items()}
+    pace = Pace(target=PassTimes([0.5]), drafter=PassTimes([0.01]), acceptance_rate=0.9)
+    parts = Parts(**stage, index_map=IndexMap.identity(3), pace=pace)
+    chooser = SampledChooser(SamplingSettings(), np.random.default_rng(0)) if drawn else GREEDY
+    built = build_policy(PolicyChoice(name=policy, draft_length=2), parts)
+    with np.errstate(invalid="ignore"), raises_exactly(f"logits of the {broken} {NOT_FINITE}"):
+        list(speculative_rounds(parts.target, built, [0], chooser))
+
+
+def test_the_names_mean_what_they_say(tabled):
+    model = TimedModel(tabled(np.eye(3)), lambda: 0.0)
+    pace = Pace(target=PassTimes([0.5]), drafter=PassTimes([0.01]), acceptance_rate=0.9)
+    parts = Parts(target=model, drafter=model, index_map=IndexMap.identity(3), pace=pace)
+    built = {name: build_policy(PolicyChoice(name=name, draft_length=2), parts) for name in POLICIES}
+    assert built["plain"] is NO_DRAFTS
+    assert {name: type(policy) for name, policy in built.items() if name != "plain"} == {
+        "fixed": FixedDrafts,
+        "confident": ConfidentDrafts,
+        "ngram": NgramDrafts,
+        "ngram-or-drafter": NgramOrDrafter,
+        "adaptive": AdaptiveDrafts,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "eager"}, f"policy: expected one of {', '.join(POLICIES)}, got eager"),
+        ({"draft_length": 0}, "draft length must be at least 1, got 0"),
+        ({"p_min": 1.5}, "p_min must lie in 0..1, got 1.5"),
+        ({"p_min": float("nan")}, "p_min must lie in 0..1, got nan"),
+    ],
+)
+def test_choices_without_a_meaning_are_refused(changes, message):
+    with pytest.raises(EdgedraftError) as caught:
+        PolicyChoice(**{"name": "fixed", "draft_length": 2} | changes)
+    assert str(caught.value) == message
