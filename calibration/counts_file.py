@@ -8,7 +8,7 @@ import numpy as np
 
 from edgedraft.calibration.counts import Provenance, TokenCounts
 from edgedraft.calibration.data.samples import GROUPS
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, naming
 from edgedraft.runtime.base.records import from_plain, require, to_plain
 from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 
@@ -34,12 +34,12 @@ def read_counts(path: Path) -> TokenCounts:
     found = metadata.get("format")
     require(found == _FORMAT, f"{path}: not a token-counts file", got=f"format {found}")
     try:
-        return _counts(tensors, metadata, f"{path}: provenance")
+        with naming(path):
+            return _counts(tensors, metadata, f"{path}: provenance")
+    except EdgedraftError:
+        raise
     except (KeyError, ValueError, IndexError) as error:
         raise EdgedraftError(f"{path}: not a token-counts file", got=f"{type(error).__name__}: {error}") from error
-    except EdgedraftError as error:
-        rule = error.rule if error.rule.startswith(str(path)) else f"{path}: {error.rule}"
-        raise EdgedraftError(rule, got=error.got, remedy=error.remedy) from error
 
 
 def _counts(tensors: dict[str, Any], metadata: dict[str, str], where: str) -> TokenCounts:

@@ -7,7 +7,7 @@ from types import ModuleType
 from typing import Any
 
 from edgedraft.devices.profile import DeviceProfile, Probe
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, naming
 from edgedraft.runtime.base.files import replacing_file
 from edgedraft.runtime.base.records import from_plain
 
@@ -31,12 +31,8 @@ def parse_profile(text: str, where: str) -> DeviceProfile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise EdgedraftError(f"{where}: not valid TOML", got=str(error)) from error
-    try:
+    with naming(where):
         return from_plain(DeviceProfile, data, where)
-    except EdgedraftError as error:
-        if error.rule.startswith(f"{where}: "):
-            raise
-        raise EdgedraftError(f"{where}: {error.rule}", got=error.got, remedy=error.remedy) from error
 
 
 def write_profile(path: Path, profile: DeviceProfile) -> None:

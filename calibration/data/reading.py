@@ -22,7 +22,7 @@ from edgedraft.calibration.data.parsing import (
     parse_text,
 )
 from edgedraft.calibration.data.samples import Sample
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, naming
 from edgedraft.runtime.base.records import require
 
 STDIN = "-"
@@ -156,12 +156,12 @@ def _read(
             continue
         report.read += 1
         try:
-            sample = parse()
+            with naming(f"{where}:{line}"):
+                sample = parse()
         except EdgedraftError as error:
-            placed = EdgedraftError(f"{where}:{line}: {error.rule}", got=error.got, remedy=error.remedy)
             if options.strict:
-                raise placed from error
-            report.add_problem(str(placed))
+                raise
+            report.add_problem(str(error))
             continue
         yield number, sample
     if options.whole:
@@ -216,10 +216,8 @@ def _array_entries(stream: Beginning, where: str) -> Iterator[Entry]:
     raw = stream.read(LARGEST_ENTRY_BYTES + 1)
     rule = f"{where}: a JSON array of more than {LARGEST_ENTRY_BYTES:,} bytes cannot be read in parts"
     require(len(raw) <= LARGEST_ENTRY_BYTES, rule, remedy="write one object a line: jq -c '.[]'")
-    try:
+    with naming(where):
         items = decoded_json(raw)
-    except EdgedraftError as error:
-        raise EdgedraftError(f"{where}: {error.rule}", got=error.got) from error
     for number, item in enumerate(items, start=1):
         yield Entry(number, number, partial(parse_entry, item, number))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.runtime.base.arrays import AnyArray
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, naming
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 from edgedraft.runtime.core.sampling import SamplingSettings
@@ -44,15 +44,21 @@ def read_trace(path: Path) -> Trace:
         found = facts.get("format", "another format")
         raise EdgedraftError(f"{path}: not an acceptance-trace file", got=found, remedy="trace the answers again")
     try:
-        values: dict[str, Any] = {name: tensors[name] for name in _arrays(record)}
-        values |= {name: values[name].astype(np.int64) for name in _ON_DISK}
-        if record is DrawnTrace:
-            values["settings"] = _settings(facts["settings"])
-        return record(cap=int(facts["cap"]), **values)
+        with naming(path):
+            return _trace(record, tensors, facts)
+    except EdgedraftError:
+        raise
     except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
         raise EdgedraftError(f"{path}: not an acceptance-trace file", got=f"{type(error).__name__} {error}") from error
-    except EdgedraftError as error:
-        raise EdgedraftError(f"{path}: {error.rule}", got=error.got) from error
+
+
+def _trace(record: type[Trace], tensors: dict[str, AnyArray], facts: dict[str, str]) -> Trace:
+    """Build the record from a file's arrays and facts."""
+    values: dict[str, Any] = {name: tensors[name] for name in _arrays(record)}
+    values |= {name: values[name].astype(np.int64) for name in _ON_DISK}
+    if record is DrawnTrace:
+        values["settings"] = _settings(facts["settings"])
+    return record(cap=int(facts["cap"]), **values)
 
 
 def traced_tokenizer(path: Path) -> str:

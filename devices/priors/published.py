@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, naming
 from edgedraft.runtime.base.records import from_plain, require
 
 CPU, GPU, NPU = BACKENDS = ("cpu", "gpu", "npu")
@@ -114,12 +114,8 @@ _OPTIONAL = ("threads", "reached_gigabytes_per_second")
 def _speed(row: Mapping[str | None, str | None], where: str) -> PublishedSpeed:
     require(None not in row and None not in row.values(), f"{where}: expected as many fields as the first line has")
     values = {str(name): _value(str(name), str(text), where) for name, text in row.items()}
-    try:
+    with naming(where):
         return from_plain(PublishedSpeed, values, where)
-    except EdgedraftError as error:
-        if error.rule.startswith(where):
-            raise
-        raise EdgedraftError(f"{where}: {error.rule}", got=error.got) from error
 
 
 def _value(name: str, text: str, where: str) -> object:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from edgedraft.devices.browsers import BROWSERS
 from edgedraft.devices.probing.timed import TimedOverhead, TimedStep
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, naming
 from edgedraft.runtime.base.records import from_plain, require
 
 Posted = TypeVar("Posted")
@@ -111,13 +111,10 @@ def read_bench(data: object) -> PostedBench:
 
 def _read(record: type[Posted], data: object, where: str) -> Posted:
     try:
-        return from_plain(record, data, where)
+        with naming(where):
+            return from_plain(record, data, where)
     except OverflowError as error:
         raise EdgedraftError(f"{where}: expected numbers that fit a double", got=str(error)) from error
-    except EdgedraftError as error:
-        if error.rule.startswith(where):
-            raise
-        raise EdgedraftError(f"{where}: {error.rule}", got=error.got, remedy=error.remedy) from error
 
 
 def one_line(text: str) -> str:

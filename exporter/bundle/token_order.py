@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edgedraft.runtime.base.arrays import Float64Array, Ids
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import naming
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 from edgedraft.runtime.core.index_map import IndexMap
@@ -101,7 +101,7 @@ def read_token_order(path: Path) -> TokenOrder:
     tensors, _ = read_tensors(path)
     missing = sorted(set(_TENSORS) - set(tensors))
     require(not missing, f"{path}: no tensor {', '.join(missing)}", got=", ".join(sorted(tensors)) or "none")
-    try:
+    with naming(path, _EXPORT_AGAIN):
         return TokenOrder(
             token_ids=tensors["token_ids"].astype(np.int64),
             outlook=Outlook(
@@ -110,5 +110,3 @@ def read_token_order(path: Path) -> TokenOrder:
                 foreseen=tensors["foreseen"].astype(np.float64),
             ),
         )
-    except EdgedraftError as error:
-        raise EdgedraftError(f"{path}: {error.rule}", got=error.got, remedy=_EXPORT_AGAIN) from error

@@ -34,6 +34,8 @@ def read_safetensors(path: Path) -> Numbers:
                 size = (file.metadata() or {}).get(VOCAB_SIZE)
                 return _index_map(path, file.get_tensor(TENSOR_NAME), size)
             found = {key: file.get_tensor(name) for key, name in _named(path, names).items()}
+    except EdgedraftError:
+        raise
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise EdgedraftError(f"{path}: not a safetensors file that can be read", got=first_line(error)) from error
     return _pair(path, found, EAGLE3)

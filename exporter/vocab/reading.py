@@ -9,7 +9,7 @@ from edgedraft.exporter.vocab.engine_files import read_gguf, read_mnn, read_open
 from edgedraft.exporter.vocab.kinds import CONVENTIONS, KINDS, kind_named
 from edgedraft.exporter.vocab.text_files import read_text_map
 from edgedraft.exporter.vocab.vocab_map import VocabMap
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import naming
 from edgedraft.runtime.base.records import require
 
 _BY_SUFFIX = {".xml": read_openvino, ".mnn": read_mnn, ".safetensors": read_safetensors}
@@ -47,10 +47,8 @@ def read_vocab_map(path: Path, declared: Declared = NOTHING_DECLARED) -> VocabMa
     fits = declared.kind is None or declared.kind in (*kinds, *CONVENTIONS)
     rule = f"{path}: this is {' or '.join(KINDS[kind].file for kind in kinds)}"
     require(fits, rule, got=f"--kind {declared.kind}", remedy=f"use --kind {' or '.join((*kinds, *CONVENTIONS))}")
-    try:
+    with naming(path):
         return _read(_sized(numbers, declared.vocab_size), declared)
-    except EdgedraftError as error:
-        raise EdgedraftError(f"{path}: {error.rule}", got=error.got, remedy=error.remedy) from error
 
 
 def _read(numbers: Numbers, declared: Declared) -> VocabMap:

@@ -8,8 +8,8 @@ from pathlib import Path
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
-class EdgedraftError(Exception):
-    """Something the user can mend; its text is one line: ``rule, got X - remedy``.
+class EdgedraftError(ValueError):
+    """An error that the user can mend. Its text is one line: ``rule, got X - remedy``.
 
     The command line prints it and exits with 2.
     """
@@ -34,6 +34,19 @@ def first_line(error: BaseException) -> str:
     """What a foreign error says, in one line; its class where it says nothing."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def naming(where: object, remedy: str | None = None) -> Iterator[None]:
+    """Put ``where`` (a file, or a file and line) in front of any `EdgedraftError` raised in the block.
+
+    An error that names it already keeps its rule. ``remedy`` replaces the error's own, where given.
+    """
+    try:
+        yield
+    except EdgedraftError as error:
+        rule = error.rule if error.rule.startswith(str(where)) else f"{where}: {error.rule}"
+        raise EdgedraftError(rule, got=error.got, remedy=remedy or error.remedy) from error
 
 
 @contextlib.contextmanager

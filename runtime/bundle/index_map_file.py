@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import naming
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 from edgedraft.runtime.core.index_map import IndexMap
@@ -20,7 +20,5 @@ def read_index_map(path: Path, target_vocab_size: int) -> IndexMap:
     """Read and check a map; any fault is an `EdgedraftError` that names the file."""
     tensors, _ = read_tensors(path)
     require(TENSOR_NAME in tensors, f"{path}: no tensor {TENSOR_NAME}", got=", ".join(sorted(tensors)) or "none")
-    try:
+    with naming(path, "export the bundle again"):
         return IndexMap(target_ids=tensors[TENSOR_NAME], target_vocab_size=target_vocab_size)
-    except EdgedraftError as error:
-        raise EdgedraftError(f"{path}: {error.rule}", got=error.got, remedy="export the bundle again") from error

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import naming
 from edgedraft.runtime.base.files import read_json, sha256
 from edgedraft.runtime.base.records import from_plain, require
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, tokenizer_fingerprint
@@ -43,12 +43,10 @@ def read_bundle(path: Path, *, verify_hashes: bool = True) -> Bundle:
     manifest_path = path / MANIFEST_NAME
     require(path.is_dir(), f"{path}: no such bundle folder", remedy="name a folder written by edgedraft export")
     data = read_json(manifest_path)
-    try:
+    with naming(manifest_path):
         if isinstance(data, dict) and isinstance(data.get("schema_version"), int):
             require_schema(data["schema_version"])  # first: a newer manifest may hold keys unknown here
         manifest = from_plain(BundleManifest, data, "manifest")
-    except EdgedraftError as error:
-        raise EdgedraftError(f"{manifest_path}: {error.rule}", got=error.got, remedy=error.remedy) from error
     for name, entry in manifest.files.items():
         _check_file(path, name, entry, verify_hashes)
     _check_listed(manifest, manifest_path)
