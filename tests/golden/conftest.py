@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.golden.mistakes import MISTAKES
-from tests.golden.normalising import normalised, without_sums, without_versions
+from tests.golden.normalising import normalised, portable, without_versions
 from tests.golden.running import arguments_of, record_of, run
 from tests.golden.scenarios import SCENARIOS, Scenario, write_broken_bundles, write_inputs
 from tests.golden.written import describe, sums
@@ -99,5 +99,5 @@ def _outcome(scenario: Scenario, places: dict[str, str], names: dict[str, str], 
 def _answer(command: str, places: dict[str, str], names: dict[str, str]) -> object:
     """What a wrong input is answered with."""
     outcome = record_of(run(arguments_of(command, places)))
-    outcome["errors"] = without_sums(outcome.get("errors", []))
+    outcome["errors"] = portable(outcome.get("errors", []))
     return normalised(outcome, names)

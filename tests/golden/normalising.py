@@ -30,6 +30,7 @@ _VERSIONED = {
 """Keys in a manifest that change with the libraries that write graphs; `bytes.json` holds them beside the versions."""
 
 _SUM = re.compile(r"\b[0-9a-f]{64}\b")
+_OFFERED = re.compile(r"\boffers [a-z, ]+, got")
 _CONVERSION = re.compile(r"(-fp32|-int4|-int8)((?:-[a-z]+)*)-[0-9a-f]{12}\b")
 
 
@@ -90,9 +91,9 @@ def shortened(value: object) -> object:
     return {"<length>": len(value), "<first>": shortened(value[0]), "<sha256>": digest}
 
 
-def without_sums(texts: Sequence[str]) -> list[str]:
-    """Replace the SHA-256 sums of files in lines of text."""
-    return [_SUM.sub("<sha256>", text) for text in texts]
+def portable(texts: Sequence[str]) -> list[str]:
+    """Replace the SHA-256 sums of files, and the providers of this onnxruntime, in lines of text."""
+    return [_OFFERED.sub("offers <providers>, got", _SUM.sub("<sha256>", text)) for text in texts]
 
 
 def without_places(text: str, places: Mapping[str, str]) -> str:
