@@ -55,7 +55,8 @@ _EXPORTS = (
     ),
     Scenario(
         name="export with a given map",
-        command=f"export {{work}}/mapped {_PAIR} --device rpi5 --vocab {{work}}/ends.txt --draft-length 2 --json",
+        command=f"export {{work}}/mapped {_PAIR} --device rpi5 --vocab {{work}}/ends.txt --draft-length 2 "
+        "--max-divergence 1 --json",
         files=("mapped/edgedraft.json", "mapped/drafter/index_map.safetensors"),
     ),
 )
@@ -117,7 +118,7 @@ _PLANS = (
     ),
     Scenario(
         name="plan among precisions",
-        command=f"plan {_PAIR} --device apple-m4 --target-precision int8 fp32 --vocab-size 256 --json",
+        command=f"plan {_PAIR} --device apple-m4 --drafter-precision int4 fp32 --vocab-size 256 --json",
     ),
     Scenario(
         name="plan measured here", command=f"plan {_PAIR} --vocab-size 256 --draft-length 3 --json", measured=True
