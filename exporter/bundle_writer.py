@@ -21,7 +21,7 @@ from edgedraft.exporter.trimming.token_order import TOKEN_ORDER_NAME, TokenOrder
 from edgedraft.exporter.trimming.trimmed import DATA_NAME, EXPANDED_NAME, REDUCED_NAME, trim_for, write_trimmed
 from edgedraft.runtime.bundle import Bundle, read_bundle
 from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.files import read_json, replacing_folder, sha256, write_json
+from edgedraft.runtime.files import read_json, replacing_folder, require_own_folder, sha256, write_json
 from edgedraft.runtime.index_map import IndexMap, write_index_map
 from edgedraft.runtime.manifest import (
     MANIFEST_NAME,
@@ -86,9 +86,7 @@ def write_bundle(contents: BundleContents, path: Path, progress: Progress = sile
 
 def check_output(path: Path) -> None:
     """Refuse to write where something other than a bundle is; callers ask before they begin long work."""
-    if path.exists():
-        free = path.is_dir() and ((path / MANIFEST_NAME).is_file() or not any(path.iterdir()))
-        require(free, f"{path}: exists and is not a bundle", remedy="choose another output folder")
+    require_own_folder(path, "a bundle", MANIFEST_NAME)
 
 
 def file_entries(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
