@@ -176,8 +176,8 @@ test.each([
   [{ topP: 0 }, "top_p must lie above 0 and up to 1, got 0"],
   [{ minP: 2 }, "min_p must lie in 0..1, got 2"],
   [{ repetitionPenalty: 0 }, "repetition_penalty must be above 0, got 0"],
-  [{ logitBias: { 7: Infinity } }, "logit_bias: token 7: expected a number or -inf, got Infinity"],
-  [{ logitBias: { 7: NaN } }, "logit_bias: token 7: expected a number or -inf, got NaN"],
+  [{ logitBias: { 7: Infinity } }, "logit_bias: token 7: expected a number or -inf, got inf"],
+  [{ logitBias: { 7: NaN } }, "logit_bias: token 7: expected a number or -inf, got nan"],
   [{ seed: 0.5 }, "seed must be a whole number, got 0.5"],
 ])("settings %j are refused", async (settings, message) => {
   expect(await refusalOf(() => checkedSampling(settings))).toBe(message);
