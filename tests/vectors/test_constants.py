@@ -8,8 +8,11 @@ from edgedraft.runtime.adaptive import LONGEST_DRAFT
 from edgedraft.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
 from edgedraft.runtime.model import CONTEXT_LENGTH, PREFILL_ROWS, prompt_pieces
 from edgedraft.runtime.ngram import LONGEST, SHORTEST
+from edgedraft.runtime.policies import POLICIES
 from edgedraft.runtime.sampling import SamplingSettings
 from edgedraft.runtime.text import TEXT_FILES
+
+IN_THE_BROWSER = {"plain", "fixed", "ngram"}  # Python has more policies
 
 
 def test_constants(vectors):
@@ -22,6 +25,7 @@ def test_constants(vectors):
         "shortest_ngram": SHORTEST,
         "longest_ngram": LONGEST,
         "longest_draft": LONGEST_DRAFT,
+        "policies": [name for name in POLICIES if name in IN_THE_BROWSER],
     }
 
 

@@ -14,7 +14,7 @@ export type { TextPiece } from "./generation.js";
 export type { Message } from "./text.js";
 export type { Spread } from "./statistics.js";
 export { Engine, type DecodingOptions } from "./engine.js";
-export type { Drafts } from "./policies.js";
+export type { Policy } from "./policies.js";
 export { LONGEST_DRAFT } from "./drafting.js";
 export { runBench } from "./bench.js";
 export type { BenchReport, Way, WayReport } from "./benching.js";

@@ -17,8 +17,7 @@ export type Probabilities = Float64Array;
 /**
  * How tokens are drawn; the meaning and the order of the steps are those of transformers' `generate`.
  * `temperature` 0 takes the best token. `topK` 0, `topP` 1, `minP` 0 and `repetitionPenalty` 1 switch the step off.
- * `logitBias` adds to the logits of target token ids; -Infinity shuts one out. The same `seed` gives the same text again
- * in this runtime, not the text that the Python runtime draws.
+ * `logitBias` adds to the logits of target token ids; -Infinity shuts one out.
  */
 export interface SamplingSettings {
   readonly temperature?: number;
@@ -27,7 +26,6 @@ export interface SamplingSettings {
   readonly minP?: number;
   readonly repetitionPenalty?: number;
   readonly logitBias?: Readonly<Record<number, number>>;
-  readonly seed?: number;
 }
 
 /** Settings with nothing left open, checked. */
@@ -44,14 +42,13 @@ const COLDEST = 0.0001;
 
 /** `settings` with the defaults filled in; numbers without a meaning are refused. */
 export function checkedSampling(settings: SamplingSettings): Sampling {
-  const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, logitBias = {}, seed } = settings;
+  const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, logitBias = {} } = settings;
   const warm = temperature === 0 || (temperature >= COLDEST && temperature < Infinity);
   demand(warm, `temperature must be 0, or ${COLDEST} or more`, { got: shown(temperature) });
   demand(Number.isInteger(topK) && topK >= 0, "top_k must be 0 or more", { got: topK });
   demand(topP > 0 && topP <= 1, "top_p must lie above 0 and up to 1", { got: topP });
   demand(minP >= 0 && minP <= 1, "min_p must lie in 0..1", { got: minP });
   demand(repetitionPenalty > 0, "repetition_penalty must be above 0", { got: repetitionPenalty });
-  demand(seed === undefined || Number.isSafeInteger(seed), "seed must be a whole number", { got: seed });
   const biases = new Map(Object.entries(logitBias).map(([tokenId, bias]) => [Number(tokenId), bias]));
   for (const [tokenId, bias] of biases) demand(bias < Infinity, `logit_bias: token ${tokenId}: expected a number or -inf`, { got: shown(bias) });
   return { temperature, topK, topP, minP, repetitionPenalty, logitBias: biases };

@@ -6,6 +6,7 @@ import { LONGEST_DRAFT } from "../../src/runtime/drafting.js";
 import { MANIFEST_NAME, SCHEMA_VERSION } from "../../src/runtime/manifest.js";
 import { CONTEXT_LENGTH, PREFILL_ROWS, promptPieces } from "../../src/runtime/model.js";
 import { LONGEST, SHORTEST } from "../../src/runtime/ngram.js";
+import { POLICIES } from "../../src/runtime/policies.js";
 import { checkedSampling } from "../../src/runtime/sampling.js";
 import { casesOf, readVectors, snake } from "./reading.js";
 
@@ -21,6 +22,7 @@ test("constants", () => {
     shortest_ngram: SHORTEST,
     longest_ngram: LONGEST,
     longest_draft: LONGEST_DRAFT,
+    policies: POLICIES,
   });
 });
 

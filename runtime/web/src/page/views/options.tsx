@@ -1,6 +1,7 @@
 /** Owns how an answer is to be written: who drafts, how far, how warm, how long. */
 
-import { LONGEST_DRAFT, type Drafts } from "../../runtime/index.js";
+import { LONGEST_DRAFT } from "../../runtime/index.js";
+import type { Drafts } from "../state.js";
 import { plural } from "../words/format.js";
 import { Select } from "./parts.js";
 import type { PanelProps } from "./props.js";
