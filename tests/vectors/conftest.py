@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.text import TextCodec
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.text.codec import TextCodec
 
 SPECIAL, MERGED = "<|end|>", "END"
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from edgedraft.runtime.sampling import draw, keeps, residual, settle_draws
-from edgedraft.runtime.verify import accepted_prefix, confidence, greedy_choices, log_probability
+from edgedraft.runtime.core.sampling import draw, keeps, residual, settle_draws
+from edgedraft.runtime.core.verify import accepted_prefix, confidence, greedy_choices, log_probability
 
 HAIR = 2.0**-30
 FLOAT32 = 1e-6  # exponentials of float32 logits are float32 themselves

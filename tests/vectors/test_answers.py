@@ -4,8 +4,9 @@ from dataclasses import asdict
 
 import pytest
 
-from edgedraft.runtime.generation import Limits, limited, text_pieces
-from edgedraft.runtime.rounds import Round
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.text.streaming import text_pieces
 
 
 @pytest.mark.section("limits")

@@ -4,13 +4,13 @@ from dataclasses import asdict
 
 import pytest
 
-from edgedraft.runtime.adaptive import LONGEST_DRAFT
-from edgedraft.runtime.manifest import MANIFEST_NAME, SCHEMA_VERSION
-from edgedraft.runtime.model import CONTEXT_LENGTH, PREFILL_ROWS, prompt_pieces
-from edgedraft.runtime.ngram import LONGEST, SHORTEST
-from edgedraft.runtime.policies import POLICIES
-from edgedraft.runtime.sampling import SamplingSettings
-from edgedraft.runtime.text import TEXT_FILES
+from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
+from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, SCHEMA_VERSION
+from edgedraft.runtime.core.adaptive import LONGEST_DRAFT
+from edgedraft.runtime.core.model import CONTEXT_LENGTH, PREFILL_ROWS, prompt_pieces
+from edgedraft.runtime.core.ngram import LONGEST, SHORTEST
+from edgedraft.runtime.core.policies import POLICIES
+from edgedraft.runtime.core.sampling import SamplingSettings
 
 IN_THE_BROWSER = {"plain", "fixed", "ngram"}  # Python has more policies
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.sampling import SamplingSettings, probabilities
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.sampling import SamplingSettings, probabilities
 
 HAIR = 1e-6
 LOOSE = {"top_p": 1 + HAIR, "min_p": 1 - HAIR}

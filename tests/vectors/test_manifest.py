@@ -6,10 +6,10 @@ from functools import reduce
 
 import pytest
 
-from edgedraft.runtime.bundle import read_bundle
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.manifest import MANIFEST_NAME, BundleManifest
-from edgedraft.runtime.records import from_plain
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import from_plain
+from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest
+from edgedraft.runtime.bundle.reading import read_bundle
 
 
 def changed(manifest, changes):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from edgedraft.runtime.chooser import GREEDY
-from edgedraft.runtime.ngram import Match, NgramDrafts, NgramIndex
+from edgedraft.runtime.core.chooser import GREEDY
+from edgedraft.runtime.core.ngram import Match, NgramDrafts, NgramIndex
 
 
 def ids(text):

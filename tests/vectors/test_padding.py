@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from edgedraft.runtime.errors import EdgedraftError
-from edgedraft.runtime.padding import Padded, padded_rows
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.padding import Padded, padded_rows
 
 BY = {"less": 1 - 1e-6, "more": 1 + 1e-6}
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgedraft.runtime.sampling import SamplingSettings, adjusted
+from edgedraft.runtime.core.sampling import SamplingSettings, adjusted
 
 
 def after(case, bias):

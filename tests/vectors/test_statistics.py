@@ -2,8 +2,8 @@
 
 import pytest
 
-from edgedraft.runtime.rounds import Round
-from edgedraft.runtime.statistics import count_rounds, memory_bound_speed_up, spread
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.statistics import count_rounds, memory_bound_speed_up, spread
 
 CLOSE = 1e-12
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgedraft.runtime.text import TextStream
+from edgedraft.runtime.text.streaming import TextStream
 
 
 @pytest.mark.section("streams")
