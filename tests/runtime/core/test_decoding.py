@@ -7,15 +7,17 @@ from hypothesis import strategies as st
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import prompt_pieces
+from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 LAWS = settings(max_examples=120, deadline=None, derandomize=True, database=None)
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, FixedDrafts(Drafter(model=drafter, index_map=index_map), draft_length), prompt)
+    return speculative_rounds(target, TokenDrafter(ModelSource(drafter, index_map), FixedLength(draft_length)), prompt)
 
 
 def tokens_of(rounds):
@@ -80,10 +82,10 @@ def test_speculative_text_is_the_plain_text(cast_of, scene):
 def test_every_round_counts_its_own_tokens(cast_of, scene):
     target, drafter, index_map = cast_of(scene)
     first, *rest = drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"])
-    assert (len(first.token_ids), first.proposed, first.accepted) == (1, 0, 0)
+    assert (len(first.token_ids), first.drafted, first.accepted) == (1, 0, 0)
     for turn in rest:
         assert len(turn.token_ids) == turn.accepted + 1
-        assert 0 <= turn.accepted <= turn.proposed <= scene["draft_length"]
+        assert 0 <= turn.accepted <= turn.drafted <= scene["draft_length"]
 
 
 @LAWS
@@ -96,7 +98,7 @@ def test_a_round_drafts_its_full_length_while_both_contexts_have_room(cast_of, s
     settled += len(first.token_ids)
     for turn in rest:
         room = min(scene["target_context"], scene["drafter_context"] + 1) - settled
-        assert turn.proposed == max(0, min(scene["draft_length"], room))
+        assert turn.drafted == max(0, min(scene["draft_length"], room))
         settled += len(turn.token_ids)
 
 
@@ -144,8 +146,8 @@ def test_a_perfect_drafter_is_always_accepted_in_full(scripted, by_hash, draft_l
     choose = by_hash(7, 11)
     target, drafter = scripted(choose, 11, 60), scripted(choose, 11, 200)
     _, *rest = drafted(target, drafter, IndexMap.identity(11), [1, 2, 3], draft_length)
-    assert all(turn.accepted == turn.proposed for turn in rest)
-    assert all(turn.proposed == draft_length for turn in rest[:-1])
+    assert all(turn.accepted == turn.drafted for turn in rest)
+    assert all(turn.drafted == draft_length for turn in rest[:-1])
 
 
 @pytest.mark.parametrize("draft_length", range(1, 9))
@@ -170,7 +172,7 @@ def test_when_the_drafter_is_full_the_target_goes_on_alone(scripted, by_hash):
     choose = by_hash(3, 5)
     target, drafter = scripted(choose, 5, 20), scripted(choose, 5, 8)
     rounds = list(drafted(target, drafter, IndexMap.identity(5), [1, 2, 3], 4))
-    assert [turn.proposed for turn in rounds] == [0, 4, *[0] * 12]
+    assert [turn.drafted for turn in rounds] == [0, 4, *[0] * 12]
     assert tokens_of(rounds) == tokens_of(plain_rounds(scripted(choose, 5, 20), [1, 2, 3]))
 
 
@@ -190,7 +192,7 @@ def test_stopping_early_leaves_both_models_ready_for_the_next_answer(scripted, b
 def test_plain_rounds_settle_one_token_each_until_the_context_is_full(scripted, by_table):
     rounds = list(plain_rounds(scripted(by_table([1, 2, 0]), 3, context_length=5), [0, 1]))
     assert [turn.token_ids for turn in rounds] == [(2,), (0,), (1,), (2,)]
-    assert all((turn.proposed, turn.accepted) == (0, 0) for turn in rounds)
+    assert all((turn.drafted, turn.accepted) == (0, 0) for turn in rounds)
 
 
 def test_a_prompt_as_long_as_the_context_still_gets_one_token(scripted, by_table):

@@ -19,24 +19,24 @@ def rounds_of(draw):
     for _ in range(draw(st.integers(0, 5))):
         ids = tuple(draw(st.lists(st.integers(0, 9), min_size=1, max_size=5)))
         refused = draw(st.integers(0, 2))
-        rounds.append(Round(token_ids=ids, proposed=len(ids) - 1 + refused, accepted=len(ids) - 1))
+        rounds.append(Round(token_ids=ids, drafted=len(ids) - 1 + refused, accepted=len(ids) - 1))
     return rounds
 
 
 def turn(*ids, proposed=0):
-    return Round(token_ids=ids, proposed=max(proposed, len(ids) - 1), accepted=len(ids) - 1)
+    return Round(token_ids=ids, drafted=max(proposed, len(ids) - 1), accepted=len(ids) - 1)
 
 
 def test_an_answer_is_cut_at_its_length():
     rounds = [turn(1), turn(2, 3, 4), turn(5, 6, 7)]
     kept = list(limited(rounds, Limits(max_new_tokens=5)))
-    assert kept == [turn(1), turn(2, 3, 4), Round(token_ids=(5,), proposed=2, accepted=1)]
+    assert kept == [turn(1), turn(2, 3, 4), Round(token_ids=(5,), drafted=2, accepted=1)]
 
 
 def test_an_answer_ends_with_its_end_token():
     rounds = [turn(1), turn(2, 9, 4), turn(5)]
     kept = list(limited(rounds, Limits(max_new_tokens=50, end_token_ids=(8, 9))))
-    assert kept == [turn(1), Round(token_ids=(2, 9), proposed=2, accepted=2)]
+    assert kept == [turn(1), Round(token_ids=(2, 9), drafted=2, accepted=2)]
 
 
 def test_an_answer_may_end_with_its_first_token():
@@ -74,7 +74,7 @@ def test_a_cut_round_never_claims_more_accepted_than_it_kept(rounds, length, end
     before = rounds[len(whole)]
     assert whole == rounds[: len(whole)]
     assert last.accepted == min(before.accepted, len(last.token_ids))
-    assert last.proposed == before.proposed
+    assert last.drafted == before.drafted
 
 
 @pytest.mark.parametrize("length", [0, -1])
@@ -155,7 +155,7 @@ def scored(ids, sizes):
         part = tuple(ids[start : start + size])
         if part:
             scores = tuple(-float(start + place) for place in range(len(part)))
-            rounds.append(Round(token_ids=part, proposed=len(part) - 1, accepted=len(part) - 1, log_probs=scores))
+            rounds.append(Round(token_ids=part, drafted=len(part) - 1, accepted=len(part) - 1, log_probs=scores))
         start += size
     return rounds
 

@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.statistics import (
     DraftStatistics,
-    Spread,
     count_rounds,
+    median_interval,
     memory_bound_speed_up,
-    middle_mean,
     ratio_interval,
-    spread,
+    trimmed_mean,
 )
 
 NOTHING = DraftStatistics(
@@ -21,7 +21,7 @@ NOTHING = DraftStatistics(
 
 
 def turn(accepted, proposed):
-    return Round(token_ids=tuple(range(accepted + 1)), proposed=proposed, accepted=accepted)
+    return Round(token_ids=tuple(range(accepted + 1)), drafted=proposed, accepted=accepted)
 
 
 def test_rounds_are_counted():
@@ -60,9 +60,9 @@ def test_memory_bound_speed_up(block_efficiency, cost_ratio, draft_length, expec
     assert memory_bound_speed_up(block_efficiency, cost_ratio, draft_length) == pytest.approx(expected)
 
 
-def test_a_spread_is_a_median_between_quartiles():
-    assert spread([5, 1, 3, 2, 4]) == Spread(median=3.0, low=2.0, high=4.0)
-    assert spread([7]) == Spread(median=7.0, low=7.0, high=7.0)
+def test_a_median_lies_between_quartiles():
+    assert median_interval([5, 1, 3, 2, 4]) == Interval(level=0.5, value=3.0, low=2.0, high=4.0)
+    assert median_interval([7]) == Interval(level=0.5, value=7.0, low=7.0, high=7.0)
 
 
 def test_a_ratio_interval_is_the_same_for_the_same_seed():
@@ -107,5 +107,5 @@ def test_more_prompts_narrow_a_ratio_interval():
     ("values", "expected"),
     [([3.0], 3.0), ([1.0, 2.0, 6.0], 3.0), ([100.0, *[2.0] * 8, -50.0], 2.0), ([*[1.0] * 9, *[3.0] * 11], 2.125)],
 )
-def test_a_middle_mean_leaves_out_a_tenth_at_either_end(values, expected):
-    assert middle_mean(values) == expected
+def test_a_trimmed_mean_leaves_out_a_tenth_at_either_end(values, expected):
+    assert trimmed_mean(values) == expected
