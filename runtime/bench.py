@@ -17,9 +17,9 @@ from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import Clock, LanguageModel, prefill
 from edgedraft.runtime.core.pass_times import PairPassTimes
-from edgedraft.runtime.core.policies import FIXED, Parts, PolicyChoice, build_drafter
+from edgedraft.runtime.core.policies import FIXED, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds, median_interval, memory_bound_speed_up
 from edgedraft.runtime.core.verify import logit_margin
 
@@ -155,8 +155,8 @@ def _rounds(
 ) -> Iterator[Round]:
     if drafting is None:
         return speculative_rounds(target, NO_DRAFTS, prompt_ids, clock=clock)
-    source = ModelSource(drafting.drafter, drafting.index_map)
-    parts = Parts(source=source, pass_times=drafting.pass_times, clock=clock)
+    source = ModelTokenSource(drafting.drafter, drafting.index_map)
+    parts = PolicyParts(source=source, pass_times=drafting.pass_times, clock=clock)
     return speculative_rounds(target, build_drafter(drafting.choice, parts), prompt_ids, clock=clock)
 
 

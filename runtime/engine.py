@@ -14,10 +14,19 @@ from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, sampled, spe
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
 from edgedraft.runtime.core.padding import PaddedGraph
-from edgedraft.runtime.core.policies import ADAPTIVE, CONFIDENT, FIXED, P_MIN, PLAIN, Parts, PolicyChoice, build_drafter
+from edgedraft.runtime.core.policies import (
+    ADAPTIVE,
+    CONFIDENT,
+    FIXED,
+    P_MIN,
+    PLAIN,
+    PolicyChoice,
+    PolicyParts,
+    build_drafter,
+)
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import Slot, SlotPool
 from edgedraft.runtime.text.chat_template import Message
@@ -222,10 +231,10 @@ class Engine:
         wrong = [token_id for token_id in token_ids if not 0 <= token_id < vocab_size]
         require(not wrong, f"{what}: token ids must lie in 0..{vocab_size - 1}", got=wrong[:1])
 
-    def _parts(self, slot: Slot) -> Parts:
+    def _parts(self, slot: Slot) -> PolicyParts:
         """Return what policies over ``slot`` are composed from."""
-        source = ModelSource(slot.drafter, self.bundle.index_map)
-        return Parts(source=source, pass_times=slot.pass_times, clock=time.perf_counter)
+        source = ModelTokenSource(slot.drafter, self.bundle.index_map)
+        return PolicyParts(source=source, pass_times=slot.pass_times, clock=time.perf_counter)
 
     def _answer(
         self, prompt_ids: Sequence[int], limits: Limits, options: DecodingOptions, choice: PolicyChoice

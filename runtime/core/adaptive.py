@@ -8,7 +8,7 @@ from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.core.estimators import AcceptanceEstimator, Backoff, LossBudget
 from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.core.token_drafter import Match, ModelStep, Offer, StopRule
+from edgedraft.runtime.core.token_drafter import Match, ModelStep, StopRule, TokenOffer
 from edgedraft.runtime.core.verify import confidence, require_finite
 
 LONGEST_DRAFT = 8
@@ -83,7 +83,7 @@ class ExpectedGain(StopRule):
         """See `StopRule.begin`."""
         self._answer, self._draft = _AnswerState(), _DraftState()
 
-    def choose(self, offers: Sequence[Offer], drafted: int) -> Offer | None:
+    def choose(self, offers: Sequence[TokenOffer], drafted: int) -> TokenOffer | None:
         """See `StopRule.choose`. An answer's first step is plain: it shows what a plain step takes."""
         may_draft = self._times.target.plain_passes >= _PLAIN_PASSES and self._answer.rounds > 0
         if not may_draft or drafted >= LONGEST_DRAFT:

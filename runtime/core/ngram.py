@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import PromptPasses
-from edgedraft.runtime.core.token_drafter import Match, Offer, TokenSource
+from edgedraft.runtime.core.token_drafter import Match, TokenOffer, TokenSource
 
 SHORTEST, LONGEST = 2, 5
 
@@ -49,7 +49,7 @@ class NgramSource(TokenSource):
         """See `TokenSource.start`. Drafts are not taken in: they may be refused."""
         self._index.extend(committed)
 
-    def offers(self, context_ids: Sequence[int]) -> Sequence[Offer]:
+    def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
         """See `TokenSource.offers`."""
         match = self._index.find(context_ids)
         return () if match is None else (match,)

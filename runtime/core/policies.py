@@ -31,8 +31,8 @@ class PolicyChoice:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Parts:
-    """Parts of policies: the model's source of tokens, the pass times, and a clock for the model's passes."""
+class PolicyParts:
+    """Parts of a policy: the model's source of tokens, the pass times, and a clock for the model's passes."""
 
     source: TokenSource
     pass_times: PairPassTimes
@@ -41,18 +41,21 @@ class Parts:
 
 PLAIN, FIXED, CONFIDENT, ADAPTIVE = "plain", "fixed", "confident", "adaptive"
 
-_BUILDERS: dict[str, Callable[[PolicyChoice, Parts], tuple[TokenSource, StopRule]]] = {
+_BUILDERS: dict[str, Callable[[PolicyChoice, PolicyParts], tuple[TokenSource, StopRule]]] = {
     FIXED: lambda choice, parts: (parts.source, FixedLength(choice.draft_length)),
     CONFIDENT: lambda choice, parts: (parts.source, Confident(choice.draft_length, choice.p_min)),
     "ngram": lambda choice, parts: (NgramSource(), FixedLength(choice.draft_length)),
-    "ngram-or-drafter": lambda choice, parts: (FirstOf(NgramSource(), parts.source), FixedLength(choice.draft_length)),
+    "ngram-or-drafter": lambda choice, parts: (
+        FirstOf(NgramSource(), parts.source),
+        FixedLength(choice.draft_length),
+    ),
     ADAPTIVE: lambda choice, parts: (FirstOf(NgramSource(), parts.source), ExpectedGain(parts.pass_times)),
 }
 
 POLICIES = (PLAIN, *_BUILDERS)
 
 
-def build_drafter(choice: PolicyChoice, parts: Parts) -> Drafter:
+def build_drafter(choice: PolicyChoice, parts: PolicyParts) -> Drafter:
     """Return the drafter of the policy that ``choice`` names, for one answer over ``parts``."""
     if choice.name == PLAIN:
         return NO_DRAFTS

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import LanguageModel, Pass, PromptPasses, catch_up, prefill
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.core.token_drafter import ModelStep, Offer, TokenSource
+from edgedraft.runtime.core.token_drafter import ModelStep, TokenOffer, TokenSource
 
 
-class ModelSource(TokenSource):
+class ModelTokenSource(TokenSource):
     """A model that reads the text itself; ``index_map`` gives what its ids mean to the target."""
 
     def __init__(self, model: LanguageModel, index_map: IndexMap) -> None:
@@ -21,7 +21,7 @@ class ModelSource(TokenSource):
         if len(prompt_ids) <= self.model.context_length:
             prefill(self.model, prompt_ids)
 
-    def offers(self, context_ids: Sequence[int]) -> Sequence[Offer]:
+    def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
         """See `TokenSource.offers`. The last draft need not be read, so one token more than fits can be drafted."""
         if len(context_ids) > self.model.context_length:
             return ()
@@ -49,7 +49,7 @@ class FirstOf(TokenSource):
         for source in self._sources:
             source.start(committed)
 
-    def offers(self, context_ids: Sequence[int]) -> Sequence[Offer]:
+    def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
         """See `TokenSource.offers`."""
         return [offer for source in self._sources for offer in source.offers(context_ids)]
 

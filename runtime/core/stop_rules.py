@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edgedraft.runtime.base.arrays import Logits
-from edgedraft.runtime.core.token_drafter import ModelStep, Offer, StopRule
+from edgedraft.runtime.core.token_drafter import ModelStep, StopRule, TokenOffer
 from edgedraft.runtime.core.verify import confidence
 
 
@@ -13,7 +13,7 @@ class FixedLength(StopRule):
     def __init__(self, draft_length: int) -> None:
         self._draft_length = draft_length
 
-    def choose(self, offers: Sequence[Offer], drafted: int) -> Offer | None:
+    def choose(self, offers: Sequence[TokenOffer], drafted: int) -> TokenOffer | None:
         """See `StopRule.choose`."""
         return offers[0] if offers and drafted < self._draft_length else None
 

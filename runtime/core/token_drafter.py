@@ -28,7 +28,7 @@ class ModelStep:
     index_map: IndexMap
 
 
-Offer = Match | ModelStep
+TokenOffer = Match | ModelStep
 
 
 class TokenSource:
@@ -45,7 +45,7 @@ class TokenSource:
     def start(self, committed: Sequence[int]) -> None:
         """Start a draft that follows ``committed``: the next ``offers`` are at depth 0."""
 
-    def offers(self, context_ids: Sequence[int]) -> Sequence[Offer]:
+    def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
         """Return the ways to get the token after ``context_ids``, the preferred one first; read no model yet.
 
         ``context_ids`` are what `start` was given and the tokens drafted since. Another source may have drafted some of
@@ -66,7 +66,7 @@ class StopRule:
     def begin(self) -> None:
         """Start an answer."""
 
-    def choose(self, offers: Sequence[Offer], drafted: int) -> Offer | None:
+    def choose(self, offers: Sequence[TokenOffer], drafted: int) -> TokenOffer | None:
         """Return the offer to take for the token after ``drafted`` others; None ends the draft."""
         raise NotImplementedError
 

@@ -40,9 +40,9 @@ from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import LanguageModel, stopped_clock
 from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
-from edgedraft.runtime.core.policies import FIXED, Parts, PolicyChoice, build_drafter
+from edgedraft.runtime.core.policies import FIXED, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.onnx.session import SessionSettings, onnxruntime_version
 
 CONTEXT_TOKENS, TURN_TOKENS = 128, 4
@@ -57,7 +57,7 @@ class Way:
     size: int
     length: int
     target: LanguageModel
-    drafter: ModelSource | None
+    drafter: ModelTokenSource | None
 
     @property
     def name(self) -> str:
@@ -71,7 +71,7 @@ class Way:
         if self.drafter is None:
             return plain_rounds(self.target, prompt_ids)
         self.drafter.rewind(0)
-        parts = Parts(source=self.drafter, pass_times=UNUSED_TIMES, clock=stopped_clock)
+        parts = PolicyParts(source=self.drafter, pass_times=UNUSED_TIMES, clock=stopped_clock)
         drafter = build_drafter(PolicyChoice(name=FIXED, draft_length=self.length), parts)
         return speculative_rounds(self.target, drafter, prompt_ids)
 
@@ -157,7 +157,7 @@ class Bench:
         for pair in self.pairs:
             found.append(Way(pair=pair, size=0, length=0, target=pair.target_graph.new_model(), drafter=None))
             for size, length in product(sizes, self.options.lengths):
-                drafter = ModelSource(graphs[size].new_model(), kept[size])
+                drafter = ModelTokenSource(graphs[size].new_model(), kept[size])
                 target = pair.target_graph.new_model()
                 found.append(Way(pair=pair, size=size, length=length, target=target, drafter=drafter))
         return found

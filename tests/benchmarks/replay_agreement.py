@@ -24,7 +24,7 @@ from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import LanguageModel
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
 from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
@@ -38,7 +38,7 @@ class RunPlan:
     """One way of drafting."""
 
     target: LanguageModel
-    source: ModelSource
+    source: ModelTokenSource
     draft_length: int
     limits: Limits
 
@@ -80,7 +80,7 @@ def main() -> None:
         kept = index_map(order, size)
         plan = RunPlan(
             target=pair.target_model,
-            source=ModelSource(open_trimmed(pair, kept), kept),
+            source=ModelTokenSource(open_trimmed(pair, kept), kept),
             draft_length=draft_length,
             limits=limits,
         )

@@ -15,7 +15,7 @@ from edgedraft.runtime.core.adaptive import ExpectedGain
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.onnx.memory import OnnxModel
@@ -96,7 +96,7 @@ def test_the_adaptive_policy_names_a_damaged_drafter_too(sampling, copied, pass_
     with engine.slots.taken() as slot:
         clock = pass_clock()
         target, model = clock.timed(slot.target, lambda _: 1e-2), clock.timed(slot.drafter, lambda _: 1e-7)
-        source = ModelSource(model, engine.bundle.index_map)
+        source = ModelTokenSource(model, engine.bundle.index_map)
         drafter = TokenDrafter(source, ExpectedGain(warm_pass_times()), clock)
         method = DecodingOptions(sampling=sampling, seed=0).method()
         with pytest.raises(EdgedraftError, match=said_by("drafter")):

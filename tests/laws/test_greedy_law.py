@@ -10,10 +10,10 @@ import pytest
 
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.policies import Parts, build_drafter
+from edgedraft.runtime.core.policies import PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.engine import DecodingOptions, Engine
 
 NEW_TOKENS = 12
@@ -53,8 +53,8 @@ def answer(engine, pass_clock, warm_pass_times):
             clock = pass_clock()
             pairs = zip((slot.target, slot.drafter), clocks[policy](), strict=True)
             target, model = (clock.timed(model, seconds) for model, seconds in pairs)
-            source = ModelSource(model, engine.bundle.index_map)
-            parts = Parts(source=source, pass_times=warm_pass_times(), clock=clock)
+            source = ModelTokenSource(model, engine.bundle.index_map)
+            parts = PolicyParts(source=source, pass_times=warm_pass_times(), clock=clock)
             drafter = build_drafter(engine.policy_of(drafting(policy, 1)), parts)
             yield from limited(speculative_rounds(target, drafter, prompt, clock=clock), limits)
 

@@ -23,7 +23,7 @@ from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, plain_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 
@@ -45,7 +45,7 @@ class Stage:
     target: object
     full: object
     order: np.ndarray
-    drafters: dict[int, ModelSource]
+    drafters: dict[int, ModelTokenSource]
 
     def run(self, prompt: Sequence[int], size: int, draft_length: int, method: DecodingMethod = GREEDY) -> list[Round]:
         drafter = TokenDrafter(self.drafters[size], FixedLength(draft_length))
@@ -109,7 +109,7 @@ def stage(tiny_opened, prompts) -> Stage:
     ]
     order = np.argsort(-np.bincount(said, minlength=VOCAB), kind="stable")
     kept = {size: index_map(order, size) for size in SIZES}
-    drafters = {size: ModelSource(open_trimmed(tiny_opened, kept[size]), kept[size]) for size in SIZES}
+    drafters = {size: ModelTokenSource(open_trimmed(tiny_opened, kept[size]), kept[size]) for size in SIZES}
     return Stage(target=target, full=tiny_opened.drafter_model, order=order, drafters=drafters)
 
 

@@ -19,7 +19,7 @@ from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.core.ngram import NgramSource
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.sources import FirstOf, ModelSource
+from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
 from edgedraft.runtime.core.stop_rules import Confident, FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions
@@ -111,9 +111,9 @@ class Stage:
             VOCAB: (full, IndexMap.identity(VOCAB)),
         }
 
-    def source(self, size: int, context_length: int, clock) -> ModelSource:
+    def source(self, size: int, context_length: int, clock) -> ModelTokenSource:
         model, index_map = self._drafters[size]
-        return ModelSource(clock.timed(model.new_model(context_length), lambda _: 1e-7), index_map)
+        return ModelTokenSource(clock.timed(model.new_model(context_length), lambda _: 1e-7), index_map)
 
     def _contexts(self, prompt) -> list[tuple[int, ...]]:
         return [(*prompt, int(token)) for token in np.argsort(-self.target.row(tuple(prompt)))[:3]]

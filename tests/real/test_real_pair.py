@@ -17,7 +17,7 @@ from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import count_rounds
 from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
@@ -29,7 +29,9 @@ PER_HALF, NEW_TOKENS = 12, 32
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, TokenDrafter(ModelSource(drafter, index_map), FixedLength(draft_length)), prompt)
+    return speculative_rounds(
+        target, TokenDrafter(ModelTokenSource(drafter, index_map), FixedLength(draft_length)), prompt
+    )
 
 
 def test_quickstart_measures_all_three_ways(quickstart):

@@ -11,9 +11,9 @@ from edgedraft.runtime.core.decoding import sampled, speculative_rounds
 from edgedraft.runtime.core.drafter import Draft
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
-from edgedraft.runtime.core.policies import POLICIES, Parts, PolicyChoice, build_drafter
+from edgedraft.runtime.core.policies import POLICIES, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, probabilities, verify_draws
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 
@@ -72,8 +72,8 @@ def drawn_texts(tabled):
 
         drafter = tabled((table(5) * 0.5 + rows)[:, KEPT], 64, passing(0.01))
         target = tabled(rows, 64, passing(0.1))
-        parts = Parts(
-            source=ModelSource(drafter, IndexMap(target_ids=KEPT, target_vocab_size=VOCAB)),
+        parts = PolicyParts(
+            source=ModelTokenSource(drafter, IndexMap(target_ids=KEPT, target_vocab_size=VOCAB)),
             clock=lambda: clock[0],
             pass_times=PairPassTimes(
                 target=PassTimes([0.1, 0.1]), drafter=PassTimes([0.01, 0.01]), acceptance_rate=0.8
@@ -83,9 +83,9 @@ def drawn_texts(tabled):
         proposed = 0
         for _ in range(TEXTS):
             text = []
-            for turn in speculative_rounds(target, build(parts), PROMPT, method, clock=parts.clock):
-                text += turn.token_ids
-                proposed += turn.drafted
+            for round_ in speculative_rounds(target, build(parts), PROMPT, method, clock=parts.clock):
+                text += round_.token_ids
+                proposed += round_.drafted
                 if len(text) >= LENGTH:
                     break
             counts[tuple(text[:LENGTH])] = counts.get(tuple(text[:LENGTH]), 0) + 1
@@ -131,8 +131,8 @@ def lengths_by_seed(tabled, policy, drafter_row, rounds):
         clock = itertools.count(0.0, 0.05).__next__
         target_table = np.tile(np.array([1, 1, 1, -99, -99, -99], dtype=np.float32), (6, 1))
         drafter = tabled(np.tile(np.array(drafter_row, dtype=np.float32), (6, 1)))
-        parts = Parts(
-            source=ModelSource(drafter, IndexMap(target_ids=np.arange(3, dtype=np.int64), target_vocab_size=6)),
+        parts = PolicyParts(
+            source=ModelTokenSource(drafter, IndexMap(target_ids=np.arange(3, dtype=np.int64), target_vocab_size=6)),
             clock=clock,
             pass_times=PairPassTimes(target=PassTimes([0.5, 0.5]), drafter=PassTimes([0.01]), acceptance_rate=0.9),
         )
@@ -140,7 +140,7 @@ def lengths_by_seed(tabled, policy, drafter_row, rounds):
         method = sampled(SamplingSettings(), np.random.default_rng(seed))
         turns = speculative_rounds(tabled(target_table), built, [3, 4, 5], method, clock=clock)
         seen = [next(turns) for _ in range(rounds)]
-        lengths[seed] = tuple(turn.drafted for turn in seen)
+        lengths[seed] = tuple(round_.drafted for round_ in seen)
         tokens.add(seen[-1].token_ids[0])
     assert tokens == {0, 1, 2}, "the seeds drew every token"
     return set(lengths.values())

@@ -16,7 +16,7 @@ from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.padding import Padded
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions, Engine
@@ -36,11 +36,11 @@ SAMPLED = DecodingOptions(policy="fixed", draft_length=2, sampling=SamplingSetti
 
 def told(rounds):
     """Token ids of an answer, how many drafts it was offered, and how many it kept."""
-    turns = list(rounds)
+    rounds = list(rounds)
     return {
-        "ids": [token for turn in turns for token in turn.token_ids],
-        "proposed": sum(turn.drafted for turn in turns),
-        "accepted": sum(turn.accepted for turn in turns),
+        "ids": [token for round_ in rounds for token in round_.token_ids],
+        "proposed": sum(round_.drafted for round_ in rounds),
+        "accepted": sum(round_.accepted for round_ in rounds),
     }
 
 
@@ -80,7 +80,7 @@ def decoding(job):
         "sampled": [told(engine.rounds(first, limits, SAMPLED))],
     }
     size = engine.bundle.manifest.target_vocab_size
-    source = ModelSource(full, IndexMap(target_ids=np.arange(size), target_vocab_size=size))
+    source = ModelTokenSource(full, IndexMap(target_ids=np.arange(size), target_vocab_size=size))
     drafter = TokenDrafter(source, FixedLength(2))
     with engine.slots.taken() as slot:
         found["full"] = [

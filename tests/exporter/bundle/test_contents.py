@@ -19,7 +19,7 @@ from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import count_rounds
 from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
@@ -31,7 +31,9 @@ NEW_TOKENS = 24
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, TokenDrafter(ModelSource(drafter, index_map), FixedLength(draft_length)), prompt)
+    return speculative_rounds(
+        target, TokenDrafter(ModelTokenSource(drafter, index_map), FixedLength(draft_length)), prompt
+    )
 
 
 @pytest.fixture(scope="module")

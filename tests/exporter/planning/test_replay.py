@@ -18,7 +18,7 @@ from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import Pass
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import count_rounds
 from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
@@ -30,7 +30,9 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, TokenDrafter(ModelSource(drafter, index_map), FixedLength(draft_length)), prompt)
+    return speculative_rounds(
+        target, TokenDrafter(ModelTokenSource(drafter, index_map), FixedLength(draft_length)), prompt
+    )
 
 
 def random_preferences(rng: np.random.Generator, positions: int, agreement: float) -> tuple[np.ndarray, np.ndarray]:

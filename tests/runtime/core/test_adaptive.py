@@ -12,7 +12,7 @@ from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import Pass
 from edgedraft.runtime.core.ngram import NgramSource
 from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
-from edgedraft.runtime.core.sources import FirstOf, ModelSource
+from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB, TOKENS, PROMPT = 64, 256, (1, 2, 3)
@@ -85,12 +85,12 @@ class World:
         return token if self.right(tokens) else (token + 1) % VOCAB
 
     def _answer(self, target, drafter, pass_times, clock, prompt, tokens):
-        source = FirstOf(NgramSource(), ModelSource(drafter, IndexMap.identity(VOCAB)))
+        source = FirstOf(NgramSource(), ModelTokenSource(drafter, IndexMap.identity(VOCAB)))
         drafting = TokenDrafter(source, ExpectedGain(pass_times), lambda: clock[0])
         rounds = speculative_rounds(target, drafting, prompt, clock=lambda: clock[0])
         next(rounds)
         started, seen = clock[0], []
-        while sum(len(turn.token_ids) for turn in seen) < tokens:
+        while sum(len(round_.token_ids) for round_ in seen) < tokens:
             seen.append(next(rounds))
         return seen, clock[0] - started
 
@@ -141,16 +141,16 @@ WORLDS = {
 
 def lost_seconds(rounds, seconds):
     """Seconds beyond those of the same tokens by plain steps."""
-    return seconds - PLAIN * sum(len(turn.token_ids) for turn in rounds)
+    return seconds - PLAIN * sum(len(round_.token_ids) for round_ in rounds)
 
 
 def allowed_seconds(rounds):
     """2 % of the plain steps, and one more."""
-    return PLAIN * (1 + 0.02 * sum(len(turn.token_ids) for turn in rounds))
+    return PLAIN * (1 + 0.02 * sum(len(round_.token_ids) for round_ in rounds))
 
 
 def speed_up(rounds, seconds):
-    return PLAIN * sum(len(turn.token_ids) for turn in rounds) / seconds
+    return PLAIN * sum(len(round_.token_ids) for round_ in rounds) / seconds
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -231,7 +231,7 @@ def test_pass_times_are_learnt_across_answers():
 def test_the_first_step_of_an_answer_is_plain_and_no_draft_is_longer_than_the_longest():
     for rounds, _ in World().answers(2):
         assert rounds[0].drafted == 0
-        assert max(turn.drafted for turn in rounds) <= LONGEST_DRAFT
+        assert max(round_.drafted for round_ in rounds) <= LONGEST_DRAFT
 
 
 def test_where_the_drafter_does_not_pay_it_is_hardly_read():
@@ -248,5 +248,5 @@ def test_a_clock_that_stands_still_changes_no_text():
     text = [*PROMPT, 0]
     while len(text) < 44:
         text.append(world.text(text))
-    committed = [token for turn in rounds for token in turn.token_ids]
+    committed = [token for round_ in rounds for token in round_.token_ids]
     assert committed[:39] == text[5:]

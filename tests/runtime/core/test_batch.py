@@ -57,7 +57,7 @@ def alone(model, prompts, limits, methods=lambda number: GREEDY):
     for number, prompt in enumerate(prompts):
         model.rewind(0)
         rounds = limited(plain_rounds(model, prompt, methods(number)), limits)
-        answers[number] = tuple(token for turn in rounds for token in turn.token_ids)
+        answers[number] = tuple(token for round_ in rounds for token in round_.token_ids)
     return answers
 
 

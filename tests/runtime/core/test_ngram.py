@@ -7,7 +7,7 @@ from edgedraft.runtime.core.decoding import GREEDY
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import PromptPasses
 from edgedraft.runtime.core.ngram import NgramIndex, NgramSource
-from edgedraft.runtime.core.sources import FirstOf, ModelSource
+from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
 from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import Match, TokenDrafter
 
@@ -73,7 +73,7 @@ def test_a_new_answer_forgets_the_old_text(scripted, by_hash):
 def test_where_nothing_repeats_the_drafter_is_asked_and_reads_what_was_looked_up(scripted):
     table = {2: 7, 7: 1}
     model = scripted(lambda context: table.get(context[-1], 0), 9)
-    source = FirstOf(NgramSource(), ModelSource(model, IndexMap.identity(9)))
+    source = FirstOf(NgramSource(), ModelTokenSource(model, IndexMap.identity(9)))
     drafter = TokenDrafter(source, FixedLength(4))
     begin(drafter, [1, 2, 3], scripted(lambda context: 0, 9))
     found = drafter.propose([1, 2, 3, 1, 2], 4, GREEDY.sampler)

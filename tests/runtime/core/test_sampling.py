@@ -76,7 +76,7 @@ def test_plain_drawing_repeats_with_its_seed(tabled):
 
     def text(seed):
         method = sampled(SamplingSettings(), np.random.default_rng(seed))
-        return [turn.token_ids[0] for turn in plain_rounds(tabled(table, 20), [1], method)]
+        return [round_.token_ids[0] for round_ in plain_rounds(tabled(table, 20), [1], method)]
 
     assert text(0) == text(0)
     assert text(0) != text(1)

@@ -9,7 +9,7 @@ from edgedraft.runtime.core.decoding import GREEDY
 from edgedraft.runtime.core.drafter import NO_DRAFTS
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import PromptPasses
-from edgedraft.runtime.core.sources import ModelSource
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.stop_rules import Confident, FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.core.verify import confidence
@@ -18,7 +18,7 @@ LAWS = settings(max_examples=100, deadline=None, derandomize=True, database=None
 
 
 def source_of(model, vocab_size=5):
-    return ModelSource(model, IndexMap.identity(vocab_size))
+    return ModelTokenSource(model, IndexMap.identity(vocab_size))
 
 
 def drafted(source, stop, committed, limit=9):
@@ -69,7 +69,7 @@ def test_a_confident_draft_is_a_fixed_one_cut_before_the_first_unsure_token(tabl
 def test_drafts_are_target_ids_and_the_last_one_is_not_read(scripted, by_table):
     index_map = IndexMap(target_ids=np.array([2, 5, 7], dtype=np.int64), target_vocab_size=9)
     drafter = scripted(by_table([0, 0, 1, 0, 0, 2, 0, 0]), 3)
-    assert drafted(ModelSource(drafter, index_map), FixedLength(3), [8, 2]) == [5, 7, 2]
+    assert drafted(ModelTokenSource(drafter, index_map), FixedLength(3), [8, 2]) == [5, 7, 2]
     assert drafter.tokens == [8, 2, 5, 7]
 
 
