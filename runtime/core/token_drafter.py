@@ -36,7 +36,8 @@ class TokenSource:
 
     A source overrides what it needs; ``offers`` at least. One that reads features takes those of the prompt in
     ``begin`` and those of committed tokens in ``observe``. Between ``start`` and ``observe`` it feeds on states of its
-    own, one set for every depth of the draft, and drops them in ``observe``: the target's take their place.
+    own, one set for every depth of the draft, and drops them in ``observe``: the target's take their place. Passes are
+    made when `ModelStep.ask` is called, where they are timed; the features of the last pass are still valid then.
     """
 
     def begin(self, prompt_ids: Sequence[int], passes: PromptPasses) -> None:
