@@ -23,13 +23,13 @@ from edgedraft.runtime.onnx.growing import GrowingCache, InTurn
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.onnx.memory import Cache, LogitsRoom, OnnxBatch, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.onnx.providers import (
-    Opened,
+    OpenedSession,
     available_providers,
     onnxruntime_version,
     open_session,
     share_thread_pool,
 )
-from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, Declared, read_signature
+from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, GraphValue, read_signature
 
 __all__ = [
     "CPU",
@@ -157,7 +157,7 @@ def open_model(path: Path, settings: SessionSettings) -> OnnxModel:
     return OnnxGraph(path, settings).memory()
 
 
-def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> Opened:
+def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> OpenedSession:
     """A session on the shared pool; its weights lie on huge pages if they are the CPU's and the settings say so."""
     share_thread_pool(settings.threads)
     with huge_pages_under_new_memory() if settings.huge_pages and settings.provider == CPU else nullcontext():
@@ -181,7 +181,7 @@ def _require_scores(scores: np.ndarray) -> None:
     require(sound, "scores must be finite, and not all alike", got=float(scores[0]))
 
 
-def _ones_for(declared: Declared) -> np.ndarray:
+def _ones_for(declared: GraphValue) -> np.ndarray:
     """An input of one row."""
     shape = [size if isinstance(size, int) else 1 for size in declared.shape]
     return np.ones(shape, dtype=FLOATS[declared.type])
