@@ -15,12 +15,13 @@ _WEBGPU_TILE = 4
 """Rows from which WebGPU's int4 kernel computes tiles: 2 or 3 rows take 2 to 3 plain steps, 4 to 16 about 1.5."""
 
 
-def padded_rows(rows: int, pass_seconds: Sequence[float], provider: str) -> int:
-    """How many rows to give a pass that needs ``rows``: those that take least time on ``provider``.
+def padded_rows(rows: int, pass_seconds: Sequence[float], provider: str, minimum_rows: int = 1) -> int:
+    """Return how many rows to give a pass that needs ``rows``: those that take least time on ``provider``.
 
-    ``pass_seconds[i]`` are seconds of a pass over i + 1 rows there; empty if nobody measured them there. A single row,
-    a plain step, is never padded.
+    ``pass_seconds[i]`` are seconds of a pass over i + 1 rows there; empty if nobody measured them there. Every pass
+    gets ``minimum_rows`` at least. A single row, a plain step, is padded no further than that asks.
     """
+    rows = max(rows, minimum_rows) if rows else 0
     if rows < 2:
         return rows
     if not pass_seconds:
