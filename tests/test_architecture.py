@@ -58,7 +58,7 @@ ONE_FILE = {
     "jinja2": {"runtime/text/chat_template.py", "runtime/text/unread_template.py"},
     "starlette": "runtime/serving/page_server.py",
     "uvicorn": "runtime/serving/page_server.py",
-    "segno": "runtime/serving/qr.py",
+    "segno": "runtime/serving/listening.py",
     "cryptography": "runtime/serving/certificate.py",
     "adbutils": "runtime/serving/adb.py",
     "pyarrow": "calibration/data/parquet.py",

@@ -14,8 +14,7 @@ from edgedraft.runtime.base.files import sha256
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest, FileEntry
 from edgedraft.runtime.bundle.reading import Bundle
-from edgedraft.runtime.serving.site import Site, SiteFile, Taker, listed_files, page_files
-from edgedraft.runtime.serving.sums import kept_entry
+from edgedraft.runtime.serving.site import Site, SiteFile, Taker, kept_entry, listed_files, page_files
 
 BUNDLE, FULL, PROBE, SESSION = "bundle/", "full/", "probe/", "session.json"
 _PROMPTS = 3

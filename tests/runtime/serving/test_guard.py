@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.serving.posting import MAX_POST_BYTES, body_of, parsed
+from edgedraft.runtime.serving.guard import MAX_POST_BYTES, body_of, parsed
 
 
 def read(sizes, announced=None):
