@@ -55,7 +55,7 @@ ONE_FILE = {
     "flatbuffers": "exporter/vocab/engine_files.py",
     "tomli_w": "devices/profile_file.py",
     "tokenizers": {"runtime/text/codec.py", "runtime/text/streaming.py"},
-    "jinja2": {"runtime/text/chat_template.py", "runtime/text/unread_template.py"},
+    "jinja2": "runtime/text/chat_template.py",
     "starlette": "runtime/serving/page_server.py",
     "uvicorn": "runtime/serving/page_server.py",
     "segno": "runtime/serving/qr.py",

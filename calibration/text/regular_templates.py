@@ -1,120 +1,92 @@
-"""A conversation's turns by one rendering, where the template writes fixed text around every content.
+"""Find a conversation's turns with one rendering, where the template writes fixed text around every content.
 
-Rendering each turn up to its place costs more than counting it. So the fixed texts of a sequence of roles are learned
-once, by those renderings, from two conversations made up for it. A conversation of the same roles is regular when its
-whole rendering is exactly these texts around its contents, which needs no look where the template never looks at the
-contents either (`UnreadRenderings`); then its turns are its contents and the learned ends.
-Answers that templates are known to treat by their place (white space around them, thoughts, markup) are left to those
-renderings.
+Rendering each turn up to its place costs more than counting it, and grows with the square of the turns. So the fixed
+texts that a template writes around a sequence of roles are learned once, from two made-up conversations. A
+conversation of the same roles is regular when its whole rendering is exactly these texts around its contents.
+
+Templates are known to treat some answers by their place: white space around them, thoughts, markup. Such conversations
+are not regular here, whatever their rendering says.
 """
 
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from edgedraft.calibration.data.samples import Sample
-from edgedraft.calibration.data.turns import ASSISTANT, PLAIN_KEYS
+from edgedraft.calibration.data.turns import ASSISTANT, PLAIN_KEYS, Message
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.text.codec import TextCodec
-from edgedraft.runtime.text.unread_template import UnreadRenderings
 
 _MARKUP = ("think>", "THINK]", "<|")
-_LONGEST = 64
-_KNOWN = 1024
+_LONGEST = 64  # learning takes time that grows with the square of the turns
+_REMEMBERED = 1024
+# Two kinds of content, so that a template that changes only one of them (quotes, blank lines, tags) is caught.
 _MADE_UP = ("Probe{}of7edgedraft", "Probe{}of7edgedraft's\n\n  <b>second</b> `{{}}`\nline {}.")
 
-Roles = tuple[str, ...]
 
+class _Frame(NamedTuple):
+    """The fixed texts of a sequence of roles: ``around`` the contents, one more than there are contents.
 
-class _Frames(NamedTuple):
-    """``around``: the fixed texts, one more than contents; ``turns``: place, lead and tail of the assistant's.
-
-    ``certain``: what contents say makes no difference to them, unless one is empty.
+    ``turns`` has place, lead and tail of every turn of the assistant.
     """
 
     around: tuple[str, ...]
     turns: tuple[tuple[int, str, str], ...]
-    certain: bool = False
 
 
 class RegularTemplates:
-    """What was learned about one codec's template, by sequence of roles."""
+    """The frames of one codec's template, by sequence of roles."""
 
     def __init__(self, codec: TextCodec) -> None:
         self._codec = codec
-        self._unread = UnreadRenderings(codec.chat)
-        self._known: OrderedDict[Roles, _Frames | None] = OrderedDict()
-        self._seen: set[Roles] = set()
+        self._frame = lru_cache(maxsize=_REMEMBERED)(self._learn)
 
     def turns(self, sample: Sample) -> list[str] | None:
-        """What the assistant generated in each turn; None where the conversation is not regular."""
+        """Return what the assistant generated in each turn; None where the conversation is not regular."""
         messages = sample.messages
         if sample.tools or len(messages) > _LONGEST or any(message.keys() != PLAIN_KEYS for message in messages):
             return None
-        frames = self._frames(tuple(message["role"] for message in messages))
-        if frames is None:
-            return None
+        frame = self._frame(tuple(message["role"] for message in messages))
         contents = [message["content"] for message in messages]
-        said = [contents[place] for place, _, _ in frames.turns]
-        if not all(isinstance(content, str) for content in contents) or not all(map(_is_plain, said)):
+        if frame is None or not all(isinstance(content, str) for content in contents):
             return None
-        surely = frames.certain and all(contents)
-        if not (surely or self._rendered(messages) == _joined(frames.around, contents)):
+        if not all(_is_plain(contents[place]) for place, _, _ in frame.turns):
             return None
-        return [f"{lead}{contents[place]}{tail}" for place, lead, tail in frames.turns]
-
-    def _frames(self, roles: Roles) -> _Frames | None:
-        """The frames of these roles, learned when they come a second time."""
-        if roles in self._known:
-            return self._known[roles]
-        if roles not in self._seen:
-            if len(self._seen) >= _KNOWN:
-                self._seen.clear()
-            self._seen.add(roles)
+        if self._rendered(messages) != _joined(frame.around, contents):
             return None
-        one, other = (self._learned(roles, form) for form in _MADE_UP)
-        self._known[roles] = self._confirmed(roles, one) if one is not None and one == other else None
-        if len(self._known) > _KNOWN:
-            self._known.popitem(last=False)
-        return self._known[roles]
+        return [f"{lead}{contents[place]}{tail}" for place, lead, tail in frame.turns]
 
-    def _confirmed(self, roles: Roles, frames: _Frames) -> _Frames:
-        """The frames, certain where the template writes them without a look at the contents."""
-        messages = _made_up(roles, _MADE_UP[-1])
-        whole = _joined(frames.around, [message["content"] for message in messages])
-        return frames._replace(certain=self._unread.render(messages) == whole)
+    def _learn(self, roles: tuple[str, ...]) -> _Frame | None:
+        """Return the frame of these roles; None where different contents give different frames."""
+        try:
+            one, other = (self._frame_of(roles, form) for form in _MADE_UP)
+        except EdgedraftError:
+            return None
+        return one if one == other else None
 
-    def _rendered(self, messages: Sequence[Mapping[str, str]]) -> str | None:
+    def _frame_of(self, roles: tuple[str, ...], form: str) -> _Frame | None:
+        messages = [{"role": role, "content": form.format(place, place)} for place, role in enumerate(roles)]
+        rest, around = self._codec.render_chat(messages, answer=False), []
+        for message in messages:
+            before, found, rest = rest.partition(message["content"])
+            if not found:
+                return None
+            around.append(before)
+        turns = []
+        for place in (place for place, role in enumerate(roles) if role == ASSISTANT):
+            prompt = self._codec.render_chat(messages[:place])
+            shown = self._codec.render_chat(messages[: place + 1], answer=False)
+            lead, found, tail = shown.removeprefix(prompt).partition(messages[place]["content"])
+            if not found or not shown.startswith(prompt):
+                return None
+            turns.append((place, lead, tail))
+        return _Frame((*around, rest), tuple(turns))
+
+    def _rendered(self, messages: Sequence[Message]) -> str | None:
         try:
             return self._codec.render_chat(messages, answer=False)
         except EdgedraftError:
             return None
-
-    def _learned(self, roles: Roles, form: str) -> _Frames | None:
-        messages = _made_up(roles, form)
-        contents = [message["content"] for message in messages]
-        try:
-            rest, around = self._codec.render_chat(messages, answer=False), []
-            for content in contents:
-                before, found, rest = rest.partition(content)
-                if not found:
-                    return None
-                around.append(before)
-            turns = []
-            for place in (place for place, role in enumerate(roles) if role == ASSISTANT):
-                prompt = self._codec.render_chat(messages[:place])
-                shown = self._codec.render_chat(messages[: place + 1], answer=False)
-                lead, found, tail = shown.removeprefix(prompt).partition(contents[place])
-                if not found or not shown.startswith(prompt):
-                    return None
-                turns.append((place, lead, tail))
-        except EdgedraftError:
-            return None
-        return _Frames((*around, rest), tuple(turns))
-
-
-def _made_up(roles: Roles, form: str) -> list[dict[str, str]]:
-    return [{"role": role, "content": form.format(place, place)} for place, role in enumerate(roles)]
 
 
 def _is_plain(content: str) -> bool:
