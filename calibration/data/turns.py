@@ -18,7 +18,7 @@ _SPEAKERS = {
     **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response"), TOOL),
     **dict.fromkeys(("function_call", "tool_call"), ASSISTANT),
 }
-PLAIN_KEYS = {"role", "content"}
+_PLAIN_KEYS = {"role", "content"}
 _CALLS = ("function_call", "tool_call")
 _SHOWN = 60
 
@@ -52,7 +52,7 @@ def listed(names: Iterable[str]) -> str:
 
 def _is_plain(turn: object) -> bool:
     """Whether a turn is a message as it stands, which most are: a role and a text, and nothing else."""
-    if not isinstance(turn, dict) or turn.keys() != PLAIN_KEYS:
+    if not isinstance(turn, dict) or turn.keys() != _PLAIN_KEYS:
         return False
     role, content = turn["role"], turn["content"]
     return isinstance(role, str) and bool(role.strip()) and isinstance(content, str)
