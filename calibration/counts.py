@@ -19,7 +19,7 @@ RANKED_BY = (TARGET, DRAFTER)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """What was counted: the source, whose tokens, under which options, and the digest of all prompts together.
+    """The origin of counts: the source, whose tokens, under which options, and the digest of all prompts together.
 
     ``model`` names the model that generated ('' for text), ``options`` is plain JSON data. ``prompts_digest`` is the
     `add_digests` of the prompts' digests, so counts of parts add up to the counts of the whole.
@@ -72,7 +72,7 @@ class TokenCounts:
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens the target knows."""
+        """Return the number of tokens that the target knows."""
         return int(self.by_group.shape[1])
 
     @property
@@ -108,7 +108,7 @@ def _unpacked(
 
 
 def no_counts(vocab_size: int, provenance: Provenance) -> TokenCounts:
-    """What adding begins with."""
+    """Return counts of nothing, to which others are added."""
     by_group = np.zeros((GROUPS, vocab_size), dtype=np.int64)
     return TokenCounts(by_group=by_group, prompts_by_group=np.zeros(GROUPS, dtype=np.int64), provenance=provenance)
 

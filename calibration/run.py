@@ -26,7 +26,7 @@ GENERATED = (TARGET, DRAFTER, ACCEPTED)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Calibration:
-    """What calibration hands to the planner. The scoring half took no part in the ranking counts.
+    """The result of calibration, for the planner. The scoring half took no part in the ranking counts.
 
     ``ranking`` has the counts of the ranking half by source, the most important source first.
     """
@@ -91,7 +91,7 @@ class _Calibrator:
         )
 
     def ranking(self, source: str) -> TokenCounts:
-        """The ranking half's counts of one source."""
+        """Return the ranking half's counts of one source."""
         if source == ACCEPTED:
             return self.counted(ACCEPTED, RANK, self.accepted(self.answers(TARGET, RANK)))
         return self.counted(source, RANK, [entry.token_ids for entry in self.answers(source, RANK)])
@@ -109,7 +109,7 @@ class _Calibrator:
         return [part.tolist() for part in np.split(tokens, offsets[1:-1])]
 
     def counted(self, source: str, split: str, token_ids: Sequence[Sequence[int]]) -> TokenCounts:
-        """Counts of what followed each prompt of one half."""
+        """Count what followed each prompt of one half."""
         provenance = Provenance(
             source=source,
             model={TARGET: self.target.name, DRAFTER: self.drafter.name}.get(
@@ -122,7 +122,7 @@ class _Calibrator:
         return count_tokens(zip(digests, token_ids, strict=True), self.job.vocab_size, provenance)
 
     def trace(self, split: str, answers: Sequence[Answer]) -> Trace:
-        """The drafter, and where answers are drawn the target too, teacher-forced over one half's answers."""
+        """Teacher-force the drafter, and the target too where answers are drawn, over one half's answers."""
         path = self.job.folder / f"trace-{split}.safetensors"
         if path.exists():
             return read_trace(path)

@@ -51,7 +51,7 @@ def save_calibration(folder: Path, calibration: Calibration, end_token_ids: Sequ
 
 
 def load_calibration(path: Path) -> SavedCalibration:
-    """What `save_calibration` wrote, or a counts file: that ranks, and has neither scoring half nor trace."""
+    """Read what `save_calibration` wrote, or a counts file: that ranks, and has neither scoring half nor trace."""
     if not path.is_dir():
         counts = read_counts(path)
         return SavedCalibration(ranking={counts.provenance.source: counts}, end_token_ids=())

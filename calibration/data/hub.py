@@ -14,7 +14,7 @@ _REFERENCE = re.compile(r"(?P<name>\w[\w.-]*/\w[\w.-]*)(:(?P<config>[^:@]+))?(@(
 
 
 def is_reference(reference: str) -> bool:
-    """Whether this could name a data set: ``owner/name``, ``owner/name:config``, ``owner/name:config@split``."""
+    """Tell whether this could name a data set: ``owner/name``, ``owner/name:config``, ``owner/name:config@split``."""
     return _REFERENCE.fullmatch(reference) is not None
 
 

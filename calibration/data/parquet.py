@@ -33,7 +33,7 @@ def rows(path: Path, start: int) -> Iterator[tuple[int, Callable[[], object]]]:
 
 
 def without_nulls(value: Any) -> Any:
-    """Data whose objects lack the keys that are null: a table gives every object in a column the same keys."""
+    """Remove the keys that are null: a table gives every object in a column the same keys."""
     if isinstance(value, dict):
         return {key: without_nulls(item) for key, item in value.items() if item is not None}
     if isinstance(value, list):

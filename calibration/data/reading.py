@@ -45,7 +45,7 @@ class Shard:
         require(0 <= self.index < self.count, f"shard: expected an index in 0..{self.count - 1}", got=self.index)
 
     def holds(self, number: int) -> bool:
-        """Whether entry ``number`` belongs here."""
+        """Tell whether entry ``number`` belongs here."""
         return (number - 1) % self.count == self.index
 
 
@@ -66,17 +66,17 @@ class ReadOptions:
 
     @property
     def whole(self) -> bool:
-        """Whether every entry is read."""
+        """Tell whether every entry is read."""
         return self.start == 1 and self.shard.count == 1
 
     def wants(self, number: int) -> bool:
-        """Whether entry ``number`` is to be read."""
+        """Tell whether entry ``number`` is to be read."""
         return number >= self.start and self.shard.holds(number)
 
 
 @dataclass(kw_only=True, slots=True)
 class ReadReport:
-    """How reading went, filled while it goes; reports of shards and resumed runs add.
+    """A report of how reading went, filled while it goes; reports of shards and resumed runs add.
 
     ``read`` counts the entries looked at, ``broken`` those of them that gave no sample; ``problems`` are the first
     few, each as ``file:line: reason``.
@@ -103,7 +103,7 @@ class ReadReport:
 
 
 class Entry(NamedTuple):
-    """What stands at one place of a data set, not parsed yet.
+    """The content of one place of a data set, not parsed yet.
 
     ``number`` counts the entries from 1, without blank lines; ``line`` is what errors name: the line in files of lines,
     otherwise the row. ``parse`` gives the sample or raises `EdgedraftError` without a place.
@@ -138,7 +138,7 @@ def samples(
 
 
 def place_of(reference: str | Path) -> str:
-    """What errors call a data set."""
+    """Return the name of a data set in errors."""
     return "stdin" if str(reference) == STDIN else str(reference)
 
 
@@ -224,7 +224,7 @@ def _array_entries(stream: Beginning, where: str) -> Iterator[Entry]:
 
 @contextmanager
 def _opened(path: Path, zipped: bool) -> Iterator[BinaryIO]:
-    """A file to read bytes from; what the system or gzip say becomes one line."""
+    """Open a file to read bytes from; errors of the system or of gzip become one line."""
     try:
         with gzip.open(path) if zipped else path.open("rb") as stream:
             yield cast(BinaryIO, stream)

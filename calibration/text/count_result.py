@@ -19,7 +19,7 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CountReport:
-    """How counting went. ``samples`` = ``counted`` + ``without_assistant`` + ``broken``.
+    """A report of how counting went. ``samples`` = ``counted`` + ``without_assistant`` + ``broken``.
 
     ``turns`` were counted (a text counts as one); ``empty_turns`` say nothing; ``unended_turns`` hold no end token;
     ``rewritten_turns`` are not shown word for word by the template; ``fallback_turns`` were located although the prompt

@@ -122,7 +122,7 @@ class SampleCounter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CountingJob:
-    """What to count: a data set as `samples` reads it, all or one shard of it."""
+    """The work of counting: a data set as `samples` reads it, all or one shard of it."""
 
     counting: Counting
     reference: str | Path

@@ -49,7 +49,7 @@ class TokenCounter:
 
     @property
     def is_full(self) -> bool:
-        """Whether `flush` should be called, to bound the memory."""
+        """Tell whether `flush` should be called, to bound the memory."""
         return self._characters >= _FULL_CHARACTERS
 
     def add(self, group: int, pieces: Sequence[Piece]) -> None:

@@ -76,7 +76,7 @@ class PhoneCase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhoneProbe:
-    """What a page times: every case with every number of rows, ``rounds`` times in turn."""
+    """The work of a page: every case with every number of rows, ``rounds`` times, interleaved."""
 
     cases: tuple[PhoneCase, ...]
     rows: tuple[int, ...]
@@ -90,7 +90,7 @@ class PhoneProbe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Naming:
-    """What the user calls the device, None for what its browser says, and of which kind it is."""
+    """The user's name for the device, None for what its browser says, and of which kind it is."""
 
     name: str | None = None
     kind: str = PHONE
@@ -128,7 +128,7 @@ def _written(spec: GraphSpec, folder: Path, prefix: str, name: str, *, empty: bo
 
 
 def phone_profile(posted: PostedProbe, offered: PhoneProbe, naming: Naming) -> DeviceProfile:
-    """The profile of the phone that posted; what was not offered, or makes no latency model, is an `EdgedraftError`."""
+    """Make the profile of the phone that posted; `EdgedraftError` at what was not offered or fits no latency model."""
     for i, step in enumerate(posted.steps):
         _check_offered(step, offered, f"results/probe: steps[{i}]")
     device = posted.device
@@ -172,7 +172,7 @@ def _owner(name: str, kind: str, device: PostedDevice, threads: int | None) -> O
 
 
 def _gpu_words(device: PostedDevice) -> str:
-    """What bundles for it must keep to; nothing where there is no WebGPU."""
+    """Return the limits that bundles for it must keep to; nothing where there is no WebGPU."""
     if device.max_binding_bytes == 0:
         return ""
     half = "with" if device.shader_f16 else "without"
