@@ -20,9 +20,6 @@ from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.core.model import LanguageModel
 from edgedraft.runtime.text.codec import TextCodec
 
-GENERATED = (TARGET, DRAFTER, ACCEPTED)
-"""The sources of counts that a calibration can make itself."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Calibration:
@@ -53,7 +50,7 @@ class CalibrationJob:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Voice:
+class ModelHandle:
     """One model of the pair: its name, how it answers, and how it is opened to be traced."""
 
     name: str
@@ -62,7 +59,7 @@ class Voice:
 
 
 def calibrate(
-    job: CalibrationJob, target: Voice, drafter: Voice, codec: TextCodec, progress: Progress = silent
+    job: CalibrationJob, target: ModelHandle, drafter: ModelHandle, codec: TextCodec, progress: Progress = silent
 ) -> Calibration:
     """Run the job or finish one that was stopped; models are opened only when something is left to do."""
     return _Calibrator(job, target, drafter, codec, progress).calibration()
@@ -72,7 +69,7 @@ class _Calibrator:
     """A job with all that it needs; each method makes one part of the result."""
 
     def __init__(
-        self, job: CalibrationJob, target: Voice, drafter: Voice, codec: TextCodec, progress: Progress
+        self, job: CalibrationJob, target: ModelHandle, drafter: ModelHandle, codec: TextCodec, progress: Progress
     ) -> None:
         self.job = job
         self.target = target
@@ -98,10 +95,10 @@ class _Calibrator:
 
     def answers(self, who: str, split: str) -> list[Answer]:
         """Target's or drafter's answers to one half."""
-        voice = self.target if who == TARGET else self.drafter
+        model = self.target if who == TARGET else self.drafter
         report = _named(self.progress, f"{who}'s answers to {split} prompts")
         journal = self.job.folder / f"{who}-{split}.jsonl"
-        return answer_all(voice.answering, self.codec, take(self.job.prompts, split), journal, report)
+        return answer_all(model.answering, self.codec, take(self.job.prompts, split), journal, report)
 
     def accepted(self, answers: Sequence[Answer]) -> list[Sequence[int]]:
         """Per answer the tokens that the drafter proposed and the target kept."""

@@ -61,8 +61,8 @@ ONE_FILE = {
     "segno": "runtime/serving/qr.py",
     "cryptography": "runtime/serving/certificate.py",
     "adbutils": "runtime/serving/adb.py",
-    "pyarrow": "calibration/data/parquet.py",
-    "datasets": "calibration/data/hub.py",
+    "pyarrow": "calibration/data/tables.py",
+    "datasets": "calibration/data/tables.py",
     "httpx": "calibration/answers/server.py",
     "ray": "calibration/ray_engine.py",
 }

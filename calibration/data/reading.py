@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from edgedraft.calibration.data import hub, parquet
 from edgedraft.calibration.data.lines import Beginning, chunks, lines
 from edgedraft.calibration.data.parsing import (
     LARGEST_ENTRY_BYTES,
@@ -22,6 +21,7 @@ from edgedraft.calibration.data.parsing import (
     parse_text,
 )
 from edgedraft.calibration.data.samples import Sample
+from edgedraft.calibration.data.tables import hub_rows, is_hub_reference, parquet_rows
 from edgedraft.runtime.base.errors import EdgedraftError, naming
 from edgedraft.runtime.base.records import require
 
@@ -176,7 +176,7 @@ def _file_entries(path: Path, options: ReadOptions) -> Iterator[Entry]:
     require(kind not in _TABLES, f"{path}: expected JSON lines, parquet or text", got=kind, remedy=remedy)
     if kind == _PARQUET:
         require(not zipped, f"{path}: a gzipped parquet file cannot be read in parts", remedy="unpack it")
-        yield from _row_entries(parquet.rows(path, options.start))
+        yield from _row_entries(parquet_rows(path, options.start))
         return
     with _opened(path, zipped) as stream:
         yield from _stream_entries(stream, str(path), kind, options)
@@ -184,9 +184,9 @@ def _file_entries(path: Path, options: ReadOptions) -> Iterator[Entry]:
 
 def _hub_entries(reference: str, options: ReadOptions) -> Iterator[Entry]:
     known = (*_JSON_LINES, _JSON, *_TEXT, *_TABLES, _PARQUET, ".gz")
-    is_file = reference.lower().endswith(known) or not hub.is_reference(reference)
+    is_file = reference.lower().endswith(known) or not is_hub_reference(reference)
     require(not is_file, f"{reference}: no such file")
-    yield from _row_entries(hub.rows(reference, options.start))
+    yield from _row_entries(hub_rows(reference, options.start))
 
 
 def _row_entries(rows: Iterator[tuple[int, Callable[[], object]]]) -> Iterator[Entry]:

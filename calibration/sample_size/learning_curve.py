@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedraft.calibration.counts import TokenCounts
-from edgedraft.calibration.order import order_tokens
+from edgedraft.calibration.counts import TokenCounts, order_tokens
 from edgedraft.runtime.base.arrays import CountArray, Int64Array
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.statistics import ratio_interval
@@ -80,15 +79,6 @@ def tokens_by_group(counts: TokenCounts) -> Int64Array:
     """Count the tokens of each filled group, int64 (groups,)."""
     totals: Int64Array = counts.by_group.sum(axis=1)
     return totals[filled_groups(counts)]
-
-
-def held_out_coverage(counts: TokenCounts, size: int, first_ids: Sequence[int], rng: np.random.Generator) -> Share:
-    """Coverage of held-out prompts' tokens by ``size`` tokens, each group judged by a list ranked on the others.
-
-    The interval resamples groups. Raises `EdgedraftError` unless two groups hold tokens.
-    """
-    require_groups(counts)
-    return share(covered_by_group([counts], counts, (size,), first_ids)[0], tokens_by_group(counts), rng)
 
 
 def learning_curve(counts: TokenCounts, size: int, first_ids: Sequence[int], rng: np.random.Generator) -> LearningCurve:

@@ -11,7 +11,7 @@ from edgedraft.devices.priors.families import GpuClass, family_of
 from edgedraft.devices.priors.leave_one_out import LeaveOneOut, SpeedSpread, by_backend
 from edgedraft.devices.priors.published import CPU, GPU, shipped_speeds
 from edgedraft.devices.priors.speed_fitting import BandwidthTest, bandwidth_tests, fit_speeds
-from edgedraft.devices.priors.speed_model import SpeedCase, Classes, SpeedModel
+from edgedraft.devices.priors.speed_model import Classes, SpeedCase, SpeedModel
 from edgedraft.devices.priors.verification import shipped_verification
 from edgedraft.devices.profile import CONFLICT, ESTIMATE, UNVERIFIED, DeviceProfile
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from edgedraft.devices.browsers import BROWSERS
 from edgedraft.devices.machine import Machine
 from edgedraft.devices.probing.graphs import (
     FLOAT_PRODUCTS,
@@ -16,7 +15,7 @@ from edgedraft.devices.probing.graphs import (
 )
 from edgedraft.devices.probing.worker import READER, Job, OpenedGraph, Request
 from edgedraft.devices.profile import LAPTOP
-from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.base.provider_names import BROWSERS, CPU
 from edgedraft.runtime.base.records import require
 
 STEP, STREAM, OVERHEAD = "step", "stream", "overhead"

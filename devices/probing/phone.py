@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.devices.browsers import WASM
 from edgedraft.devices.fitting import fit_probe
 from edgedraft.devices.probing.cases import SMALLEST
 from edgedraft.devices.probing.graphs import (
@@ -23,6 +22,7 @@ from edgedraft.devices.probing.summing_up import Owner, profile_of
 from edgedraft.devices.probing.timed import Circumstances, TimedStep, probe_of
 from edgedraft.devices.profile import PHONE, DeviceProfile
 from edgedraft.runtime.base.files import sha256
+from edgedraft.runtime.base.provider_names import WASM
 from edgedraft.runtime.base.records import require
 
 
@@ -81,11 +81,6 @@ class PhoneProbe:
     cases: tuple[PhoneCase, ...]
     rows: tuple[int, ...]
     rounds: int
-
-    @property
-    def download_bytes(self) -> int:
-        """Of all graphs together."""
-        return sum(case.bytes for case in self.cases)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

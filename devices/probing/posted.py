@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from edgedraft.devices.browsers import BROWSERS
 from edgedraft.devices.probing.timed import TimedOverhead, TimedStep
 from edgedraft.runtime.base.errors import EdgedraftError, naming
+from edgedraft.runtime.base.provider_names import BROWSERS
 from edgedraft.runtime.base.records import from_plain, require
 
 Posted = TypeVar("Posted")

@@ -18,11 +18,11 @@ from edgedraft.devices.profile import (
     ProbedBandwidth,
     ProbedStep,
 )
-from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.base.provider_names import CPU, WASM
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.statistics import spread
 
-_CPUS = {CPU, "wasm"}
+_CPUS = {CPU, WASM}
 _GPUS = {"cuda", "tensorrt", "nvtensorrtrtx", "rocm", "migraphx", "dml", "webgpu", "js", "coreml"}
 
 

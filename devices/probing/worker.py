@@ -1,8 +1,8 @@
 """Child process of the probe: opens graphs with a thread pool of one size and times passes as it is told.
 
 Usage: python -m edgedraft.devices.probing.worker, JSON lines in and out. The first line in is a `Job`; for each of its
-graphs comes an `OpenedGraph`, then for every `TimingTurn` a list of seconds for each of its requests. A turn is asked for at once:
-while it lasts no other process wakes up on these cores. The input's end ends the process.
+graphs comes an `OpenedGraph`, then for every `TimingTurn` a list of seconds for each of its requests. A whole turn is
+one line, so that no other process wakes up on these cores while it lasts. The input's end ends the process.
 """
 
 import json

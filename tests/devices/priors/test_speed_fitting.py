@@ -5,7 +5,7 @@ import math
 import pytest
 
 from edgedraft.devices.priors.speed_fitting import BandwidthTest, bandwidth_tests, fit_speeds
-from edgedraft.devices.priors.speed_model import SpeedCase, Classes, case_of
+from edgedraft.devices.priors.speed_model import Classes, SpeedCase, case_of
 from edgedraft.runtime.base.errors import EdgedraftError
 from tests.devices.priors.worlds import SIZES, gpu_world, row
 

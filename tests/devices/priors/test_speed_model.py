@@ -6,9 +6,9 @@ import pytest
 
 from edgedraft.devices.priors.speed_model import (
     Belief,
-    SpeedCase,
     Classes,
     PassSeconds,
+    SpeedCase,
     SpeedModel,
     assumptions_of,
     effects_of,
