@@ -68,7 +68,7 @@ class StepTimer:
             times.append(_one_step(self._models[case.model], self._context_ids, case.rows, self._clock))
 
     def times(self) -> list[StepTime]:
-        """What the turns since the last call took, which are forgotten."""
+        """Return the times since the last call, and forget them."""
         found = [_step_time(case, times) for case, times in zip(self._cases, self._seconds, strict=True)]
         self._seconds = [[] for _ in self._cases]
         return found

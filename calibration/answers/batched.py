@@ -17,13 +17,13 @@ from edgedraft.runtime.core.sampling import SamplingSettings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
-    """How answers are drawn; the same ``seed`` draws the same answers whatever else is asked beside them."""
+    """The settings by which answers are drawn; the same ``seed`` draws the same answers in any company."""
 
     settings: SamplingSettings
     seed: int = 0
 
     def generator(self, digest: str) -> np.random.Generator:
-        """The random numbers of the answer to the prompt with this digest."""
+        """Return the random numbers of the answer to the prompt with this digest."""
         return np.random.default_rng([self.seed, int(digest, 16)])
 
 
@@ -34,11 +34,11 @@ class OneByOne:
         self.rows = (model,)
 
     def step(self, token_ids: Sequence[int]) -> Logits:
-        """See `Batch.step`."""
+        """Read one token and return its logits, as `Batch.step` does."""
         return self.rows[0].read(token_ids).logits
 
     def move(self, source: int, destination: int) -> None:
-        """See `Batch.move`; there is nowhere to move to."""
+        """Do nothing: there is no other row to move to, as `Batch.move` would."""
 
 
 def batched_answering(open_batch: Callable[[], Batch], limits: Limits, draws: Draws | None = None) -> Answering:

@@ -1,4 +1,4 @@
-"""How far measured times can be trusted: their spread, and how they drift while they are measured."""
+"""Judge how far measured times can be trusted: by their spread, and by their drift while they are measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Noise:
 
     @property
     def trusted(self) -> bool:
-        """Whether all three are within bounds."""
+        """Tell whether all three are within bounds."""
         return self.noise <= MOST_NOISE and abs(self.drift) <= MOST_DRIFT and self.rounds >= LEAST_ROUNDS
 
 

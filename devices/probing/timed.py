@@ -1,4 +1,4 @@
-"""What was timed, every sample kept, and the `Probe` it sums up to: the same for this machine and for a phone."""
+"""Timed passes, every sample kept, and the `Probe` they sum up to: the same for this machine and for a phone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

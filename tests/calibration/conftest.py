@@ -208,10 +208,10 @@ def job(tmp_path, chat_codec, counting_of) -> CountingJob:
 
 @pytest.fixture(scope="session")
 def facts():
-    """All that a tally says of what was counted, to be compared."""
+    """All that a result says of what was counted, to be compared."""
 
-    def of(tally):
-        counts = tally.counts
-        return counts.by_group.tobytes(), counts.prompts_by_group.tobytes(), counts.provenance, tally.report
+    def of(result):
+        counts = result.counts
+        return counts.by_group.tobytes(), counts.prompts_by_group.tobytes(), counts.provenance, result.report
 
     return of
