@@ -18,7 +18,7 @@ FLOORS = {
     "exporter": "graph → models → vocab · planning → methods · bundle → pipeline",
 }
 NO_ONNXRUNTIME = ("edgedraft.runtime.core",)
-RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2"}
+RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2", "safetensors"}
 ALLOWED = {
     "runtime": RUNTIME_PACKAGES
     | {"onnxruntime_ep_webgpu", "starlette", "uvicorn", "segno", "cryptography", "adbutils"},
@@ -36,7 +36,7 @@ ALLOWED = {
             "psutil",
             "huggingface_hub",
         ),
-        *("safetensors", "gguf", "flatbuffers", "optimum", "onnxruntime_genai"),
+        *("gguf", "flatbuffers", "optimum", "onnxruntime_genai"),
     },
     "edgedraft": set(),
 }
@@ -49,7 +49,7 @@ ONE_FILE = {
     "matplotlib": "exporter/planning/figures.py",
     "onnx": "devices/probing/graphs.py",
     "optuna": "exporter/planning/search.py",
-    "safetensors": "exporter/vocab/array_files.py",
+    "safetensors": "runtime/base/tensors.py",
     "gguf": "exporter/vocab/engine_files.py",
     "optimum": "exporter/models/worker_optimum.py",
     "flatbuffers": "exporter/vocab/engine_files.py",

@@ -11,8 +11,9 @@ from edgedraft.exporter.vocab.engine_files import D2T
 from edgedraft.exporter.vocab.kinds import EAGLE3, EAGLE3_CACHE, EDGEDRAFT, FR_SPEC, MODELOPT, NEMO, SPECULATORS
 from edgedraft.exporter.vocab.torch_files import read_torch
 from edgedraft.runtime.base.arrays import BoolArray
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.tensors import read_tensors, tensor_names
 from edgedraft.runtime.bundle.index_map_file import TENSOR_NAME
 
 T2D, VOCAB_SIZE = "t2d", "target_vocab_size"
@@ -22,23 +23,14 @@ _NO_MAP = "a missing map is never taken as ids 0..K-1; its map may lie in anothe
 
 
 def read_safetensors(path: Path) -> Numbers:
-    """``target_ids`` of an index map, or ``d2t`` and ``t2d`` of a drafter's weights."""
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise MissingExtraError("safetensors", "export") from error
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = tuple(file.keys())
-            if TENSOR_NAME in names:
-                size = (file.metadata() or {}).get(VOCAB_SIZE)
-                return _index_map(path, file.get_tensor(TENSOR_NAME), size)
-            found = {key: file.get_tensor(name) for key, name in _named(path, names).items()}
-    except EdgedraftError:
-        raise
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise EdgedraftError(f"{path}: not a safetensors file that can be read", got=first_line(error)) from error
-    return _pair(path, found, EAGLE3)
+    """Read ``target_ids`` of an index map, or ``d2t`` and ``t2d`` of a drafter's weights."""
+    names = tensor_names(path)
+    if TENSOR_NAME in names:
+        tensors, metadata = read_tensors(path, (TENSOR_NAME,))
+        return _index_map(path, tensors[TENSOR_NAME], metadata.get(VOCAB_SIZE))
+    stored = _named(path, names)
+    tensors, _ = read_tensors(path, stored.values())
+    return _pair(path, {key: tensors[name] for key, name in stored.items()}, EAGLE3)
 
 
 def read_npy(path: Path) -> Numbers:
