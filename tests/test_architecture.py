@@ -122,6 +122,11 @@ def importable(package: str) -> list[str]:
     return [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py")) if path.stem != "__init__"]
 
 
+def test_the_type_checkers_see_every_part_of_the_front_door():
+    parts = {path.name for path in (REPOSITORY / "edgedraft").iterdir()} - {"__pycache__", "py.typed"}
+    assert parts - {path.name for path in (REPOSITORY / "tests" / "typing" / "edgedraft").iterdir()} == set()
+
+
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_imports_run_down(path):
     here = ROOMS.index(room_of(path))

@@ -89,7 +89,8 @@ def unpack(packed: UInt8Array, bits: int) -> UInt8Array:
     """The codes that `pack` packed, with its filling."""
     if bits == 8:
         return packed
-    return np.stack([packed & 15, packed >> 4], axis=-1).reshape(*packed.shape[:-1], -1)
+    low, high = packed & np.uint8(15), packed >> np.uint8(4)
+    return np.stack([low, high], axis=-1).reshape(*packed.shape[:-1], -1)
 
 
 def _pieces(shape: tuple[int, ...]) -> Iterator[slice]:

@@ -3,10 +3,13 @@
 Stock engines refuse a drafter whose logits have another width than the target's; they take this one.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.loading import LOGITS, add_constant, output_named
+from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.core.index_map import IndexMap
 
 _REDUCED = "logits.reduced"
@@ -23,14 +26,13 @@ def expand_logits(model: ir.Model, index_map: IndexMap) -> None:
     leading = logits.shape.dims[:-1]
     logits.name = _REDUCED
 
-    def constant(name: str, values: object) -> ir.Value:
+    def constant(name: str, values: Sequence[int] | Ids) -> ir.Value:
         return add_constant(model.graph, f"expand.{name}", np.array(values, dtype=np.int64))
 
-    def append(operator: str, inputs: list[ir.Value], **attributes: object) -> ir.Value:
+    def append(operator: str, inputs: list[ir.Value], **attributes: int | ir.TensorProtocol) -> ir.Value:
         node = ir.node(operator, inputs, attributes, name=f"expand/{operator}")
         model.graph.append(node)
-        made: ir.Value = node.outputs[0]
-        return made
+        return node.outputs[0]
 
     shape = append("Shape", [logits])
     rows = append("Slice", [shape, constant("first", [0]), constant("last", [-1])])

@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.hub_cache import snapshot_around
-from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.arrays import AnyArray, Ids
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import require
 
@@ -69,15 +67,15 @@ def take_constants_inside(model: ir.Model, path: Path) -> None:
         tensor.release()
 
 
-def taken(tensor: ir.TensorProtocol, ids: Ids, axis: int) -> npt.NDArray[Any]:
+def taken(tensor: ir.TensorProtocol, ids: Ids, axis: int) -> AnyArray:
     """``np.take(tensor, ids, axis)`` with ascending ``ids``, along the first axis or the last.
 
     A tensor on disk is read a piece at a time: the result and one piece are held, never the whole.
     """
-    shape = tuple(int(size) for size in tensor.shape.numpy())
+    shape = tuple(tensor.shape.numpy())
     first, last = axis in (0, -len(shape)), axis in (-1, len(shape) - 1)
-    on_disk = isinstance(tensor, ir.ExternalTensor) and tensor.dtype.bitwidth >= 8
-    if not on_disk or not (first or last):
+    # Types under a byte are packed on disk, so that an element has no address of its own.
+    if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.bitwidth < 8 or not (first or last):
         return np.take(tensor.numpy(), ids, axis=axis)
     result = np.empty((len(ids), *shape[1:]) if first else (*shape[:-1], len(ids)), dtype=tensor.dtype.numpy())
     for start, piece in _pieces(tensor, shape):
@@ -89,7 +87,7 @@ def taken(tensor: ir.TensorProtocol, ids: Ids, axis: int) -> npt.NDArray[Any]:
     return result
 
 
-def _pieces(tensor: ir.ExternalTensor, shape: tuple[int, ...]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+def _pieces(tensor: ir.ExternalTensor, shape: tuple[int, ...]) -> Iterator[tuple[int, AnyArray]]:
     """Runs of whole rows with the place of their first."""
     rows, *rest = shape
     dtype = np.dtype(tensor.dtype.numpy()).newbyteorder("<")
@@ -114,17 +112,18 @@ class _Holder:
 
 def _holders(model: ir.Model) -> list[_Holder]:
     """Every external tensor of the model."""
-    found = []
+    holders = []
     for graph in model.graphs():
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
-                put = partial(setattr, value, "const_value")
-                found.append(_Holder(tensor=value.const_value, node=None, put=put))
-    for part in (model.graph, *model.functions.values()):
+                put = partial(_put_initializer, value)
+                holders.append(_Holder(tensor=value.const_value, node=None, put=put))
+    parts: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for part in parts:
         for node in ir.traversal.RecursiveGraphIterator(part):
             for attribute in node.attributes.values():
-                found += _held(node, attribute)
-    return found
+                holders += _held(node, attribute)
+    return holders
 
 
 def _held(node: ir.Node, attribute: ir.Attr) -> list[_Holder]:
@@ -133,15 +132,18 @@ def _held(node: ir.Node, attribute: ir.Attr) -> list[_Holder]:
         return []
     name = attribute.name
     if attribute.type == ir.AttributeType.TENSOR:
-        tensor = attribute.value
-        is_outside = isinstance(tensor, ir.ExternalTensor)
+        tensor = attribute.as_tensor()
         put = partial(_put_one, node, name)
-        return [_Holder(tensor=tensor, node=node, put=put)] if is_outside else []
+        return [_Holder(tensor=tensor, node=node, put=put)] if isinstance(tensor, ir.ExternalTensor) else []
     return [
         _Holder(tensor=tensor, node=node, put=partial(_put_among, node, name, place))
-        for place, tensor in enumerate(attribute.value)
+        for place, tensor in enumerate(attribute.as_tensors())
         if isinstance(tensor, ir.ExternalTensor)
     ]
+
+
+def _put_initializer(value: ir.Value, tensor: ir.TensorProtocol) -> None:
+    value.const_value = tensor
 
 
 def _put_one(node: ir.Node, name: str, tensor: ir.TensorProtocol) -> None:
@@ -149,7 +151,7 @@ def _put_one(node: ir.Node, name: str, tensor: ir.TensorProtocol) -> None:
 
 
 def _put_among(node: ir.Node, name: str, place: int, tensor: ir.TensorProtocol) -> None:
-    tensors = list(node.attributes[name].value)
+    tensors = list(node.attributes[name].as_tensors())
     tensors[place] = tensor
     node.attributes[name] = ir.AttrTensors(name, tensors)
 

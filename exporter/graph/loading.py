@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.external import check_external, check_protobuf_size, take_constants_inside
+from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.signature import IN_PLACE, cache_slot
@@ -59,7 +60,7 @@ def save_graph(model: ir.Model, path: Path, data_name: str) -> None:
     ir.save(model, path, external_data=data_name, size_threshold_bytes=INLINE_BYTES)
 
 
-def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
+def add_constant(graph: ir.Graph, name: str, array: AnyArray) -> ir.Value:
     """A new constant of ``graph`` that holds ``array``."""
     value = ir.val(name, const_value=ir.tensor(np.asarray(array, order="C"), name=name))
     graph.register_initializer(value)
@@ -68,7 +69,7 @@ def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
 
 def drop_unread(graph: ir.Graph, value: ir.Value) -> None:
     """Forget a constant that nothing reads any more; a tied one stays for its other readers."""
-    if not value.uses() and value.name in graph.initializers:
+    if value.name is not None and value.name in graph.initializers and not value.uses():
         del graph.initializers[value.name]
 
 
@@ -103,8 +104,9 @@ def vocabulary_width(model: ir.Model) -> int:
     """Width of the logits."""
     shape = output_named(model, LOGITS).shape
     width = shape[-1] if shape is not None else None
-    require(isinstance(width, int), "graph output logits: expected a fixed width", got=width)
-    return int(width)  # type: ignore[arg-type]
+    if not isinstance(width, int):
+        raise EdgedraftError("graph output logits: expected a fixed width", got=width)
+    return width
 
 
 def model_size(model: ir.Model) -> ModelSize:
@@ -180,20 +182,20 @@ def _head_size(past: ir.Value) -> int:
     """Head size from the attention node that reads ``past`` and the projection behind it."""
     for attention in past.consumers():
         heads = attention.attributes.get("num_heads")
-        for projection in attention.outputs[0].consumers() if heads is not None else ():
-            width = _input_width(projection)
-            if width is not None:
-                return int(width // heads.as_int())
+        widths = [_input_width(projection) for projection in attention.outputs[0].consumers()]
+        width = next((width for width in widths if width is not None), None)
+        if heads is not None and width is not None:
+            return width // heads.as_int()
     raise EdgedraftError(f"graph input {past.name}: cannot tell the head size", remedy="export with fixed cache shapes")
 
 
 def _input_width(node: ir.Node) -> int | None:
     """How many features a matrix product takes in."""
     if node.op_type == "MatMulNBits":
-        return int(node.attributes["K"].as_int())
-    whole = node.op_type in ("MatMul", "DynamicQuantizeMatMul") and node.inputs[1] is not None
-    weight = node.inputs[1].const_value if whole else None
-    return int(weight.shape[0]) if weight is not None else None
+        return node.attributes["K"].as_int()
+    operand = node.inputs[1] if node.op_type in ("MatMul", "DynamicQuantizeMatMul") else None
+    weight = operand.const_value if operand is not None else None
+    return weight.shape.numpy()[0] if weight is not None else None
 
 
 def _is_multiplied(value: ir.Value) -> bool:

@@ -65,7 +65,7 @@ def has_odd_blocks(gather: ir.Node) -> bool:
     bits = gather.attributes.get("bits")
     if scales is None or points is None or points.dtype != ir.DataType.UINT8 or (bits and bits.as_int() != 4):
         return False
-    return bool(int(scales.shape[-1]) % 2)
+    return bool(scales.shape.numpy()[-1] % 2)
 
 
 def _operators(model: ir.Model) -> set[str]:
@@ -91,5 +91,5 @@ def _makes_half(attribute: ir.Attr) -> bool:
     if attribute.is_ref():
         return False
     if attribute.type == ir.AttributeType.TENSOR:
-        return bool(attribute.value.dtype == _HALF)
-    return bool(attribute.name == "to" and attribute.type == ir.AttributeType.INT and attribute.as_int() == _HALF)
+        return attribute.as_tensor().dtype == _HALF
+    return attribute.name == "to" and attribute.type == ir.AttributeType.INT and attribute.as_int() == _HALF

@@ -56,9 +56,9 @@ def even_blocks(gather: ir.Node) -> bool:
     if not has_odd_blocks(gather):
         return False
     data, scales, points = (_constant(gather, position) for position in (0, 2, 3))
-    block = int(gather.attributes["block_size"].as_int())
+    block = gather.attributes["block_size"].as_int()
     assert data is not None and scales is not None and points is not None and gather.graph is not None
-    features, count = 2 * int(data.shape[1]), int(scales.shape[1])
+    features, count = 2 * data.shape.numpy()[1], scales.shape.numpy()[1]
     numbers, codes = scales.numpy(), unpack(points.numpy(), 4)[:, :count]
     while numbers.shape[1] % 2:
         if block == _SMALLEST_BLOCK:

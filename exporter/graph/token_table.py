@@ -19,7 +19,7 @@ def spell_out(gather: ir.Node) -> None:
     bits, block = gather.attributes["bits"].as_int(), gather.attributes["block_size"].as_int()
     data, ids, scales, *rest = gather.inputs
     assert data is not None and ids is not None and scales is not None and data.shape is not None and scales.shape
-    blocks, features = int(scales.shape[1]), int(data.shape[1]) * 8 // bits
+    blocks, features = scales.shape.numpy()[1], data.shape.numpy()[1] * 8 // bits
     require(features == blocks * block, f"node {gather.name}: rows must be whole blocks of {block}", got=features)
     made = _Nodes(graph, gather)
     codes = made.codes(made.node("Gather", data, ids, axis=0), bits)

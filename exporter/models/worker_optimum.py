@@ -21,7 +21,7 @@ def readable_by_4(config: dict[str, Any]) -> dict[str, Any]:
     of 10,000 and export another model without a word.
     """
     config = dict(config)
-    rope = config.pop("rope_parameters", None)
+    rope: dict[str, Any] | None = config.pop("rope_parameters", None)
     if rope is None or "rope_theta" in config:
         return config
     by_kind = {kind: values for kind, values in rope.items() if isinstance(values, dict)}
@@ -29,7 +29,7 @@ def readable_by_4(config: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit(f"config.json: rope_parameters: unknown kinds of attention: {', '.join(sorted(by_kind))}")
     for kind, values in by_kind.items():
         config[_BASES[kind]] = values["rope_theta"]
-    whole = dict(by_kind.get("full_attention", rope))
+    whole: dict[str, Any] = dict(by_kind.get("full_attention", rope))
     for key in ("rope_theta", "partial_rotary_factor"):
         if key in whole:
             config[key] = whole.pop(key)

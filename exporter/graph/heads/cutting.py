@@ -1,21 +1,18 @@
 """Carrying cuts out: the head gets rows of its own, and what anything else reads stays whole."""
 
-from typing import Any
-
-import numpy.typing as npt
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.external import taken
 from edgedraft.exporter.graph.heads.cuts import Cut, forget
 from edgedraft.exporter.graph.loading import add_constant
-from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.arrays import AnyArray, Ids
 
 
-def kept_rows(tensor: ir.TensorProtocol, axis: int, ids: Ids, width: int) -> npt.NDArray[Any]:
+def kept_rows(tensor: ir.TensorProtocol, axis: int, ids: Ids, width: int) -> AnyArray:
     """The rows of ``ids`` along ``axis``; a flat constant holds several numbers for each token in turn."""
     if tensor.shape[axis] == width:
         return taken(tensor, ids, axis)
-    flat: npt.NDArray[Any] = tensor.numpy().reshape(width, -1)[ids].reshape(-1)
+    flat: AnyArray = tensor.numpy().reshape(width, -1)[ids].reshape(-1)
     return flat
 
 

@@ -74,7 +74,7 @@ def _matmul_nbits(product: ir.Node, width: int) -> list[Cut]:
 def _packed(product: ir.Node, position: int, width: int) -> Cut:
     tensor = constant_at(product, position)
     rule = f"LM head: node {label(product)}: input {position}: expected a row for each of {width} tokens"
-    require(tensor.shape[0] % width == 0, rule, got=list(tensor.shape))
+    require(tensor.shape.numpy()[0] % width == 0, rule, got=list(tensor.shape))
     return Cut(node=product, path=(position,), axis=0, tensor=tensor)
 
 
