@@ -37,7 +37,7 @@ class AdbClient(Protocol):
 def adb_client() -> AdbClient:
     """The adb server of this machine, started if need be at the first question."""
     try:
-        import adbutils  # type: ignore[import-untyped]
+        import adbutils
     except ImportError as error:
         raise MissingExtraError("adbutils", "adb") from error
 
