@@ -1,4 +1,4 @@
-"""Child process in Optimum's own environment: a Hugging Face folder becomes a decoder graph that appends to its past.
+"""Child process in Optimum's environment that turns a Hugging Face folder into a decoder graph with past.
 
 Usage: python worker_optimum.py MODEL_FOLDER OUTPUT_FOLDER
 
@@ -15,7 +15,7 @@ _BASES = {"full_attention": "rope_theta", "sliding_attention": "rope_local_base_
 
 
 def readable_by_4(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as transformers 4 reads it.
+    """Translate a configuration to the form that transformers 4 reads.
 
     transformers 5 writes the rotary settings into ``rope_parameters``, which 4 ignores: it would take its default base
     of 10,000 and export another model without a word.
