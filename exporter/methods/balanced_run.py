@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgedraft.calibration.text.tally import Tally
+from edgedraft.calibration.text.count_result import CountResult
 from edgedraft.exporter.methods.balanced import BalancedResult, BalancedSettings, balance
 from edgedraft.exporter.methods.balanced_counting import CountingLimits, count_dataset
 from edgedraft.exporter.methods.balanced_report import write_reports
@@ -77,7 +77,7 @@ class BalancedRun:
     """
 
     result: BalancedResult
-    tally: Tally
+    tally: CountResult
     shape: EagleShape
     shape_assumed: bool
     previous_size: int | None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedraft.calibration.order import order_tokens
+from edgedraft.calibration.counts import order_tokens
 from edgedraft.calibration.saved import SavedCalibration, load_calibration
 from edgedraft.exporter.models.tokenization import Tokenization
 from edgedraft.exporter.vocab.array_files import is_frequencies

@@ -7,14 +7,14 @@ import pytest
 from scipy import stats
 
 from edgedraft.devices.latency import NORMAL_80
-from edgedraft.devices.priors.left_out import LeftOut, by_backend, spread_of, student_80
+from edgedraft.devices.priors.leave_one_out import LeaveOneOut, by_backend, spread_of, student_80
 from tests.devices.priors.worlds import gpu_world, row
 
 
 def test_a_device_is_predicted_from_the_others_alone():
     speeds = gpu_world()
     lied = [row(s.device, s.weight_bytes, s.seconds * (3 if s.device == "gpu-0" else 1)) for s in speeds]
-    honest, lying = LeftOut(tuple(speeds)), LeftOut(tuple(lied))
+    honest, lying = LeaveOneOut(tuple(speeds)), LeaveOneOut(tuple(lied))
     for told, false in zip(honest.errors("gpu-0"), lying.errors("gpu-0"), strict=True):
         assert false.log_error - told.log_error == pytest.approx(math.log(3))
     assert lying.spread(speeds[0].name, "gpu-0") == honest.spread(speeds[0].name, "gpu-0")
@@ -22,7 +22,7 @@ def test_a_device_is_predicted_from_the_others_alone():
 
 
 def test_the_interval_of_devices_that_differ_is_theirs_and_of_equal_ones_is_small():
-    equal, apart = LeftOut(tuple(gpu_world())), LeftOut(tuple(gpu_world(scatter=0.3)))
+    equal, apart = LeaveOneOut(tuple(gpu_world())), LeaveOneOut(tuple(gpu_world(scatter=0.3)))
     assert equal.spread("GPU maker engine").log_reach < 0.02
     spread = apart.spread("GPU maker engine")
     assert 0.1 < spread.log_reach < 0.5
@@ -33,12 +33,12 @@ def test_the_interval_of_devices_that_differ_is_theirs_and_of_equal_ones_is_smal
 def test_rows_that_are_not_strict_are_not_judged_where_strict_ones_are():
     speeds = gpu_world()
     loose = [row("loose", s.weight_bytes, 2 * s.seconds, strict=False) for s in speeds[:4]]
-    spread = LeftOut((*speeds, *loose)).spread("GPU maker engine")
+    spread = LeaveOneOut((*speeds, *loose)).spread("GPU maker engine")
     assert (spread.rows, spread.devices) == (32, 8)
 
 
 def test_a_class_without_rows_has_the_pool_alone():
-    spread = LeftOut(tuple(gpu_world(scatter=0.3))).spread("GPU nobody none")
+    spread = LeaveOneOut(tuple(gpu_world(scatter=0.3))).spread("GPU nobody none")
     assert (spread.rows, spread.devices) == (0, 0)
     assert spread.log_reach > 0.1
 

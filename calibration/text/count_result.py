@@ -1,4 +1,4 @@
-"""Tally: counted tokens with the report of how reading and counting went. Tallies add like their counts."""
+"""The result of counting text: the counts, and the reports of how reading and counting went."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ class Problem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CountReport:
-    """How counting went. ``samples`` = ``counted`` + ``without_assistant`` + ``broken``.
+    """A report of how counting went. ``samples`` = ``counted`` + ``without_assistant`` + ``broken``.
 
     ``turns`` were counted (a text counts as one); ``empty_turns`` say nothing; ``unended_turns`` hold no end token;
-    ``rewritten_turns`` the template does not show word for word; ``fallback_turns`` were found although the prompt
+    ``rewritten_turns`` are not shown word for word by the template; ``fallback_turns`` were located although the prompt
     before them is no beginning of their rendering. ``dropped_roles`` counts the messages, by role, that the template
     does not show. ``problems`` are the first broken samples by number.
     """
@@ -51,15 +51,15 @@ class CountReport:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Tally:
-    """``counts`` of a data set or a part of it; ``reading`` tells of the entries that gave no sample."""
+class CountResult:
+    """``counts`` of a data set or a part of it; results add. ``reading`` reports the entries that gave no sample."""
 
     counts: TokenCounts
     report: CountReport = CountReport()
     reading: ReadReport = field(default_factory=ReadReport)
 
-    def __add__(self, other: "Tally") -> "Tally":
-        return Tally(
+    def __add__(self, other: "CountResult") -> "CountResult":
+        return CountResult(
             counts=self.counts + other.counts,
             report=self.report + other.report,
             reading=self.reading + other.reading,

@@ -29,8 +29,8 @@ class RowError:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Spread:
-    """How far predictions for a new device fall from its speeds, as standard deviations of logarithms.
+class SpeedSpread:
+    """The errors to expect for a new device, as standard deviations of logarithms.
 
     ``device_sigma`` is shared by all rows of the device, ``own_sigma`` a row's own. `NORMAL_80` times their root sum of
     squares reaches the ends of the 80 % interval, after Student's widening for the few ``devices`` they rest on.
@@ -48,14 +48,14 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LeftOut:
+class LeaveOneOut:
     """The rows of one backend, refitted without a device or two; every fit is made once."""
 
     speeds: tuple[PublishedSpeed, ...]
     _fits: dict[frozenset[str], SpeedModel] = field(default_factory=dict)
 
     def model(self, *devices: str) -> SpeedModel:
-        """The fit that saw no decoding speed of ``devices``; what bandwidth tests reached on them it may know."""
+        """Return the fit without the decoding speeds of ``devices``; it may know their bandwidth tests."""
         key = frozenset(devices)
         if key not in self._fits:
             kept = [speed for speed in self.speeds if speed.device not in key]
@@ -70,8 +70,8 @@ class LeftOut:
             RowError(speed=row, log_error=math.log(row.seconds / model.parts(case_of(row)).seconds)) for row in rows
         )
 
-    def spread(self, name: str | None, *without: str) -> Spread:
-        """The spread of class ``name`` (None: of all rows as one class), computed without the devices ``without``."""
+    def spread(self, name: str | None, *without: str) -> SpeedSpread:
+        """Return the spread of class ``name`` (None: all rows as one class), without the devices ``without``."""
         groups: dict[Group, list[RowError]] = {}
         for device in devices_of(self.speeds):
             if device not in without:
@@ -89,8 +89,8 @@ def _judged(groups: Sequence[Sequence[RowError]]) -> list[list[float]]:
     return found or [[error.log_error for error in errors] for errors in groups]
 
 
-def spread_of(own: Sequence[Sequence[float]], pool: Sequence[Sequence[float]]) -> Spread:
-    """The spread that log errors by device tell: a class's own and, as one device more, the median of the ``pool``.
+def spread_of(own: Sequence[Sequence[float]], pool: Sequence[Sequence[float]]) -> SpeedSpread:
+    """Return the spread of log errors by device: a class's own and, as one device more, the median of the ``pool``.
 
     Every device counts once, by its mean absolute error, which outliers move less than squares.
     """
@@ -100,7 +100,7 @@ def spread_of(own: Sequence[Sequence[float]], pool: Sequence[Sequence[float]]) -
     sigma = _NORMAL_OVER_MEAN_ABSOLUTE * (sum(sizes) + _POOL_DEVICES * typical) / freedom
     sigma *= student_80(freedom) / NORMAL_80
     shared = _shared_share(own or pool)
-    return Spread(
+    return SpeedSpread(
         device_sigma=sigma * math.sqrt(shared),
         own_sigma=sigma * math.sqrt(1 - shared),
         rows=sum(len(errors) for errors in own),
@@ -127,7 +127,7 @@ def student_80(freedom: int) -> float:
     return float(sum(term / freedom**power for power, term in enumerate(terms)))
 
 
-def by_backend(speeds: Sequence[PublishedSpeed], backends: Sequence[str]) -> Mapping[str, LeftOut]:
+def by_backend(speeds: Sequence[PublishedSpeed], backends: Sequence[str]) -> Mapping[str, LeaveOneOut]:
     """Leave-one-out fits of each of ``backends`` that has rows."""
     rows = {backend: tuple(speed for speed in speeds if speed.backend == backend) for backend in backends}
-    return {backend: LeftOut(found) for backend, found in rows.items() if found}
+    return {backend: LeaveOneOut(found) for backend, found in rows.items() if found}
