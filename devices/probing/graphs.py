@@ -49,7 +49,7 @@ class _Product:
 
     operator: str
     constants: dict[str, np.ndarray]
-    attributes: dict[str, int]
+    attributes: dict[str, Any]
 
 
 _Maker = Callable[[GraphSpec, np.random.Generator], _Product]

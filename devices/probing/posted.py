@@ -12,7 +12,7 @@ from edgedraft.runtime.base.errors import EdgedraftError, naming
 from edgedraft.runtime.base.provider_names import BROWSERS
 from edgedraft.runtime.base.records import from_plain, require
 
-Posted = TypeVar("Posted")
+Posted = TypeVar("Posted", "PostedProbe", "PostedBench")
 
 _LONGEST_TEXT, _MOST_SKIPPED = 300, 100
 _MOST_SAMPLES, _LONGEST_SECONDS = 1000, 3600.0

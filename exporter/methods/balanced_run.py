@@ -11,7 +11,7 @@ from edgedraft.exporter.methods.chat_families import require_family, require_tem
 from edgedraft.exporter.methods.eagle_config import EagleConfig, read_eagle_config, rewrite_draft_vocab_size
 from edgedraft.exporter.methods.flops import EagleShape
 from edgedraft.exporter.methods.utility import UtilitySettings
-from edgedraft.exporter.models.tokenizer_folder import tokenizer_of
+from edgedraft.exporter.models.tokenization import tokenizer_of
 from edgedraft.exporter.planning.search import SearchSettings
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require

@@ -1,4 +1,4 @@
-"""Interval: a number and how sure it is."""
+"""Interval: a number with its uncertainty."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ QUARTILES = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """``value``, and the range ``low``..``high`` that holds the truth with probability ``level``.
+    """A number and the range ``low``..``high`` that contains the true one with probability ``level``.
 
     A median with its quartiles is an interval of level `QUARTILES`.
     """

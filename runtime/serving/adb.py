@@ -40,7 +40,7 @@ class AdbClient(Protocol):
 def adb_client() -> AdbClient:
     """Return a client of this machine's adb server, which the first request starts if need be."""
     try:
-        import adbutils  # type: ignore[import-untyped]
+        import adbutils
     except ImportError as error:
         raise MissingExtraError("adbutils", "adb") from error
 

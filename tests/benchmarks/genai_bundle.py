@@ -26,7 +26,7 @@ from edgedraft.console import Console
 from edgedraft.devices.machine import this_machine, usable_cores
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.convert import GRAPH_NAME
-from edgedraft.exporter.models.full_drafter import full_graph
+from edgedraft.exporter.models.trimmed import full_graph
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.records import to_plain

@@ -10,8 +10,7 @@ from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.bundle.writing import is_current, write_bundle
 from edgedraft.exporter.graph.loading import load_graph, model_size
 from edgedraft.exporter.graph.providers import PROVIDERS
-from edgedraft.exporter.models.pair import PairRequest, prepare_pair
-from edgedraft.exporter.models.prepared import prepared_pair
+from edgedraft.exporter.models.pair import PairRequest, prepare_pair, prepared_pair
 from edgedraft.exporter.pipeline.calibrating import calibrate_pair
 from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
 from edgedraft.runtime.base.errors import EdgedraftError

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import huggingface_hub
 import pytest
@@ -11,7 +10,7 @@ from huggingface_hub import ModelCard, constants
 from edgedraft.__main__ import main
 from edgedraft.exporter.bundle.card import MeasuredSpeeds
 from edgedraft.exporter.bundle.push import Repository, push_bundle
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.bench import BenchReport, WayReport
 from edgedraft.runtime.bundle.reading import read_bundle
@@ -266,14 +265,6 @@ def test_a_file_that_arrived_otherwise_is_told(hub, bundle):
     entry = read_bundle(bundle).manifest.files["target/model.onnx.data"]
     start = f"{NAME}: target/model.onnx.data: expected {entry.bytes} bytes with SHA-256 {entry.sha256}"
     assert told.startswith(f"{start}, got {entry.bytes - 1} with ")
-
-
-def test_pushing_needs_the_export_extra(bundle, monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(
-        MissingExtraError, match=r'^huggingface_hub is not installed - pip install "edgedraft\[export\]"'
-    ):
-        Repository(name=NAME)
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------

@@ -6,8 +6,7 @@ import pytest
 
 from edgedraft.exporter.graph.blocks import BlockScheme, dequantize, quantize
 from edgedraft.exporter.graph.embedding import find_embedding, pack_embedding
-from edgedraft.exporter.graph.expanded import expand_logits
-from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.head import expand_logits, trim_head
 from edgedraft.exporter.graph.loading import load_graph, model_size, save_graph
 from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import PRECISIONS, precision_named

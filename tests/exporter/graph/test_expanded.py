@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.exporter.graph.expanded import expand_logits
-from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.head import expand_logits, trim_head
 from edgedraft.exporter.graph.loading import load_graph, output_named, save_graph, vocabulary_width
 from edgedraft.runtime.core.index_map import IndexMap
 from tests.scattering import scattered

@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from edgedraft.exporter.graph.head import find_head, trim_head
+from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.heads.tail import find_tail
 from edgedraft.exporter.graph.loading import load_graph, model_size, save_graph
 from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import (
@@ -119,7 +120,7 @@ def test_a_folder_is_packed_whole(tiny_opened, tmp_path, name):
     expected = {file.name for file in tiny_opened.target.path.iterdir()}
     assert {file.name for file in output.iterdir()} == expected
     kind = {"int4": "MatMulNBits", "fp32": "MatMul"}[name]
-    assert find_head(load_graph(output / "model.onnx")).op_type == kind
+    assert find_tail(load_graph(output / "model.onnx")).product.op_type == kind
     assert read(output / "model.onnx", TEXT).shape == (len(TEXT), 1024)
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgedraft.exporter.graph.expanded import expand_logits
-from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.head import expand_logits, trim_head
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.index_map import IndexMap
 from tests.exporter.graph.heads.matrix import random_map

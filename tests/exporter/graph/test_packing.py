@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.exporter.graph.dynamic import quantize_channels
 from edgedraft.exporter.graph.head import head_row_size, trim_head
 from edgedraft.exporter.graph.loading import ModelSize, model_size
-from edgedraft.exporter.graph.packing import pack_products
+from edgedraft.exporter.graph.packing import pack_products, quantize_channels
 from edgedraft.exporter.graph.precisions import precision_named
 from edgedraft.runtime.core.index_map import IndexMap
 
