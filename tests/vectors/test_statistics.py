@@ -10,7 +10,7 @@ CLOSE = 1e-12
 
 def rounds_of(case):
     return [
-        Round(token_ids=tuple(range(each["tokens"])), drafted=each["proposed"], accepted=each["accepted"])
+        Round(token_ids=tuple(range(each["tokens"])), drafted=each["drafted"], accepted=each["accepted"])
         for each in case["rounds"]
     ]
 

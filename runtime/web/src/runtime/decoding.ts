@@ -48,6 +48,6 @@ export async function* speculativeRounds(
 function commit(committed: number[], proposals: readonly DraftToken[], logits: Logits, sampler: Sampler, logProbs: boolean): Round {
   const tokenIds = sampler.verify(proposals, logits, committed);
   committed.push(...tokenIds);
-  const round = { tokenIds, proposed: proposals.length, accepted: tokenIds.length - 1 };
+  const round = { tokenIds, drafted: proposals.length, accepted: tokenIds.length - 1 };
   return logProbs ? { ...round, logProbs: tokenIds.map((tokenId, row) => logProbability(logits.row(row), tokenId)) } : round;
 }

@@ -63,7 +63,7 @@ describe("a drafter that is the target itself", () => {
     const target = new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 64);
     const drafter = new DraftModel(new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 64), IndexMap.identity(VOCAB));
     const [, ...rounds] = await take(speculativeRounds(target, new FixedDrafts(drafter, 3), [1, 2, 3]), 6);
-    expect(rounds.map((turn) => [turn.proposed, turn.accepted, turn.tokenIds.length])).toEqual(Array(5).fill([3, 3, 4]));
+    expect(rounds.map((turn) => [turn.drafted, turn.accepted, turn.tokenIds.length])).toEqual(Array(5).fill([3, 3, 4]));
     expect(target.passes.slice(1).map((pass) => pass.length)).toEqual(Array(5).fill(4));
   });
 });
