@@ -21,13 +21,14 @@ from edgedraft.runtime.base.records import require
 class BalancedOptions:
     """The reference tool's options under their own names (with - for _) and with its defaults.
 
+    Without ``dataset_path`` and ``tokenizer_path`` there is no data set, and a pair's answers are balanced instead.
     ``chat_template`` only checks the family of the tokenizer's own template, which is always used. ``sample_size``
     takes the first samples. ``config_path`` gives the drafter's shape and gets the chosen size; without it the shape is
     the paper's (`assumed_shape`). ``target_vocab_size`` goes before the configuration's, that before the tokenizer's.
     """
 
-    dataset_path: str
-    tokenizer_path: str
+    dataset_path: str | None = None
+    tokenizer_path: str | None = None
     is_preformatted: bool = False
     chat_template: str | None = None
     coverage_weight: float = 0.5
@@ -43,6 +44,8 @@ class BalancedOptions:
     random_state: int = 42
 
     def __post_init__(self) -> None:
+        both = (self.dataset_path is None) == (self.tokenizer_path is None)
+        require(both, "--method balanced: expected --dataset-path and --tokenizer-path together", got="one of them")
         require(self.n_calls >= 1, "n-calls: expected 1 or more", got=self.n_calls)
         require(self.random_state >= 0, "random-state: expected 0 or more", got=self.random_state)
         enough = self.target_vocab_size is None or self.target_vocab_size >= 1
@@ -94,6 +97,8 @@ def run_balanced(options: BalancedOptions, cache: Path, progress: Progress = sil
 
     ``cache`` keeps tokenizers that were downloaded or taken out of a model.
     """
+    require(options.dataset_path is not None, "--method balanced: expected --dataset-path")
+    assert options.dataset_path is not None and options.tokenizer_path is not None
     config = None if options.config_path is None else read_eagle_config(options.config_path)
     tokens = tokenizer_of(options.tokenizer_path, cache, progress)
     require_template(tokens.codec, options.tokenizer_path, options.chat_template)

@@ -1,4 +1,4 @@
-"""What `edgedraft phone` serves: page, bundle, the probe's graphs, the full-vocabulary drafter, and session.json."""
+"""The site that a phone opens: page, bundle, the probe's graphs, the full-vocabulary drafter, and session.json."""
 
 import json
 from collections.abc import Mapping
@@ -8,13 +8,15 @@ from pathlib import Path
 from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.data.turns import USER
 from edgedraft.calibration.prompts import shipped_prompts, take
-from edgedraft.devices.probing.phone import PhoneProbe
+from edgedraft.devices.probing.phone import QUICK, WHOLE, PhoneProbe, write_phone_probe
 from edgedraft.exporter.models.full_drafter import full_graph
+from edgedraft.exporter.pipeline.phone_results import PhoneResults
 from edgedraft.runtime.base.files import sha256
+from edgedraft.runtime.base.progress import Note
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest, FileEntry
-from edgedraft.runtime.bundle.reading import Bundle
-from edgedraft.runtime.serving.site import Site, SiteFile, Taker, listed_files, page_files
+from edgedraft.runtime.bundle.reading import Bundle, read_bundle
+from edgedraft.runtime.serving.site import Site, SiteFile, Taker, listed_files, page_files, page_folder
 from edgedraft.runtime.serving.sums import kept_entry
 
 BUNDLE, FULL, PROBE, SESSION = "bundle/", "full/", "probe/", "session.json"
@@ -23,7 +25,7 @@ _PROMPTS = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FullDrafter:
-    """The drafter before it was trimmed, as a page is told of it."""
+    """The drafter before it was trimmed, as session.json describes it to a page."""
 
     graph: str
     data: tuple[str, ...]
@@ -35,7 +37,7 @@ class FullDrafter:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """session.json: what one run offers a page."""
+    """The contents of session.json: what one run offers a page."""
 
     bundle: str
     full_drafter: FullDrafter | None
@@ -45,7 +47,7 @@ class Session:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Full:
+class ServedDrafter:
     """The full drafter's record, and its files by their paths below the token."""
 
     record: FullDrafter
@@ -53,18 +55,40 @@ class Full:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
-    """What a site is made of: the bundle, the folders of page and probe, and the full drafter where there is one."""
+class SiteParts:
+    """The parts of a site: the bundle, the folders of page and probe, and the full drafter where there is one."""
 
     bundle: Bundle
     page: Path
     probe_folder: Path
     probe: PhoneProbe
-    full: Full | None
+    full: ServedDrafter | None
 
 
-def phone_site(parts: Parts, takers: Mapping[str, Taker]) -> Site:
-    """The site, with ``takers`` of posts by path."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhoneRequest:
+    """Offer the folder ``bundle`` to a phone, with a whole probe or a ``quick`` one; ``cache`` is edgedraft's."""
+
+    bundle: Path
+    cache: Path
+    quick: bool = False
+
+
+def offered_site(request: PhoneRequest, folder: Path, results: PhoneResults, note: Note) -> Site:
+    """Make everything that is served and return the site; what is made for this run alone goes to ``folder``."""
+    bundle, onnx_cache = read_bundle(request.bundle), request.cache / "onnx"
+    for name in ("probe", "full"):
+        (folder / name).mkdir()
+    probe = write_phone_probe(folder / "probe", PROBE, QUICK if request.quick else WHOLE)
+    full = full_drafter(bundle.manifest, onnx_cache, folder / "full", request.cache / "phone" / "sums.json")
+    if full is None:
+        note(f"The full-vocabulary drafter is not at {onnx_cache}: the page benches without it.")
+    parts = SiteParts(bundle=bundle, page=page_folder(), probe_folder=folder / "probe", probe=probe, full=full)
+    return phone_site(parts, {"results/probe": results.probe_taker(probe), "results/bench": results.take_bench})
+
+
+def phone_site(parts: SiteParts, takers: Mapping[str, Taker]) -> Site:
+    """Return the site, with ``takers`` of posts by path."""
     session = Session(
         bundle=BUNDLE,
         full_drafter=parts.full.record if parts.full else None,
@@ -85,17 +109,17 @@ def phone_site(parts: Parts, takers: Mapping[str, Taker]) -> Site:
     return Site(files=files, texts=texts, takers=takers)
 
 
-def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path, store: Path) -> Full | None:
-    """The bundle's drafter with its whole vocabulary, None where it is not cached; see `full_graph`.
+def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path, store: Path) -> ServedDrafter | None:
+    """Return the bundle's drafter with its whole vocabulary, None where it is not cached; see `full_graph`.
 
     Its weights are served from where they lie, and ``store`` keeps their sums.
     """
-    found = full_graph(manifest, onnx_cache, folder)
-    if found is None:
+    whole = full_graph(manifest, onnx_cache, folder)
+    if whole is None:
         return None
-    name, needs = found.graph.name, found.needs
-    graph = {name: FileEntry(bytes=found.graph.stat().st_size, sha256=sha256(found.graph))}
-    data = {each: kept_entry(found.data_folder / each, store) for each in needs.data}
+    name, needs = whole.graph.name, whole.needs
+    graph = {name: FileEntry(bytes=whole.graph.stat().st_size, sha256=sha256(whole.graph))}
+    data = {each: kept_entry(whole.data_folder / each, store) for each in needs.data}
     record = FullDrafter(
         graph=f"{FULL}{name}",
         data=tuple(f"{FULL}{each}" for each in data),
@@ -104,13 +128,13 @@ def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path, store
         operators=needs.operators,
         files={f"{FULL}{each}": entry for each, entry in {**graph, **data}.items()},
     )
-    return Full(
-        record=record, files={**listed_files(folder, graph, FULL), **listed_files(found.data_folder, data, FULL)}
+    return ServedDrafter(
+        record=record, files={**listed_files(folder, graph, FULL), **listed_files(whole.data_folder, data, FULL)}
     )
 
 
 def short_prompts() -> tuple[str, ...]:
-    """The shortest of the shipped prompts that no draft vocabulary was ranked on, as the user typed them."""
+    """Return the shortest of the packaged prompts that no draft vocabulary was ranked on, as the user typed them."""
     texts = [
         message["content"] for prompt in take(shipped_prompts(), SCORE) for message in prompt.messages if _asks(message)
     ]

@@ -8,3 +8,11 @@ Progress = Callable[[str, int, int], None]
 
 def silent(what: str, done: int, total: int) -> None:
     """A `Progress` that shows nothing."""
+
+
+Note = Callable[[str], None]
+"""Called with a sentence that the user should read while the work goes on."""
+
+
+def unsaid(sentence: str) -> None:
+    """Ignore a sentence: a `Note` that shows nothing."""

@@ -19,13 +19,13 @@ from edgedraft.calibration.data.samples import RANK, Sample
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.text.counting import Counting, count_samples
-from edgedraft.commands._options import DRAFTER as DRAFTER_MODEL
-from edgedraft.commands._options import TARGET as TARGET_MODEL
 from edgedraft.console import Console, markdown_table
 from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet, calibrate_pair
+from edgedraft.exporter.pipeline.requests import DRAFTER as DRAFTER_MODEL
+from edgedraft.exporter.pipeline.requests import TARGET as TARGET_MODEL
 from edgedraft.exporter.planning.ranking import coverage, rank_tokens
 from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.replaying import replaying
