@@ -34,8 +34,10 @@ def request_of(record: type[Request], options: argparse.Namespace) -> Request:
     values = {field.name: getattr(options, field.name, None) for field in fields(record)}  # type: ignore[arg-type]
     if "sampling" in values:
         values["sampling"] = sampling_settings(options)
+    if "verify_hashes" in values:
+        values["verify_hashes"] = not options.no_verify
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    return record(**{name: value for name, value in given.items() if value is not None})
+    return record(**{name: value for name, value in given.items() if value not in (None, ())})
 
 
 def add_parts(parser: argparse.ArgumentParser, parts: dict[str, tuple[Any, str]], **facts: Any) -> None:
@@ -119,7 +121,7 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     for name in ("--target-provider", "--drafter-provider"):
         parser.add_argument(name, default="cpu", metavar="NAME", help="execution provider (default: cpu)")
     text = "skip the SHA-256 sums, for a bundle verified before"
-    parser.add_argument("--no-verify", action="store_false", dest="verify_hashes", help=text)
+    parser.add_argument("--no-verify", action="store_true", help=text)
 
 
 def _add_context_argument(parser: argparse.ArgumentParser) -> None:
@@ -191,7 +193,7 @@ def open_engine(options: argparse.Namespace) -> "Engine":
         options.bundle,
         threads=options.threads,
         context_length=options.context_length,
-        verify_hashes=options.verify_hashes,
+        verify_hashes=not options.no_verify,
         target_provider=options.target_provider,
         drafter_provider=options.drafter_provider,
     )

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", action="append", dest="policies", metavar="NAME", help=text)
     parser.add_argument("--full-drafter", type=Path, metavar="FOLDER", help="untrimmed drafter (ONNX) to compare with")
     set_defaults(parser, BenchRequest)
-    parser.set_defaults(policies=None)  # argparse appends to a default instead of replacing it
+    parser.set_defaults(policies=[])  # argparse appends to a default instead of replacing it
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
