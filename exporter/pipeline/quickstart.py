@@ -36,7 +36,8 @@ def quickstart(request: QuickstartRequest, progress: Progress = silent, note: No
     contents = written_bundle(stages, output, progress, note)
     planned, plan = stages.planned, stages.planned.plan
     here = CPU if stages.device else stages.provider.name  # another device's provider may be missing here
-    engine = Engine.open(output, verify_hashes=False, target_provider=here, drafter_provider=here)
+    threads = planned.pair.settings.threads  # this process has one pool for good; the plan may be for another number
+    engine = Engine.open(output, threads=threads, verify_hashes=False, target_provider=here, drafter_provider=here)
     task = BenchTask(
         prompts=take(stages.prompts.prompts, SCORE, request.bench_prompts),
         max_new_tokens=request.bench_tokens,

@@ -166,8 +166,10 @@ class BenchRequest:
 
 
 def _require_known(field: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
-    unknown = [name for name in names if name not in known]
-    require(not unknown and len(names) > 0, f"{field}: expected names of {', '.join(known)}", got=names or "none")
+    require(not isinstance(names, str), f"{field}: expected a tuple of names", got=repr(names))
+    unknown = ", ".join(name for name in names if name not in known)
+    rule = f"{field}: expected names of {', '.join(known)}"
+    require(not unknown and len(names) > 0, rule, got=unknown or "none")
 
 
 def _require_positive(numbers: Mapping[str, int | None]) -> None:
