@@ -6,7 +6,7 @@ from pathlib import Path
 from edgedraft.calibration.text.tally import Tally
 from edgedraft.exporter.methods.balanced import BalancedResult, BalancedSettings, balance
 from edgedraft.exporter.methods.balanced_counting import CountingLimits, count_dataset
-from edgedraft.exporter.methods.balanced_report import write_reports
+from edgedraft.exporter.methods.balanced_report import require_reports_folder, write_reports
 from edgedraft.exporter.methods.chat_families import require_family, require_template
 from edgedraft.exporter.methods.eagle_config import EagleConfig, read_eagle_config, rewrite_draft_vocab_size
 from edgedraft.exporter.methods.flops import EagleShape
@@ -99,6 +99,7 @@ def run_balanced(options: BalancedOptions, cache: Path, progress: Progress = sil
     """
     require(options.dataset_path is not None, "--method balanced: expected --dataset-path")
     assert options.dataset_path is not None and options.tokenizer_path is not None
+    require_reports_folder(options.output_dir)
     config = None if options.config_path is None else read_eagle_config(options.config_path)
     tokens = tokenizer_of(options.tokenizer_path, cache, progress)
     require_template(tokens.codec, options.tokenizer_path, options.chat_template)

@@ -17,6 +17,7 @@ from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.tokenization import tokenization
 from edgedraft.exporter.pipeline.requests import LOCAL, RAY, TARGET
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import require_file_name
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 
@@ -57,6 +58,7 @@ class CountRequest:
 def count(request: CountRequest, progress: Progress = silent) -> Tally:
     """Count, or finish what was stopped; write the counts, and return them with what was left out."""
     spread = request.engine == RAY or request.workers > 1
+    require_file_name(request.output)
     rule = "several workers cut the data into shards themselves"
     require(request.shard is None or not spread, rule, got="--shard", remedy="leave one of the two out")
     cache = cache_folder(request.cache)
@@ -79,6 +81,7 @@ def count(request: CountRequest, progress: Progress = silent) -> Tally:
 
 def merge_counts(files: tuple[Path, ...], output: Path) -> TokenCounts:
     """Write the sum of the counts in ``files``, of one source and one tokenizer, to ``output``; return it."""
+    require_file_name(output)
     first, *others = (read_counts(path) for path in files)
     total = sum(others, start=first)
     write_counts(output, total)

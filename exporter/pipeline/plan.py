@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.methods.balanced import BalancedResult, balance
-from edgedraft.exporter.methods.balanced_report import write_reports
+from edgedraft.exporter.methods.balanced_report import require_reports_folder, write_reports
 from edgedraft.exporter.methods.balanced_run import BalancedOptions
 from edgedraft.exporter.methods.flops import drafter_cost
 from edgedraft.exporter.methods.mbsu import MbsuResult, ParameterCosts, maximise_mbsu
@@ -18,7 +18,7 @@ from edgedraft.exporter.pipeline.stages import Stages, planned_pair
 from edgedraft.exporter.planning.explain import Term, explain
 from edgedraft.exporter.planning.joint_search import JointSearch, search_jointly
 from edgedraft.exporter.planning.pair_plan import token_order
-from edgedraft.exporter.planning.plan_pictures import draw_plan
+from edgedraft.exporter.planning.plan_pictures import draw_plan, require_pictures_folder
 from edgedraft.exporter.planning.planner import Decision, candidate_sizes
 from edgedraft.exporter.planning.replaying import replaying
 from edgedraft.exporter.planning.search import SearchSettings
@@ -41,6 +41,8 @@ class PlanReport:
 
 def plan(request: PlanRequest, progress: Progress = silent, note: Note = unsaid) -> PlanReport:
     """Calibrate (or read what was saved), time passes or look them up, and choose; write the pictures if asked."""
+    if request.pictures:
+        require_pictures_folder(request.pictures)
     stages = planned_pair(request, progress, note)
     planned = stages.planned
     best = planned.decision.best
@@ -68,6 +70,7 @@ def plan_by_balance(
     inputs: PairInputs, options: BalancedOptions, progress: Progress = silent
 ) -> tuple[BalancedResult, tuple[Path, ...]]:
     """Balance the coverage of the pair's answers against the drafter's FLOPs; return the result and its files."""
+    require_reports_folder(options.output_dir)
     pair, calibration = calibrated_pair(inputs, progress)
     cost = drafter_cost(pair.trimmed_size(0).parameters, pair.head_row.parameters)
     result = balance(next(iter(calibration.ranking.values())), cost, options.settings, progress)

@@ -10,6 +10,7 @@ from edgedraft.exporter.graph.providers import CPU
 from edgedraft.exporter.pipeline.bench import BenchTask, Measurement, measure
 from edgedraft.exporter.pipeline.requests import BenchRequest, QuickstartRequest
 from edgedraft.exporter.pipeline.stages import planned_pair, written_bundle
+from edgedraft.exporter.planning.figures import require_own_pictures
 from edgedraft.exporter.planning.pictures import Curves, curves, draw
 from edgedraft.exporter.planning.planner import Decision
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
@@ -31,7 +32,9 @@ class QuickstartReport:
 def quickstart(request: QuickstartRequest, progress: Progress = silent, note: Note = unsaid) -> QuickstartReport:
     """Fetch, convert, calibrate, plan, export, measure, draw."""
     output = Path(request.output)
+    picture = output.with_name(f"{output.name}.png")
     check_output(output)
+    require_own_pictures(picture)
     stages = planned_pair(request, progress, note)
     contents = written_bundle(stages, output, progress, note)
     planned, plan = stages.planned, stages.planned.plan
@@ -45,7 +48,6 @@ def quickstart(request: QuickstartRequest, progress: Progress = silent, note: No
         full_drafter=planned.pair.drafter.path,
     )
     measurement = measure(engine, task, progress)
-    picture = output.with_name(f"{output.name}.png")
     drawn = curves(stages.calibration, planned.replayed, planned.order, plan.draft_length)
     title = f"{planned.pair.drafter.source.name} drafting for {planned.pair.target.source.name}"
     draw(drawn, plan, title, picture)

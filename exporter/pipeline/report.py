@@ -6,7 +6,7 @@ from pathlib import Path
 from edgedraft.calibration.counts import TokenCounts
 from edgedraft.calibration.sample_size.learning_curve import CurvePoint, Share, filled_groups, learning_curve
 from edgedraft.calibration.sample_size.sufficiency import Sufficiency, judge_sufficiency, unseen_mass
-from edgedraft.calibration.saved import load_calibration, save_calibration
+from edgedraft.calibration.saved import load_calibration, require_calibration_folder, save_calibration
 from edgedraft.exporter.pipeline.plan import calibrated_pair
 from edgedraft.exporter.pipeline.requests import CalibrateRequest
 from edgedraft.exporter.planning.comparison import Comparison, ComparisonSettings, Domain, compare
@@ -33,6 +33,8 @@ class CalibrationReport:
 
 def calibrate(request: CalibrateRequest, progress: Progress = silent) -> CalibrationReport:
     """Sample the pair, save the calibration where asked, and judge it on the held-out half."""
+    if request.output:
+        require_calibration_folder(Path(request.output))
     pair, calibration = calibrated_pair(request, progress)
     if request.output:
         save_calibration(Path(request.output), calibration, pair.end_token_ids)
