@@ -12,8 +12,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import answer_settings, cache_of, open_pair, prompt_set
     from edgedraft.exporter.methods.mbsu import ParameterCosts, maximise_mbsu
     from edgedraft.exporter.pipeline.calibrating import calibrate_pair
-    from edgedraft.exporter.planning.pair_plan import token_order
     from edgedraft.exporter.planning.planner import candidate_sizes
+    from edgedraft.exporter.planning.ranking import token_order
     from edgedraft.exporter.planning.replaying import replaying
 
     cache = cache_of(options)

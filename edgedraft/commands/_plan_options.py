@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from edgedraft.devices.profile import DeviceProfile
     from edgedraft.exporter.graph.providers import Provider
     from edgedraft.exporter.models.pair import Pair
+    from edgedraft.exporter.pipeline.planning import PlanningRequest
     from edgedraft.exporter.planning.elsewhere import Foreseen
-    from edgedraft.exporter.planning.pair_plan import PlanningRequest
 
 MAX_DIVERGENCE = 0.05
 """Nats a token. int4 of the packaged target strays by 0.02, and solves as many HumanEval problems as fp32."""
@@ -85,8 +85,8 @@ def provider_choice(options: argparse.Namespace, device: DeviceChoice | None) ->
 
 def planning_request(options: argparse.Namespace) -> "PlanningRequest":
     """What the user decided instead of the planner, and the limits."""
+    from edgedraft.exporter.pipeline.planning import PlanningRequest
     from edgedraft.exporter.planning.options import Limits
-    from edgedraft.exporter.planning.pair_plan import PlanningRequest
 
     return PlanningRequest(
         draft_vocab_size=options.vocab_size,
@@ -98,7 +98,7 @@ def planning_request(options: argparse.Namespace) -> "PlanningRequest":
 
 def with_vocab(request: "PlanningRequest", options: argparse.Namespace, pair: "Pair") -> "PlanningRequest":
     """The request with the token map that was named, all of it unless a size was fixed; refused where it cannot be."""
-    from edgedraft.exporter.planning.pair_plan import GivenOrder
+    from edgedraft.exporter.pipeline.planning import GivenOrder
     from edgedraft.exporter.vocab.order import vocab_order
     from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
 

@@ -28,8 +28,9 @@ from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet, calibrate_pair
 from edgedraft.exporter.pipeline.gate import target_divergence
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
+from edgedraft.exporter.pipeline.planning import Place, PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.pipeline.quality import check_divergence
-from edgedraft.exporter.planning.pair_plan import Place, Planned, PlanningRequest, plan_elsewhere, plan_grid, plan_here
+from edgedraft.exporter.planning.planner import Planned
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.manifest import DivergenceEntry

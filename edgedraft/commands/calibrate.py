@@ -42,8 +42,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import answer_settings, cache_of, open_pair, prompt_set
     from edgedraft.commands._show import show_curves, show_learning
     from edgedraft.exporter.pipeline.calibrating import calibrate_pair
-    from edgedraft.exporter.planning.pair_plan import token_order
     from edgedraft.exporter.planning.pictures import curves
+    from edgedraft.exporter.planning.ranking import token_order
     from edgedraft.exporter.planning.replaying import replaying
     from edgedraft.runtime.core.statistics import resampling
 

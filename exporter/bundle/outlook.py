@@ -8,7 +8,7 @@ from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.exporter.bundle.token_order import Outlook, TokenOrder
-from edgedraft.exporter.planning.pair_plan import Planned
+from edgedraft.exporter.planning.planner import Planned
 from edgedraft.exporter.planning.ranking import coverage_by_size, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows
 from edgedraft.exporter.planning.scan import Scan, scan, tiled_sizes

@@ -10,7 +10,6 @@ import numpy as np
 from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.planning.figures import COLORS, FORMATS, drawing, size_axis, write_title
 from edgedraft.exporter.planning.options import Option
-from edgedraft.exporter.planning.pair_plan import Planned
 from edgedraft.exporter.planning.pictures import curves, draw
 from edgedraft.exporter.planning.plan_views import (
     Cloud,
@@ -22,7 +21,7 @@ from edgedraft.exporter.planning.plan_views import (
     speed_map,
     window,
 )
-from edgedraft.exporter.planning.planner import Decision
+from edgedraft.exporter.planning.planner import Decision, Planned
 from edgedraft.runtime.base.records import require
 
 if TYPE_CHECKING:

@@ -2,16 +2,24 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.graph.head import round_to_tile
 from edgedraft.exporter.planning.certainty import Certainty, Finalist, certainty
-from edgedraft.exporter.planning.costs import PairLatency, StepCosts
+from edgedraft.exporter.planning.costs import DRAFT_LENGTHS, PairLatency, StepCosts
+from edgedraft.exporter.planning.joint_search import SearchSpace
 from edgedraft.exporter.planning.options import Candidate, Limits, Option
+from edgedraft.exporter.planning.ranking import coverage_by_size
+from edgedraft.exporter.planning.replaying import Replaying
 from edgedraft.exporter.planning.weighing import Weighed, weigh
-from edgedraft.runtime.base.arrays import Float64Array
+from edgedraft.runtime.base.arrays import Float64Array, Ids
 from edgedraft.runtime.core.plan import DecodingPlan
+
+if TYPE_CHECKING:
+    from edgedraft.exporter.models.pair import Pair
 
 WORTHWHILE_SPEED_UP = 1.03
 """Below this the predicted gain is within what step times on a busy machine can tell apart."""
@@ -30,6 +38,36 @@ class Decision:
     certainty: Certainty
     gives_up: tuple[str, ...]
     weighed: Weighed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Planned:
+    """The decision with the pair it is for, the token order behind it, and the replays of any size and draft length."""
+
+    decision: Decision
+    pair: "Pair"
+    order: Ids
+    ranked_by: tuple[str, ...]
+    replayed: Replaying
+
+    @property
+    def plan(self) -> DecodingPlan:
+        """What the bundle carries."""
+        return self.decision.plan
+
+    def space(self, calibration: Calibration, limits: Limits) -> SearchSpace:
+        """What a search may look through: all sizes, not only those that were scanned."""
+        return SearchSpace(
+            candidates=self.decision.weighed.candidates,
+            coverage=coverage_by_size(calibration.scoring, self.order),
+            draft_lengths=DRAFT_LENGTHS,
+            limits=limits,
+        )
+
+    @property
+    def latency(self) -> PairLatency:
+        """What passes of the chosen setup cost."""
+        return self.decision.weighed.candidate_of(self.decision.best).latency
 
 
 def candidate_sizes(vocab_size: int) -> tuple[int, ...]:

@@ -1,14 +1,19 @@
 """The order in which tokens enter the draft vocabulary."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from edgedraft.calibration.counts import TokenCounts
 from edgedraft.calibration.order import order_tokens
+from edgedraft.calibration.run import Calibration
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.core.index_map import IndexMap
+
+if TYPE_CHECKING:
+    from edgedraft.exporter.models.pair import Pair
 
 
 def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
@@ -17,6 +22,11 @@ def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
     ``first_ids`` (the end of turn) lead; the counts decide in the order given, then the smaller id (`order_tokens`).
     """
     return order_tokens([part.counts for part in counts], first_ids)
+
+
+def token_order(pair: "Pair", calibration: Calibration) -> Ids:
+    """Tokens by the calibration's counts, the end of turn first."""
+    return rank_tokens(list(calibration.ranking.values()), pair.end_token_ids)
 
 
 def ranks_of(order: Ids) -> Ids:

@@ -27,11 +27,10 @@ from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.models.trimmed import trimmed_graph
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
+from edgedraft.exporter.pipeline.measuring import PairSteps, step_cases
 from edgedraft.exporter.planning.costs import StepCosts
-from edgedraft.exporter.planning.pair_plan import token_order
-from edgedraft.exporter.planning.pair_steps import PairSteps, step_cases
 from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
-from edgedraft.exporter.planning.ranking import index_map
+from edgedraft.exporter.planning.ranking import index_map, token_order
 from edgedraft.exporter.planning.replaying import Replaying, replaying
 from edgedraft.exporter.planning.weighing import predicted_seconds
 from edgedraft.runtime.base.files import write_json

@@ -12,9 +12,8 @@ from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.planning import figures, pictures, plan_pictures
 from edgedraft.exporter.planning.options import Limits, Setup
-from edgedraft.exporter.planning.pair_plan import Planned
 from edgedraft.exporter.planning.plan_pictures import draw_pareto, draw_plan, draw_speed
-from edgedraft.exporter.planning.planner import decide
+from edgedraft.exporter.planning.planner import Planned, decide
 from edgedraft.exporter.planning.replaying import replaying
 from edgedraft.runtime.base.errors import EdgedraftError
 

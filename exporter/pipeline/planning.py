@@ -12,12 +12,11 @@ from edgedraft.devices.latency import LatencyModel
 from edgedraft.devices.machine import this_machine
 from edgedraft.exporter.graph.head import round_to_tile
 from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.pipeline.measuring import CONTEXT_TOKENS, PairSteps, Timing, probe_pairs, probe_with_threads
 from edgedraft.exporter.planning.costs import DRAFT_LENGTHS, PairLatency
-from edgedraft.exporter.planning.joint_search import SearchSpace
 from edgedraft.exporter.planning.options import Candidate, Limits, Setup
-from edgedraft.exporter.planning.pair_steps import CONTEXT_TOKENS, PairSteps, Timing, probe_pairs, probe_with_threads
-from edgedraft.exporter.planning.planner import Decision, candidate_sizes, decide
-from edgedraft.exporter.planning.ranking import coverage_by_size, rank_tokens, ranks_of
+from edgedraft.exporter.planning.planner import Planned, candidate_sizes, decide
+from edgedraft.exporter.planning.ranking import coverage_by_size, ranks_of, token_order
 from edgedraft.exporter.planning.replay import acceptance_windows
 from edgedraft.exporter.planning.replaying import Replaying, replaying
 from edgedraft.exporter.planning.scan import Scan, scan, scan_replays, tiled_sizes
@@ -25,7 +24,6 @@ from edgedraft.exporter.planning.weighing import LONGER_ANSWERS
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.core.statistics import resampling
 from edgedraft.runtime.core.timing import Clock
 
@@ -58,36 +56,6 @@ class Place:
 
     provider: str
     threads: int | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Planned:
-    """The decision with the pair it is for, the token order behind it, and the replays of any size and draft length."""
-
-    decision: Decision
-    pair: Pair
-    order: Ids
-    ranked_by: tuple[str, ...]
-    replayed: Replaying
-
-    @property
-    def plan(self) -> DecodingPlan:
-        """What the bundle carries."""
-        return self.decision.plan
-
-    def space(self, calibration: Calibration, limits: Limits) -> SearchSpace:
-        """What a search may look through: all sizes, not only those that were scanned."""
-        return SearchSpace(
-            candidates=self.decision.weighed.candidates,
-            coverage=coverage_by_size(calibration.scoring, self.order),
-            draft_lengths=DRAFT_LENGTHS,
-            limits=limits,
-        )
-
-    @property
-    def latency(self) -> PairLatency:
-        """What passes of the chosen setup cost."""
-        return self.decision.weighed.candidate_of(self.decision.best).latency
 
 
 def plan_here(
@@ -124,11 +92,6 @@ def plan_elsewhere(
             yield pair, _setup(pair, place.threads or pair.settings.threads, provider), latency
 
     return _planned(pairs, calibration, request, latencies(), device.device)
-
-
-def token_order(pair: Pair, calibration: Calibration) -> Ids:
-    """Tokens by the calibration's counts, the end of turn first."""
-    return rank_tokens(list(calibration.ranking.values()), pair.end_token_ids)
 
 
 def plan_grid(

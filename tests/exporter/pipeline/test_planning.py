@@ -8,17 +8,11 @@ import pytest
 from edgedraft.calibration.answers.batched import Draws
 from edgedraft.devices.latency import LatencyModel, StepModel
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, calibrate_pair
+from edgedraft.exporter.pipeline.planning import Place, PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.planning.costs import DRAFT_LENGTHS
 from edgedraft.exporter.planning.options import Limits
-from edgedraft.exporter.planning.pair_plan import (
-    Place,
-    PlanningRequest,
-    plan_elsewhere,
-    plan_grid,
-    plan_here,
-    token_order,
-)
 from edgedraft.exporter.planning.planner import candidate_sizes
+from edgedraft.exporter.planning.ranking import token_order
 from edgedraft.exporter.planning.scan import tiled_sizes
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.sampling import SamplingSettings
