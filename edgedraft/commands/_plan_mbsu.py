@@ -14,13 +14,13 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.exporter.pipeline.calibrating import calibrate_pair
     from edgedraft.exporter.planning.planner import candidate_sizes
     from edgedraft.exporter.planning.ranking import token_order
-    from edgedraft.exporter.planning.replaying import replaying
+    from edgedraft.exporter.planning.scan import replay_function
 
     cache = cache_of(options)
     pair = open_pair(options, cache, console.progress)
     calibration = calibrate_pair(pair, prompt_set(options), cache, console.progress, answer_settings(options))
     costs = ParameterCosts(drafter=lambda size: pair.trimmed_size(size).parameters, target=pair.target_size.parameters)
-    replayed = replaying(calibration.trace, token_order(pair, calibration))
+    replayed = replay_function(calibration.trace, token_order(pair, calibration))
     sizes = [options.vocab_size] if options.vocab_size else list(candidate_sizes(pair.vocab_size))
     found = maximise_mbsu(replayed, costs, sizes, *([(options.draft_length,)] if options.draft_length else []))
     rows = [

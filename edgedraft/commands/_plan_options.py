@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgedraft.exporter.graph.providers import Provider
     from edgedraft.exporter.models.pair import Pair
     from edgedraft.exporter.pipeline.planning import PlanningRequest
-    from edgedraft.exporter.planning.elsewhere import Foreseen
+    from edgedraft.exporter.planning.remote_device import LatencyForecast
 
 MAX_DIVERGENCE = 0.05
 """Nats a token. int4 of the packaged target strays by 0.02, and solves as many HumanEval problems as fp32."""
@@ -49,22 +49,22 @@ def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceChoice:
-    """A device that is not here, and what passes on the wanted provider probably take there."""
+    """A device that is not this machine, and the latency expected of its provider."""
 
     profile: "DeviceProfile"
-    foreseen: "Foreseen"
+    forecast: "LatencyForecast"
 
 
 def device_choice(options: argparse.Namespace) -> DeviceChoice | None:
     """The device that was named; None plans for this machine."""
     from edgedraft.devices.registry import find_profile
     from edgedraft.exporter.graph.providers import PROVIDERS
-    from edgedraft.exporter.planning.elsewhere import foreseen
+    from edgedraft.exporter.planning.remote_device import forecast_latency
 
     if options.device is None:
         return None
     profile = find_profile(options.device)
-    return DeviceChoice(profile=profile, foreseen=foreseen(profile, PROVIDERS[options.provider]))
+    return DeviceChoice(profile=profile, forecast=forecast_latency(profile, PROVIDERS[options.provider]))
 
 
 def provider_choice(options: argparse.Namespace, device: DeviceChoice | None) -> "Provider":
@@ -86,7 +86,7 @@ def provider_choice(options: argparse.Namespace, device: DeviceChoice | None) ->
 def planning_request(options: argparse.Namespace) -> "PlanningRequest":
     """What the user decided instead of the planner, and the limits."""
     from edgedraft.exporter.pipeline.planning import PlanningRequest
-    from edgedraft.exporter.planning.options import Limits
+    from edgedraft.exporter.planning.scoring import Limits
 
     return PlanningRequest(
         draft_vocab_size=options.vocab_size,

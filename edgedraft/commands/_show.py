@@ -12,7 +12,7 @@ from edgedraft.runtime.core.statistics import Spread
 if TYPE_CHECKING:
     from edgedraft.calibration.sample_size.learning_curve import CurvePoint
     from edgedraft.exporter.models.processes import ProcessCost
-    from edgedraft.exporter.planning.pictures import Curves
+    from edgedraft.exporter.planning.views import Curves
 
 BENCH_HEADER = (
     "way of decoding",

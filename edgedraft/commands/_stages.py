@@ -28,7 +28,7 @@ from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet, calibrate_pair
 from edgedraft.exporter.pipeline.gate import target_divergence
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
-from edgedraft.exporter.pipeline.planning import Place, PlanningRequest, plan_elsewhere, plan_grid, plan_here
+from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.pipeline.quality import check_divergence
 from edgedraft.exporter.planning.planner import Planned
 from edgedraft.runtime.base.errors import EdgedraftError
@@ -156,9 +156,7 @@ def _calibrated(pair: Pair, job: _Job) -> Calibration:
 def _plan(pairs: Sequence[Pair], calibration: Calibration, job: _Job) -> Planned:
     if job.device is None:
         return plan_here(pairs, calibration, job.request, time.perf_counter, job.cache, job.console.progress)
-    foreseen = job.device.foreseen
-    place = Place(provider=job.provider.name, threads=foreseen.threads or job.device.profile.cores)
-    return plan_elsewhere(pairs, calibration, job.request, foreseen.latency, place)
+    return plan_elsewhere(pairs, calibration, job.request, job.device.forecast)
 
 
 def _judged(

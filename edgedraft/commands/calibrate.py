@@ -42,9 +42,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import answer_settings, cache_of, open_pair, prompt_set
     from edgedraft.commands._show import show_curves, show_learning
     from edgedraft.exporter.pipeline.calibrating import calibrate_pair
-    from edgedraft.exporter.planning.pictures import curves
     from edgedraft.exporter.planning.ranking import token_order
-    from edgedraft.exporter.planning.replaying import replaying
+    from edgedraft.exporter.planning.scan import replay_function
+    from edgedraft.exporter.planning.views import curves
     from edgedraft.runtime.core.statistics import resampling
 
     prompts, cache, settings = prompt_set(options), cache_of(options), answer_settings(options)
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     if options.output:
         save_calibration(options.output, calibration, pair.end_token_ids)
     order = token_order(pair, calibration)
-    replayed = replaying(calibration.trace, order)
+    replayed = replay_function(calibration.trace, order)
     drawn = curves(calibration, replayed, order, draft_length=SHOWN_DRAFT_LENGTH)
     show_curves(console, drawn, draft_length=SHOWN_DRAFT_LENGTH)
     ranked_by, size = next(iter(calibration.ranking.values())), min(SHOWN_SIZE, pair.vocab_size)

@@ -9,7 +9,7 @@ from edgedraft.console import Console
 
 if TYPE_CHECKING:
     from edgedraft.exporter.planning.joint_search import JointSearch
-    from edgedraft.exporter.planning.options import Option
+    from edgedraft.exporter.planning.scoring import Option
 
 SHOWN_OPTIONS = 8
 DEVICE, MBSU, BALANCED = METHODS = ("device", "mbsu", "balanced")
@@ -75,35 +75,34 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._show_plan import show_decision, show_options, show_terms
     from edgedraft.commands._stages import planned_pair
-    from edgedraft.exporter.planning.explain import explain
+    from edgedraft.exporter.planning.costs import explain
     from edgedraft.exporter.planning.joint_search import search_jointly
     from edgedraft.exporter.planning.search import SearchSettings
 
     stages = planned_pair(options, cache_of(options), console)
     planned = stages.planned
     decision, best, searched = planned.decision, planned.decision.best, None
-    show_options(console, decision.weighed.leaders()[:SHOWN_OPTIONS])
+    show_options(console, decision.scored.best_per_length()[:SHOWN_OPTIONS])
     outcome = planned.replayed(best.draft_vocab_size, best.draft_length)
     terms = explain(planned.latency, outcome, best.draft_vocab_size, best.draft_length)
     if options.explain:
         show_terms(console, terms, best.block_efficiency)
     if options.trials:
-        space = planned.space(stages.calibration, stages.request.limits)
         settings = SearchSettings(trials=options.trials, storage=options.storage)
-        searched = search_jointly(space, settings, console.progress)
-        console.say(_compared(searched, next(decision.weighed.ranked())))
+        searched = search_jointly(decision.scored, settings, console.progress)
+        console.say(_compared(searched, next(decision.scored.ranked())))
     show_decision(console, decision)
     if stages.device is not None:
-        console.say(stages.device.foreseen.basis)
+        console.say(stages.device.forecast.basis)
     if options.pictures:
-        from edgedraft.exporter.planning.plan_pictures import draw_plan
+        from edgedraft.exporter.planning.pictures import draw_plan
 
         for file in draw_plan(planned, stages.calibration, options.pictures):
             console.say(f"Picture: {file}")
     console.result(
         {
             "plan": decision.plan,
-            "certainty": decision.certainty,
+            "certainty": decision.uncertainty,
             "runner_up": decision.runner_up,
             "gives_up": decision.gives_up,
             "round": terms,

@@ -29,7 +29,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._stages import planned_pair, written_bundle
     from edgedraft.exporter.bundle.writing import check_output
     from edgedraft.exporter.graph.providers import CPU
-    from edgedraft.exporter.planning.pictures import curves, draw
+    from edgedraft.exporter.planning.pictures import draw_curves
+    from edgedraft.exporter.planning.views import curves
     from edgedraft.runtime.core.policies import ADAPTIVE, FIXED, PolicyChoice
     from edgedraft.runtime.engine import Engine
 
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     measurement = measure(engine, prompts, options.bench_tokens, choices, full, console)
     picture = options.output.with_name(f"{options.output.name}.png")
     drawn = curves(stages.calibration, planned.replayed, planned.order, plan.draft_length)
-    draw(
+    draw_curves(
         drawn,
         plan,
         f"{stages.planned.pair.drafter.source.name} drafting for {stages.planned.pair.target.source.name}",

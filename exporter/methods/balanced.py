@@ -11,8 +11,7 @@ import numpy as np
 from edgedraft.calibration.counts import TokenCounts
 from edgedraft.exporter.methods.flops import LinearCost
 from edgedraft.exporter.methods.utility import Utility, UtilitySettings, Weighed
-from edgedraft.exporter.planning.search import SearchSettings, tpe_maximise
-from edgedraft.exporter.planning.search_space import Point, Whole
+from edgedraft.exporter.planning.search import Point, SearchSettings, Whole, tpe_maximise
 from edgedraft.runtime.base.progress import Progress, silent
 
 _CURVE_POINTS = 200

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgedraft.exporter.planning.replaying import Replaying
+from edgedraft.exporter.planning.scan import ReplayFunction
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.statistics import memory_bound_speed_up
 
@@ -58,7 +58,7 @@ def gain_ceiling(ratio_before: float, ratio_after: float, draft_length: int) -> 
 
 
 def maximise_mbsu(
-    replayed: Replaying, costs: ParameterCosts, sizes: Sequence[int], draft_lengths: Sequence[int] = DRAFT_LENGTHS
+    replayed: ReplayFunction, costs: ParameterCosts, sizes: Sequence[int], draft_lengths: Sequence[int] = DRAFT_LENGTHS
 ) -> MbsuResult:
     """Weigh every (K, γ) of the grid by τ(K, γ) / (c(K)·γ + 1); of equally good ones the smaller comes first."""
     require(bool(sizes) and bool(draft_lengths), "mbsu: expected at least one size and one draft length", got="none")
@@ -67,7 +67,7 @@ def maximise_mbsu(
     return MbsuResult(best=ordered[0], options=tuple(ordered))
 
 
-def _option(replayed: Replaying, costs: ParameterCosts, size: int, draft_length: int) -> MbsuOption:
+def _option(replayed: ReplayFunction, costs: ParameterCosts, size: int, draft_length: int) -> MbsuOption:
     outcome = replayed(size, draft_length)
     remedy = "allow longer answers or use other prompts"
     rule = "mbsu: expected answers of two tokens or more"

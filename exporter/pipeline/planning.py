@@ -1,6 +1,6 @@
-"""Planning a calibrated pair in one or more precisions: for this machine by timing it, for another by its profile."""
+"""Planning a calibrated pair in one or more precisions: for this machine by timing it, for another by its forecast."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,19 +8,17 @@ import numpy as np
 
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.trace.rows import AcceptanceTrace
-from edgedraft.devices.latency import LatencyModel
 from edgedraft.devices.machine import this_machine
 from edgedraft.exporter.graph.head import round_to_tile
 from edgedraft.exporter.models.pair import Pair
-from edgedraft.exporter.pipeline.measuring import CONTEXT_TOKENS, PairSteps, Timing, probe_pairs, probe_with_threads
-from edgedraft.exporter.planning.costs import DRAFT_LENGTHS, PairLatency
-from edgedraft.exporter.planning.options import Candidate, Limits, Setup
+from edgedraft.exporter.pipeline.measuring import CONTEXT_TOKENS, Timing, pair_latency, probe_pairs, probe_with_threads
+from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.planner import Planned, candidate_sizes, decide
-from edgedraft.exporter.planning.ranking import coverage_by_size, ranks_of, token_order
-from edgedraft.exporter.planning.replay import acceptance_windows
-from edgedraft.exporter.planning.replaying import Replaying, replaying
-from edgedraft.exporter.planning.scan import Scan, scan, scan_replays, tiled_sizes
-from edgedraft.exporter.planning.weighing import LONGER_ANSWERS
+from edgedraft.exporter.planning.ranking import token_order
+from edgedraft.exporter.planning.remote_device import LatencyForecast
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS
+from edgedraft.exporter.planning.scan import replay_answers, tiled_sizes
+from edgedraft.exporter.planning.scoring import LONGER_ANSWERS, Candidate, Limits, Setup
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
@@ -30,7 +28,7 @@ from edgedraft.runtime.core.timing import Clock
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class GivenOrder:
-    """A token order that comes from elsewhere, such as another engine's token map, and its name for the card."""
+    """A token order that does not come from counts, such as another engine's token map, and its name for the card."""
 
     name: str
     token_ids: Ids
@@ -38,7 +36,7 @@ class GivenOrder:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanningRequest:
-    """What the user decides instead of the planner (None leaves it to the planner), limits, thread counts to weigh.
+    """The user's own choices (None leaves one to the planner), limits, and thread counts to weigh.
 
     ``threads`` are counts beside that of the process's own pool; ``given`` ranks the tokens in place of the counts.
     """
@@ -48,14 +46,6 @@ class PlanningRequest:
     limits: Limits = field(default_factory=Limits)
     threads: tuple[int, ...] = ()
     given: GivenOrder | None = None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
-    """Where a device that is not here decodes: on which execution provider, with how many threads (None: as here)."""
-
-    provider: str
-    threads: int | None = None
 
 
 def plan_here(
@@ -69,37 +59,40 @@ def plan_here(
     """Rank the tokens, time the steps of all pairs on this machine with each number of threads, and choose."""
     order, _ = _ranked(pairs[0], calibration, request)
     timing = Timing(order=order, context_ids=_some_text(calibration.trace.target_ids), clock=clock)
+    # Refuse an impossible request before minutes of timing.
     plan_grid(pairs[0].vocab_size, calibration, request)
     measured = [probe_pairs(pairs, timing, cache, progress)]
     measured += [probe_with_threads(pairs, timing, threads, cache) for threads in request.threads]
-    return _planned(pairs, calibration, request, _timed(pairs, measured), this_machine().name)
+    candidates = (
+        (pair, _candidate(pair, steps.threads, pair.settings.provider, steps.latency(pair)))
+        for steps in measured
+        for pair in pairs
+    )
+    return _planned(candidates, calibration, request, this_machine().name)
 
 
 def plan_elsewhere(
-    pairs: Sequence[Pair], calibration: Calibration, request: PlanningRequest, device: LatencyModel, place: Place
+    pairs: Sequence[Pair], calibration: Calibration, request: PlanningRequest, forecast: LatencyForecast
 ) -> Planned:
-    """Rank the tokens and choose for a device that is not here, by its latency model."""
-    provider = place.provider
+    """Rank the tokens and choose for a device that is not this machine, by the forecast of its latency."""
+    device, provider = forecast.latency, forecast.provider
 
-    def latencies() -> Iterator[tuple[Pair, Setup, PairLatency]]:
+    def candidates() -> Iterator[tuple[Pair, Candidate]]:
         for pair in pairs:
-            latency = PairLatency(
-                target=device.of(pair.target.precision, provider),
-                drafter=device.of(pair.drafter.precision, provider),
-                target_bytes=pair.target_size.weight_bytes,
-                drafter_bytes=_drafter_bytes(pair),
-            )
-            yield pair, _setup(pair, place.threads or pair.settings.threads, provider), latency
+            models = (device.of(folder.precision, provider) for folder in (pair.target, pair.drafter))
+            latency = pair_latency(pair, *models)
+            yield pair, _candidate(pair, forecast.threads or pair.settings.threads, provider, latency)
 
-    return _planned(pairs, calibration, request, latencies(), device.device)
+    return _planned(candidates(), calibration, request, device.device)
 
 
 def plan_grid(
     vocab_size: int, calibration: Calibration | None, request: PlanningRequest
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """The sizes and draft lengths to weigh, narrowed to what the user fixed; refuses what cannot be.
+    """Return the sizes and draft lengths to score, narrowed to the user's own choices.
 
-    Replays of drawn answers take long, so these are weighed at some sizes only.
+    Replays of drawn answers take long, so these are scored at some sizes only. Raises `EdgedraftError` where a choice
+    is out of range.
     """
     swift = calibration is None or isinstance(calibration.trace, AcceptanceTrace)
     sizes: Sequence[int] = tiled_sizes(vocab_size).tolist() if swift else candidate_sizes(vocab_size)
@@ -114,64 +107,36 @@ def plan_grid(
 
 
 def _some_text(target_ids: Ids) -> list[int]:
-    """Enough tokens to read before steps are timed: the answers', over and over."""
+    """Repeat the answers' tokens until there are enough to read before steps are timed."""
     require(len(target_ids) > 0, "planning: expected answers of two tokens or more", got="none", remedy=LONGER_ANSWERS)
     return np.resize(target_ids, CONTEXT_TOKENS).tolist()
 
 
 def _planned(
-    pairs: Sequence[Pair],
-    calibration: Calibration,
-    request: PlanningRequest,
-    latencies: Iterator[tuple[Pair, Setup, PairLatency]],
-    device: str,
+    pairs: Iterator[tuple[Pair, Candidate]], calibration: Calibration, request: PlanningRequest, device: str
 ) -> Planned:
-    order, ranked_by = _ranked(pairs[0], calibration, request)
-    sizes, lengths = plan_grid(pairs[0].vocab_size, calibration, request)
-    replayed = replaying(calibration.trace, order)
-    scanned = _scanned(calibration, order, sizes, lengths)
-    by_setup: Mapping[Setup, tuple[Pair, Candidate]] = {
-        setup: (pair, _candidate(pair, setup, latency, scanned, replayed)) for pair, setup, latency in latencies
-    }
+    by_setup = {candidate.setup: (pair, candidate) for pair, candidate in pairs}
+    first = next(iter(by_setup.values()))[0]
+    order, ranked_by = _ranked(first, calibration, request)
+    sizes, lengths = plan_grid(first.vocab_size, calibration, request)
+    answers = replay_answers(calibration.trace, calibration.scoring, order, sizes, lengths)
     candidates = [candidate for _, candidate in by_setup.values()]
-    covered = coverage_by_size(calibration.scoring, order)[np.array(sizes) - 1]
-    decision = decide(candidates, covered, request.limits, device, resampling())
-    pair = by_setup[decision.best.setup][0]
-    return Planned(decision=decision, pair=pair, order=order, ranked_by=ranked_by, replayed=replayed)
+    decision = decide(candidates, answers, request.limits, device, resampling())
+    return Planned(decision=decision, pair=by_setup[decision.best.setup][0], ranked_by=ranked_by)
 
 
 def _ranked(pair: Pair, calibration: Calibration, request: PlanningRequest) -> tuple[Ids, tuple[str, ...]]:
-    """The token order, and the names of what made it."""
+    """Return the token order, and the names of what made it."""
     if request.given is not None:
         return request.given.token_ids, (request.given.name,)
     return token_order(pair, calibration), tuple(calibration.ranking)
 
 
-def _scanned(calibration: Calibration, order: Ids, sizes: Sequence[int], lengths: Sequence[int]) -> Scan:
-    trace = calibration.trace
-    if isinstance(trace, AcceptanceTrace):
-        return scan(acceptance_windows(trace, ranks_of(order)), sizes, lengths)
-    return scan_replays(replaying(trace, order), sizes, lengths)
-
-
-def _candidate(pair: Pair, setup: Setup, latency: PairLatency, scanned: Scan, replayed: Replaying) -> Candidate:
-    return Candidate(setup=setup, latency=latency, memory_bytes=pair.memory_bytes, scan=scanned, replayed=replayed)
-
-
-def _timed(pairs: Sequence[Pair], measured: Sequence[PairSteps]) -> Iterator[tuple[Pair, Setup, PairLatency]]:
-    for steps in measured:
-        for pair in pairs:
-            yield pair, _setup(pair, steps.threads, pair.settings.provider), steps.latency(pair)
-
-
-def _setup(pair: Pair, threads: int, provider: str) -> Setup:
-    return Setup(
+def _candidate(pair: Pair, threads: int, provider: str, latency: PairLatency) -> Candidate:
+    setup = Setup(
         target_precision=pair.target.precision,
         drafter_precision=pair.drafter.precision,
         threads=threads,
         provider=provider,
     )
-
-
-def _drafter_bytes(pair: Pair) -> Callable[[int], int]:
-    return lambda size: pair.trimmed_size(size).weight_bytes
+    return Candidate(setup=setup, latency=latency, memory_bytes=pair.memory_bytes)

@@ -14,7 +14,7 @@ from edgedraft.exporter.methods.mbsu import (
 )
 from edgedraft.exporter.planning.planner import candidate_sizes
 from edgedraft.exporter.planning.ranking import rank_tokens
-from edgedraft.exporter.planning.replaying import replaying
+from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 5000
@@ -27,7 +27,7 @@ def replayed(greedy_trace, make_counts):
     preferences = np.argsort(rng.random((300, VOCAB)), axis=1)
     targets = preferences[np.arange(300), rng.integers(0, 2, 300)]
     trace = greedy_trace(preferences, targets, np.array([0, 120, 300]))
-    return replaying(trace, rank_tokens([make_counts(np.bincount(targets, minlength=VOCAB))], []))
+    return replay_function(trace, rank_tokens([make_counts(np.bincount(targets, minlength=VOCAB))], []))
 
 
 def test_head_sizes_of_the_paper():
@@ -72,7 +72,7 @@ def test_an_empty_grid_and_an_empty_trace_are_refused(replayed, greedy_trace):
         maximise_mbsu(replayed, costs, ())
     trace = greedy_trace(np.zeros((0, VOCAB), dtype=np.int64), np.zeros(0, dtype=np.int64), np.array([0, 0]))
     with pytest.raises(EdgedraftError) as raised:
-        maximise_mbsu(replaying(trace, np.arange(VOCAB)), costs, (VOCAB,))
+        maximise_mbsu(replay_function(trace, np.arange(VOCAB)), costs, (VOCAB,))
     assert str(raised.value) == (
         "mbsu: expected answers of two tokens or more, got only shorter ones"
         " - allow longer answers or use other prompts"

@@ -72,7 +72,7 @@ def test_the_latency_of_a_pair_has_the_bytes_of_its_own_precision(pairs, timing,
         seconds = next(
             s.seconds for s in measured.steps if (s.role, s.precision, s.rows) == (TARGET, pair.target.precision, 1)
         )
-        assert latency.costs.target(1) == pytest.approx(seconds)
+        assert latency.target_seconds(1) == pytest.approx(seconds)
 
 
 def test_steps_are_measured_once_and_kept(pairs, timing, small_sizes, tmp_path):
