@@ -72,7 +72,7 @@ def test_tpe_comes_within_a_thousandth_of_the_scan_in_100_trials(utility, seed):
     space = {"vocab_size": Whole(low=50, high=50_000)}
     best = utility.scan().utility
     found = tpe_maximise(
-        lambda point: utility.weighed(point["vocab_size"]).utility, space, SearchSettings(trials=100, seed=seed)
+        lambda point: utility.score(point["vocab_size"]).utility, space, SearchSettings(trials=100, seed=seed)
     )
     assert len(found.trials) == 100
     assert 0.999 * best <= found.best.values[0] <= best
