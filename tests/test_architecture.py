@@ -17,7 +17,7 @@ FLOORS = {
     "runtime": "base → core → bundle · text · native → onnx → engine, slots, bench → serving",
     "exporter": "graph → models → vocab · planning → methods · bundle → pipeline",
 }
-NO_ONNXRUNTIME = ("edgedraft.runtime.core",)
+NO_ONNXRUNTIME = ("edgedraft.runtime.core", "edgedraft.exporter.planning")
 RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2"}
 ALLOWED = {
     "runtime": RUNTIME_PACKAGES

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from edgedraft.calibration.sample_size.learning_curve import CurvePoint
     from edgedraft.exporter.bundle.push import PushedBundle
     from edgedraft.exporter.pipeline.bench import Measurement
-    from edgedraft.exporter.planning.pictures import Curves
+    from edgedraft.exporter.planning.views import Curves
     from edgedraft.runtime.bench import Divergence, WayReport
     from edgedraft.runtime.bundle.manifest import CalibrationEntry
     from edgedraft.runtime.core.statistics import Spread

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.planning.explain import Term
-    from edgedraft.exporter.planning.options import Option
+    from edgedraft.exporter.planning.costs import Term
     from edgedraft.exporter.planning.planner import Decision
+    from edgedraft.exporter.planning.scoring import Option
 
 _OPTIONS_HEADER = ("setup", "draft vocabulary", "draft length", "coverage", "τ", "acceptance", "GiB", "tokens/s")
 
@@ -33,7 +33,7 @@ def show_options(console: Console, options: "Sequence[Option]") -> None:
 
 def show_decision(console: Console, decision: "Decision") -> None:
     """Show the plan, how sure it is, what comes second, what it gives up, and the verdict."""
-    plan, sure = decision.plan, decision.certainty
+    plan, sure = decision.plan, decision.uncertainty
     console.say(
         f"Plan: {plan.draft_vocab_size:,} draft tokens, draft length {plan.draft_length}, "
         f"{decision.best.setup}, on {plan.device}: "

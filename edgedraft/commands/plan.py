@@ -9,7 +9,7 @@ from edgedraft.console import Console
 
 if TYPE_CHECKING:
     from edgedraft.exporter.planning.joint_search import JointSearch
-    from edgedraft.exporter.planning.options import Option
+    from edgedraft.exporter.planning.scoring import Option
 
 SHOWN_OPTIONS = 8
 DEVICE, MBSU, BALANCED = METHODS = ("device", "mbsu", "balanced")
@@ -81,11 +81,11 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
 
     report = plan(request_of(PlanRequest, options), console.progress, console.note)
     decision = report.decision
-    show_options(console, decision.weighed.leaders()[:SHOWN_OPTIONS])
+    show_options(console, decision.scored.best_per_length()[:SHOWN_OPTIONS])
     if options.explain:
         show_terms(console, report.terms, decision.best.block_efficiency)
     if report.searched is not None:
-        console.say(_compared(report.searched, next(decision.weighed.ranked())))
+        console.say(_compared(report.searched, next(decision.scored.ranked())))
     show_decision(console, decision)
     if report.basis is not None:
         console.say(report.basis)
@@ -94,7 +94,7 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
     console.result(
         {
             "plan": decision.plan,
-            "certainty": decision.certainty,
+            "certainty": decision.uncertainty,
             "runner_up": decision.runner_up,
             "gives_up": decision.gives_up,
             "round": report.terms,

@@ -19,7 +19,7 @@ from edgedraft.runtime.base.records import require
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BalancedOptions:
-    """The reference tool's options under their own names (with - for _) and with its defaults.
+    """The reference tool's options, under their own names (with - for _) and with its defaults.
 
     Without ``dataset_path`` and ``tokenizer_path`` there is no data set, and a pair's answers are balanced instead.
     ``chat_template`` only checks the family of the tokenizer's own template, which is always used. ``sample_size``
@@ -55,7 +55,7 @@ class BalancedOptions:
 
     @property
     def settings(self) -> BalancedSettings:
-        """What is maximised and how it is searched."""
+        """Settings of the utility and its search."""
         utility = UtilitySettings(
             coverage_weight=self.coverage_weight,
             min_coverage=self.min_coverage,
@@ -66,7 +66,7 @@ class BalancedOptions:
 
     @property
     def limits(self) -> CountingLimits:
-        """What is counted of the data set."""
+        """Limits of counting the data set."""
         return CountingLimits(
             sample_size=self.sample_size, max_length=self.max_length, is_preformatted=self.is_preformatted
         )
@@ -74,7 +74,7 @@ class BalancedOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class BalancedRun:
-    """The result with all it came from. ``shape_assumed``: no configuration said how large the drafter is.
+    """A result with all it came from. ``shape_assumed``: no configuration gave the drafter's shape.
 
     ``previous_size`` is the ``draft_vocab_size`` that the configuration had before.
     """
@@ -88,7 +88,7 @@ class BalancedRun:
 
 
 def assumed_shape(vocab_size: int) -> EagleShape:
-    """The paper's drafter, EAGLE-3 for Llama-3.1-8B, with another target vocabulary."""
+    """Return the paper's drafter, EAGLE-3 for Llama-3.1-8B, with another target vocabulary."""
     return EagleShape(hidden=4096, intermediate=14336, heads=32, kv_heads=8, target_vocab_size=vocab_size)
 
 

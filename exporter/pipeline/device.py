@@ -7,7 +7,7 @@ from edgedraft.devices.registry import find_profile
 from edgedraft.exporter.graph.providers import Provider, provider_named
 from edgedraft.exporter.pipeline.limits import provider_on
 from edgedraft.exporter.pipeline.requests import PlanRequest
-from edgedraft.exporter.planning.elsewhere import Foreseen, foreseen
+from edgedraft.exporter.planning.remote_device import LatencyForecast, forecast_latency
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.session import available_providers
 
@@ -17,7 +17,7 @@ class RemoteDevice:
     """A device that is not here, and what passes on the asked provider probably take there."""
 
     profile: DeviceProfile
-    forecast: Foreseen
+    forecast: LatencyForecast
 
 
 def remote_device(request: PlanRequest) -> RemoteDevice | None:
@@ -25,7 +25,7 @@ def remote_device(request: PlanRequest) -> RemoteDevice | None:
     if request.device is None:
         return None
     profile = find_profile(str(request.device))
-    return RemoteDevice(profile=profile, forecast=foreseen(profile, provider_named(request.provider)))
+    return RemoteDevice(profile=profile, forecast=forecast_latency(profile, provider_named(request.provider)))
 
 
 def chosen_provider(request: PlanRequest, device: RemoteDevice | None) -> Provider:

@@ -14,13 +14,13 @@ from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.pipeline.calibrating import calibrate_pair
 from edgedraft.exporter.pipeline.inputs import answer_settings, open_pair, prompt_set
 from edgedraft.exporter.pipeline.requests import PairInputs, PlanRequest
-from edgedraft.exporter.pipeline.stages import Stages, planned_pair
-from edgedraft.exporter.planning.explain import Term, explain
+from edgedraft.exporter.pipeline.stages import planned_pair
+from edgedraft.exporter.planning.costs import Term, explain
 from edgedraft.exporter.planning.joint_search import JointSearch, search_jointly
-from edgedraft.exporter.planning.pair_plan import token_order
-from edgedraft.exporter.planning.plan_pictures import draw_plan, require_pictures_folder
+from edgedraft.exporter.planning.pictures import draw_plan, require_pictures_folder
 from edgedraft.exporter.planning.planner import Decision, candidate_sizes
-from edgedraft.exporter.planning.replaying import replaying
+from edgedraft.exporter.planning.ranking import token_order
+from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.exporter.planning.search import SearchSettings
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 
@@ -51,7 +51,7 @@ def plan(request: PlanRequest, progress: Progress = silent, note: Note = unsaid)
     return PlanReport(
         decision=planned.decision,
         terms=tuple(explain(planned.latency, outcome, best.draft_vocab_size, best.draft_length)),
-        searched=_searched(stages, request, progress),
+        searched=_searched(planned.decision, request, progress),
         basis=stages.device.forecast.basis if stages.device else None,
         pictures=tuple(pictures),
     )
@@ -61,7 +61,7 @@ def plan_by_mbsu(request: PlanRequest, progress: Progress = silent) -> MbsuResul
     """Maximise VocabTrim's modelled speed-up; costs are parameters, and verification is taken as free."""
     pair, calibration = calibrated_pair(request, progress)
     costs = ParameterCosts(drafter=lambda size: pair.trimmed_size(size).parameters, target=pair.target_size.parameters)
-    replayed = replaying(calibration.trace, token_order(pair, calibration))
+    replayed = replay_function(calibration.trace, token_order(pair, calibration))
     sizes = [request.vocab_size] if request.vocab_size else list(candidate_sizes(pair.vocab_size))
     return maximise_mbsu(replayed, costs, sizes, *([(request.draft_length,)] if request.draft_length else []))
 
@@ -84,8 +84,7 @@ def calibrated_pair(inputs: PairInputs, progress: Progress = silent) -> tuple[Pa
     return pair, calibrate_pair(pair, prompts, cache, progress, settings)
 
 
-def _searched(stages: Stages, request: PlanRequest, progress: Progress) -> JointSearch | None:
+def _searched(decision: Decision, request: PlanRequest, progress: Progress) -> JointSearch | None:
     if request.trials is None:
         return None
-    space = stages.planned.space(stages.calibration, stages.limits)
-    return search_jointly(space, SearchSettings(trials=request.trials, storage=request.storage), progress)
+    return search_jointly(decision.scored, SearchSettings(trials=request.trials, storage=request.storage), progress)

@@ -11,8 +11,9 @@ from edgedraft.exporter.pipeline.bench import BenchTask, Measurement, measure
 from edgedraft.exporter.pipeline.requests import BenchRequest, QuickstartRequest
 from edgedraft.exporter.pipeline.stages import planned_pair, written_bundle
 from edgedraft.exporter.planning.figures import require_own_pictures
-from edgedraft.exporter.planning.pictures import Curves, curves, draw
+from edgedraft.exporter.planning.pictures import draw_curves
 from edgedraft.exporter.planning.planner import Decision
+from edgedraft.exporter.planning.views import Curves, curves
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 from edgedraft.runtime.bundle.manifest import CalibrationEntry
 from edgedraft.runtime.engine import Engine
@@ -50,7 +51,7 @@ def quickstart(request: QuickstartRequest, progress: Progress = silent, note: No
     measurement = measure(engine, task, progress)
     drawn = curves(stages.calibration, planned.replayed, planned.order, plan.draft_length)
     title = f"{planned.pair.drafter.source.name} drafting for {planned.pair.target.source.name}"
-    draw(drawn, plan, title, picture)
+    draw_curves(drawn, plan, title, picture)
     return QuickstartReport(
         decision=planned.decision,
         calibration=contents.calibration,

@@ -10,9 +10,9 @@ from edgedraft.calibration.saved import load_calibration, require_calibration_fo
 from edgedraft.exporter.pipeline.plan import calibrated_pair
 from edgedraft.exporter.pipeline.requests import CalibrateRequest
 from edgedraft.exporter.planning.comparison import Comparison, ComparisonSettings, Domain, compare
-from edgedraft.exporter.planning.pair_plan import token_order
-from edgedraft.exporter.planning.pictures import Curves, curves
-from edgedraft.exporter.planning.replaying import replaying
+from edgedraft.exporter.planning.ranking import token_order
+from edgedraft.exporter.planning.scan import replay_function
+from edgedraft.exporter.planning.views import Curves, curves
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.core.statistics import resampling
 
@@ -41,7 +41,7 @@ def calibrate(request: CalibrateRequest, progress: Progress = silent) -> Calibra
     order = token_order(pair, calibration)
     ranked_by, size = next(iter(calibration.ranking.values())), min(SHOWN_SIZE, pair.vocab_size)
     return CalibrationReport(
-        curves=curves(calibration, replaying(calibration.trace, order), order, draft_length=SHOWN_DRAFT_LENGTH),
+        curves=curves(calibration, replay_function(calibration.trace, order), order, draft_length=SHOWN_DRAFT_LENGTH),
         cut_share=calibration.trace.cut_share,
         enough=judge_sufficiency(ranked_by, size, pair.end_token_ids, resampling()),
         unseen_mass=unseen_mass(ranked_by),

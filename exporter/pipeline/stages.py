@@ -18,18 +18,11 @@ from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pipeline.device import RemoteDevice, chosen_provider, remote_device
 from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prompt_set
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
+from edgedraft.exporter.pipeline.planning import GivenOrder, PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.pipeline.quality import targets_within
 from edgedraft.exporter.pipeline.requests import PlanRequest
-from edgedraft.exporter.planning.options import Limits
-from edgedraft.exporter.planning.pair_plan import (
-    GivenOrder,
-    Place,
-    Planned,
-    PlanningRequest,
-    plan_elsewhere,
-    plan_grid,
-    plan_here,
-)
+from edgedraft.exporter.planning.planner import Planned
+from edgedraft.exporter.planning.scoring import Limits
 from edgedraft.exporter.vocab.order import vocab_order
 from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
 from edgedraft.runtime.base.progress import Note, Progress
@@ -42,7 +35,6 @@ class Stages:
     """What the stages made; ``divergence`` is of the plan's target, where it was measured."""
 
     prompts: PromptSet
-    limits: Limits
     device: RemoteDevice | None
     calibration: Calibration
     planned: Planned
@@ -101,7 +93,6 @@ class _Work:
             planned = self.plan([planned.pair], calibration, wishes)
         return Stages(
             prompts=self.prompts,
-            limits=self.limits,
             device=self.device,
             calibration=calibration,
             planned=planned,
@@ -173,6 +164,4 @@ class _Work:
     def plan(self, pairs: Sequence[Pair], calibration: Calibration, wishes: PlanningRequest) -> Planned:
         if self.device is None:
             return plan_here(pairs, calibration, wishes, time.perf_counter, self.cache, self.progress)
-        forecast = self.device.forecast
-        place = Place(provider=self.provider.name, threads=forecast.threads or self.device.profile.cores)
-        return plan_elsewhere(pairs, calibration, wishes, forecast.latency, place)
+        return plan_elsewhere(pairs, calibration, wishes, self.device.forecast)

@@ -28,7 +28,7 @@ from edgedraft.exporter.pipeline.requests import DRAFTER as DRAFTER_MODEL
 from edgedraft.exporter.pipeline.requests import TARGET as TARGET_MODEL
 from edgedraft.exporter.planning.ranking import coverage, rank_tokens
 from edgedraft.exporter.planning.replay import Replay
-from edgedraft.exporter.planning.replaying import replaying
+from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.runtime.base.files import write_json
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.onnx.session import SessionSettings
@@ -79,7 +79,7 @@ def cells(
     for judged, calibration in judges.items():
         for listed, counts in lists.items():
             orders = {source: rank_tokens([counts[source]], pair.end_token_ids) for source in SOURCES}
-            replays = {source: replaying(calibration.trace, order) for source, order in orders.items()}
+            replays = {source: replay_function(calibration.trace, order) for source, order in orders.items()}
             for size in sizes:
                 by_target = replays[TARGET](size, DRAFT_LENGTH)
                 for source in SOURCES:

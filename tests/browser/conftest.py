@@ -139,7 +139,7 @@ def packed_bundle(tiny_pair, tiny_planned, tiny_prompts, tmp_path_factory):
     from edgedraft.exporter.bundle.writing import write_bundle
     from edgedraft.exporter.graph.providers import PROVIDERS
     from edgedraft.exporter.models.pair import PairRequest, prepare_pair
-    from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
+    from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_here
 
     paths = {"target": str(tiny_pair.target), "drafter": str(tiny_pair.drafter)}
     precisions = {"target_precision": "int4", "drafter_precision": "int4"}

@@ -12,7 +12,7 @@ import pytest
 
 from edgedraft.__main__ import build_parser, main
 from edgedraft.exporter.graph.precisions import PRECISIONS
-from edgedraft.exporter.planning.pair_steps import PairSteps
+from edgedraft.exporter.pipeline.measuring import PairSteps
 from edgedraft.runtime.core.policies import POLICIES
 from edgedraft.runtime.onnx.session import available_providers
 

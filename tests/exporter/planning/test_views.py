@@ -1,4 +1,4 @@
-"""The law of a plan's views: they show what was weighed, thinned for the eye, and the front is the true front."""
+"""The law of a plan's views: they show what was scored, thinned for the eye, and the front is the true front."""
 
 import dataclasses
 import itertools
@@ -8,19 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.exporter.planning.options import Limits, Setup
-from edgedraft.exporter.planning.plan_views import (
-    cell_edges,
-    clouds,
-    pareto_options,
-    runs,
-    speed_map,
-    thinned,
-    window,
-)
 from edgedraft.exporter.planning.planner import decide
 from edgedraft.exporter.planning.scan import tiled_sizes
-from edgedraft.exporter.planning.weighing import weigh
+from edgedraft.exporter.planning.scoring import Limits, Setup, score_options
+from edgedraft.exporter.planning.views import cell_edges, clouds, pareto_options, runs, speed_map, thinned, window
 
 ANSWERS = [[64, 64, 128, 0, 64, 256, 64, 64]] * 3
 COVERED = np.array([0.5, 0.8, 0.9])
@@ -32,7 +23,6 @@ def candidates(make_candidate, linear):
     """Three setups, the drafter of each slower than the one before."""
     return [
         make_candidate(
-            ANSWERS,
             target=linear(20, 0.1),
             drafter=linear(2 + 3 * number, 0.1),
             memory=(3 - number) * 10**9,
@@ -43,42 +33,47 @@ def candidates(make_candidate, linear):
 
 
 @pytest.fixture(scope="module")
-def weighed(candidates):
-    return weigh(candidates, COVERED, Limits())
+def answers(replayed_answers):
+    return replayed_answers(ANSWERS, COVERED)
+
+
+@pytest.fixture(scope="module")
+def scored(candidates, answers):
+    return score_options(candidates, answers, Limits())
 
 
 @pytest.fixture
-def decided(candidates):
+def decided(candidates, answers):
     def make(**limits):
-        return decide(candidates, COVERED, Limits(**limits), "a laptop", np.random.default_rng(0))
+        return decide(candidates, answers, Limits(**limits), "a laptop", np.random.default_rng(0))
 
     return make
 
 
 @given(seed=st.integers(0, 2**32 - 1), memories=st.integers(1, 5), speeds=st.integers(1, 6))
-def test_the_front_holds_each_option_that_no_other_beats_once(weighed, seed, memories, speeds):
+def test_the_front_holds_each_option_that_no_other_beats_once(scored, seed, memories, speeds):
     rng = np.random.default_rng(seed)
-    weighed = dataclasses.replace(
-        weighed,
-        memory_bytes=rng.integers(1, memories + 1, weighed.memory_bytes.shape),
-        predicted=rng.integers(1, speeds + 1, weighed.predicted.shape).astype(np.float64),
-        allowed=rng.random(weighed.allowed.shape) < 0.8,
+    scored = dataclasses.replace(
+        scored,
+        memory_bytes=rng.integers(1, memories + 1, scored.memory_bytes.shape),
+        predicted=rng.integers(1, speeds + 1, scored.predicted.shape).astype(np.float64),
+        allowed=rng.random(scored.allowed.shape) < 0.8,
     )
-    places = [place for place in np.ndindex(weighed.predicted.shape) if weighed.allowed[place[:2]]]
-    worth = [(int(weighed.memory_bytes[place[:2]]), float(weighed.predicted[place])) for place in places]
+    places = [place for place in np.ndindex(scored.predicted.shape) if scored.allowed[place[:2]]]
+    worth = [(int(scored.memory_bytes[place[:2]]), float(scored.predicted[place])) for place in places]
     best = {
         (memory, speed)
         for memory, speed in worth
         if not any(m <= memory and s >= speed and (m, s) != (memory, speed) for m, s in worth)
     }
-    firsts = [weighed.option(*places[worth.index(each)]) for each in sorted(best)]
-    assert list(pareto_options(weighed)) == firsts
+    firsts = [scored.option(*places[worth.index(each)]) for each in sorted(best)]
+    assert list(pareto_options(scored)) == firsts
 
 
-def test_the_fastest_option_ends_the_front_and_the_leanest_begins_it(weighed):
-    front = pareto_options(weighed)
-    assert front[-1] == next(weighed.ranked())
-    assert front[0].memory_bytes == weighed.memory_bytes.min()
+def test_the_fastest_option_ends_the_front_and_the_leanest_begins_it(scored):
+    front = pareto_options(scored)
+    assert front[-1] == next(scored.ranked())
+    assert front[0].memory_bytes == scored.memory_bytes.min()
 
 
 @given(
@@ -138,20 +133,20 @@ def test_the_speed_map_masks_what_the_limits_forbid(decided):
     assert shown.within_limits.mask.tolist() == [[True] * 4, [False] * 4, [False] * 4]
 
 
-def test_clouds_name_the_fastest_setups_and_put_the_others_together(weighed):
-    found = clouds(weighed, named=1)
+def test_clouds_name_the_fastest_setups_and_put_the_others_together(scored):
+    found = clouds(scored, named=1)
     assert [cloud.label for cloud in found] == ["target int4, drafter int4, 2 threads", "2 other setups"]
     assert [len(cloud.tokens_per_second) for cloud in found] == [12, 24]
-    assert sorted(np.concatenate([cloud.tokens_per_second for cloud in found])) == sorted(weighed.predicted.ravel())
-    assert [cloud.label for cloud in clouds(weighed, named=2)][2:] == ["1 other setup"]
-    assert len(clouds(weighed, named=3)) == 3
+    assert sorted(np.concatenate([cloud.tokens_per_second for cloud in found])) == sorted(scored.predicted.ravel())
+    assert [cloud.label for cloud in clouds(scored, named=2)][2:] == ["1 other setup"]
+    assert len(clouds(scored, named=3)) == 3
 
 
-def test_a_cloud_pairs_each_speed_with_its_own_memory_and_limit(candidates):
-    weighed = weigh(candidates, COVERED, Limits(min_coverage=0.8))
-    second = clouds(weighed, named=3)[1]
+def test_a_cloud_pairs_each_speed_with_its_own_memory_and_limit(candidates, answers):
+    scored = score_options(candidates, answers, Limits(min_coverage=0.8))
+    second = clouds(scored, named=3)[1]
     expected = [
-        (int(weighed.memory_bytes[1, size]), weighed.predicted[1, size, length], bool(weighed.allowed[1, size]))
+        (int(scored.memory_bytes[1, size]), scored.predicted[1, size, length], bool(scored.allowed[1, size]))
         for size in range(3)
         for length in range(4)
     ]
@@ -160,7 +155,7 @@ def test_a_cloud_pairs_each_speed_with_its_own_memory_and_limit(candidates):
 
 
 @pytest.mark.parametrize("count", [1, 2, 9])
-def test_a_window_has_its_options_well_inside(weighed, count):
-    options = list(itertools.islice(weighed.ranked(), count))
+def test_a_window_has_its_options_well_inside(scored, count):
+    options = list(itertools.islice(scored.ranked(), count))
     left, right, low, high = window(options)
     assert all(left < option.memory_bytes < right and low < option.tokens_per_second < high for option in options)

@@ -9,8 +9,8 @@ import pytest
 
 from edgedraft.devices.steps import DRAFTER, TARGET
 from edgedraft.exporter.models.pair import PairRequest, prepare_pair
-from edgedraft.exporter.planning import pair_steps
-from edgedraft.exporter.planning.pair_steps import (
+from edgedraft.exporter.pipeline import measuring
+from edgedraft.exporter.pipeline.measuring import (
     PROBED_ROWS,
     Timing,
     probe_pairs,
@@ -48,7 +48,7 @@ def timing():
 
 @pytest.fixture
 def small_sizes(monkeypatch):
-    monkeypatch.setattr(pair_steps, "PROBED_SIZES", (128, 512))
+    monkeypatch.setattr(measuring, "PROBED_SIZES", (128, 512))
 
 
 def test_every_model_is_timed_once(pairs, timing, small_sizes, tmp_path):
@@ -72,7 +72,7 @@ def test_the_latency_of_a_pair_has_the_bytes_of_its_own_precision(pairs, timing,
         seconds = next(
             s.seconds for s in measured.steps if (s.role, s.precision, s.rows) == (TARGET, pair.target.precision, 1)
         )
-        assert latency.costs.target(1) == pytest.approx(seconds)
+        assert latency.target_seconds(1) == pytest.approx(seconds)
 
 
 def test_steps_are_measured_once_and_kept(pairs, timing, small_sizes, tmp_path):
@@ -102,7 +102,7 @@ def test_another_number_of_threads_is_measured_in_a_process_of_its_own(pairs, ti
 
 
 def test_models_that_memory_cannot_hold_together_are_refused(pairs, timing, tmp_path, monkeypatch):
-    monkeypatch.setattr(pair_steps.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 10**3})())
+    monkeypatch.setattr(measuring.psutil, "virtual_memory", lambda: type("Memory", (), {"available": 10**3})())
     with pytest.raises(EdgedraftError) as error:
         probe_pairs(pairs, timing, tmp_path)
     assert str(error.value) == (

@@ -8,7 +8,7 @@ from edgedraft.devices.priors.prior import latency_of, prior_basis, prior_latenc
 from edgedraft.devices.profile import DeviceProfile, Probe, ProbedStep
 from edgedraft.devices.registry import find_profile
 from edgedraft.exporter.graph.providers import PROVIDERS
-from edgedraft.exporter.planning.elsewhere import foreseen
+from edgedraft.exporter.planning.remote_device import forecast_latency
 from edgedraft.runtime.base.errors import EdgedraftError
 
 PHONE = find_profile("sd-8-gen-3")
@@ -25,16 +25,16 @@ def probed(*providers: str, threads: int = 1, trusted: bool = True) -> DevicePro
 
 def test_a_measured_provider_is_taken_as_measured():
     profile = probed("webgpu", "wasm", threads=4)
-    for name, threads in (("webgpu", None), ("wasm", 4)):
-        found = foreseen(profile, PROVIDERS[name])
+    for name, threads in (("webgpu", PHONE.cores), ("wasm", 4)):
+        found = forecast_latency(profile, PROVIDERS[name])
         assert dict(found.latency.models) == {("int4", name): latency_of(profile).of("int4", name)}
         assert found.basis == "Measured on my phone on 2026-11-01: passes spread by 2%."
-        assert found.threads == threads
+        assert (found.provider, found.threads) == (name, threads)
 
 
 def test_the_gpu_is_whichever_provider_of_it_was_measured():
     profile = probed("webgpu", "wasm")
-    found = foreseen(profile, PROVIDERS["gpu"]).latency
+    found = forecast_latency(profile, PROVIDERS["gpu"]).latency
     assert found.of("int4", "gpu") == latency_of(profile).of("int4", "webgpu")
 
 
@@ -43,12 +43,12 @@ def test_the_gpu_is_whichever_provider_of_it_was_measured():
 def test_what_was_not_measured_is_the_processors_prior_and_that_is_told(name, kind, probe):
     profiles = {"none": PHONE, "of another provider": probed("cuda"), "not trusted": probed(name, trusted=False)}
     profile = profiles[probe]
-    found = foreseen(profile, PROVIDERS[name])
+    found = forecast_latency(profile, PROVIDERS[name])
     assert found.latency.of("int4", name) == prior_latency(profile).of("int4", kind)
     assert {where for _, where in found.latency.models} == {name}
     seen = "measured there but not to be trusted" if probe == "not trusted" else "not measured there"
     assert found.basis == f"{prior_basis(profile, kind)} {name} was {seen}, so its {kind.upper()}'s prior stands in."
-    assert found.threads is None
+    assert found.threads == PHONE.cores
 
 
 PROBE_IT = "probe it there (edgedraft phone, with a bundle made for any provider)"
@@ -63,9 +63,9 @@ PROBE_AGAIN = "probe it again while nothing else runs there (edgedraft phone)"
         (probed("wasm", trusted=False), "measured there but not to be trusted", PROBE_AGAIN),
     ],
 )
-def test_webassembly_that_was_not_measured_is_not_foretold_from_native_code(profile, seen, remedy):
+def test_webassembly_that_was_not_measured_is_not_predicted_from_native_code(profile, seen, remedy):
     with pytest.raises(EdgedraftError) as error:
-        foreseen(profile, PROVIDERS["wasm"])
+        forecast_latency(profile, PROVIDERS["wasm"])
     assert str(error.value) == (
         f"{profile.name}: there are no published speeds of WebAssembly to plan by, got wasm {seen} - "
         f"{remedy}, and name the file that comes back"
@@ -73,11 +73,11 @@ def test_webassembly_that_was_not_measured_is_not_foretold_from_native_code(prof
 
 
 def test_the_processors_themselves_need_no_stand_in():
-    assert foreseen(PHONE, PROVIDERS["cpu"]).basis == prior_basis(PHONE, "cpu")
-    assert foreseen(PHONE, PROVIDERS["gpu"]).basis == prior_basis(PHONE, "gpu")
+    assert forecast_latency(PHONE, PROVIDERS["cpu"]).basis == prior_basis(PHONE, "cpu")
+    assert forecast_latency(PHONE, PROVIDERS["gpu"]).basis == prior_basis(PHONE, "gpu")
 
 
 def test_a_device_without_a_gpu_has_no_latency_there():
     board = find_profile("rpi5")
     with pytest.raises(EdgedraftError, match=r"got int4 on webgpu$"):
-        foreseen(board, PROVIDERS["webgpu"]).latency.of("int4", "webgpu")
+        forecast_latency(board, PROVIDERS["webgpu"]).latency.of("int4", "webgpu")

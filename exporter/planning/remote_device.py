@@ -1,4 +1,4 @@
-"""Latency on a device that is not here: probed on the wanted provider, or the prior of its processor, told which."""
+"""Latency of a device that is not this machine: from its own probe, or from the prior of its processor."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from edgedraft.exporter.graph.providers import CPU, GPU, PROVIDERS, Provider
 from edgedraft.runtime.base.errors import EdgedraftError
 
 _UNPUBLISHED = {"wasm": "WebAssembly"}
-"""Providers that no published speed is of, and that are far slower than native code on the same processor."""
+"""Providers without published speeds, which are far slower than native code on the same processor."""
 _NEVER, _NOISY = "not measured there", "measured there but not to be trusted"
 _REMEDIES = {
     _NEVER: "probe it there (edgedraft phone, with a bundle made for any provider), and name the file that comes back",
@@ -18,40 +18,48 @@ _REMEDIES = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Foreseen:
-    """Latencies under the wanted provider's name, what they rest on in one or two sentences, and the threads.
+class LatencyForecast:
+    """Pass times expected of one execution provider of a device, and the evidence for them in one or two sentences.
 
-    None leaves the threads to the device's number of cores.
+    ``latency`` has models under the name ``provider`` only. ``threads`` are those of
+    the probe, else the device's cores; None where nobody says how many.
     """
 
     latency: LatencyModel
+    provider: str
+    threads: int | None
     basis: str
-    threads: int | None = None
 
 
-def foreseen(profile: DeviceProfile, provider: Provider) -> Foreseen:
-    """What passes on the device's ``provider`` probably take.
+def forecast_latency(profile: DeviceProfile, provider: Provider) -> LatencyForecast:
+    """Predict the pass times of ``provider`` on a device.
 
-    "gpu" is whichever provider of the GPU was probed. A trusted probe goes before the prior of the processor's class;
-    for WebAssembly there is no prior, and a device that was not probed with it is refused.
+    A trusted probe goes before the prior of the processor's class. "gpu" means whichever provider of the GPU was
+    probed. WebAssembly has no prior. Raises `EdgedraftError` where neither probe nor prior exists.
     """
     probe = profile.probe
-    if probe is not None and probe.trusted:
-        name = _probed_as(probe, provider)
-        if name is not None:
-            latency = _renamed(latency_of(profile), name, provider.name)
-            threads = _threads(probe, name) if provider.kind == CPU else None
-            return Foreseen(latency=latency, basis=basis(profile, name), threads=threads)
+    name = _probed_as(probe, provider) if probe is not None and probe.trusted else None
+    if probe is not None and name is not None:
+        return LatencyForecast(
+            latency=_renamed(latency_of(profile), name, provider.name),
+            provider=provider.name,
+            threads=_threads(probe, name) if provider.kind == CPU else profile.cores,
+            basis=basis(profile, name),
+        )
     if provider.name in _UNPUBLISHED:
         rule = f"{profile.name}: there are no published speeds of {_UNPUBLISHED[provider.name]} to plan by"
         seen = _seen(profile, provider)
         raise EdgedraftError(rule, got=f"{provider.name} {seen}", remedy=_REMEDIES[seen])
-    latency = _renamed(prior_latency(profile), provider.kind, provider.name)
-    return Foreseen(latency=latency, basis=_told(profile, provider))
+    return LatencyForecast(
+        latency=_renamed(prior_latency(profile), provider.kind, provider.name),
+        provider=provider.name,
+        threads=profile.cores,
+        basis=_basis_of_prior(profile, provider),
+    )
 
 
 def _probed_as(probe: Probe, provider: Provider) -> str | None:
-    """The name that the provider has in the probe, None where it was not measured."""
+    """Return the name that the provider has in the probe, None where it was not measured."""
     measured = {step.provider for step in probe.steps}
     gpus = [name for name, each in PROVIDERS.items() if each.kind == GPU]
     return next((name for name in (gpus if provider.name == GPU else [provider.name]) if name in measured), None)
@@ -61,13 +69,14 @@ def _threads(probe: Probe, name: str) -> int:
     return max(step.threads for step in probe.steps if step.provider == name)
 
 
-def _renamed(latency: LatencyModel, name: str, wanted: str) -> LatencyModel:
-    """Only the models of the provider ``name``, as those of ``wanted``; all as they are where it has none."""
-    models = {(precision, wanted): model for (precision, where), model in latency.models.items() if where == name}
+def _renamed(latency: LatencyModel, name: str, new_name: str) -> LatencyModel:
+    """Keep only the models of the provider ``name``, under ``new_name``; all models where it has none."""
+    models = {(precision, new_name): model for (precision, where), model in latency.models.items() if where == name}
+    # A latency without models is refused; with all of them, `LatencyModel.of` names what there is.
     return LatencyModel(device=latency.device, models=models or latency.models)
 
 
-def _told(profile: DeviceProfile, provider: Provider) -> str:
+def _basis_of_prior(profile: DeviceProfile, provider: Provider) -> str:
     if provider.name == provider.kind:
         return prior_basis(profile, provider.kind)
     why = f"{provider.name} was {_seen(profile, provider)}, so its {provider.kind.upper()}'s prior stands in."

@@ -1,4 +1,4 @@
-"""Timing the steps of pairs on this machine: targets by rows, drafters by draft vocabulary size, all in turn."""
+"""Step times of pairs on this machine: targets by rows, drafters by draft vocabulary size, all interleaved."""
 
 import hashlib
 import json
@@ -33,6 +33,7 @@ PROBED_SIZES = (4096, 32768)
 PROBED_ROWS = (*range(1, 10), 13, 17)
 REPEATS = 40
 CONTEXT_TOKENS = 128
+# Goes into the name of the cache file: another text forgets all step times, so it stays though its words are old.
 _METHOD = "the middle mean behind the pass that comes before it when decoding"
 
 
@@ -51,22 +52,18 @@ class PairSteps:
         return float(np.median([(step.seconds_high - step.seconds_low) / step.seconds for step in self.steps]))
 
     def step_model(self, role: str, precision: str) -> StepModel:
-        """The latency of one role's passes in one precision, fitted to its steps."""
+        """Fit the latency of one role's passes in one precision to its steps."""
         return fit_step_model([step for step in self.steps if (step.role, step.precision) == (role, precision)])
 
     def latency(self, pair: Pair) -> PairLatency:
-        """What passes of ``pair``, one of those that were timed, cost."""
-        return PairLatency(
-            target=self.step_model(TARGET, pair.target.precision),
-            drafter=self.step_model(DRAFTER, pair.drafter.precision),
-            target_bytes=pair.target_size.weight_bytes,
-            drafter_bytes=lambda size: pair.trimmed_size(size).weight_bytes,
-        )
+        """Return the pass times of ``pair``, one of those that were timed."""
+        target, drafter = (TARGET, pair.target.precision), (DRAFTER, pair.drafter.precision)
+        return pair_latency(pair, self.step_model(*target), self.step_model(*drafter))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Timing:
-    """What is timed with: the token order that trims drafters, tokens to read first, a clock, how many turns.
+    """How steps are timed: the token order that trims drafters, tokens to read first, a clock, and how many times.
 
     Times that spread by more than ``most_noise`` are used once and not kept.
     """
@@ -78,8 +75,21 @@ class Timing:
     most_noise: float = MOST_NOISE
 
 
+def pair_latency(pair: Pair, target: StepModel, drafter: StepModel) -> PairLatency:
+    """Combine the step models of both roles with the bytes that their passes read."""
+    return PairLatency(
+        target=target,
+        drafter=drafter,
+        target_bytes=pair.target_size.weight_bytes,
+        drafter_bytes=lambda size: pair.trimmed_size(size).weight_bytes,
+    )
+
+
 def probe_pairs(pairs: Sequence[Pair], timing: Timing, cache: Path, progress: Progress = silent) -> PairSteps:
-    """Step times of all pairs on this machine, interleaved; from ``cache`` when they were measured before."""
+    """Measure the steps of all pairs on this machine, interleaved, or read them from ``cache`` where they are known.
+
+    Raises `EdgedraftError` where memory cannot hold all models at once.
+    """
     machine, settings = this_machine(), pairs[0].settings
     keys = sorted({key for pair in pairs for key in (pair.target.key, pair.drafter.key)})
     facts = [_METHOD, to_plain(machine), to_plain(settings), onnxruntime_version, keys, PROBED_ROWS, PROBED_SIZES]
@@ -97,7 +107,7 @@ def probe_pairs(pairs: Sequence[Pair], timing: Timing, cache: Path, progress: Pr
 
 
 def probe_with_threads(pairs: Sequence[Pair], timing: Timing, threads: int, cache: Path) -> PairSteps:
-    """`probe_pairs` with another number of threads, in a process of its own: a process has one pool for good."""
+    """Measure the steps with another number of threads, in another process: a process keeps its one pool."""
     folders = [(pair.target, pair.drafter) for pair in pairs]
     settings = pairs[0].settings
     with ProcessPoolExecutor(max_workers=1, mp_context=get_context("spawn")) as child:
@@ -111,7 +121,7 @@ def _probe_folders(
 
 
 def step_cases(pairs: Sequence[Pair], order: Ids) -> tuple[dict[str, LanguageModel], list[StepCase]]:
-    """Every model once, by role and precision, and what to time of it.
+    """Open every model once, by role and precision, and list the passes to time.
 
     A target's pass over one token follows another such, as in plain decoding; its blocks follow a drafter, and drafters
     a target, as in a round.
@@ -159,7 +169,7 @@ def _target_case(pair: Pair, rows: int) -> StepCase:
 
 
 def _require_memory(pairs: Sequence[Pair]) -> None:
-    """Refuse to load more models at once than there is memory for; swapping would time the disk."""
+    """Raise `EdgedraftError` where memory cannot hold all models at once: swapping would time the disk."""
     folders = {folder.key: folder for pair in pairs for folder in (pair.target, pair.drafter)}
     needed, free = sum(folder.file_bytes for folder in folders.values()), psutil.virtual_memory().available
     rule = f"step times: the models need {needed / 2**30:.1f} GiB of memory together"

@@ -8,7 +8,7 @@ from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.exporter.planning.ranking import ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import expected_acceptance, expected_replay
-from edgedraft.exporter.planning.replaying import replaying
+from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.runtime.core.sampling import SamplingSettings
 
 VOCAB = 32
@@ -24,7 +24,7 @@ def test_greedy_traces_are_replayed_exactly(greedy_trace):
     preferences = np.argsort(rng.random((60, VOCAB)), axis=1)
     trace = greedy_trace(preferences, preferences[np.arange(60), rng.integers(0, 4, 60)], np.array([0, 25, 60]))
     order = rng.permutation(VOCAB)
-    replayed, windows = replaying(trace, order), acceptance_windows(trace, ranks_of(order))
+    replayed, windows = replay_function(trace, order), acceptance_windows(trace, ranks_of(order))
     for size in (1, 7, VOCAB):
         for length in LENGTHS:
             assert equal(replayed(size, length), replay(windows, size, length))
@@ -57,7 +57,7 @@ def test_drawn_traces_are_replayed_in_expectation(size):
     answers = [Answer(prompt_id="a", prompt_ids=(1, 2), token_ids=tuple(range(20)))]
     trace = trace_draws(Noise(0), Noise(1), answers, SamplingSettings(temperature=0.8))
     order = np.random.default_rng(2).permutation(VOCAB)
-    replayed = replaying(trace, order)
+    replayed = replay_function(trace, order)
     for length in LENGTHS:
         wanted = expected_replay(expected_acceptance(trace, ranks_of(order), size), length)
         assert equal(replayed(size, length), wanted)

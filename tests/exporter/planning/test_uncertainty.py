@@ -1,25 +1,25 @@
-"""The law of certainty: what is known has no interval, what is not widens it, and what both share does not count."""
+"""The law of uncertainty: what is known has no interval, what is not widens it, and what both share does not count."""
 
 import numpy as np
 import pytest
 
-from edgedraft.exporter.planning.certainty import Finalist, certainty
-from edgedraft.exporter.planning.options import Limits
-from edgedraft.exporter.planning.weighing import weigh
+from edgedraft.exporter.planning.scoring import Limits, score_options
+from edgedraft.exporter.planning.uncertainty import estimate_uncertainty
 
 ALIKE = [[64, 64, 64, 0]] * 40
 UNLIKE = [[64, 64, 64, 0]] * 20 + [[0, 0, 0, 0]] * 20
 
 
 @pytest.fixture
-def judge(make_candidate, linear):
-    """Certainty of the best of one candidate at draft length 3, size 64, against one at length 1."""
+def judge(make_candidate, replayed_answers, linear):
+    """Uncertainty of the best of one candidate at draft length 3, size 64, against one at length 1."""
 
     def make(answers, target=None, drafter=None):
-        candidate = make_candidate(answers, target=target or linear(20, 0.2), drafter=drafter or linear(2, 0.2))
-        weighed = weigh([candidate], np.ones(3), Limits())
-        best, second = (Finalist.of(weighed.option(0, 0, length), candidate) for length in (2, 0))
-        return certainty(best, candidate.latency, second, np.random.default_rng(0)), best.option, candidate
+        candidate = make_candidate(target=target or linear(20, 0.2), drafter=drafter or linear(2, 0.2))
+        scored = score_options([candidate], replayed_answers(answers), Limits())
+        best, second = (scored.option(0, 0, length) for length in (2, 0))
+        found = estimate_uncertainty(scored, best, second, candidate.latency, np.random.default_rng(0))
+        return found, best, candidate
 
     return make
 
@@ -29,7 +29,7 @@ def test_without_doubt_the_interval_is_the_value(judge):
     found = sure.tokens_per_second
     assert (found.low, found.high) == pytest.approx((found.value, found.value))
     assert found.value == pytest.approx(option.tokens_per_second)
-    assert sure.plain_tokens_per_second.value == pytest.approx(1 / candidate.latency.costs.target(1))
+    assert sure.plain_tokens_per_second.value == pytest.approx(1 / candidate.latency.target_seconds(1))
     assert sure.speed_up.value == pytest.approx(found.value / sure.plain_tokens_per_second.value)
     assert sure.chance_to_pay == 1.0
 
@@ -63,10 +63,11 @@ def test_the_same_random_numbers_give_the_same_interval(judge):
     assert judge(UNLIKE)[0] == judge(UNLIKE)[0]
 
 
-def test_without_a_runner_up_nothing_leads(make_candidate, linear):
-    candidate = make_candidate(ALIKE, target=linear(20, 0.2), drafter=linear(2, 0.2))
-    best = Finalist.of(weigh([candidate], np.ones(3), Limits()).option(0, 0, 0), candidate)
-    assert certainty(best, candidate.latency, None, np.random.default_rng(0)).chance_to_lead is None
+def test_without_a_runner_up_nothing_leads(make_candidate, replayed_answers, linear):
+    candidate = make_candidate(target=linear(20, 0.2), drafter=linear(2, 0.2))
+    scored = score_options([candidate], replayed_answers(ALIKE), Limits())
+    found = estimate_uncertainty(scored, scored.option(0, 0, 0), None, candidate.latency, np.random.default_rng(0))
+    assert found.chance_to_lead is None
 
 
 def test_empty_answers_do_not_matter(judge):
