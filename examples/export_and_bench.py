@@ -32,7 +32,7 @@ def main(target: str, drafter: str, prompts: str, output: str) -> None:
         edgedraft.BenchRequest(bundle=bundle.path, prompts=prompts, number=4, max_new_tokens=32), progress=show
     )
     for name, way in measurement.report.ways.items():
-        print(f"{name}: {way.tokens_per_second.median:.1f} tokens/s, {way.speed_up.median:.2f} times the target alone")
+        print(f"{name}: {way.tokens_per_second.value:.1f} tokens/s, {way.speed_up.value:.2f} times the target alone")
 
 
 if __name__ == "__main__":

@@ -74,4 +74,4 @@ def answer_logits(model: LanguageModel, entry: Answer) -> Iterator[Logits]:
     for piece in prompt_pieces(entry.prompt_ids):
         model.read(piece)
     for piece in prompt_pieces(entry.token_ids[:-1]):
-        yield from model.read(piece)
+        yield from model.read(piece).logits

@@ -15,7 +15,7 @@ from edgedraft.devices.profile import DeviceProfile
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.provider_names import CPU
-from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.onnx.session import available_providers, onnxruntime_version
 
 GRACE_SECONDS = 15.0

@@ -20,7 +20,7 @@ from edgedraft.devices.profile import (
 )
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.core.statistics import spread
+from edgedraft.runtime.core.statistics import median_interval
 
 _CPUS = {CPU, "wasm"}
 _GPUS = {"cuda", "tensorrt", "nvtensorrtrtx", "rocm", "migraphx", "dml", "webgpu", "js", "coreml"}
@@ -84,9 +84,9 @@ def _bandwidths(streams: Sequence[Case]) -> tuple[ProbedBandwidth, ...]:
     """For each number of threads the fastest way and place of reading."""
     best: dict[int, ProbedBandwidth] = {}
     for case in streams:
-        around = spread([case.opened.weight_bytes / seconds / 1e9 for seconds in case.seconds])
+        around = median_interval([case.opened.weight_bytes / seconds / 1e9 for seconds in case.seconds])
         found = ProbedBandwidth(
-            threads=case.job.threads, gigabytes_per_second=around.median, low=around.low, high=around.high
+            threads=case.job.threads, gigabytes_per_second=around.value, low=around.low, high=around.high
         )
         known = best.get(found.threads)
         if known is None or known.gigabytes_per_second < found.gigabytes_per_second:

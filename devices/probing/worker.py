@@ -20,7 +20,7 @@ import numpy as np
 from edgedraft.devices.probing.graphs import GraphSpec, build_chain, build_reader, input_dtype
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import from_plain, require, to_plain
-from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.onnx.session import BoundPass, PlainGraph, SessionSettings
 

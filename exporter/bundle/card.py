@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedraft.exporter.bundle.front_matter import front_matter
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.bench import BenchReport, WayReport
 from edgedraft.runtime.bundle.manifest import BundleManifest, DivergenceEntry
 from edgedraft.runtime.core.plan import DecodingPlan
-from edgedraft.runtime.core.statistics import Spread
 
 _CARD = """---
 {front_matter}
@@ -151,8 +151,8 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
-def _spread(value: Spread, digits: int) -> str:
-    return f"{value.median:.{digits}f} [{value.low:.{digits}f}–{value.high:.{digits}f}]"
+def _spread(value: Interval, digits: int) -> str:
+    return f"{value.value:.{digits}f} [{value.low:.{digits}f}–{value.high:.{digits}f}]"
 
 
 def _sources(names: Sequence[str]) -> str:

@@ -13,7 +13,7 @@ from edgedraft.exporter.planning.planner import Planned
 from edgedraft.exporter.planning.ranking import coverage, index_map
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.bundle.manifest import CalibrationEntry, DivergenceEntry
-from edgedraft.runtime.core.statistics import ratio_interval, resampling
+from edgedraft.runtime.core.statistics import bootstrap_rng, ratio_interval
 
 
 def bundle_contents(
@@ -53,4 +53,4 @@ def coverage_interval(answers: Sequence[Answer], kept_ids: Ids) -> tuple[float, 
     """95 % bootstrap interval of the share of answer tokens that ``kept_ids`` cover."""
     covered = [int(np.isin(entry.token_ids, kept_ids).sum()) for entry in answers]
     lengths = [len(entry.token_ids) for entry in answers]
-    return ratio_interval(covered, lengths, resampling())
+    return ratio_interval(covered, lengths, bootstrap_rng())

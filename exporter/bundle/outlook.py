@@ -14,7 +14,7 @@ from edgedraft.exporter.planning.replay import acceptance_windows
 from edgedraft.exporter.planning.scan import Scan, scan, tiled_sizes
 from edgedraft.exporter.planning.scoring import predicted_speeds
 from edgedraft.runtime.base.arrays import Float64Array, Ids
-from edgedraft.runtime.core.statistics import resampling
+from edgedraft.runtime.core.statistics import bootstrap_rng
 
 _RESAMPLINGS = 1000
 _SIZES_AT_ONCE = 256
@@ -44,7 +44,7 @@ def coverage_intervals(answers: Sequence[Answer], order: Ids, sizes: Ids) -> Flo
     """
     ranks = ranks_of(order)
     held = [np.sort(ranks[np.asarray(answer.token_ids, dtype=np.int64)]) for answer in answers]
-    picks = resampling().integers(0, len(held), size=(_RESAMPLINGS, len(held)))
+    picks = bootstrap_rng().integers(0, len(held), size=(_RESAMPLINGS, len(held)))
     weights = np.stack([np.bincount(pick, minlength=len(held)) for pick in picks]).astype(np.float64)
     wholes = weights @ np.array([len(row) for row in held], dtype=np.float64)
     found = []

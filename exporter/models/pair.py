@@ -82,12 +82,12 @@ class Pair:
     @cached_property
     def target_model(self) -> OnnxModel:
         """The target with a memory of its own."""
-        return self.target_graph.memory()
+        return self.target_graph.new_model()
 
     @cached_property
     def drafter_model(self) -> OnnxModel:
         """The drafter with its full vocabulary and a memory of its own."""
-        return self.drafter_graph.memory()
+        return self.drafter_graph.new_model()
 
 
 def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent) -> Pair:

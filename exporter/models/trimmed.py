@@ -24,7 +24,7 @@ _TRIMMED = ".trimmed"
 
 def open_trimmed(pair: Pair, kept: IndexMap) -> OnnxModel:
     """The pair's drafter trimmed to ``kept``, open, with a memory of its own."""
-    return trimmed_graph(pair, kept).memory()
+    return trimmed_graph(pair, kept).new_model()
 
 
 def trimmed_graph(pair: Pair, kept: IndexMap) -> OnnxGraph:

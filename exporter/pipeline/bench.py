@@ -9,14 +9,14 @@ from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import Prompt, read_prompts, shipped_prompts, take
 from edgedraft.devices.machine import Machine, this_machine
 from edgedraft.exporter.pipeline.requests import BenchRequest
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
-from edgedraft.runtime.core.adaptive import Pace
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.padding import Padded
+from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.policies import PolicyChoice
-from edgedraft.runtime.core.statistics import Spread
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.onnx.session import onnxruntime_version, open_model
 
@@ -33,7 +33,7 @@ class Measurement:
     draft_vocab_size: int
     draft_length: int
     report: BenchReport
-    trimmed_over_full: Spread | None
+    trimmed_over_full: Interval | None
     divergences: dict[str, tuple[Divergence, ...]]
 
 
@@ -84,7 +84,7 @@ def measure(engine: Engine, task: BenchTask, progress: Progress = silent) -> Mea
                 choice=choice,
                 drafter=slot.drafter,
                 index_map=engine.bundle.index_map,
-                pace=Pace.planned(manifest.plan),
+                pass_times=PairPassTimes.planned(manifest.plan),
                 parameter_ratio=manifest.drafter.parameters / manifest.target.parameters,
                 byte_ratio=manifest.drafter.weight_bytes / manifest.target.weight_bytes,
             )
@@ -116,7 +116,7 @@ def _full_drafting(folder: Path, choice: PolicyChoice, engine: Engine) -> Drafti
         choice=choice,
         drafter=Padded(model, (), settings.provider),
         index_map=IndexMap.identity(width),
-        pace=Pace.planned(manifest.plan),
+        pass_times=PairPassTimes.planned(manifest.plan),
         parameter_ratio=size.parameters / manifest.target.parameters,
         byte_ratio=size.weight_bytes / manifest.target.weight_bytes,
     )

@@ -120,7 +120,7 @@ def _local(folder: OnnxFolder, graph: Callable[[], OnnxGraph], limits: Limits, s
     alone = folder.precision in TABLE and TABLE[folder.precision].layout == CHANNELS
 
     def batch() -> Batch:
-        return OneByOne(graph().memory()) if alone else graph().batch(settings.batch_rows)
+        return OneByOne(graph().new_model()) if alone else graph().batch(settings.batch_rows)
 
     return batched_answering(batch, limits, settings.draws)
 

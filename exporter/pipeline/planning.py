@@ -22,8 +22,8 @@ from edgedraft.exporter.planning.scoring import LONGER_ANSWERS, Candidate, Limit
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.core.statistics import resampling
-from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.core.model import Clock
+from edgedraft.runtime.core.statistics import bootstrap_rng
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -121,7 +121,7 @@ def _planned(
     sizes, lengths = plan_grid(first.vocab_size, calibration, request)
     answers = replay_answers(calibration.trace, calibration.scoring, order, sizes, lengths)
     candidates = [candidate for _, candidate in by_setup.values()]
-    decision = decide(candidates, answers, request.limits, device, resampling())
+    decision = decide(candidates, answers, request.limits, device, bootstrap_rng())
     return Planned(decision=decision, pair=by_setup[decision.best.setup][0], ranked_by=ranked_by)
 
 

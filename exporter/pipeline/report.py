@@ -14,7 +14,7 @@ from edgedraft.exporter.planning.ranking import token_order
 from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.exporter.planning.views import Curves, curves
 from edgedraft.runtime.base.progress import Progress, silent
-from edgedraft.runtime.core.statistics import resampling
+from edgedraft.runtime.core.statistics import bootstrap_rng
 
 SHOWN_DRAFT_LENGTH, SHOWN_SIZE = 3, 16384
 _COMPARED_SIZES = (2048, 4096, 8192, 16384, 32768)
@@ -43,7 +43,7 @@ def calibrate(request: CalibrateRequest, progress: Progress = silent) -> Calibra
     return CalibrationReport(
         curves=curves(calibration, replay_function(calibration.trace, order), order, draft_length=SHOWN_DRAFT_LENGTH),
         cut_share=calibration.trace.cut_share,
-        enough=judge_sufficiency(ranked_by, size, pair.end_token_ids, resampling()),
+        enough=judge_sufficiency(ranked_by, size, pair.end_token_ids, bootstrap_rng()),
         unseen_mass=unseen_mass(ranked_by),
         learning_curve=_learning_points(ranked_by, size, pair.end_token_ids),
     )
@@ -74,9 +74,9 @@ def compare_calibrations(request: CompareRequest) -> tuple[Comparison, ...]:
         Domain(name=path.name, ranking=tuple(saved.ranking.values()), judged=saved.judged, trace=saved.trace)
         for path, saved in ((request.listed, listed), (request.judged, judged))
     )
-    return tuple(compare(one, other, settings, resampling()))
+    return tuple(compare(one, other, settings, bootstrap_rng()))
 
 
 def _learning_points(counts: TokenCounts, size: int, first_ids: tuple[int, ...]) -> tuple[CurvePoint, ...]:
     """Return coverage by number of prompts; nothing where too few groups hold a token to leave one out."""
-    return learning_curve(counts, size, first_ids, resampling()).points if len(filled_groups(counts)) > 1 else ()
+    return learning_curve(counts, size, first_ids, bootstrap_rng()).points if len(filled_groups(counts)) > 1 else ()

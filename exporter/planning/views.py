@@ -13,7 +13,7 @@ from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.scan import ReplayFunction
 from edgedraft.exporter.planning.scoring import Option, ScoredOptions, require_tokens
 from edgedraft.runtime.base.arrays import BoolArray, Float64Array, Ids
-from edgedraft.runtime.core.statistics import ratio_interval, resampling
+from edgedraft.runtime.core.statistics import bootstrap_rng, ratio_interval
 
 _SIZES_A_DOUBLING = 8
 
@@ -87,14 +87,14 @@ def _coverage_intervals(calibration: Calibration, order: Ids, sizes: Sequence[in
     places = [ranks[answer] for answer in token_ids if len(answer)]
     lengths = [len(answer) for answer in places]
     covered = [[int((answer < size).sum()) for answer in places] for size in sizes]
-    return [ratio_interval(parts, lengths, resampling()) for parts in covered]
+    return [ratio_interval(parts, lengths, bootstrap_rng()) for parts in covered]
 
 
 def _block_efficiency_interval(outcome: Replay) -> tuple[float, float]:
     """Bootstrap the 95 % interval of τ."""
     # Answers of one token take no round and say nothing about τ.
     counted = outcome.rounds > 0
-    return ratio_interval(outcome.tokens[counted], outcome.rounds[counted], resampling())
+    return ratio_interval(outcome.tokens[counted], outcome.rounds[counted], bootstrap_rng())
 
 
 def speed_map(decision: Decision) -> SpeedMap:

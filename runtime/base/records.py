@@ -12,7 +12,9 @@ Record = TypeVar("Record")
 
 
 def to_plain(value: object) -> Any:
-    """A record as nested dicts, lists, strings, numbers and booleans."""
+    """Return a record as nested dicts, lists, strings, numbers and booleans, or as its own ``json_form``."""
+    if hasattr(value, "json_form"):
+        return value.json_form()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):

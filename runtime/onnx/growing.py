@@ -93,7 +93,7 @@ class InTurn:
             require_room(row.length + 1, row.context_length)
         logits = self._logits.rows(count)
         for row, token_id, scores in zip(self._rows, token_ids, logits, strict=False):
-            scores[:] = row.read([token_id])[0]
+            scores[:] = row.read([token_id]).logits[0]
         return logits
 
     def move(self, source: int, destination: int) -> None:

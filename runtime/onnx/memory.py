@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from edgedraft.runtime.base.arrays import CacheArray, Int64Array, Logits
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.model import Pass
 from edgedraft.runtime.onnx.signature import CACHE_POSITION, IDS, LOGITS, MASK, POSITIONS, CacheInput
 
 
@@ -78,7 +79,7 @@ class Cache(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pass:
+class PassBuffers:
     """What one pass reads and writes.
 
     ``ids`` and their ``positions`` in each row's text: (rows, tokens); ``mask``: (rows, total); ``logits``: (rows ·
@@ -177,8 +178,8 @@ class OnnxModel:
         """Width of the logits."""
         return self._graph.vocab_size
 
-    def read(self, token_ids: Sequence[int]) -> Logits:
-        """See `LanguageModel.read`; the result is a view that the next call overwrites."""
+    def read(self, token_ids: Sequence[int]) -> Pass:
+        """See `LanguageModel.read`; the logits are a view that the next call overwrites."""
         rows = len(token_ids)
         total = self.length + rows
         require(rows > 0, "nothing to read", got="0 tokens")
@@ -187,13 +188,13 @@ class OnnxModel:
             self._ids = np.zeros((1, rows), dtype=np.int64)
         ids, places, logits = self._ids[:, :rows], self._places[:, self.length : total], self._logits.rows(rows)
         ids[0] = token_ids
-        laid_out = Pass(ids=ids, mask=self._mask[:, :total], positions=places, logits=logits)
+        laid_out = PassBuffers(ids=ids, mask=self._mask[:, :total], positions=places, logits=logits)
         binding = self._cache.bound(self.length, total)
         bind_pass(binding, self._graph.feeds, laid_out)
         self._graph.session.run_with_iobinding(binding)
         self._cache.written(total)
         self._token_ids.extend(token_ids)
-        return logits
+        return Pass(logits=logits)
 
     def rewind(self, length: int) -> None:
         """See `LanguageModel.rewind`; nothing is copied here."""
@@ -276,7 +277,7 @@ class OnnxBatch:
         if paired not in self._bindings:
             self._bindings[paired] = bound(self._graph, [buffer[:paired] for buffer in self._buffers])
         positions = self._lengths[:paired] - 1
-        laid_out = Pass(ids=self._ids[:paired], mask=mask, positions=positions, logits=logits)
+        laid_out = PassBuffers(ids=self._ids[:paired], mask=mask, positions=positions, logits=logits)
         bind_pass(self._bindings[paired], self._graph.feeds, laid_out)
         self._graph.session.run_with_iobinding(self._bindings[paired])
         return logits
@@ -301,7 +302,7 @@ def bound(graph: DecoderGraph, buffers: Sequence[CacheArray]) -> Binding:
     return binding
 
 
-def bind_pass(binding: Binding, feeds: Collection[str], one: Pass) -> None:
+def bind_pass(binding: Binding, feeds: Collection[str], one: PassBuffers) -> None:
     """Bind what ``one`` pass reads, as far as the graph takes it, and its logits."""
     rows, tokens = one.ids.shape
     arrays = {IDS: one.ids, MASK: one.mask, POSITIONS: one.positions, CACHE_POSITION: one.positions[0]}

@@ -74,8 +74,8 @@ class OnnxGraph:
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
         self._path, self._rows = path, signature.rows
 
-    def memory(self, logits: LogitsRoom | None = None) -> OnnxModel:
-        """A model over this graph that has read nothing; memories share the weights and, if given, the ``logits``."""
+    def new_model(self, logits: LogitsRoom | None = None) -> OnnxModel:
+        """Return a model that has read nothing; all over this graph share the weights and, if given, the ``logits``."""
         with self._enough_memory("a context"):
             model = OnnxModel(self, self._cache(self.settings.context_length), logits)
         if self._on_device is not None:
@@ -98,7 +98,7 @@ class OnnxGraph:
         require(rows >= 1, "a batch needs at least one row", got=rows)
         if not self.shared or CACHE_POSITION in self.feeds or self._on_device is not None:
             room = LogitsRoom(self.vocab_size)
-            return InTurn([self.memory(room) for _ in range(rows)])
+            return InTurn([self.new_model(room) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)
         require(symbolic, f"{self._path}: input_ids: a batch needs a symbolic number of rows", got=self._rows)
         with self._enough_memory(f"{rows} contexts"):
@@ -107,7 +107,7 @@ class OnnxGraph:
     def _try_out(self, model: OnnxModel) -> None:
         """Read one token and forget it."""
         with _first_pass(self._path, self.settings):
-            _require_scores(model.read([0])[0])
+            _require_scores(model.read([0]).logits[0])
         model.rewind(0)
 
     @contextmanager
@@ -154,7 +154,7 @@ class BoundPass:
 
 def open_model(path: Path, settings: SessionSettings) -> OnnxModel:
     """A graph with a single memory."""
-    return OnnxGraph(path, settings).memory()
+    return OnnxGraph(path, settings).new_model()
 
 
 def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> Opened:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from tokenizers.decoders import DecodeStream
 
+from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
-from edgedraft.runtime.core.timing import Clock
 from edgedraft.runtime.text.codec import TextCodec
 
 STOP, LENGTH = "stop", "length"

@@ -28,7 +28,7 @@ from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.models.trimmed import write_trimmed
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import prefill
-from edgedraft.runtime.core.statistics import spread
+from edgedraft.runtime.core.statistics import median_interval
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from edgedraft.runtime.text.codec import TextCodec
@@ -61,7 +61,7 @@ def greedy(model: OnnxModel, prompt: Sequence[int], count: int) -> Said:
     started = time.perf_counter()
     while len(tokens) < count:
         tokens.append(int(row.argmax()))
-        row = model.read(tokens[-1:])[0]
+        row = model.read(tokens[-1:]).logits[0]
     return Said(tokens=tuple(tokens), tokens_per_second=count / (time.perf_counter() - started))
 
 
@@ -76,7 +76,7 @@ def pass_milliseconds(model: OnnxModel, text: Sequence[int], repeats: int = 15) 
             started = time.perf_counter()
             model.read(text[:1])
             taken[rewinds].append(1e3 * (time.perf_counter() - started))
-    return spread(taken[False]).median, spread(taken[True]).median
+    return median_interval(taken[False]).value, median_interval(taken[True]).value
 
 
 def trimmed(folder: OnnxFolder, kept: IndexMap, output: Path) -> tuple[Path, float]:
@@ -144,13 +144,13 @@ class Comparison:
         }
 
     def row(self, route: str, found: Trimmed) -> tuple[str, ...]:
-        folder, speed = self.folders[route], spread([said.tokens_per_second for said in found.said])
+        folder, speed = self.folders[route], median_interval([said.tokens_per_second for said in found.said])
         return (
             route,
             f"{len(load_graph(folder.graph).graph):,}",
             f"{folder.file_bytes / 1e6:,.0f}",
             f"{found.seconds:.1f}",
-            f"{speed.median:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
+            f"{speed.value:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
             *(f"{value:.1f}" for value in found.pass_milliseconds),
         )
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgedraft.calibration.text.counting import Counting, CountingJob
+from edgedraft.runtime.core.model import Pass
 from edgedraft.runtime.text.codec import TextCodec
 
 VOCAB = 16
@@ -32,7 +33,7 @@ class ScriptedModel:
     def length(self) -> int:
         return len(self._memory)
 
-    def read(self, token_ids: Sequence[int]) -> np.ndarray:
+    def read(self, token_ids: Sequence[int]) -> Pass:
         assert len(token_ids) > 0
         rows = []
         for token in token_ids:
@@ -40,7 +41,7 @@ class ScriptedModel:
             rows.append(self._script(tuple(self._memory)))
         assert self.length <= self.context_length
         self.tokens_read += len(token_ids)
-        return np.stack(rows).astype(np.float32)
+        return Pass(logits=np.stack(rows).astype(np.float32))
 
     def rewind(self, length: int) -> None:
         assert 0 <= length <= self.length
@@ -54,7 +55,7 @@ class ScriptedBatch:
         self.rows = tuple(rows)
 
     def step(self, token_ids: Sequence[int]) -> np.ndarray:
-        return np.concatenate([row.read([token]) for row, token in zip(self.rows, token_ids, strict=False)])
+        return np.concatenate([row.read([token]).logits for row, token in zip(self.rows, token_ids, strict=False)])
 
     def move(self, source: int, destination: int) -> None:
         self.rows[destination].rewind(0)

@@ -89,7 +89,7 @@ def test_accepted_counts_what_the_drafter_proposes_and_the_target_keeps(job, pai
     kept = []
     for text, answer in zip(RANKED, greedy(scripted(TARGET), RANKED, codec), strict=True):
         model = scripted(DRAFTER)
-        drafted = model.read([*codec.encode_chat([{"content": text}]), *answer])[len(text) : -1].argmax(axis=-1)
+        drafted = model.read([*codec.encode_chat([{"content": text}]), *answer]).logits[len(text) : -1].argmax(axis=-1)
         kept += [token for token, draft in zip(answer[1:], drafted, strict=True) if token == draft]
     assert 0 < len(kept) < sum(map(len, RANKED)) + 3 * LIMITS.max_new_tokens
     assert got.counts.tolist() == histogram([kept], vocab_size)

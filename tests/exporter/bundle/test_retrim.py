@@ -17,6 +17,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.index_map import IndexMap
+from tests.scattering import scattered
 
 SIZES = np.array([64, 128, 192])
 STRAY = DivergenceEntry(precision="int4", kl_per_token=0.02, greedy_agreement=0.94, positions=768)
@@ -161,7 +162,7 @@ def test_the_trimmed_drafter_scores_as_the_full_one(contents, bundle, tmp_path, 
     kept = read_bundle(bundle).index_map
     assert kept.target_ids.tolist() == contents.order.kept(64).target_ids.tolist()
     assert np.array_equal(reduced, full[..., kept.target_ids])
-    assert np.array_equal(graphs.run(bundle / "drafter" / "expanded.onnx", feed)[0], kept.scatter(reduced[0]))
+    assert np.array_equal(graphs.run(bundle / "drafter" / "expanded.onnx", feed)[0], scattered(kept, reduced[0]))
 
 
 def test_in_place_the_target_is_not_copied_and_has_one_name_in_the_end(bundle, tmp_path):
@@ -315,7 +316,7 @@ def test_a_folder_is_trimmed_with_its_texts_and_both_layouts(contents, graphs, o
     feed = graphs.states(one_node_pairs.hidden, 4)
     full, reduced = (graphs.run(folder / "model.onnx", feed) for folder in (source, output))
     assert np.array_equal(reduced, full[..., kept.target_ids])
-    assert np.array_equal(graphs.run(output / "expanded.onnx", feed)[0], kept.scatter(reduced[0]))
+    assert np.array_equal(graphs.run(output / "expanded.onnx", feed)[0], scattered(kept, reduced[0]))
 
 
 @pytest.mark.parametrize("what", ["cut", "linked", "trimmed"])

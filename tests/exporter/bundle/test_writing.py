@@ -18,6 +18,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.index_map import IndexMap
+from tests.scattering import scattered
 
 SIZE = 64
 TARGET = "target/model.onnx"
@@ -86,7 +87,7 @@ def test_the_target_is_copied_and_the_drafter_trimmed_and_expanded(contents, tmp
     reduced = graphs.run(tmp_path / "bundle" / "drafter" / "model.onnx", feed)
     expanded = graphs.run(tmp_path / "bundle" / "drafter" / "expanded.onnx", feed)
     assert np.array_equal(reduced, full[..., contents.index_map.target_ids])
-    assert np.array_equal(expanded[0], contents.index_map.scatter(reduced[0]))
+    assert np.array_equal(expanded[0], scattered(contents.index_map, reduced[0]))
 
 
 def test_the_manifest_counts_what_a_trimmed_step_reads(contents, tmp_path, one_node_pairs):

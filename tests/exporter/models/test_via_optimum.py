@@ -40,9 +40,9 @@ SETTINGS = SessionSettings(threads=2, context_length=64)
 
 def greedy(graph: Path, prompt=(5, 6, 7), steps=30) -> list[int]:
     model = open_model(graph, SETTINGS)
-    said = [int(model.read(prompt)[-1].argmax())]
+    said = [int(model.read(prompt).logits[-1].argmax())]
     while len(said) < steps:
-        said.append(int(model.read(said[-1:])[0].argmax()))
+        said.append(int(model.read(said[-1:]).logits[0].argmax()))
     return said
 
 
@@ -218,7 +218,7 @@ def test_our_packer_gives_it_its_precision(exports, tiny_pair, tmp_path):
     made = {name: convert(source, name, tmp_path / "cache", via=OPTIMUM) for name in ("fp32", "int8", "int4")}
     sizes = {name: folder.file_bytes for name, folder in made.items()}
     assert sizes["int4"] < sizes["int8"] < sizes["fp32"] / 3
-    texts = [open_model(made[name].graph, SETTINGS).read([5, 6, 7, 8]).copy() for name in ("fp32", "int8")]
+    texts = [open_model(made[name].graph, SETTINGS).read([5, 6, 7, 8]).logits.copy() for name in ("fp32", "int8")]
     assert 0 < np.abs(texts[0] - texts[1]).max() < np.std(texts[0]) / 2
 
 
