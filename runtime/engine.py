@@ -109,11 +109,11 @@ class Engine:
         return cls(bundle, settings, replace(settings, provider=drafter_provider))
 
     def limits(self, max_new_tokens: int) -> Limits:
-        """Limits with this bundle's end-of-turn ids."""
+        """Return limits with this bundle's end-of-turn ids."""
         return Limits(max_new_tokens=max_new_tokens, end_token_ids=self.bundle.manifest.end_token_ids)
 
     def fit(self, messages: Sequence[Message], max_new_tokens: int) -> FittedPrompt:
-        """A conversation's tokens, without its oldest turns where it would leave the answer too little room.
+        """Return a conversation's tokens, without its oldest messages where the answer would get too few.
 
         The answer gets ``max_new_tokens`` or a quarter of the context, whichever is less.
         """
@@ -129,7 +129,7 @@ class Engine:
         """Answer ``prompt_ids``; without options greedily and as the plan says.
 
         What an idle slot has read of the prompt before is not read again. Close the iterator to cancel: the engine
-        stays usable, and the slot keeps what was settled.
+        stays usable, and the slot keeps what was committed.
         """
         options = options or DecodingOptions()
         context = self.settings.context_length

@@ -1,4 +1,4 @@
-"""What a request names, opened: the prompts, how answers are made, and the pair of models."""
+"""Open what a request names: the prompts, the way answers are made, and the pair of models."""
 
 import os
 from itertools import product

@@ -1,4 +1,4 @@
-"""What a calibration says: coverage and τ by size, whether the prompts are enough, and how it serves another domain."""
+"""Reports on a calibration: coverage and τ by size, whether the prompts are enough, how another domain fares."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -32,7 +32,7 @@ from edgedraft.runtime.bundle.manifest import DivergenceEntry
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Stages:
-    """What the stages made; ``divergence`` is of the plan's target, where it was measured."""
+    """The results of the stages; ``divergence`` is of the plan's target, where it was measured."""
 
     prompts: PromptSet
     device: RemoteDevice | None

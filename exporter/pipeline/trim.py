@@ -37,7 +37,7 @@ class TrimRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrimmedModel:
-    """What was written to ``path``: a bundle with its ``manifest``, or (None) a drafter of so many tokens."""
+    """A model written to ``path``: a bundle with its ``manifest``, or (None) a drafter of so many tokens."""
 
     path: Path
     draft_vocab_size: int
