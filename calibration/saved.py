@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.calibration.counts import TokenCounts
+from edgedraft.calibration.counts import SOURCES, TokenCounts
 from edgedraft.calibration.counts_file import read_counts, write_counts
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.trace.file import Trace, read_trace, traced_tokenizer, write_trace
-from edgedraft.runtime.base.files import read_json, replacing_folder
+from edgedraft.runtime.base.files import read_json, replacing_folder, require_own_folder
 from edgedraft.runtime.base.records import from_plain, require, to_plain
 
 _FACTS, _SCORING, _TRACE = "calibration.json", "scoring.safetensors", "trace.safetensors"
@@ -39,7 +39,8 @@ class SavedCalibration:
 
 
 def save_calibration(folder: Path, calibration: Calibration, end_token_ids: Sequence[int]) -> None:
-    """Write the folder, in place of one that was there."""
+    """Write the folder, in place of a calibration that was there; nothing else is replaced."""
+    require_calibration_folder(folder)
     facts = _Facts(sources=tuple(calibration.ranking), end_token_ids=tuple(end_token_ids))
     with replacing_folder(folder) as temporary:
         (temporary / _FACTS).write_text(json.dumps(to_plain(facts), indent=2) + "\n", encoding="utf-8")
@@ -48,6 +49,12 @@ def save_calibration(folder: Path, calibration: Calibration, end_token_ids: Sequ
         write_counts(temporary / _SCORING, calibration.scoring)
         fingerprint = calibration.scoring.provenance.tokenizer_fingerprint
         write_trace(temporary / _TRACE, calibration.trace, fingerprint)
+
+
+def require_calibration_folder(path: Path) -> None:
+    """Refuse to save where anything but a calibration is; callers ask before minutes of sampling."""
+    ranking = (_ranking(path, source).name for source in SOURCES)
+    require_own_folder(path, "a calibration", _FACTS, {_FACTS, _SCORING, _TRACE, *ranking})
 
 
 def load_calibration(path: Path) -> SavedCalibration:

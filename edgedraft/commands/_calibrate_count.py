@@ -45,8 +45,10 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.calibration.text.shards import count_in_shards
     from edgedraft.commands._options import cache_of
     from edgedraft.exporter.models.tokenization import tokenization
+    from edgedraft.runtime.base.files import require_file_name
     from edgedraft.runtime.base.records import require
 
+    require_file_name(options.output)
     processes = _processes(options)
     spread = options.engine == RAY or processes > 1
     rule = "several workers cut the data into shards themselves"

@@ -15,7 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Read, add, write."""
     from edgedraft.calibration.counts_file import read_counts, write_counts
+    from edgedraft.runtime.base.files import require_file_name
 
+    require_file_name(options.output)
     first, *others = (read_counts(path) for path in options.counts)
     total = sum(others, start=first)
     write_counts(options.output, total)

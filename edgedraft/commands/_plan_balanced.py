@@ -48,8 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Balance the counts of a data set for an EAGLE-3 drafter, or of the pair's answers for its own drafter."""
+    from edgedraft.exporter.methods.balanced_report import require_reports_folder
     from edgedraft.runtime.base.records import require
 
+    require_reports_folder(options.output_dir)
     both = (options.dataset_path is None) == (options.tokenizer_path is None)
     require(both, "--method balanced: expected --dataset-path and --tokenizer-path together", got="one of them")
     if options.dataset_path is None:

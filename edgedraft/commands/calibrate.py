@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Calibrate, then show what every size would cover and accept on the held-out half."""
     from edgedraft.calibration.sample_size.sufficiency import judge_sufficiency, unseen_mass
-    from edgedraft.calibration.saved import save_calibration
+    from edgedraft.calibration.saved import require_calibration_folder, save_calibration
     from edgedraft.commands._options import answer_settings, cache_of, open_pair, prompt_set
     from edgedraft.commands._show import show_curves, show_learning
     from edgedraft.exporter.pipeline.calibrating import calibrate_pair
@@ -47,6 +47,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.exporter.planning.replaying import replaying
     from edgedraft.runtime.core.statistics import bootstrap_rng
 
+    if options.output:
+        require_calibration_folder(options.output)
     prompts, cache, settings = prompt_set(options), cache_of(options), answer_settings(options)
     pair = open_pair(options, cache, console.progress)
     calibration = calibrate_pair(pair, prompts, cache, console.progress, settings)

@@ -88,7 +88,10 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.devices.probing.noise import verdict
     from edgedraft.devices.probing.probe import probe_machine
     from edgedraft.devices.profile_file import write_profile
+    from edgedraft.runtime.base.files import require_file_name
 
+    if options.output:
+        require_file_name(options.output)
     settings = ProbeSettings(
         seconds=options.seconds,
         kind=options.kind,

@@ -79,6 +79,10 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.exporter.planning.joint_search import search_jointly
     from edgedraft.exporter.planning.search import SearchSettings
 
+    if options.pictures:
+        from edgedraft.exporter.planning.plan_pictures import require_pictures_folder
+
+        require_pictures_folder(options.pictures)
     stages = planned_pair(options, cache_of(options), console)
     planned = stages.planned
     decision, best, searched = planned.decision, planned.decision.best, None

@@ -29,11 +29,14 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._stages import planned_pair, written_bundle
     from edgedraft.exporter.bundle.writing import check_output
     from edgedraft.exporter.graph.providers import CPU
+    from edgedraft.exporter.planning.figures import require_own_pictures
     from edgedraft.exporter.planning.pictures import curves, draw
     from edgedraft.runtime.core.policies import ADAPTIVE, FIXED, PolicyChoice
     from edgedraft.runtime.engine import Engine
 
+    picture = options.output.with_name(f"{options.output.name}.png")
     check_output(options.output)
+    require_own_pictures(picture)
     stages = planned_pair(options, cache_of(options), console)
     contents = written_bundle(stages, options.output, console)
     planned, plan = stages.planned, stages.planned.plan
@@ -43,7 +46,6 @@ def run(options: argparse.Namespace, console: Console) -> None:
     prompts = take(stages.prompts.prompts, SCORE, options.bench_prompts)
     choices = [PolicyChoice(name=name, draft_length=plan.draft_length) for name in (FIXED, ADAPTIVE)]
     measurement = measure(engine, prompts, options.bench_tokens, choices, full, console)
-    picture = options.output.with_name(f"{options.output.name}.png")
     drawn = curves(stages.calibration, planned.replayed, planned.order, plan.draft_length)
     draw(
         drawn,

@@ -20,7 +20,7 @@ from edgedraft.exporter.models.model_config import MODEL_CONFIG_NAME, model_conf
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.models.trimmed import DATA_NAME, EXPANDED_NAME, REDUCED_NAME, trim_for, write_trimmed
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json, replacing_folder, sha256, write_json
+from edgedraft.runtime.base.files import read_json, replacing_folder, require_own_folder, sha256, write_json
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
@@ -87,9 +87,7 @@ def write_bundle(contents: BundleContents, path: Path, progress: Progress = sile
 
 def check_output(path: Path) -> None:
     """Refuse to write where something other than a bundle is; callers ask before they begin long work."""
-    if path.exists():
-        free = path.is_dir() and ((path / MANIFEST_NAME).is_file() or not any(path.iterdir()))
-        require(free, f"{path}: exists and is not a bundle", remedy="choose another output folder")
+    require_own_folder(path, "a bundle", MANIFEST_NAME)
 
 
 def file_entries(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:

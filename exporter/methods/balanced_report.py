@@ -6,9 +6,9 @@ from typing import Any
 
 from edgedraft.exporter.methods.balanced import BalancedResult
 from edgedraft.exporter.methods.utility import Weighed
-from edgedraft.exporter.planning.figures import BLUE, ORANGE, drawing, size_axis
-from edgedraft.runtime.base.files import write_json
-from edgedraft.runtime.base.records import to_plain
+from edgedraft.exporter.planning.figures import BLUE, ORANGE, drawing, require_own_pictures, size_axis
+from edgedraft.runtime.base.files import require_own_file, write_json
+from edgedraft.runtime.base.records import require, to_plain
 
 SUMMARY, FULL, PICTURE = "summary.json", "full_results.json", "optimization_results.png"
 
@@ -47,8 +47,17 @@ def full_results(result: BalancedResult) -> dict[str, Any]:
     }
 
 
+def require_reports_folder(folder: Path) -> None:
+    """Refuse a folder where the reports would replace other files; callers ask before they begin to count."""
+    require(not folder.exists() or folder.is_dir(), f"{folder}: expected a folder for reports", got="a file")
+    for name in (SUMMARY, FULL):
+        require_own_file(folder / name, "a report of method balanced", f'"method": "{_METHOD}"'.encode())
+    require_own_pictures(folder / PICTURE)
+
+
 def write_reports(result: BalancedResult, folder: Path) -> tuple[Path, ...]:
     """Write the summary, all results and the picture into ``folder``, and say where they are."""
+    require_reports_folder(folder)
     paths = tuple(folder / name for name in (SUMMARY, FULL, PICTURE))
     write_json(paths[0], summary(result))
     write_json(paths[1], full_results(result))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedraft.runtime.base.errors import MissingExtraError
-from edgedraft.runtime.base.files import replacing_file
+from edgedraft.runtime.base.files import replacing_file, require_own_file
 from edgedraft.runtime.base.records import require
 
 if TYPE_CHECKING:
@@ -20,10 +20,18 @@ COLORS = BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E7
 
 FORMATS = ("png", "svg")
 
+_CREATOR = "edgedraft"
+_MARKERS = {"png": b"Software\0edgedraft", "svg": b"<dc:title>edgedraft</dc:title>"}
 _DOTS_PER_INCH = 144
 _LETTERS_PER_INCH = 10.5
 _MOST_TICKS = 9
 _STYLE = {"svg.hashsalt": "edgedraft", "axes.formatter.useoffset": False, "figure.titlesize": 11, "legend.fontsize": 9}
+
+
+def require_own_pictures(*paths: Path) -> None:
+    """Refuse paths with files that `drawing` did not write; callers ask before long work where the names are ours."""
+    for path in paths:
+        require_own_file(path, "a picture of edgedraft's", _MARKERS[path.suffix[1:]])
 
 
 @contextlib.contextmanager
@@ -52,7 +60,8 @@ def drawing(*paths: Path, inches: tuple[float, float]) -> "Iterator[Figure]":
 
 
 def _save(figure: "Figure", path: Path, kind: str) -> None:
-    figure.savefig(path, format=kind, metadata={"Date": None} if kind == "svg" else None)
+    metadata = {"Date": None, "Creator": _CREATOR} if kind == "svg" else {"Software": _CREATOR}
+    figure.savefig(path, format=kind, metadata=metadata)
 
 
 def write_title(figure: "Figure", text: str) -> None:

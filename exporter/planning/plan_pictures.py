@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgedraft.calibration.run import Calibration
-from edgedraft.exporter.planning.figures import COLORS, FORMATS, drawing, size_axis, write_title
+from edgedraft.exporter.planning.figures import COLORS, FORMATS, drawing, require_own_pictures, size_axis, write_title
 from edgedraft.exporter.planning.options import Option
 from edgedraft.exporter.planning.pair_plan import Planned
 from edgedraft.exporter.planning.pictures import curves, draw
@@ -37,12 +37,26 @@ _GREY = "0.8"
 _GIB = 2**30
 
 
+_NAMES = ("speed", "curves", "pareto")
+
+
+def require_pictures_folder(folder: Path) -> None:
+    """Refuse a folder where a plan's pictures would replace other files; callers ask before minutes of planning."""
+    require(not folder.exists() or folder.is_dir(), f"{folder}: expected a folder for pictures", got="a file")
+    require_own_pictures(*(path for paths in _pictures(folder) for path in paths))
+
+
+def _pictures(folder: Path) -> list[list[Path]]:
+    """The files of each picture, one a format."""
+    return [[folder / f"{name}.{kind}" for kind in FORMATS] for name in _NAMES]
+
+
 def draw_plan(planned: Planned, calibration: Calibration, folder: Path) -> tuple[Path, ...]:
     """Write speed, curves and pareto into ``folder``, each as PNG and SVG, and say where they are."""
-    require(not folder.exists() or folder.is_dir(), f"{folder}: expected a folder for pictures", got="a file")
+    require_pictures_folder(folder)
     decision, plan, pair = planned.decision, planned.plan, planned.pair
     title = f"{pair.drafter.source.name} drafting for {pair.target.source.name} on {plan.device}"
-    speed, by_size, pareto = ([folder / f"{name}.{kind}" for kind in FORMATS] for name in ("speed", "curves", "pareto"))
+    speed, by_size, pareto = _pictures(folder)
     drawn = curves(calibration, planned.replayed, planned.order, plan.draft_length, also=(plan.draft_vocab_size,))
     draw_speed(decision, title, *speed)
     draw(drawn, plan, title, *by_size)

@@ -26,7 +26,7 @@ from edgedraft.exporter.vocab.kinds import (
 from edgedraft.exporter.vocab.text_files import ids_as_executorch, ids_as_json, ids_as_text
 from edgedraft.exporter.vocab.torch_files import write_torch
 from edgedraft.exporter.vocab.vocab_map import VocabMap
-from edgedraft.runtime.base.files import replacing_file, replacing_folder
+from edgedraft.runtime.base.files import replacing_file, replacing_folder, require_own_folder
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tensors import write_tensors
 from edgedraft.runtime.bundle.index_map_file import write_index_map
@@ -80,10 +80,7 @@ def _write_index_map(path: Path, vocab_map: VocabMap) -> None:
 
 def _write_folder(path: Path, vocab_map: VocabMap, frequencies: Frequencies | None) -> None:
     """speculators' files in a folder that held nothing else."""
-    names = (*NPY_NAMES, FREQUENCIES)
-    others = sorted(file.name for file in path.iterdir() if file.name not in names) if path.exists() else []
-    remedy = "choose a new folder: this one is replaced as a whole"
-    require(not others, f"{path}: expected a folder with nothing but a map", got=", ".join(others[:4]), remedy=remedy)
+    require_own_folder(path, "a map", NPY_NAMES[0], (*NPY_NAMES, FREQUENCIES))
     with replacing_folder(path) as temporary:
         for name, array in zip(NPY_NAMES, _pair(vocab_map).values(), strict=True):
             np.save(temporary / name, array)

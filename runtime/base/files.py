@@ -6,11 +6,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 from edgedraft.runtime.base.errors import EdgedraftError, full_disk_is_users
+from edgedraft.runtime.base.records import require
 
 
 def sha256(path: Path) -> str:
@@ -33,6 +34,40 @@ def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with replacing_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def require_own_folder(path: Path, what: str, marker: str, ours: Collection[str] | None = None) -> None:
+    """Refuse to replace ``path`` unless nothing of its user's is lost; callers ask before they begin long work.
+
+    Free are a name that is not taken, an empty folder, and a folder that holds the file ``marker`` and, where ``ours``
+    is given, no names but these. ``what`` names such a folder in the error.
+    """
+    if not os.path.lexists(path):
+        return
+    names = sorted(each.name for each in path.iterdir()) if path.is_dir() else None
+    foreign = [name for name in names or () if ours is not None and name not in ours]
+    remedy = "choose a new folder: this one is replaced as a whole"
+    rule = f"{path}: expected a folder with nothing but {what}"
+    require(not foreign, rule, got=", ".join(foreign[:4]), remedy=remedy)
+    free = names == [] or (path / marker).is_file()
+    require(free, f"{path}: exists and is not {what}", remedy="choose another output folder")
+
+
+def require_own_file(path: Path, what: str, marker: bytes) -> None:
+    """Refuse to replace a file that its user has not named, unless its first 4 KiB hold ``marker``."""
+    if not os.path.lexists(path):
+        return
+    head = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            head = file.read(4096)
+    rule = f"{path}: exists and is not {what}"
+    require(marker in head, rule, remedy="move it elsewhere, or choose another output folder")
+
+
+def require_file_name(path: Path) -> None:
+    """Refuse a folder where a file is to be written."""
+    require(not path.is_dir(), f"{path}: expected the name of a file", got="a folder", remedy="add a file's name")
 
 
 @contextlib.contextmanager

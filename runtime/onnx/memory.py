@@ -1,6 +1,8 @@
 """Memories over a loaded decoder graph: one alone, or the rows of a batch that are stepped in one pass."""
 
+import contextlib
 import mmap
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -46,10 +48,14 @@ class Session(Protocol):
 class DecoderGraph(Protocol):
     """A loaded graph: its session, and what it takes and gives (see `Signature`)."""
 
-    session: Session
     feeds: frozenset[str]
     caches: tuple[CacheInput, ...]
     vocab_size: int
+
+    @property
+    def session(self) -> Session:
+        """The session; a property, so that a graph may declare a class of its own."""
+        ...
 
 
 class Cache(Protocol):
@@ -308,6 +314,22 @@ def bind_pass(binding: Binding, feeds: Collection[str], one: PassBuffers) -> Non
 
 
 def zeros_on_demand(shape: tuple[int, ...], dtype: npt.DTypeLike) -> CacheArray:
-    """Zeros in a mapping of their own, which the system commits as they are used; the array keeps it alive."""
-    memory = mmap.mmap(-1, prod(shape) * np.dtype(dtype).itemsize)
+    """Return zeros in a mapping of their own, committed by the system as they are used; the array keeps it alive.
+
+    The mapping is private: a forked child writes to a copy, never to its parent's keys and values.
+    """
+    size = prod(shape) * np.dtype(dtype).itemsize
+    if sys.platform == "win32":
+        memory = mmap.mmap(-1, size)  # neither fork nor huge pages without asking
+    else:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        _keep_small_pages(memory)
     return np.frombuffer(memory, dtype=dtype).reshape(shape)
+
+
+def _keep_small_pages(memory: mmap.mmap) -> None:
+    """Ask for no huge pages: where a system gives them unasked, one token of a row would commit 2 MiB."""
+    if sys.platform == "linux":
+        # A kernel built without huge pages refuses the advice, and needs none.
+        with contextlib.suppress(OSError):
+            memory.madvise(mmap.MADV_NOHUGEPAGE)

@@ -3,7 +3,8 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -28,6 +29,49 @@ _OLDEST_WEBGPU = (0, 4)  # earlier ones read keys and values that the same pass 
 _NO_ADAPTER = "Failed to get a WebGPU adapter"
 
 _pool_threads: int | None = None
+_passing: set[int] = set()
+"""Threads that run a pass now."""
+_left_behind: str | None = None
+"""Of a forked process: what its parent's sessions need and the fork did not copy."""
+
+
+class GuardedSession:
+    """An onnxruntime session that a forked process may not run where its threads stayed in the parent.
+
+    A pass there would wait for ever for a thread, or for a lock that a thread held.
+    """
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+
+    def get_inputs(self) -> Sequence[Any]:
+        """Return the declared inputs of the graph."""
+        declared: Sequence[Any] = self._session.get_inputs()
+        return declared
+
+    def get_outputs(self) -> Sequence[Any]:
+        """Return the declared outputs of the graph."""
+        declared: Sequence[Any] = self._session.get_outputs()
+        return declared
+
+    def get_providers(self) -> Sequence[str]:
+        """Return onnxruntime's names of the providers in use, the preferred one first."""
+        names: Sequence[str] = self._session.get_providers()
+        return names
+
+    def io_binding(self) -> Any:
+        """Return a new, empty binding."""
+        return self._session.io_binding()
+
+    def run_with_iobinding(self, binding: Any) -> None:
+        """Run one pass. Raises `EdgedraftError` in a forked process that lacks what the pass needs."""
+        _require_own_threads()
+        thread = threading.get_ident()
+        _passing.add(thread)
+        try:
+            self._session.run_with_iobinding(binding)
+        finally:
+            _passing.discard(thread)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -37,7 +81,7 @@ class Opened:
     None where the device computes in the system's memory.
     """
 
-    session: "onnxruntime.InferenceSession"
+    session: GuardedSession
     on_device: Callable[[tuple[int, ...], npt.DTypeLike], Any] | None = None
 
 
@@ -58,6 +102,7 @@ def share_thread_pool(threads: int) -> None:
     ONNX Runtime fixes the size when the first session opens, so a later call with another size is refused.
     """
     global _pool_threads
+    _require_own_threads()
     if _pool_threads is None:
         onnxruntime.set_global_thread_pool_sizes(threads, 1)
         _pool_threads = threads
@@ -66,6 +111,31 @@ def share_thread_pool(threads: int) -> None:
         f"this process already runs with {_pool_threads} threads",
         got=threads,
         remedy="start a new process to change the number of threads",
+    )
+
+
+def _note_fork() -> None:
+    """Note in a forked child what it lacks; with a pool of one thread, passes run on the caller's and nothing does."""
+    global _left_behind
+    if _pool_threads is not None and _pool_threads > 1:
+        _left_behind = f"its parent's pool of {_pool_threads} threads"
+    elif _register_webgpu.cache_info().currsize:
+        _left_behind = "its parent's GPU"
+    elif _passing:
+        _left_behind = "a fork while a pass ran"
+    _passing.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_note_fork)
+
+
+def _require_own_threads() -> None:
+    require(
+        _left_behind is None,
+        "a forked process cannot use ONNX Runtime where threads or a GPU stay with its parent",
+        got=_left_behind,
+        remedy="fork before the first bundle is opened, start processes by spawn, or open bundles with threads=1",
     )
 
 
@@ -108,11 +178,9 @@ def _opened_on_webgpu(path: Path, options: "onnxruntime.SessionOptions") -> Open
     return Opened(session=session, on_device=on_device)
 
 
-def _session(
-    path: Path, options: "onnxruntime.SessionOptions", providers: list[str] | None
-) -> "onnxruntime.InferenceSession":
+def _session(path: Path, options: "onnxruntime.SessionOptions", providers: list[str] | None) -> GuardedSession:
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+        return GuardedSession(onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0))
     except Exception as error:  # onnxruntime's exception classes are not importable by name
         if _NO_ADAPTER in str(error):
             raise _no_gpu(str(error).partition(_NO_ADAPTER)[2].strip(": \n")) from error

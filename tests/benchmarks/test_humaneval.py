@@ -1,12 +1,14 @@
 """The judge judges right: good code passes, everything that goes wrong fails and none of it gets out."""
 
 import importlib.util
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
-pytest.importorskip("resource", reason="limits are set the POSIX way")
+if sys.platform == "win32":
+    pytest.skip("limits are set the POSIX way", allow_module_level=True)
 SPEC = importlib.util.spec_from_file_location("humaneval", Path(__file__).with_name("humaneval.py"))
 humaneval = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(humaneval)

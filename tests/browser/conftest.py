@@ -19,8 +19,8 @@ from edgedraft.runtime.onnx.session import SessionSettings
 from edgedraft.runtime.serving.listening import listen
 from edgedraft.runtime.serving.page_server import Offer, PageServer
 from edgedraft.runtime.serving.site import Site
+from tests.needs import BUILT_PAGE, CHROMIUM, NODE, NPM, WEB, program, skip_without
 
-WEB = Path(__file__).resolve().parents[2] / "runtime" / "web"
 TOKEN = "the-right-token-of-22x"
 SOFTWARE_GPU = ["--enable-unsafe-webgpu"]
 
@@ -45,20 +45,19 @@ class Told:
         assert [url for url in self.requests if not url.startswith((root, "blob:", "data:"))] == []
 
 
-def require_browser() -> str:
-    """The browser's path; without one these tests fail, as they do without the built page."""
-    found = shutil.which("chromium")
-    assert found, "these tests need Debian's chromium: apt-get install chromium"
-    return found
-
-
 @pytest.fixture(scope="session")
 def drive():
     """Opens an address and takes steps there; see runtime/web/e2e/drive.mjs."""
-    executable = require_browser()
+    skip_without(CHROMIUM, NODE)
 
     def run(url: str, steps: list[dict[str, Any]], **scenario: Any) -> Told:
-        told = {"url": url, "executable": executable, "flags": SOFTWARE_GPU, "timeout_seconds": 60, "steps": steps}
+        told = {
+            "url": url,
+            "executable": program("chromium"),
+            "flags": SOFTWARE_GPU,
+            "timeout_seconds": 60,
+            "steps": steps,
+        }
         finished = subprocess.run(
             ["node", str(WEB / "e2e" / "drive.mjs")],
             input=json.dumps(told | scenario),
@@ -98,11 +97,12 @@ def serving(site: Site):
 @pytest.fixture(scope="session")
 def built():
     """The folder of a built page: the one that is shipped, or one of those for tests, built here."""
+    skip_without(NPM, BUILT_PAGE)
     subprocess.run(["npm", "run", "--silent", "build:harness"], cwd=WEB, check=True, capture_output=True)
 
     def build(name: str) -> Path:
         folder = WEB / "dist" / name
-        assert (folder / "index.html").is_file(), "npm ci --ignore-scripts && npm run build, in runtime/web"
+        assert (folder / "index.html").is_file()
         return folder
 
     return build

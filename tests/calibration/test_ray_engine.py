@@ -15,6 +15,7 @@ from edgedraft.calibration.text.counting import CountingJob, count_job
 from edgedraft.calibration.text.shards import count_in_shards
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 from edgedraft.runtime.base.records import to_plain
+from tests.needs import package
 
 OPTIONS = RayOptions(cores=2)
 SHARDS = 4
@@ -24,7 +25,7 @@ ON_RAY = partial(map_on_ray, options=OPTIONS)
 @pytest.fixture(scope="module")
 def cluster():
     """Two workers on this machine."""
-    ray = pytest.importorskip("ray")
+    ray = package("ray", extra="ray")
     with ray_engine._cluster(ray, OPTIONS):
         yield ray
 

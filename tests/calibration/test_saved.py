@@ -50,6 +50,23 @@ def test_saving_again_replaces_the_folder(calibration, tmp_path):
     ]
 
 
+def test_a_users_own_folder_and_file_stay(calibration, tmp_path):
+    (tmp_path / "mine").mkdir()
+    for name in ("mine/thesis.txt", "thesis.txt"):
+        (tmp_path / name).write_text("years of work")
+        path = tmp_path / name.split("/")[0]
+        with pytest.raises(EdgedraftError, match=f"{path}: .* a calibration"):
+            save_calibration(path, calibration, [7])
+        assert (tmp_path / name).read_text() == "years of work"
+
+
+def test_a_calibration_with_a_file_of_the_users_stays(calibration, tmp_path):
+    save_calibration(tmp_path / "saved", calibration, [7])
+    (tmp_path / "saved" / "notes.txt").write_text("mine")
+    with pytest.raises(EdgedraftError, match=r"nothing but a calibration, got notes\.txt - choose a new"):
+        save_calibration(tmp_path / "saved", calibration, [7])
+
+
 def test_counts_alone_rank_and_are_judged(make_counts, tmp_path):
     write_counts(tmp_path / "text.safetensors", make_counts([1, 5], source="text"))
     found = load_calibration(tmp_path / "text.safetensors")

@@ -8,6 +8,7 @@ import pytest
 
 from edgedraft.devices import machine as machines
 from edgedraft.devices.machine import Machine, this_machine, usable_cores
+from tests.needs import package
 
 
 def test_this_machine_is_told_sensibly():
@@ -53,7 +54,7 @@ def test_other_systems_count_all_cores(monkeypatch, count, cores):
 
 
 def test_memory_comes_from_psutil_where_the_system_does_not_tell(monkeypatch):
-    psutil = pytest.importorskip("psutil")
+    psutil = package("psutil", extra="probe")
     monkeypatch.setattr(os, "sysconf_names", {}, raising=False)
     assert this_machine().memory_bytes == psutil.virtual_memory().total
 

@@ -1,7 +1,5 @@
 """A bundle's folder runs in engines that know nothing of us: onnxruntime-genai, Optimum's model class, node."""
 
-import shutil
-
 import pytest
 
 from edgedraft.exporter.models.cache import cache_folder
@@ -29,13 +27,12 @@ from tests.benchmarks.other_engines import (
     optimum_text,
     our_text,
 )
+from tests.needs import NODE, NPM, skip_without
 
 pytestmark = pytest.mark.real
 
 PROMPTS, NEW_TOKENS, THREADS = 3, 24, 2
 SETTINGS = SessionSettings(threads=THREADS, context_length=512)
-
-needs_node = pytest.mark.skipif(shutil.which("npm") is None, reason="Node.js is not here")
 
 
 # --- onnxruntime-genai -----------------------------------------------------------------------------------------------
@@ -118,11 +115,11 @@ def test_optimum_generates_what_our_runtime_does_with_the_expanded_drafter(which
 # --- node ------------------------------------------------------------------------------------------------------------
 
 
-@needs_node
 @pytest.mark.parametrize("which", ["real", "tiny"])
 @pytest.mark.parametrize("layout", [EXPANDED, REDUCED])
 def test_node_gives_pythons_logits(which, layout, request, tmp_path):
     """Bit for bit where both are of one age; releases of ONNX Runtime may round differently."""
+    skip_without(NODE, NPM)
     bundle = request.getfixturevalue("quickstart").bundle if which == "real" else request.getfixturevalue("tiny_bundle")
     graph, prompt = bundle / "drafter" / layout, [5, 6, 7, 8, 9, 10, 11]
     here, told = logits_here(graph, prompt, THREADS)

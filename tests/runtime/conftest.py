@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import os
+import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,6 +22,27 @@ from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import Pass
 
 Choose = Callable[[tuple[int, ...]], int]
+
+
+@pytest.fixture
+def in_child():
+    """Run ``work`` in a forked child, wait, and return whether it said True. Skips where there is no fork."""
+    if not hasattr(os, "fork"):
+        pytest.skip("this system has no fork")
+
+    def run(work: Callable[[], bool]) -> bool:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # other tests have left threads; this child uses none
+            child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                code = 0 if work() else 1
+            finally:
+                os._exit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+    return run
 
 
 class ScriptedModel:

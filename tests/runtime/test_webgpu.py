@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +18,10 @@ from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE
 from edgedraft.runtime.onnx.session import SessionSettings, available_providers, open_model
+from tests.needs import SOFTWARE_GPU, SOFTWARE_GPU_FILE, VULKAN, package, skip_without
 
 CHILD = Path(__file__).with_name("webgpu_child.py")
-DRIVER = Path("/usr/lib/chromium/vk_swiftshader_icd.json")
-SOFTWARE = {"VK_ICD_FILENAMES": str(DRIVER), ALLOW_SOFTWARE: "1"}
+SOFTWARE = {"VK_ICD_FILENAMES": str(SOFTWARE_GPU_FILE), ALLOW_SOFTWARE: "1"}
 
 TOKENS = 10
 PROMPTS = [np.random.default_rng(size).integers(2, 1024, size).tolist() for size in (7, 12)]
@@ -32,11 +31,8 @@ SAMPLED = DecodingOptions(policy="fixed", draft_length=2, sampling=SamplingSetti
 @pytest.fixture(scope="module")
 def child():
     """Runs a job of `webgpu_child` in a process with these environment variables."""
-    lacking = [] if find_spec("onnxruntime_ep_webgpu") else ["onnxruntime-ep-webgpu"]
-    lacking += [] if DRIVER.exists() else [f"Debian's chromium ({DRIVER})"]
-    if lacking:
-        reason = f"the webgpu tests need {' and '.join(lacking)}"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    package("onnxruntime_ep_webgpu", extra="webgpu")
+    skip_without(VULKAN, SOFTWARE_GPU)
 
     def run(what, environment=SOFTWARE, **job):
         clean = {name: value for name, value in os.environ.items() if name not in SOFTWARE}
@@ -138,7 +134,7 @@ def test_a_missing_driver_is_named(child, tiny_opened, allowed):
 def test_software_is_no_gpu_unless_allowed(child, tiny_opened):
     if list(Path("/sys/class/drm").glob("card*")):
         pytest.skip("ONNX Runtime sees a GPU here, and takes the software driver for it")
-    environment = {"VK_ICD_FILENAMES": str(DRIVER)}
+    environment = {"VK_ICD_FILENAMES": str(SOFTWARE_GPU_FILE)}
     found = child("opening", environment, graph=str(tiny_opened.target.graph), context=256)["error"]
     rule = "provider webgpu: Vulkan finds no GPU, got software alone: SwiftShader Device (Subzero)"
     assert found == f"{rule} - install {DRIVERS}, or set {ALLOW_SOFTWARE}=1 to try it without a GPU"

@@ -10,6 +10,7 @@ import pytest
 from edgedraft.calibration.data import hub, parquet
 from edgedraft.calibration.data.reading import ReadOptions, ReadReport, Shard, samples
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from tests.needs import package
 
 ROWS = [
     {"id": "a", "messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}], "split": None},
@@ -45,7 +46,7 @@ def reason(reference, options=None) -> str:
 
 @pytest.fixture
 def write(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow = package("pyarrow", extra="export")
     from pyarrow.parquet import write_table
 
     def write(rows, name="a.parquet", **options):
@@ -137,7 +138,7 @@ def test_a_parquet_file_that_cannot_be_read_is_refused(write, tmp_path):
 
 
 def test_an_empty_parquet_file_is_refused(tmp_path):
-    pyarrow = pytest.importorskip("pyarrow")
+    pyarrow = package("pyarrow", extra="export")
     from pyarrow.parquet import write_table
 
     path = tmp_path / "a.parquet"

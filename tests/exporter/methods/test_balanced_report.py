@@ -33,6 +33,12 @@ def folder(found, tmp_path_factory):
     return folder
 
 
+def test_reports_are_replaced_by_later_ones(found, folder):
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    write_reports(found, folder)
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+
+
 def test_the_summary_says_what_was_chosen(found, folder):
     assert json.loads((folder / "summary.json").read_text()) == {
         "method": "scan",

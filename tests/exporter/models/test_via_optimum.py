@@ -34,7 +34,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from tests.plain_llama import save_plain_llama
 
-REPOSITORY = Path(__file__).resolve().parents[2]
+REPOSITORY = Path(__file__).resolve().parents[3]
 SETTINGS = SessionSettings(threads=2, context_length=64)
 
 

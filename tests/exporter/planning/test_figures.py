@@ -10,7 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import pyplot
 
-from edgedraft.exporter.planning.figures import COLORS, drawing, size_axis, size_ticks, write_title
+from edgedraft.exporter.planning.figures import (
+    COLORS,
+    drawing,
+    require_own_pictures,
+    size_axis,
+    size_ticks,
+    write_title,
+)
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 
 PNG, PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -47,6 +54,17 @@ def test_the_same_drawing_gives_the_same_bytes(tmp_path, kind):
 def test_an_svg_holds_no_date(tmp_path):
     draw_something(tmp_path / "a.svg")
     assert "<dc:date>" not in (tmp_path / "a.svg").read_text()
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_our_pictures_are_told_from_others(tmp_path, kind):
+    ours, other = tmp_path / f"ours.{kind}", tmp_path / f"other.{kind}"
+    draw_something(ours)
+    pyplot.figure().savefig(other)
+    pyplot.close()
+    require_own_pictures(ours, tmp_path / f"new.{kind}")
+    with pytest.raises(EdgedraftError, match=f"{other}: exists and is not a picture of edgedraft's - move it"):
+        require_own_pictures(ours, other)
 
 
 def test_no_screen_and_no_open_figure_is_left_behind(tmp_path):

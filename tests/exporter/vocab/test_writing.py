@@ -135,6 +135,14 @@ def test_a_folder_that_holds_other_files_is_never_replaced(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
 
 
+def test_counts_that_lie_alone_are_not_replaced(tmp_path):
+    """speculators' counts are what a user has before there is a map; a converted map would take their place."""
+    (tmp_path / "token_freq.pt").write_bytes(b"counts")
+    with pytest.raises(EdgedraftError, match=f"{tmp_path}: exists and is not a map - choose another output folder"):
+        write_vocab_map(tmp_path, made([3, 4]), "speculators")
+    assert (tmp_path / "token_freq.pt").read_bytes() == b"counts"
+
+
 def test_kinds_that_are_only_read_are_refused(tmp_path):
     with pytest.raises(EdgedraftError, match="vocab: unknown kind of file, got gguf - known: fr-spec, eagle3"):
         write_vocab_map(tmp_path / "out", made([3]), "gguf")

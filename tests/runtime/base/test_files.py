@@ -7,7 +7,17 @@ import sys
 
 import pytest
 
-from edgedraft.runtime.base.files import read_json, replacing_file, replacing_folder, sha256, write_json
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import (
+    read_json,
+    replacing_file,
+    replacing_folder,
+    require_file_name,
+    require_own_file,
+    require_own_folder,
+    sha256,
+    write_json,
+)
 
 FULL_DISK = """
 import resource, signal, sys
@@ -170,3 +180,67 @@ def test_json_that_is_not_text_is_named(tmp_path, raises_exactly):
 def test_sha256_is_that_of_the_content(tmp_path):
     (tmp_path / "file").write_bytes(b"content" * 100_000)
     assert sha256(tmp_path / "file") == hashlib.sha256(b"content" * 100_000).hexdigest()
+
+
+# --- what may be replaced --------------------------------------------------------------------------------------------
+
+OURS = ("facts.json", "counts")
+
+
+def make(folder, *names):
+    folder.mkdir()
+    for name in names:
+        (folder / name).write_text("years of work")
+    return folder
+
+
+def refusal(check, *arguments):
+    with pytest.raises(EdgedraftError) as error:
+        check(*arguments)
+    return str(error.value)
+
+
+def test_a_new_name_an_empty_folder_and_our_own_are_free(tmp_path):
+    require_own_folder(tmp_path / "new", "a work", "facts.json", OURS)
+    require_own_folder(make(tmp_path / "empty"), "a work", "facts.json", OURS)
+    require_own_folder(make(tmp_path / "ours", *OURS), "a work", "facts.json", OURS)
+    require_own_folder(make(tmp_path / "part", "facts.json"), "a work", "facts.json", OURS)
+    require_own_folder(make(tmp_path / "more", "facts.json", "thesis"), "a work", "facts.json")
+
+
+def test_a_folder_with_other_files_is_refused_with_their_names(tmp_path):
+    remedy = "choose a new folder: this one is replaced as a whole"
+    for name, held in (("mine", ["thesis"]), ("mixed", [*OURS, "thesis"])):
+        folder = make(tmp_path / name, *held)
+        said = f"{folder}: expected a folder with nothing but a work, got thesis - {remedy}"
+        assert refusal(require_own_folder, folder, "a work", "facts.json", OURS) == said
+    (make(tmp_path / "inside", *OURS) / "photos").mkdir()
+    assert ", got photos - " in refusal(require_own_folder, tmp_path / "inside", "a work", "facts.json", OURS)
+
+
+def test_what_lacks_the_marker_is_refused(tmp_path):
+    file, link = tmp_path / "thesis", tmp_path / "link"
+    file.write_text("years of work")
+    link.symlink_to(tmp_path / "gone")
+    for path in (make(tmp_path / "mine", "counts"), file, link):
+        said = f"{path}: exists and is not a work - choose another output folder"
+        assert refusal(require_own_folder, path, "a work", "facts.json", OURS) == said
+    assert "is not a work" in refusal(require_own_folder, make(tmp_path / "other", "a"), "a work", "facts.json")
+
+
+def test_a_file_that_nobody_named_is_replaced_only_with_its_marker(tmp_path):
+    ours, other, late = (tmp_path / name for name in ("ours", "other", "late"))
+    ours.write_bytes(b"x" * 99 + b"MARK")
+    other.write_bytes(b"x" * 99)
+    late.write_bytes(b"x" * 4096 + b"MARK")
+    require_own_file(tmp_path / "new", "a picture", b"MARK")
+    require_own_file(ours, "a picture", b"MARK")
+    for path in (other, late, tmp_path):
+        said = f"{path}: exists and is not a picture - move it elsewhere, or choose another output folder"
+        assert refusal(require_own_file, path, "a picture", b"MARK") == said
+
+
+def test_a_folder_is_no_name_of_a_file(tmp_path):
+    require_file_name(tmp_path / "new")
+    said = f"{tmp_path}: expected the name of a file, got a folder - add a file's name"
+    assert refusal(require_file_name, tmp_path) == said

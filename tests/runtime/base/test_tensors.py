@@ -7,6 +7,7 @@ import pytest
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.tensors import read_tensors, write_tensors
+from tests.needs import package as required
 
 ARRAYS = {
     "bytes": np.array([1, 2, 255], dtype=np.uint8),
@@ -55,13 +56,13 @@ def test_an_array_with_strides_is_written_in_order(tmp_path):
 
 
 def test_the_safetensors_package_reads_what_is_written(tmp_path):
-    package = pytest.importorskip("safetensors.numpy")
+    package = required("safetensors.numpy", extra="export")
     write_tensors(tmp_path / "t", ARRAYS, {"key": "value"})
     assert_same(package.load_file(tmp_path / "t"), ARRAYS)
 
 
 def test_what_the_safetensors_package_writes_is_read(tmp_path):
-    package = pytest.importorskip("safetensors.numpy")
+    package = required("safetensors.numpy", extra="export")
     package.save_file(ARRAYS, tmp_path / "t", metadata={"key": "value"})
     tensors, metadata = read_tensors(tmp_path / "t")
     assert_same(tensors, ARRAYS)

@@ -45,6 +45,12 @@ def test_a_mapping_that_grew_counts_as_new(maps, collapsed):
     assert collapsed == [(0x7F1000000000, 0x7F1003000000)]
 
 
+def test_the_rest_of_a_mapping_that_shrank_is_left_alone(maps, collapsed):
+    with huge_pages.huge_pages_under_new_memory():
+        maps.write_text(MAPS.replace("7f1002000000", "7f1001000000"))
+    assert collapsed == []
+
+
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
 def test_elsewhere_nothing_happens(platform, maps, collapsed, monkeypatch):
     monkeypatch.setattr(huge_pages.sys, "platform", platform)

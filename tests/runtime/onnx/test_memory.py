@@ -236,3 +236,55 @@ def test_buffers_take_memory_as_they_are_used():
         buffer[:, :, :10] = 1
     assert used_bytes() - before < sum(buffer.nbytes for buffer in buffers) / 4
     assert all((buffer[:, :, 10:1000] == 0).all() for buffer in buffers)
+
+
+# --- a forked child --------------------------------------------------------------------------------------------------
+
+
+def test_a_forked_child_reads_with_keys_and_values_of_its_own(in_child):
+    model = alone()
+    model.read([1, 2])
+
+    def other_text():
+        model.rewind(0)
+        return bool((model.read([4, 5]).logits[-1] == score([4, 5])).all())
+
+    assert in_child(other_text)
+    np.testing.assert_array_equal(model.read([3, 7]).logits[-1], score([1, 2, 3, 7]))
+
+
+def test_a_forked_child_steps_a_batch_of_its_own(in_child):
+    batch = batch_of(3)
+    for row, model in enumerate(batch.rows):
+        model.read([row, 1])
+
+    def other_texts():
+        for model in batch.rows:
+            model.rewind(0)
+            model.read([5, 6])
+        return bool((batch.step([7, 7, 7]) == score([5, 6, 7])).all())
+
+    assert in_child(other_texts)
+    np.testing.assert_array_equal(batch.step([7, 7, 7]), [score([row, 1, 7]) for row in range(3)])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mappings are listed by Linux")
+def test_buffers_are_private_and_take_small_pages():
+    """Where the system gives huge pages unasked, the first token of a row would commit 2 MiB without the advice."""
+    (buffer,) = cache_buffers(Kernels(), 2, 2**20)[:1]
+    flags = mapping_flags(buffer.ctypes.data)
+    assert "sh" not in flags
+    assert "nh" in flags or not Path("/sys/kernel/mm/transparent_hugepage").exists()
+
+
+def mapping_flags(address):
+    """The kernel's flags (VmFlags) of the mapping that holds ``address``."""
+    inside = False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first = line.split()[0]
+        if not first.endswith(":"):
+            start, end = (int(part, 16) for part in first.split("-"))
+            inside = start <= address < end
+        elif inside and first == "VmFlags:":
+            return line.split()[1:]
+    raise AssertionError("no mapping holds the address")
