@@ -20,7 +20,7 @@ FLOORS = {
     "exporter": "graph → models → vocab · planning → methods · bundle → pipeline",
 }
 OURS = {"edgedraft", "_typeshed"}  # the second holds types alone, and is never loaded
-NO_ONNXRUNTIME = ("edgedraft.runtime.core",)
+NO_ONNXRUNTIME = ("edgedraft.runtime.core", "edgedraft.exporter.planning")
 RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2", "safetensors"}
 ALLOWED = {
     "runtime": RUNTIME_PACKAGES
@@ -165,6 +165,23 @@ def test_imports_run_down_inside_a_room(path):
     upward = {name for name in reached if floors[name][0] > number}
     sideways = {name for name in reached if floors[name][0] == number and floors[name][1] != peer}
     assert (upward, sideways) == (set(), set())
+
+
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_only_the_command_line_knows_argparse_and_the_commands(path):
+    """The parser turns options into requests; what is below takes requests, never a Namespace."""
+    parsers = {REPOSITORY / "edgedraft" / "__main__.py", *(REPOSITORY / "edgedraft" / "commands").glob("*.py")}
+    if path not in parsers:
+        names = {
+            node.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)
+        }
+        assert "argparse" not in imported_roots(path) | names
+        assert {module for module in imported_modules(path) if module.startswith("edgedraft.commands")} == set()
+
+
+def test_the_command_line_stays_thin():
+    lines = sum(path.read_text(encoding="utf-8").count("\n") for path in (REPOSITORY / "edgedraft").rglob("*.py"))
+    assert lines <= 2200
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "runtime" / "core").glob("*.py")), ids=lambda path: path.stem)

@@ -111,9 +111,8 @@ def test_a_forked_child_reads_with_keys_and_values_of_its_own(in_child):
 
     def other_text():
         model.rewind(0)
-        return all(
-            (model.read(tokens).logits[-1] == score([5] * size)).all() for size, tokens in ((3, [5] * 3), (4, [5]))
-        )
+        steps = ((3, [5] * 3), (4, [5]))
+        return all((model.read(tokens).logits[-1] == score([5] * size)).all() for size, tokens in steps)
 
     assert in_child(other_text)
     np.testing.assert_array_equal(model.read([6]).logits[0], score([1, 2, 3, 4, 6]))

@@ -64,8 +64,7 @@ def make() -> dict:
             {
                 "name": name,
                 "rounds": [
-                    {"tokens": tokens, "drafted": drafted, "accepted": accepted}
-                    for tokens, drafted, accepted in rounds
+                    {"tokens": tokens, "drafted": drafted, "accepted": accepted} for tokens, drafted, accepted in rounds
                 ],
                 "counts": counts(rounds),
             }
