@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgedraft.exporter.graph.providers import Provider
     from edgedraft.exporter.models.pair import Pair
     from edgedraft.exporter.pipeline.planning import PlanningRequest
-    from edgedraft.exporter.planning.remote_device import LatencyForecast
+    from edgedraft.exporter.pipeline.remote_device import LatencyForecast
 
 MAX_DIVERGENCE = 0.05
 """Nats a token. int4 of the packaged target strays by 0.02, and solves as many HumanEval problems as fp32."""
@@ -59,7 +59,7 @@ def device_choice(options: argparse.Namespace) -> DeviceChoice | None:
     """The device that was named; None plans for this machine."""
     from edgedraft.devices.registry import find_profile
     from edgedraft.exporter.graph.providers import PROVIDERS
-    from edgedraft.exporter.planning.remote_device import forecast_latency
+    from edgedraft.exporter.pipeline.remote_device import forecast_latency
 
     if options.device is None:
         return None

@@ -75,9 +75,9 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import cache_of
     from edgedraft.commands._show_plan import show_decision, show_options, show_terms
     from edgedraft.commands._stages import planned_pair
-    from edgedraft.exporter.planning.costs import explain
     from edgedraft.exporter.planning.joint_search import search_jointly
     from edgedraft.exporter.planning.search import SearchSettings
+    from edgedraft.exporter.planning.views import explain
 
     stages = planned_pair(options, cache_of(options), console)
     planned = stages.planned

@@ -4,16 +4,17 @@ Seconds of the answers = rounds · (γ · drafter(K, 1 row) + target(γ + 1 rows
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.exporter.planning.costs import PairLatency
-from edgedraft.exporter.planning.replay import Replay
+from edgedraft.devices.latency import StepModel
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, Replay
 from edgedraft.exporter.planning.scan import ReplayedAnswers, Scan
 from edgedraft.runtime.base.arrays import Float64Array, Ids
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.padding import paid_seconds
 
 _GIB = 2**30
 
@@ -33,6 +34,34 @@ class Setup:
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         where = threads if self.provider == "cpu" else self.provider
         return f"target {self.target_precision}, drafter {self.drafter_precision}, {where}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PairLatency:
+    """Step models of both roles and the bytes that one pass of each reads; ``drafter_bytes(K)`` with K draft tokens."""
+
+    target: StepModel
+    drafter: StepModel
+    target_bytes: int
+    drafter_bytes: Callable[[int], int]
+
+    def drafter_seconds(self, size: int, rows: int) -> float:
+        """Return the seconds of a drafter's pass over ``rows`` tokens with a head of ``size`` tokens."""
+        return self.drafter.seconds(self.drafter_bytes(size), rows)
+
+    def target_seconds(self, rows: int) -> float:
+        """Return the seconds of a target's pass that needs ``rows`` rows, padded as the runtime pads it."""
+        return paid_seconds(self.target_pass_seconds)[rows - 1]
+
+    @property
+    def target_pass_seconds(self) -> tuple[float, ...]:
+        """Seconds of a target's pass over i + 1 rows as it is timed, unpadded, up to the longest round."""
+        # The longest round verifies all its drafts and one more row, the token that precedes them.
+        return tuple(self.target.seconds(self.target_bytes, rows) for rows in range(1, DRAFT_LENGTHS[-1] + 2))
+
+    def redrawn(self, draw: Callable[[StepModel], StepModel]) -> "PairLatency":
+        """Return the same pair with each step model replaced by ``draw(model)``."""
+        return replace(self, target=draw(self.target), drafter=draw(self.drafter))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -9,9 +9,9 @@ from edgedraft.calibration.answers.batched import Draws
 from edgedraft.devices.latency import LatencyModel, StepModel
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, calibrate_pair
 from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_elsewhere, plan_grid, plan_here
+from edgedraft.exporter.pipeline.remote_device import LatencyForecast
 from edgedraft.exporter.planning.planner import candidate_sizes
 from edgedraft.exporter.planning.ranking import token_order
-from edgedraft.exporter.planning.remote_device import LatencyForecast
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS
 from edgedraft.exporter.planning.scan import tiled_sizes
 from edgedraft.exporter.planning.scoring import Limits

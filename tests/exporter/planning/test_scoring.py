@@ -8,11 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedraft.devices.latency import StepModel
-from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.ranking import ranks_of
-from edgedraft.exporter.planning.replay import Replay, acceptance_windows
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, Replay, acceptance_windows
 from edgedraft.exporter.planning.scan import scan
-from edgedraft.exporter.planning.scoring import Limits, predicted_seconds, predicted_speeds, score_options
+from edgedraft.exporter.planning.scoring import Limits, PairLatency, predicted_seconds, predicted_speeds, score_options
 from edgedraft.runtime.base.errors import EdgedraftError
 
 EVERYTHING = Limits()
@@ -67,6 +66,16 @@ def test_predicted_seconds_of_each_answer_by_hand():
     )
     seconds = predicted_seconds(outcome, 2048, 3, latency)
     assert seconds.tolist() == [3 * (3 * 0.25 + 1.5) + 0.125, 4 * (3 * 0.25 + 1.5)]
+
+
+def test_a_dear_row_count_is_padded_to_a_cheaper_one():
+    stairs = StepModel(
+        overhead_seconds=0.0, seconds_per_byte=1e-3, rows=(1, 2, 3, 4, 17), row_factors=(1, 3, 3, 1.5, 2)
+    )
+    latency = PairLatency(target=stairs, drafter=stairs, target_bytes=1, drafter_bytes=lambda size: size)
+    assert [latency.target_seconds(rows) for rows in (1, 2, 3, 4)] == pytest.approx([1e-3, 1.5e-3, 1.5e-3, 1.5e-3])
+    assert latency.target_pass_seconds[:4] == pytest.approx((1e-3, 3e-3, 3e-3, 1.5e-3))
+    assert len(latency.target_pass_seconds) == DRAFT_LENGTHS[-1] + 1
 
 
 def test_options_come_fastest_first_and_each_length_has_its_best(make_candidate, replayed_answers, linear):
