@@ -86,12 +86,12 @@ def provider_choice(options: argparse.Namespace, device: DeviceChoice | None) ->
 def planning_request(options: argparse.Namespace) -> "PlanningRequest":
     """What the user decided instead of the planner, and the limits."""
     from edgedraft.exporter.pipeline.planning import PlanningRequest
-    from edgedraft.exporter.planning.scoring import Limits
+    from edgedraft.exporter.planning.scoring import PlanLimits
 
     return PlanningRequest(
         draft_vocab_size=options.vocab_size,
         draft_length=options.draft_length,
-        limits=Limits(memory_bytes=options.memory_budget, min_coverage=options.min_coverage),
+        limits=PlanLimits(memory_bytes=options.memory_budget, min_coverage=options.min_coverage),
         threads=tuple(dict.fromkeys(options.threads[1:])) if options.threads else (),
     )
 

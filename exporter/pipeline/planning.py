@@ -17,7 +17,7 @@ from edgedraft.exporter.planning.planner import Planned, candidate_sizes, decide
 from edgedraft.exporter.planning.ranking import token_order
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS
 from edgedraft.exporter.planning.scan import replay_answers, tiled_sizes
-from edgedraft.exporter.planning.scoring import LONGER_ANSWERS, Candidate, Limits, PairLatency, Setup
+from edgedraft.exporter.planning.scoring import LONGER_ANSWERS, Candidate, PairLatency, PlanLimits, Setup
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
@@ -42,7 +42,7 @@ class PlanningRequest:
 
     draft_vocab_size: int | None = None
     draft_length: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: PlanLimits = field(default_factory=PlanLimits)
     threads: tuple[int, ...] = ()
     given: GivenOrder | None = None
 

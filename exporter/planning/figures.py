@@ -4,7 +4,7 @@ import contextlib
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgedraft.runtime.base.errors import MissingExtraError
 from edgedraft.runtime.base.files import replacing_file
@@ -23,7 +23,12 @@ FORMATS = ("png", "svg")
 _DOTS_PER_INCH = 144
 _LETTERS_PER_INCH = 10.5
 _MOST_TICKS = 9
-_STYLE = {"svg.hashsalt": "edgedraft", "axes.formatter.useoffset": False, "figure.titlesize": 11, "legend.fontsize": 9}
+_STYLE: dict[Any, Any] = {  # newer matplotlib names each key in its types, older ones take text
+    "svg.hashsalt": "edgedraft",
+    "axes.formatter.useoffset": False,
+    "figure.titlesize": 11,
+    "legend.fontsize": 9,
+}
 
 
 @contextlib.contextmanager

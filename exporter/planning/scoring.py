@@ -74,7 +74,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class PlanLimits:
     """What a plan must keep to: memory of models and key/value buffers, and coverage on held-out prompts."""
 
     memory_bytes: int | None = None
@@ -104,7 +104,7 @@ class ScoredOptions:
 
     candidates: tuple[Candidate, ...]
     answers: ReplayedAnswers
-    limits: Limits
+    limits: PlanLimits
     memory_bytes: npt.NDArray[np.int64]
     allowed: npt.NDArray[np.bool_]
     predicted: Float64Array
@@ -162,7 +162,7 @@ class ScoredOptions:
         return next(each for each in self.candidates if each.setup == option.setup)
 
 
-def score_options(candidates: Sequence[Candidate], answers: ReplayedAnswers, limits: Limits) -> ScoredOptions:
+def score_options(candidates: Sequence[Candidate], answers: ReplayedAnswers, limits: PlanLimits) -> ScoredOptions:
     """Predict the speed of every option.
 
     Raises `EdgedraftError` where no option keeps to the limits, naming what is reachable.
@@ -181,7 +181,7 @@ def score_options(candidates: Sequence[Candidate], answers: ReplayedAnswers, lim
     )
 
 
-def _allowed(memory: npt.NDArray[np.int64], coverage: Float64Array, limits: Limits) -> npt.NDArray[np.bool_]:
+def _allowed(memory: npt.NDArray[np.int64], coverage: Float64Array, limits: PlanLimits) -> npt.NDArray[np.bool_]:
     """Tell which ``memory`` (candidates, sizes) and ``coverage`` (sizes,) keep to the limits: (candidates, sizes)."""
     allowed = np.broadcast_to(coverage >= limits.min_coverage, memory.shape)
     remedy = f"the widest choice covers {coverage.max():.1%}: allow less or calibrate on more prompts"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from edgedraft.exporter.planning.planner import decide
 from edgedraft.exporter.planning.scan import tiled_sizes
-from edgedraft.exporter.planning.scoring import Limits, Setup, predicted_seconds, score_options
+from edgedraft.exporter.planning.scoring import PlanLimits, Setup, predicted_seconds, score_options
 from edgedraft.exporter.planning.views import (
     cell_edges,
     clouds,
@@ -49,13 +49,13 @@ def answers(replayed_answers):
 
 @pytest.fixture(scope="module")
 def scored(candidates, answers):
-    return score_options(candidates, answers, Limits())
+    return score_options(candidates, answers, PlanLimits())
 
 
 @pytest.fixture
 def decided(candidates, answers):
     def make(**limits):
-        return decide(candidates, answers, Limits(**limits), "a laptop", np.random.default_rng(0))
+        return decide(candidates, answers, PlanLimits(**limits), "a laptop", np.random.default_rng(0))
 
     return make
 
@@ -153,7 +153,7 @@ def test_clouds_name_the_fastest_setups_and_put_the_others_together(scored):
 
 
 def test_a_cloud_pairs_each_speed_with_its_own_memory_and_limit(candidates, answers):
-    scored = score_options(candidates, answers, Limits(min_coverage=0.8))
+    scored = score_options(candidates, answers, PlanLimits(min_coverage=0.8))
     second = clouds(scored, named=3)[1]
     expected = [
         (int(scored.memory_bytes[1, size]), scored.predicted[1, size, length], bool(scored.allowed[1, size]))
