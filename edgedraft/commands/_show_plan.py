@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.planning.costs import Term
     from edgedraft.exporter.planning.planner import Decision
     from edgedraft.exporter.planning.scoring import Option
+    from edgedraft.exporter.planning.views import Term
 
 _OPTIONS_HEADER = ("setup", "draft vocabulary", "draft length", "coverage", "τ", "acceptance", "GiB", "tokens/s")
 

@@ -6,8 +6,8 @@ from edgedraft.devices.profile import DeviceProfile
 from edgedraft.devices.registry import find_profile
 from edgedraft.exporter.graph.providers import Provider, provider_named
 from edgedraft.exporter.pipeline.limits import provider_on
+from edgedraft.exporter.pipeline.remote_device import LatencyForecast, forecast_latency
 from edgedraft.exporter.pipeline.requests import PlanRequest
-from edgedraft.exporter.planning.remote_device import LatencyForecast, forecast_latency
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.session import available_providers
 

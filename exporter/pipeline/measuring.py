@@ -19,8 +19,8 @@ from edgedraft.devices.steps import DRAFTER, TARGET, StepCase, StepTime, measure
 from edgedraft.exporter.models.convert import OnnxFolder
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.models.trimmed import open_trimmed
-from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.ranking import index_map
+from edgedraft.exporter.planning.scoring import PairLatency
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.progress import Progress, silent

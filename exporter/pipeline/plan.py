@@ -15,13 +15,13 @@ from edgedraft.exporter.pipeline.calibrating import calibrate_pair
 from edgedraft.exporter.pipeline.inputs import answer_settings, open_pair, prompt_set
 from edgedraft.exporter.pipeline.requests import PairInputs, PlanRequest
 from edgedraft.exporter.pipeline.stages import planned_pair
-from edgedraft.exporter.planning.costs import Term, explain
 from edgedraft.exporter.planning.joint_search import JointSearch, search_jointly
 from edgedraft.exporter.planning.pictures import draw_plan, require_pictures_folder
 from edgedraft.exporter.planning.planner import Decision, candidate_sizes
 from edgedraft.exporter.planning.ranking import token_order
 from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.exporter.planning.search import SearchSettings
+from edgedraft.exporter.planning.views import Term, explain
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 
 

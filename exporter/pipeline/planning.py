@@ -12,13 +12,12 @@ from edgedraft.devices.machine import this_machine
 from edgedraft.exporter.graph.head import round_to_tile
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.pipeline.measuring import CONTEXT_TOKENS, Timing, pair_latency, probe_pairs, probe_with_threads
-from edgedraft.exporter.planning.costs import PairLatency
+from edgedraft.exporter.pipeline.remote_device import LatencyForecast
 from edgedraft.exporter.planning.planner import Planned, candidate_sizes, decide
 from edgedraft.exporter.planning.ranking import token_order
-from edgedraft.exporter.planning.remote_device import LatencyForecast
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS
 from edgedraft.exporter.planning.scan import replay_answers, tiled_sizes
-from edgedraft.exporter.planning.scoring import LONGER_ANSWERS, Candidate, Limits, Setup
+from edgedraft.exporter.planning.scoring import LONGER_ANSWERS, Candidate, PairLatency, PlanLimits, Setup
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
@@ -43,7 +42,7 @@ class PlanningRequest:
 
     draft_vocab_size: int | None = None
     draft_length: int | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: PlanLimits = field(default_factory=PlanLimits)
     threads: tuple[int, ...] = ()
     given: GivenOrder | None = None
 

@@ -21,7 +21,7 @@ from edgedraft.exporter.pipeline.planning import GivenOrder, PlanningRequest, pl
 from edgedraft.exporter.pipeline.quality import targets_within
 from edgedraft.exporter.pipeline.requests import PlanRequest
 from edgedraft.exporter.planning.planner import Planned
-from edgedraft.exporter.planning.scoring import Limits
+from edgedraft.exporter.planning.scoring import PlanLimits
 from edgedraft.exporter.vocab.order import vocab_order
 from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 from edgedraft.runtime.base.progress import Note, Progress
@@ -70,7 +70,7 @@ class _Work:
         self.device = remote_device(request)
         self.prompts = prompt_set(request)
         self.answers = answer_settings(request)
-        self.limits = Limits(memory_bytes=request.memory_budget, min_coverage=request.min_coverage)
+        self.limits = PlanLimits(memory_bytes=request.memory_budget, min_coverage=request.min_coverage)
         self.provider = chosen_provider(request, self.device)
         self.cache = cache_folder(request.cache)
 

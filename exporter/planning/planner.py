@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgedraft.exporter.graph.head import round_to_tile
-from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.scan import ReplayedAnswers, ReplayFunction
-from edgedraft.exporter.planning.scoring import Candidate, Limits, Option, ScoredOptions, score_options
+from edgedraft.exporter.planning.scoring import Candidate, Option, PairLatency, PlanLimits, ScoredOptions, score_options
 from edgedraft.exporter.planning.uncertainty import Uncertainty, estimate_uncertainty
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.core.plan import DecodingPlan
@@ -75,7 +74,7 @@ def candidate_sizes(vocab_size: int) -> tuple[int, ...]:
 def decide(
     candidates: Sequence[Candidate],
     answers: ReplayedAnswers,
-    limits: Limits,
+    limits: PlanLimits,
     device: str,
     rng: np.random.Generator,
 ) -> Decision:

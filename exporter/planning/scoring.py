@@ -4,16 +4,17 @@ Seconds of the answers = rounds · (γ · drafter(K, 1 row) + target(γ + 1 rows
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.exporter.planning.costs import PairLatency
-from edgedraft.exporter.planning.replay import Replay
+from edgedraft.devices.latency import StepModel
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, Replay
 from edgedraft.exporter.planning.scan import ReplayedAnswers, Scan
 from edgedraft.runtime.base.arrays import Float64Array, Ids
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.padding import paid_seconds
 
 _GIB = 2**30
 
@@ -36,6 +37,34 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PairLatency:
+    """Step models of both roles and the bytes that one pass of each reads; ``drafter_bytes(K)`` with K draft tokens."""
+
+    target: StepModel
+    drafter: StepModel
+    target_bytes: int
+    drafter_bytes: Callable[[int], int]
+
+    def drafter_seconds(self, size: int, rows: int) -> float:
+        """Return the seconds of a drafter's pass over ``rows`` tokens with a head of ``size`` tokens."""
+        return self.drafter.seconds(self.drafter_bytes(size), rows)
+
+    def target_seconds(self, rows: int) -> float:
+        """Return the seconds of a target's pass that needs ``rows`` rows, padded as the runtime pads it."""
+        return paid_seconds(self.target_pass_seconds)[rows - 1]
+
+    @property
+    def target_pass_seconds(self) -> tuple[float, ...]:
+        """Seconds of a target's pass over i + 1 rows as it is timed, unpadded, up to the longest round."""
+        # The longest round verifies all its drafts and one more row, the token that precedes them.
+        return tuple(self.target.seconds(self.target_bytes, rows) for rows in range(1, DRAFT_LENGTHS[-1] + 2))
+
+    def redrawn(self, draw: Callable[[StepModel], StepModel]) -> "PairLatency":
+        """Return the same pair with each step model replaced by ``draw(model)``."""
+        return replace(self, target=draw(self.target), drafter=draw(self.drafter))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Candidate:
     """A setup with the seconds of its passes and its bytes of memory by draft vocabulary size."""
 
@@ -45,7 +74,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Limits:
+class PlanLimits:
     """What a plan must keep to: memory of models and key/value buffers, and coverage on held-out prompts."""
 
     memory_bytes: int | None = None
@@ -75,7 +104,7 @@ class ScoredOptions:
 
     candidates: tuple[Candidate, ...]
     answers: ReplayedAnswers
-    limits: Limits
+    limits: PlanLimits
     memory_bytes: npt.NDArray[np.int64]
     allowed: npt.NDArray[np.bool_]
     predicted: Float64Array
@@ -133,7 +162,7 @@ class ScoredOptions:
         return next(each for each in self.candidates if each.setup == option.setup)
 
 
-def score_options(candidates: Sequence[Candidate], answers: ReplayedAnswers, limits: Limits) -> ScoredOptions:
+def score_options(candidates: Sequence[Candidate], answers: ReplayedAnswers, limits: PlanLimits) -> ScoredOptions:
     """Predict the speed of every option.
 
     Raises `EdgedraftError` where no option keeps to the limits, naming what is reachable.
@@ -152,7 +181,7 @@ def score_options(candidates: Sequence[Candidate], answers: ReplayedAnswers, lim
     )
 
 
-def _allowed(memory: npt.NDArray[np.int64], coverage: Float64Array, limits: Limits) -> npt.NDArray[np.bool_]:
+def _allowed(memory: npt.NDArray[np.int64], coverage: Float64Array, limits: PlanLimits) -> npt.NDArray[np.bool_]:
     """Tell which ``memory`` (candidates, sizes) and ``coverage`` (sizes,) keep to the limits: (candidates, sizes)."""
     allowed = np.broadcast_to(coverage >= limits.min_coverage, memory.shape)
     remedy = f"the widest choice covers {coverage.max():.1%}: allow less or calibrate on more prompts"

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedraft.devices.latency import Estimate, StepModel
-from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.replay import Replay
-from edgedraft.exporter.planning.scoring import Option, ScoredOptions, predicted_seconds
+from edgedraft.exporter.planning.scoring import Option, PairLatency, ScoredOptions, predicted_seconds
 from edgedraft.runtime.base.arrays import Float64Array
 
 DRAWS = 400

@@ -1,4 +1,4 @@
-"""The data of pictures: curves by size, speeds of one setup, options thinned for an axis, clouds, and the front."""
+"""The data behind pictures and tables: curves by size, parts of a round, speeds of a setup, clouds, and the front."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from edgedraft.exporter.planning.planner import Decision, candidate_sizes
 from edgedraft.exporter.planning.ranking import coverage, ranks_of
 from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.scan import ReplayFunction
-from edgedraft.exporter.planning.scoring import Option, ScoredOptions, require_tokens
+from edgedraft.exporter.planning.scoring import Option, PairLatency, ScoredOptions, require_tokens
 from edgedraft.runtime.base.arrays import BoolArray, Float64Array, Ids
 from edgedraft.runtime.core.statistics import bootstrap_rng, ratio_interval
 
@@ -29,6 +29,15 @@ class Curves:
     block_efficiency: tuple[float, ...]
     block_efficiency_low: tuple[float, ...]
     block_efficiency_high: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Term:
+    """One part of a round: its name, its milliseconds, and its share of the round."""
+
+    what: str
+    milliseconds: float
+    share: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -95,6 +104,28 @@ def _block_efficiency_interval(outcome: Replay) -> tuple[float, float]:
     # Answers of one token take no round and say nothing about τ.
     counted = outcome.rounds > 0
     return ratio_interval(outcome.tokens[counted], outcome.rounds[counted], bootstrap_rng())
+
+
+def explain(latency: PairLatency, outcome: Replay, size: int, draft_length: int) -> tuple[Term, ...]:
+    """Split the time of a mean round into terms that add up to it."""
+    drafter, target = latency.drafter, latency.target
+    body = latency.drafter_bytes(0) * drafter.seconds_per_byte
+    head = latency.drafter_bytes(size) * drafter.seconds_per_byte - body
+    second_row = latency.drafter_seconds(size, 2) - latency.drafter_seconds(size, 1)
+    full = float(outcome.full_rounds.sum() / outcome.rounds.sum())
+    plain = latency.target_seconds(1)
+    more_rows = latency.target_seconds(draft_length + 1) - plain
+    seconds = {
+        f"drafter's layers, {draft_length} time{'s' if draft_length > 1 else ''}": draft_length * body,
+        f"drafter's head of {size:,} rows": draft_length * head,
+        "drafter's overhead": draft_length * drafter.overhead_seconds,
+        f"drafter's second row, after {full:.0%} of rounds": full * second_row,
+        "target's weights, one row": plain - target.overhead_seconds,
+        "target's overhead": target.overhead_seconds,
+        f"target's {draft_length} more row{'s' if draft_length > 1 else ''}": more_rows,
+    }
+    whole = sum(seconds.values())
+    return tuple(Term(what=what, milliseconds=1e3 * part, share=part / whole) for what, part in seconds.items())
 
 
 def speed_map(decision: Decision) -> SpeedMap:

@@ -20,12 +20,11 @@ from edgedraft.calibration.data.samples import GROUPS
 from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.console import Console
 from edgedraft.devices.latency import StepModel
-from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.planner import Decision, decide
 from edgedraft.exporter.planning.ranking import rank_tokens, ranks_of
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, AcceptanceWindows, acceptance_windows, replay
 from edgedraft.exporter.planning.scan import Scan, replay_answers, scan, tiled_sizes
-from edgedraft.exporter.planning.scoring import Candidate, Limits, Setup
+from edgedraft.exporter.planning.scoring import Candidate, PairLatency, PlanLimits, Setup
 
 PRECISIONS = ("int4", "int8", "fp32")
 BYTES_PER_WEIGHT = {"int4": 0.57, "int8": 1.07, "fp32": 4.0}
@@ -96,7 +95,7 @@ def planned(trace: AcceptanceTrace, counts: TokenCounts) -> Decision:
         for precision in PRECISIONS
         for threads in (1, 2)
     ]
-    return decide([candidate(setup) for setup in setups], answers, Limits(), "made up", np.random.default_rng(0))
+    return decide([candidate(setup) for setup in setups], answers, PlanLimits(), "made up", np.random.default_rng(0))
 
 
 def seconds_of(job: Callable[[], object], repeats: int) -> tuple[str, str]:

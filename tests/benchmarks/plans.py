@@ -28,11 +28,10 @@ from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.models.trimmed import trimmed_graph
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pipeline.measuring import PairSteps, step_cases
-from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
 from edgedraft.exporter.planning.ranking import index_map, token_order
 from edgedraft.exporter.planning.scan import ReplayFunction, replay_function
-from edgedraft.exporter.planning.scoring import predicted_seconds
+from edgedraft.exporter.planning.scoring import PairLatency, predicted_seconds
 from edgedraft.runtime.base.files import write_json
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds

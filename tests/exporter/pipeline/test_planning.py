@@ -9,12 +9,12 @@ from edgedraft.calibration.answers.batched import Draws
 from edgedraft.devices.latency import LatencyModel, StepModel
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, calibrate_pair
 from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_elsewhere, plan_grid, plan_here
+from edgedraft.exporter.pipeline.remote_device import LatencyForecast
 from edgedraft.exporter.planning.planner import candidate_sizes
 from edgedraft.exporter.planning.ranking import token_order
-from edgedraft.exporter.planning.remote_device import LatencyForecast
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS
 from edgedraft.exporter.planning.scan import tiled_sizes
-from edgedraft.exporter.planning.scoring import Limits
+from edgedraft.exporter.planning.scoring import PlanLimits
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.sampling import SamplingSettings
 
@@ -71,7 +71,7 @@ def test_drawn_answers_are_weighed_at_a_few_sizes(tiny_opened, tiny_pair, tiny_p
 
 
 def test_what_the_user_fixed_is_not_weighed(tiny_opened, tiny_planned):
-    request = PlanningRequest(draft_vocab_size=130, draft_length=2, limits=Limits(min_coverage=0.0))
+    request = PlanningRequest(draft_vocab_size=130, draft_length=2, limits=PlanLimits(min_coverage=0.0))
     scored = plan_elsewhere([tiny_opened], tiny_planned[0], request, device(0.1)).decision.scored
     assert (scored.sizes.tolist(), scored.draft_lengths.tolist()) == ([192], [2])
 

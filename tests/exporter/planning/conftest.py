@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from edgedraft.devices.latency import StepModel
-from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.replay import AcceptanceWindows, replay
 from edgedraft.exporter.planning.scan import ReplayedAnswers, scan
-from edgedraft.exporter.planning.scoring import Candidate, Setup
+from edgedraft.exporter.planning.scoring import Candidate, PairLatency, Setup
 
 SIZES = (64, 128, 256)
 LENGTHS = (1, 2, 3, 4)

@@ -8,7 +8,7 @@ import pytest
 
 from edgedraft.exporter.planning.joint_search import predict, search_jointly
 from edgedraft.exporter.planning.scan import tiled_sizes
-from edgedraft.exporter.planning.scoring import Limits, Setup, score_options
+from edgedraft.exporter.planning.scoring import PlanLimits, Setup, score_options
 from edgedraft.exporter.planning.search import SearchSettings
 
 VOCAB, LENGTHS = 64 * 40, tuple(range(1, 9))
@@ -35,7 +35,7 @@ def search(scored, settings):
 
 
 def test_a_point_predicts_what_the_scan_does(scored):
-    made = scored(Limits())
+    made = scored(PlanLimits())
     for candidate, tiles, length in itertools.product((0, 1), (1, 17, 40), (1, 8)):
         found = predict(made, {"candidate": candidate, "tiles": tiles, "draft_length": length})
         option = made.option(candidate, tiles - 1, length - 1)
@@ -45,7 +45,7 @@ def test_a_point_predicts_what_the_scan_does(scored):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_search_comes_within_two_percent_of_the_scan(scored, seed):
-    made = scored(Limits())
+    made = scored(PlanLimits())
     found = search(made, SearchSettings(trials=100, seed=seed))
     best = next(made.ranked()).tokens_per_second
     assert found.trials == 100
@@ -53,7 +53,7 @@ def test_the_search_comes_within_two_percent_of_the_scan(scored, seed):
 
 
 def test_limits_are_kept(scored):
-    made = scored(Limits(memory_bytes=15 * 10**8, min_coverage=0.8))
+    made = scored(PlanLimits(memory_bytes=15 * 10**8, min_coverage=0.8))
     found = search(made, SETTINGS)
     for each in (found.best, *found.front):
         assert each.memory_bytes <= 15 * 10**8
@@ -61,7 +61,7 @@ def test_limits_are_kept(scored):
 
 
 def test_the_front_trades_speed_for_memory(scored):
-    front = search(scored(Limits()), SETTINGS).front
+    front = search(scored(PlanLimits()), SETTINGS).front
     assert len(front) >= 2
     for faster, leaner in itertools.pairwise(front):
         assert faster.tokens_per_second > leaner.tokens_per_second
@@ -69,15 +69,17 @@ def test_the_front_trades_speed_for_memory(scored):
 
 
 def test_where_no_point_keeps_to_the_limits_nothing_is_found(scored):
-    found = search(dataclasses.replace(scored(Limits()), limits=Limits(memory_bytes=1)), SearchSettings(trials=5))
+    found = search(
+        dataclasses.replace(scored(PlanLimits()), limits=PlanLimits(memory_bytes=1)), SearchSettings(trials=5)
+    )
     assert (found.best, found.front) == (None, ())
 
 
 def test_a_stored_search_goes_on_and_another_problem_begins_anew(scored, tmp_path):
     store = tmp_path / "search.db"
-    made = scored(Limits())
+    made = scored(PlanLimits())
     search(made, SearchSettings(trials=20, storage=store))
     resumed = search(made, SearchSettings(trials=40, storage=store))
     assert resumed == search(made, SearchSettings(trials=40))
-    other = scored(Limits(min_coverage=0.9))
+    other = scored(PlanLimits(min_coverage=0.9))
     assert search(other, SearchSettings(trials=20, storage=store)).trials == 20

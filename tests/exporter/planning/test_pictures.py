@@ -14,7 +14,7 @@ from edgedraft.exporter.planning import figures, pictures
 from edgedraft.exporter.planning.pictures import draw_pareto, draw_plan, draw_speed
 from edgedraft.exporter.planning.planner import Planned, decide
 from edgedraft.exporter.planning.scan import replay_function
-from edgedraft.exporter.planning.scoring import Limits, Setup
+from edgedraft.exporter.planning.scoring import PlanLimits, Setup
 from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 256
@@ -50,7 +50,7 @@ def decided(make_candidate, replayed_answers, linear):
             for setup, target, drafter in candidates or [(setup_of(), 20, 2)]
         ]
         answers = replayed_answers(ANSWERS, [COVERED[size] for size in sizes], sizes=sizes, lengths=lengths)
-        return decide(made, answers, limits or Limits(), device, np.random.default_rng(0))
+        return decide(made, answers, limits or PlanLimits(), device, np.random.default_rng(0))
 
     return make
 
@@ -144,7 +144,7 @@ def test_options_are_compared_with_plain_decoding(decided, tmp_path):
 
 
 @pytest.mark.parametrize("draw", [draw_speed, draw_pareto])
-@pytest.mark.parametrize(("limits", "told"), [(Limits(), False), (Limits(min_coverage=0.8), True)])
+@pytest.mark.parametrize(("limits", "told"), [(PlanLimits(), False), (PlanLimits(min_coverage=0.8), True)])
 def test_what_the_limits_forbid_is_marked(decided, tmp_path, draw, limits, told):
     assert ("<!-- beyond the limits -->" in text_of(draw, decided(limits=limits), tmp_path)) == told
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP, candidate_sizes, decide
-from edgedraft.exporter.planning.scoring import Limits, Setup
+from edgedraft.exporter.planning.scoring import PlanLimits, Setup
 
 ANSWERS = [[64, 64, 128, 64, 64, 0]] * 8
-EVERYTHING = Limits()
+EVERYTHING = PlanLimits()
 INT8 = Setup(target_precision="int8", drafter_precision="int4", threads=2)
 
 
@@ -117,7 +117,7 @@ def test_the_runner_up_is_another_plan_not_a_neighbour(planned):
 
 def test_what_a_plan_gives_up_is_told(planned):
     rare = [[64, 128, 128, 64, 64, 0]] * 8
-    decision = planned((20, 0.1, 2), limits=Limits(memory_bytes=10**9 + 64_000), answers=rare)
+    decision = planned((20, 0.1, 2), limits=PlanLimits(memory_bytes=10**9 + 64_000), answers=rare)
     free = planned((20, 0.1, 2), answers=rare).best
     assert (decision.best.draft_vocab_size, free.draft_vocab_size) == (64, 128)
     full = decision.scored.option(0, 2, decision.best.draft_length - 1).block_efficiency

@@ -8,14 +8,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedraft.devices.latency import StepModel
-from edgedraft.exporter.planning.costs import PairLatency
 from edgedraft.exporter.planning.ranking import ranks_of
-from edgedraft.exporter.planning.replay import Replay, acceptance_windows
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, Replay, acceptance_windows
 from edgedraft.exporter.planning.scan import scan
-from edgedraft.exporter.planning.scoring import Limits, predicted_seconds, predicted_speeds, score_options
+from edgedraft.exporter.planning.scoring import (
+    PairLatency,
+    PlanLimits,
+    predicted_seconds,
+    predicted_speeds,
+    score_options,
+)
 from edgedraft.runtime.base.errors import EdgedraftError
 
-EVERYTHING = Limits()
+EVERYTHING = PlanLimits()
 LENGTHS = (1, 2, 3, 4)
 EASY = [[64, 64, 128, 0, 64, 256, 64, 64]] * 3
 
@@ -69,6 +74,16 @@ def test_predicted_seconds_of_each_answer_by_hand():
     assert seconds.tolist() == [3 * (3 * 0.25 + 1.5) + 0.125, 4 * (3 * 0.25 + 1.5)]
 
 
+def test_a_dear_row_count_is_padded_to_a_cheaper_one():
+    stairs = StepModel(
+        overhead_seconds=0.0, seconds_per_byte=1e-3, rows=(1, 2, 3, 4, 17), row_factors=(1, 3, 3, 1.5, 2)
+    )
+    latency = PairLatency(target=stairs, drafter=stairs, target_bytes=1, drafter_bytes=lambda size: size)
+    assert [latency.target_seconds(rows) for rows in (1, 2, 3, 4)] == pytest.approx([1e-3, 1.5e-3, 1.5e-3, 1.5e-3])
+    assert latency.target_pass_seconds[:4] == pytest.approx((1e-3, 3e-3, 3e-3, 1.5e-3))
+    assert len(latency.target_pass_seconds) == DRAFT_LENGTHS[-1] + 1
+
+
 def test_options_come_fastest_first_and_each_length_has_its_best(make_candidate, replayed_answers, linear):
     candidate = make_candidate(target=linear(20, 0.3), drafter=linear(2, 0.2))
     answers = replayed_answers(EASY)
@@ -85,7 +100,7 @@ def test_options_come_fastest_first_and_each_length_has_its_best(make_candidate,
 
 def test_limits_leave_only_what_keeps_to_them(make_candidate, replayed_answers, linear):
     candidate = make_candidate(target=linear(20, 0.3), drafter=linear(2, 0.2))
-    limits = Limits(memory_bytes=10**9 + 128_000, min_coverage=0.8)
+    limits = PlanLimits(memory_bytes=10**9 + 128_000, min_coverage=0.8)
     scored = score_options([candidate], replayed_answers(EASY, COVERED), limits)
     assert {option.draft_vocab_size for option in scored.ranked()} == {128}
 
@@ -93,7 +108,7 @@ def test_limits_leave_only_what_keeps_to_them(make_candidate, replayed_answers, 
 def test_a_budget_that_nothing_fits_names_the_smallest_need(make_candidate, replayed_answers, linear):
     candidate = make_candidate(target=linear(20, 0.3), drafter=linear(2, 0.2), memory=3 * 2**30)
     with pytest.raises(EdgedraftError) as error:
-        score_options([candidate], replayed_answers(EASY, COVERED), Limits(memory_bytes=2**30))
+        score_options([candidate], replayed_answers(EASY, COVERED), PlanLimits(memory_bytes=2**30))
     assert str(error.value) == (
         "memory budget 1.00 GiB: no plan fits - the smallest needs 3.00 GiB: "
         "allow more, a smaller precision or a shorter context"
@@ -103,7 +118,7 @@ def test_a_budget_that_nothing_fits_names_the_smallest_need(make_candidate, repl
 def test_a_coverage_that_nothing_reaches_names_what_is_reachable(make_candidate, replayed_answers, linear):
     candidate = make_candidate(target=linear(20, 0.3), drafter=linear(2, 0.2))
     with pytest.raises(EdgedraftError) as error:
-        score_options([candidate], replayed_answers(EASY, COVERED), Limits(min_coverage=0.95))
+        score_options([candidate], replayed_answers(EASY, COVERED), PlanLimits(min_coverage=0.95))
     assert str(error.value) == (
         "min coverage 95.0%: no plan reaches it - the widest choice covers 90.0%: "
         "allow less or calibrate on more prompts"

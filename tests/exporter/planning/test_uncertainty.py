@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgedraft.exporter.planning.scoring import Limits, score_options
+from edgedraft.exporter.planning.scoring import PlanLimits, score_options
 from edgedraft.exporter.planning.uncertainty import estimate_uncertainty
 
 ALIKE = [[64, 64, 64, 0]] * 40
@@ -16,7 +16,7 @@ def judge(make_candidate, replayed_answers, linear):
 
     def make(answers, target=None, drafter=None):
         candidate = make_candidate(target=target or linear(20, 0.2), drafter=drafter or linear(2, 0.2))
-        scored = score_options([candidate], replayed_answers(answers), Limits())
+        scored = score_options([candidate], replayed_answers(answers), PlanLimits())
         best, second = (scored.option(0, 0, length) for length in (2, 0))
         found = estimate_uncertainty(scored, best, second, candidate.latency, np.random.default_rng(0))
         return found, best, candidate
@@ -65,7 +65,7 @@ def test_the_same_random_numbers_give_the_same_interval(judge):
 
 def test_without_a_runner_up_nothing_leads(make_candidate, replayed_answers, linear):
     candidate = make_candidate(target=linear(20, 0.2), drafter=linear(2, 0.2))
-    scored = score_options([candidate], replayed_answers(ALIKE), Limits())
+    scored = score_options([candidate], replayed_answers(ALIKE), PlanLimits())
     found = estimate_uncertainty(scored, scored.option(0, 0, 0), None, candidate.latency, np.random.default_rng(0))
     assert found.chance_to_lead is None
 

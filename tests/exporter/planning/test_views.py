@@ -1,4 +1,4 @@
-"""The law of a plan's views: they show what was scored, thinned for the eye, and the front is the true front."""
+"""The law of a plan's views: they show what was scored, thinned, with the true front; a round's parts add up."""
 
 import dataclasses
 import itertools
@@ -10,10 +10,20 @@ from hypothesis import strategies as st
 
 from edgedraft.exporter.planning.planner import decide
 from edgedraft.exporter.planning.scan import tiled_sizes
-from edgedraft.exporter.planning.scoring import Limits, Setup, score_options
-from edgedraft.exporter.planning.views import cell_edges, clouds, pareto_options, runs, speed_map, thinned, window
+from edgedraft.exporter.planning.scoring import PlanLimits, Setup, predicted_seconds, score_options
+from edgedraft.exporter.planning.views import (
+    cell_edges,
+    clouds,
+    explain,
+    pareto_options,
+    runs,
+    speed_map,
+    thinned,
+    window,
+)
 
 ANSWERS = [[64, 64, 128, 0, 64, 256, 64, 64]] * 3
+UNEVEN = [[64, 64, 128, 64, 64, 0], [64, 0, 256]]
 COVERED = np.array([0.5, 0.8, 0.9])
 PRECISIONS = ("int4", "int8", "fp32")
 
@@ -39,13 +49,13 @@ def answers(replayed_answers):
 
 @pytest.fixture(scope="module")
 def scored(candidates, answers):
-    return score_options(candidates, answers, Limits())
+    return score_options(candidates, answers, PlanLimits())
 
 
 @pytest.fixture
 def decided(candidates, answers):
     def make(**limits):
-        return decide(candidates, answers, Limits(**limits), "a laptop", np.random.default_rng(0))
+        return decide(candidates, answers, PlanLimits(**limits), "a laptop", np.random.default_rng(0))
 
     return make
 
@@ -143,7 +153,7 @@ def test_clouds_name_the_fastest_setups_and_put_the_others_together(scored):
 
 
 def test_a_cloud_pairs_each_speed_with_its_own_memory_and_limit(candidates, answers):
-    scored = score_options(candidates, answers, Limits(min_coverage=0.8))
+    scored = score_options(candidates, answers, PlanLimits(min_coverage=0.8))
     second = clouds(scored, named=3)[1]
     expected = [
         (int(scored.memory_bytes[1, size]), scored.predicted[1, size, length], bool(scored.allowed[1, size]))
@@ -159,3 +169,29 @@ def test_a_window_has_its_options_well_inside(scored, count):
     options = list(itertools.islice(scored.ranked(), count))
     left, right, low, high = window(options)
     assert all(left < option.memory_bytes < right and low < option.tokens_per_second < high for option in options)
+
+
+@given(size=st.sampled_from([64, 128, 256]), length=st.integers(1, 4), slope=st.floats(0, 1), ms=st.floats(1, 50))
+def test_the_terms_add_up(make_candidate, replayed_answers, linear, size, length, slope, ms):
+    candidate = make_candidate(target=linear(ms, slope), drafter=linear(2, slope))
+    outcome = replayed_answers(UNEVEN).replay(size, length)
+    terms = explain(candidate.latency, outcome, size, length)
+    seconds = predicted_seconds(outcome, size, length, candidate.latency).sum()
+    assert sum(term.milliseconds for term in terms) == pytest.approx(1e3 * seconds / outcome.rounds.sum())
+    assert sum(term.share for term in terms) == pytest.approx(1.0)
+    assert all(term.milliseconds >= -1e-9 for term in terms)
+
+
+def test_each_term_by_hand(make_candidate, replayed_answers, linear):
+    candidate = make_candidate(target=linear(20, 0.5), drafter=linear(2, 0.25))
+    terms = explain(candidate.latency, replayed_answers([[64, 64, 64, 0]]).replay(64, 2), 64, 2)
+    # Two rounds: both drafts kept, then none; a pass of the drafter takes 2 ms and 64 µs of head.
+    assert [(term.what, round(term.milliseconds, 6)) for term in terms] == [
+        ("drafter's layers, 2 times", 0.0),
+        ("drafter's head of 64 rows", 0.128),
+        ("drafter's overhead", 4.0),
+        ("drafter's second row, after 50% of rounds", 0.258),
+        ("target's weights, one row", 0.0),
+        ("target's overhead", 20.0),
+        ("target's 2 more rows", 20.0),
+    ]

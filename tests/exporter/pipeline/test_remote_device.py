@@ -8,7 +8,7 @@ from edgedraft.devices.priors.prior import latency_of, prior_basis, prior_latenc
 from edgedraft.devices.profile import DeviceProfile, Probe, ProbedStep
 from edgedraft.devices.registry import find_profile
 from edgedraft.exporter.graph.providers import PROVIDERS
-from edgedraft.exporter.planning.remote_device import forecast_latency
+from edgedraft.exporter.pipeline.remote_device import forecast_latency
 from edgedraft.runtime.base.errors import EdgedraftError
 
 PHONE = find_profile("sd-8-gen-3")
