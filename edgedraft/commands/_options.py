@@ -102,7 +102,7 @@ def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_route_argument(parser: argparse.ArgumentParser) -> None:
     """Who exports models that are not ONNX yet."""
-    from edgedraft.exporter.models.convert import BUILDER, EXPORT_BACKENDS
+    from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
 
     text = "what exports models that are not ONNX yet: builder, onnxruntime-genai's model builder, or optimum, which "
     text += f"gets an environment of its own on first use (default: {BUILDER})"

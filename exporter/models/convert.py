@@ -13,16 +13,19 @@ from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_name
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
-from edgedraft.exporter.models.via_optimum import OPTIMUM_PINS, export_with_optimum, optimum_python
+from edgedraft.exporter.models.via_optimum import (
+    BUILDER,
+    EXPORT_BACKENDS,
+    OPTIMUM_PINS,
+    export_with_optimum,
+    optimum_python,
+)
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TEXT_FILES
 from edgedraft.runtime.text.chat_template import read_chat_template
-
-BUILDER, OPTIMUM = EXPORT_BACKENDS = ("builder", "optimum")
-"""The makers of the float graph: onnxruntime-genai's model builder, or Optimum in an environment of its own."""
 
 GRAPH_NAME = "model.onnx"
 

@@ -17,7 +17,6 @@ from edgedraft.exporter.graph.loading import (
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import Provider
 from edgedraft.exporter.models.convert import (
-    BUILDER,
     GRAPH_NAME,
     OnnxFolder,
     context_length,
@@ -25,6 +24,7 @@ from edgedraft.exporter.models.convert import (
     end_token_ids,
 )
 from edgedraft.exporter.models.sources import check_reference, resolve
+from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.runtime.base.files import replacing_folder
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
