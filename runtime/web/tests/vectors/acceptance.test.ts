@@ -41,17 +41,17 @@ test.each(casesOf(vectors.distributions))("draws change at the edges: %s", (name
 test.each(casesOf(vectors.pairs))("a draft is kept by its share and replaced from the rest: %s", (_name, { by_target, by_drafter, keep, residual: rest }) => {
   const [target, drafter] = [shares(by_target), shares(by_drafter)];
   expect([...residual(target, drafter)]).toEqual(rest);
-  const found = Array.from(target, (share, id) => keptBelow(share, drafter[id] as number));
+  const found = Array.from(target, (_, id) => keptBelow(id, target, drafter));
   expect(found.length).toBe(keep.length);
   found.forEach((edge, id) => expect(Math.abs(edge - keep[id])).toBeLessThan(HAIR));
 });
 
 /** The number below which a uniform keeps the draft, by halving 0..1. */
-function keptBelow(wanted: number, drawn: number): number {
+function keptBelow(id: number, target: Probabilities, drafter: Probabilities): number {
   let [low, high] = [0, 1];
   while (high - low > HAIR / 4) {
     const middle = (low + high) / 2;
-    if (keeps(wanted, drawn, scripted(middle))) low = middle;
+    if (keeps(id, target, drafter, scripted(middle))) low = middle;
     else high = middle;
   }
   return low;
