@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,7 @@ def room_of(path: Path) -> str:
     return path.relative_to(REPOSITORY).parts[0]
 
 
+@cache
 def imported_modules(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -18,7 +18,7 @@ from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB, LENGTH, PROMPT = 4, 5, (1, 2, 1, 2)
-TEXTS = 2_500
+TEXTS = 1_000
 KEPT = np.array([0, 2, 3], dtype=np.int64)
 # Each chi-square test below may raise one false alarm in a hundred million runs of the suite.
 ALARM = 1e-8

@@ -56,10 +56,10 @@ def random_prompts(count, seed):
 
 
 def test_speculation_never_changes_the_text(engine):
-    """200 random prompts, every draft length 1..8, fp32: the same tokens as the target alone."""
+    """Every draft length 1..8, fp32: the same tokens as the target alone; `tests/laws` has every policy."""
     limits = Limits(max_new_tokens=NEW_TOKENS)
     proposed = accepted = 0
-    for prompt in random_prompts(200, seed=3):
+    for prompt in random_prompts(25, seed=3):
         plain = tokens_of(engine.rounds(prompt, limits, DecodingOptions(speculate=False)))
         for draft_length in range(1, 9):
             options = DecodingOptions(speculate=True, draft_length=draft_length, policy="fixed")
