@@ -16,7 +16,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.core.model import Clock
-from edgedraft.runtime.onnx.session import available_providers, onnxruntime_version
+from edgedraft.runtime.onnx.providers import available_providers, onnxruntime_version
 
 GRACE_SECONDS = 15.0
 """Seconds that a process may overrun the time before it is killed."""

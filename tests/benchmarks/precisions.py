@@ -32,7 +32,8 @@ from edgedraft.runtime.base.records import from_plain, to_plain
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.core.model import LanguageModel, catch_up, prefill
 from edgedraft.runtime.core.verify import accepted_prefix, greedy_choices
-from edgedraft.runtime.onnx.session import SessionSettings, onnxruntime_version, open_model
+from edgedraft.runtime.onnx.providers import onnxruntime_version
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from edgedraft.runtime.text.codec import TextCodec
 
 FLOAT = "fp32"
