@@ -21,10 +21,10 @@ from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import expected_acceptance, expected_replay
 from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, plain_rounds, sampled, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import ModelTokenSource
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB = 1024
