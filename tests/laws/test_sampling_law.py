@@ -18,9 +18,9 @@ from edgedraft.runtime.core.drafter import Draft
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.core.ngram import NgramSource
+from edgedraft.runtime.core.policies import Confident, FixedLength
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
-from edgedraft.runtime.core.stop_rules import Confident, FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions
 from edgedraft.runtime.onnx.session import open_model

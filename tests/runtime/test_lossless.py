@@ -11,10 +11,9 @@ from edgedraft.runtime.core.decoding import sampled, speculative_rounds
 from edgedraft.runtime.core.drafter import Draft
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
-from edgedraft.runtime.core.policies import POLICIES, PolicyChoice, PolicyParts, build_drafter
+from edgedraft.runtime.core.policies import POLICIES, FixedLength, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, probabilities, verify_draws
 from edgedraft.runtime.core.sources import ModelTokenSource
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB, LENGTH, PROMPT = 4, 5, (1, 2, 1, 2)

@@ -18,9 +18,9 @@ from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import count_rounds
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
