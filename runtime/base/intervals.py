@@ -1,5 +1,6 @@
 """Interval: a number with its uncertainty."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgedraft.runtime.base.records import require
@@ -27,3 +28,10 @@ class Interval:
     def json_form(self) -> dict[str, float]:
         """Return the form in JSON, with the keys that readers of ``--json`` know."""
         return {"median" if self.level == QUARTILES else "value": self.value, "low": self.low, "high": self.high}
+
+    @staticmethod
+    def from_json_form(data: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the fields that ``data``, the `json_form` of a median with its quartiles, stands for."""
+        if "median" not in data:
+            return data
+        return {"value" if key == "median" else key: value for key, value in data.items()} | {"level": QUARTILES}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgedraft.runtime.base.intervals import Interval
-from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.records import from_plain, to_plain
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.statistics import (
@@ -69,6 +69,7 @@ def test_a_median_lies_between_quartiles():
 def test_intervals_keep_their_keys_in_json():
     quartiles = median_interval([1, 2, 3])
     assert to_plain({"speed": quartiles}) == {"speed": {"median": 2.0, "low": 1.5, "high": 2.5}}
+    assert from_plain(Interval, to_plain(quartiles), "bench.json") == quartiles
     other = Interval(value=2.0, low=1.0, high=3.0, level=0.8)
     assert to_plain(other) == {"value": 2.0, "low": 1.0, "high": 3.0}
 
