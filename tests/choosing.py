@@ -20,6 +20,7 @@ HEAVY_MODULES = {
     "onnxruntime_genai": "it opens models",
     "torch": "loading it takes seconds",
     "transformers": "loading it takes seconds",
+    "edgedraft.exporter.models.fetch": "it starts pip",
     "edgedraft.exporter.planning.figures": "drawing takes seconds",
     "edgedraft.exporter.planning.joint_search": "its searches take seconds",
     "edgedraft.exporter.planning.pictures": "drawing takes seconds",
