@@ -52,7 +52,7 @@ def plan(request: PlanRequest, progress: Progress = silent, note: Note = unsaid)
         decision=planned.decision,
         terms=tuple(explain(planned.latency, outcome, best.draft_vocab_size, best.draft_length)),
         searched=_searched(planned.decision, request, progress),
-        basis=stages.device.forecast.basis if stages.device else None,
+        basis=stages.device.basis if stages.device else None,
         pictures=tuple(pictures),
     )
 
