@@ -24,7 +24,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     """Push, and say where the bundle is."""
     from edgedraft.commands._options import request_of
     from edgedraft.commands._show import show_pushed
-    from edgedraft.exporter.pipeline.push import PushRequest, push
+    from edgedraft.exporter.pipeline.export import PushRequest, push
 
     pushed = push(request_of(PushRequest, options), console.progress)
     show_pushed(console, pushed)

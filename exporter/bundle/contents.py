@@ -1,19 +1,19 @@
-"""The contents of a plan's bundle: the pair, the map, the plan and where the draft vocabulary came from."""
-
-from collections.abc import Sequence
+"""The contents of a plan's bundle, with a forecast for every draft vocabulary that a later trim may choose."""
 
 import numpy as np
 
-from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.run import Calibration
-from edgedraft.exporter.bundle.forecasts import order_with_forecasts
+from edgedraft.calibration.trace.rows import AcceptanceTrace
+from edgedraft.exporter.bundle.token_order import SizeForecasts, TokenOrder
 from edgedraft.exporter.bundle.writing import BundleContents
 from edgedraft.exporter.graph.providers import CPU, PROVIDERS, Provider
 from edgedraft.exporter.planning.planner import Planned
-from edgedraft.exporter.planning.ranking import coverage, index_map
-from edgedraft.runtime.base.arrays import Ids
+from edgedraft.exporter.planning.ranking import coverage, coverage_by_size, index_map, ranks_of
+from edgedraft.exporter.planning.replay import acceptance_windows
+from edgedraft.exporter.planning.scan import Scan, scan, tiled_sizes
+from edgedraft.exporter.planning.scoring import predicted_speeds
+from edgedraft.exporter.planning.views import coverage_intervals
 from edgedraft.runtime.bundle.manifest import CalibrationEntry, DivergenceEntry
-from edgedraft.runtime.core.statistics import bootstrap_rng, ratio_interval
 
 
 def bundle_contents(
@@ -25,7 +25,7 @@ def bundle_contents(
 ) -> BundleContents:
     """Gather what the plan's bundle holds; ``divergence`` is the target's from fp32, where it was measured."""
     size = planned.plan.draft_vocab_size
-    low, high = coverage_interval(calibration.scoring_answers, planned.order[:size])
+    low, high = coverage_intervals(calibration, planned.order, np.array([size]))[0].tolist()
     ranked_by = next(iter(calibration.ranking.values()))
     entry = CalibrationEntry(
         prompts=prompts_name,
@@ -49,8 +49,28 @@ def bundle_contents(
     )
 
 
-def coverage_interval(answers: Sequence[SampledAnswer], kept_ids: Ids) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of the share of answer tokens that ``kept_ids`` cover."""
-    covered = [int(np.isin(entry.token_ids, kept_ids).sum()) for entry in answers]
-    lengths = [len(entry.token_ids) for entry in answers]
-    return ratio_interval(covered, lengths, bootstrap_rng())
+def order_with_forecasts(calibration: Calibration, planned: Planned) -> TokenOrder:
+    """Return the plan's token order with a forecast for each size, at the plan's own setup and draft length."""
+    scanned, length = _scanned(calibration, planned), planned.plan.draft_length
+    column = scanned.draft_lengths.tolist().index(length)
+    latency = planned.latency
+    passes = np.array([[latency.drafter_seconds(size, rows) for rows in (1, 2)] for size in scanned.sizes.tolist()])
+    tables = (predicted_speeds(scanned, latency), scanned.block_efficiency, scanned.acceptance_rate)
+    # coverage_by_size counts from size 1, so the coverage of a size stands one place before it.
+    covered = coverage_by_size(calibration.scoring, planned.order)[scanned.sizes - 1]
+    spread = coverage_intervals(calibration, planned.order, scanned.sizes)
+    forecasts = SizeForecasts(
+        sizes=scanned.sizes,
+        coverage=np.column_stack([covered, spread]),
+        speeds=np.column_stack([*(table[:, column] for table in tables), passes]),
+    )
+    return TokenOrder(token_ids=planned.order, forecasts=forecasts)
+
+
+def _scanned(calibration: Calibration, planned: Planned) -> Scan:
+    """Scan every size where replaying is fast, also if the user fixed one; else return the sizes that were scored."""
+    done, trace = planned.decision.scored.answers.scan, calibration.trace
+    if len(done.sizes) > 1 or not isinstance(trace, AcceptanceTrace):
+        return done
+    windows = acceptance_windows(trace, ranks_of(planned.order))
+    return scan(windows, tiled_sizes(len(planned.order)), (planned.plan.draft_length,))

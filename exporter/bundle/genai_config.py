@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 FEWEST_DRAFTS, MOST_DRAFTS = 2, 16
@@ -19,28 +18,22 @@ both are slowed down to about half where cores are few."""
 _SHARE = "past_present_share_buffer"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GenaiPair:
-    """Both models' own genai configurations, and where their graphs lie in the bundle."""
+def genai_config(
+    target: Mapping[str, Any], drafter: Mapping[str, Any], draft_length: int, *, target_graph: str, drafter_graph: str
+) -> dict[str, Any]:
+    """Return the configuration of ``target`` with the decoder of ``drafter`` as ``model.draft``.
 
-    target: Mapping[str, Any]
-    target_graph: str
-    drafter: Mapping[str, Any]
-    drafter_graph: str
-
-
-def genai_config(pair: GenaiPair, draft_length: int) -> dict[str, Any]:
-    """Return the target's configuration with the drafter's decoder as ``model.draft``.
+    Both are configurations of their own; the graphs are where the bundle has them.
 
     onnxruntime-genai (0.18) then drafts ``speculative.max_draft_tokens`` tokens a round by itself: ``draft_length`` of
     them, as far as it can. Both graphs must have logits of one width, which is what the expanded layout is for. Whether
     past and present share one buffer is one setting for both, so they do where both graphs can.
     """
-    config = copy.deepcopy(dict(pair.target))
+    config = copy.deepcopy(dict(target))
     model = config["model"]
-    model["decoder"] = _decoder(model["decoder"], pair.target_graph)
-    model["draft"] = _decoder(pair.drafter["model"]["decoder"], pair.drafter_graph)
-    search = [own.get("search", {}) for own in (pair.target, pair.drafter)]
+    model["decoder"] = _decoder(model["decoder"], target_graph)
+    model["draft"] = _decoder(drafter["model"]["decoder"], drafter_graph)
+    search = [own.get("search", {}) for own in (target, drafter)]
     config["search"] = search[0] | {_SHARE: all(own.get(_SHARE, False) for own in search)}
     config["speculative"] = {"max_draft_tokens": min(max(draft_length, FEWEST_DRAFTS), MOST_DRAFTS)}
     return config

@@ -9,7 +9,7 @@ from typing import TypedDict
 import numpy as np
 
 from edgedraft.exporter.bundle.card import model_card
-from edgedraft.exporter.bundle.genai_config import GenaiPair, genai_config
+from edgedraft.exporter.bundle.genai_config import genai_config
 from edgedraft.exporter.bundle.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
 from edgedraft.exporter.graph.loading import ModelSize, load_graph, save_graph
 from edgedraft.exporter.graph.needs import graph_needs, require_bindable
@@ -217,14 +217,10 @@ def _write_texts(contents: BundleContents, folder: Path) -> None:
     for name in TEXT_FILES:
         if (pair.target.path / name).is_file():
             shutil.copyfile(pair.target.path / name, folder / name)
-    both = GenaiPair(
-        target=read_json(pair.target.path / "genai_config.json"),
-        target_graph=TARGET_GRAPH,
-        drafter=read_json(pair.drafter.path / "genai_config.json"),
-        drafter_graph=EXPANDED_GRAPH,
-    )
-    write_json(folder / "genai_config.json", genai_config(both, contents.plan.draft_length))
-    write_json(folder / DRAFTER / MODEL_CONFIG_NAME, model_config(both.drafter))
+    target, drafter = (read_json(each.path / "genai_config.json") for each in (pair.target, pair.drafter))
+    graphs = {"target_graph": TARGET_GRAPH, "drafter_graph": EXPANDED_GRAPH}
+    write_json(folder / "genai_config.json", genai_config(target, drafter, contents.plan.draft_length, **graphs))
+    write_json(folder / DRAFTER / MODEL_CONFIG_NAME, model_config(drafter))
     write_json(folder / "generation_config.json", {"do_sample": False, "eos_token_id": list(pair.end_token_ids)})
 
 

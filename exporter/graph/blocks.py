@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedraft.runtime.base.arrays import Float32Array, UInt8Array
-from edgedraft.runtime.base.records import require
 
 _PIECE = 1 << 18
 """Weights quantized at a time."""
@@ -27,12 +26,6 @@ class BlockScheme:
     block_size: int
     symmetric: bool
     search: bool
-
-    def __post_init__(self) -> None:
-        require(self.bits in (4, 8), "block scheme: bits must be 4 or 8", got=self.bits)
-        power = self.block_size >= 16 and self.block_size & (self.block_size - 1) == 0
-        require(power, "block scheme: block_size must be a power of two from 16", got=self.block_size)
-        require(not (self.symmetric and self.search), "block scheme: only zero points are searched for")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -144,7 +144,7 @@ def _holders(model: ir.Model) -> list[_Holder]:
     for graph in model.graphs():
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
-                put = partial(_put_initializer, value)
+                put = partial(setattr, value, "const_value")
                 holders.append(_Holder(tensor=value.const_value, node=None, put=put))
     parts: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     for part in parts:
@@ -168,10 +168,6 @@ def _held(node: ir.Node, attribute: ir.Attr) -> list[_Holder]:
         for place, tensor in enumerate(attribute.as_tensors())
         if isinstance(tensor, ir.ExternalTensor)
     ]
-
-
-def _put_initializer(value: ir.Value, tensor: ir.TensorProtocol) -> None:
-    value.const_value = tensor
 
 
 def _put_one(node: ir.Node, name: str, tensor: ir.TensorProtocol) -> None:

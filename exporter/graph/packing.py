@@ -1,12 +1,14 @@
-"""Packing a float decoder's weights in a precision: each is read, packed and released, one matrix at a time."""
+"""Packing a float decoder's weights in a precision: each is read, packed and released, one matrix at a time.
+
+Every row of the token table is kept, also beside a trimmed head, because any token may be accepted.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
 
-from edgedraft.exporter.graph.blocks import quantize
-from edgedraft.exporter.graph.embedding import pack_embedding
+from edgedraft.exporter.graph.blocks import BlockScheme, quantize
 from edgedraft.exporter.graph.loading import MICROSOFT, add_constant, drop_maker, drop_unread, release, replace_node
 from edgedraft.exporter.graph.precisions import BLOCKS, CHANNELS, Precision
 from edgedraft.runtime.base.arrays import Float32Array, Int8Array
@@ -16,6 +18,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 _ATTENTION, _DOWN = "attn/", "/down_proj/"
 
 _HIGHEST_INT8 = 127
+INPUT_IDS = "input_ids"
 _PIECE_WEIGHTS = 1 << 18
 """Weights quantized at a time, so that the float copies stay within the cache of a processor."""
 
@@ -42,7 +45,8 @@ def pack_products(model: ir.Model, precision: Precision) -> None:
 
 
 def _pack_each(model: ir.Model, pack: _Packer) -> None:
-    products = [(node, weight) for node in model.graph if (weight := _weight(node)) is not None]
+    nodes = [node for node in model.graph if node.op_type in ("MatMul", "Gemm")]
+    products = [(node, weight) for node in nodes if (weight := _matrix_behind(node.inputs[1])) is not None]
     _refuse_others(products)
     for product, weight in products:
         operand = product.inputs[1]
@@ -53,19 +57,16 @@ def _pack_each(model: ir.Model, pack: _Packer) -> None:
         drop_unread(model.graph, weight)
 
 
-def _weight(node: ir.Node) -> ir.Value | None:
-    """Return the constant matrix that a product multiplies with, also behind a Transpose, as a tied table is."""
-    if node.op_type not in ("MatMul", "Gemm"):
-        return None
-    operand = node.inputs[1]
+def _matrix_behind(operand: ir.Value | None) -> ir.Value | None:
+    """Return the constant matrix that ``operand`` is, or that a Transpose makes it from, as it does of a tied table."""
     maker = operand.producer() if operand is not None else None
-    weight = maker.inputs[0] if maker is not None and maker.op_type == "Transpose" else operand
-    matrix = weight is not None and weight.const_value is not None and len(weight.const_value.shape) == 2
-    return weight if matrix else None
+    matrix = maker.inputs[0] if maker is not None and maker.op_type == "Transpose" else operand
+    constant = matrix is not None and matrix.const_value is not None and len(matrix.const_value.shape) == 2
+    return matrix if constant else None
 
 
 def _numbers(weight: ir.Value, operand: ir.Value) -> Float32Array:
-    """Return the matrix as the product takes it, (features, channels)."""
+    """Return the matrix as it is read, turned where a Transpose stands before the reader."""
     assert weight.const_value is not None
     numbers: Float32Array = weight.const_value.numpy()
     return numbers if operand is weight else numbers.T
@@ -137,3 +138,42 @@ def _block_product(graph: ir.Graph, product: ir.Node, weight: Float32Array, prec
         "accuracy_level": precision.accuracy_level,
     }
     return ir.node("MatMulNBits", inputs, attributes, domain=MICROSOFT, name=product.name)
+
+
+def find_embedding(model: ir.Model) -> ir.Node:
+    """Return the Gather that turns token ids into states, from a table or from a head's matrix transposed."""
+    readers = [node for value in model.graph.inputs if value.name == INPUT_IDS for node in value.consumers()]
+    for node in readers:
+        if node.op_type == "Gather" and _matrix_behind(node.inputs[0]) is not None:
+            return node
+    raise EdgedraftError(
+        f"embedding: expected a Gather from a constant table by {INPUT_IDS}",
+        got=", ".join(sorted({node.op_type for node in readers})) or "none",
+        remedy="export the model with an embedding of its own",
+    )
+
+
+def pack_embedding(model: ir.Model, scheme: BlockScheme) -> None:
+    """Replace the Gather by a GatherBlockQuantized over packed rows; a tied head goes on reading the floats."""
+    gather = find_embedding(model)
+    table, ids, source = gather.inputs[0], gather.inputs[1], _matrix_behind(gather.inputs[0])
+    assert table is not None and source is not None and source.const_value is not None
+    rows = _numbers(source, table)
+    packed = quantize(rows, scheme)
+    width = -(-rows.shape[1] * scheme.bits // 8)  # a last block that is not full ends where the row does
+    values = packed.values.reshape(len(rows), -1)[:, :width]
+    # Nothing may hold the floats any longer, or the file's pages would count as ours.
+    del rows
+    release(source.const_value)
+    inputs = [
+        add_constant(model.graph, f"{table.name}.values", values),
+        ids,
+        add_constant(model.graph, f"{table.name}.scales", packed.scales),
+    ]
+    if packed.zero_points is not None:
+        inputs.append(add_constant(model.graph, f"{table.name}.zero_points", packed.zero_points))
+    attributes = {"bits": scheme.bits, "block_size": scheme.block_size, "gather_axis": 0, "quantize_axis": 1}
+    reader = ir.node("GatherBlockQuantized", inputs, attributes, domain=MICROSOFT, name=gather.name)
+    replace_node(model.graph, gather, reader)
+    drop_maker(model.graph, table)
+    drop_unread(model.graph, source)

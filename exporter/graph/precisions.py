@@ -30,13 +30,6 @@ class Precision:
     symmetric: bool
     embedding_bits: int
 
-    def __post_init__(self) -> None:
-        require(self.layout in (FLOAT, BLOCKS, CHANNELS), f"precision {self.name}: unknown layout", got=self.layout)
-        if self.layout != FLOAT:
-            rule = f"precision {self.name}: accuracy_level must be 1 or 4"
-            require(self.accuracy_level in (1, 4), rule, got=self.accuracy_level)
-            assert self.scheme() and self.scheme(attention=True)  # their own rules
-
     def scheme(self, *, attention: bool = False) -> BlockScheme:
         """Return how a matrix is cut into blocks."""
         return _scheme(self.attention_bits if attention else self.bits, self.block_size, self.symmetric)

@@ -15,10 +15,6 @@ class LinearCost:
     fixed: float
     per_token: float
 
-    def __post_init__(self) -> None:
-        require(self.fixed >= 0, "cost: fixed: expected 0 or more", got=self.fixed)
-        require(self.per_token > 0, "cost: per_token: expected more than 0", got=self.per_token)
-
     def of(self, size: int) -> float:
         """Return the cost per token with a head of ``size`` tokens."""
         return self.fixed + self.per_token * size
@@ -54,8 +50,6 @@ class EagleShape:
     target_vocab_size: int
 
     def __post_init__(self) -> None:
-        for name in self.__slots__:
-            require(getattr(self, name) >= 1, f"drafter's shape: {name}: expected 1 or more", got=getattr(self, name))
         rule = f"drafter's shape: hidden: expected a multiple of {self.heads} heads"
         require(self.hidden % self.heads == 0, rule, got=self.hidden)
 

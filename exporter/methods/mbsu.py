@@ -3,27 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.scan import ReplayFunction
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.statistics import memory_bound_speed_up
 
 DRAFT_LENGTHS = tuple(range(1, 9))
 """The draft lengths to weigh; the model takes verification as free, so it favours long drafts more than machines do."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ParameterCosts:
-    """Parameters that a step reads: ``drafter(K)`` with K tokens in its head, and the target's."""
-
-    drafter: Callable[[int], int]
-    target: int
-
-    def __post_init__(self) -> None:
-        require(self.target >= 1, "mbsu: expected a target of at least one parameter", got=self.target)
-
-    def ratio(self, size: int) -> float:
-        """Return c, the drafter's parameters over the target's."""
-        return self.drafter(size) / self.target
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,25 +32,30 @@ class MbsuResult:
 
 
 def maximise_mbsu(
-    replayed: ReplayFunction, costs: ParameterCosts, sizes: Sequence[int], draft_lengths: Sequence[int] = DRAFT_LENGTHS
+    replayed: ReplayFunction,
+    cost_ratio: Callable[[int], float],
+    sizes: Sequence[int],
+    draft_lengths: Sequence[int] = DRAFT_LENGTHS,
 ) -> MbsuResult:
-    """Rank every (K, γ) of the grid by τ(K, γ) / (c(K)·γ + 1); of equally good ones the smaller comes first."""
-    require(bool(sizes) and bool(draft_lengths), "mbsu: expected at least one size and one draft length", got="none")
-    options = [_option(replayed, costs, size, length) for size in sizes for length in draft_lengths]
+    """Rank every (K, γ) of the grid by τ(K, γ) / (c(K)·γ + 1); of equally good ones the smaller comes first.
+
+    ``cost_ratio(K)`` is c, the parameters that a drafter's step reads with K tokens in its head over the target's.
+    """
+    options = [
+        _option(replayed(size, length), cost_ratio(size), size, length) for size in sizes for length in draft_lengths
+    ]
     ordered = sorted(options, key=lambda option: (-option.mbsu, option.draft_vocab_size, option.draft_length))
     return MbsuResult(best=ordered[0], options=tuple(ordered))
 
 
-def _option(replayed: ReplayFunction, costs: ParameterCosts, size: int, draft_length: int) -> MbsuOption:
-    outcome = replayed(size, draft_length)
+def _option(outcome: Replay, cost_ratio: float, size: int, draft_length: int) -> MbsuOption:
     remedy = "allow longer answers or use other prompts"
     rule = "mbsu: expected answers of two tokens or more"
     require(int(outcome.tokens.sum()) > 0, rule, got="only shorter ones", remedy=remedy)
-    ratio = costs.ratio(size)
     return MbsuOption(
         draft_vocab_size=size,
         draft_length=draft_length,
-        cost_ratio=ratio,
+        cost_ratio=cost_ratio,
         block_efficiency=outcome.block_efficiency,
-        mbsu=memory_bound_speed_up(outcome.block_efficiency, ratio, draft_length),
+        mbsu=memory_bound_speed_up(outcome.block_efficiency, cost_ratio, draft_length),
     )

@@ -38,19 +38,6 @@ class Measurement:
     divergences: dict[str, tuple[Divergence, ...]]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BenchTask:
-    """Which prompts to run, how many new tokens each, by which policies, and the full drafter's ONNX folder if any.
-
-    The first policy is also what the full drafter runs by.
-    """
-
-    prompts: Sequence[Prompt]
-    max_new_tokens: int
-    choices: Sequence[PolicyChoice]
-    full_drafter: Path | None = None
-
-
 def bench_bundle(request: BenchRequest, progress: Progress = silent) -> Measurement:
     """Open the bundle of a request and measure it."""
     prompts = read_prompts(request.prompts) if request.prompts else shipped_prompts()
@@ -63,24 +50,24 @@ def bench_bundle(request: BenchRequest, progress: Progress = silent) -> Measurem
         target_provider=request.target_provider,
         drafter_provider=request.drafter_provider,
     )
-    task = BenchTask(
-        prompts=chosen,
-        max_new_tokens=request.max_new_tokens,
-        choices=request.choices(engine.bundle.manifest.plan.draft_length),
-        full_drafter=Path(request.full_drafter) if request.full_drafter else None,
-    )
-    return measure(engine, task, progress)
+    return measure(engine, chosen, request, progress)
 
 
-def measure(engine: Engine, task: BenchTask, progress: Progress = silent) -> Measurement:
-    """Run the bench, and look at every text that differs from the target's own."""
+def measure(
+    engine: Engine, prompts: Sequence[Prompt], request: BenchRequest, progress: Progress = silent
+) -> Measurement:
+    """Run the bench, and look at every text that differs from the target's own.
+
+    The full drafter runs by the first policy of the ``request``.
+    """
     manifest = engine.bundle.manifest
-    full = _full_drafting(task.full_drafter, task.choices[0], engine) if task.full_drafter else None
-    prompt_ids = [engine.codec.encode_chat(prompt.messages) for prompt in task.prompts]
-    limits = engine.limits(task.max_new_tokens)
+    choices = request.choices(manifest.plan.draft_length)
+    full = _full_drafting(Path(request.full_drafter), choices[0], engine) if request.full_drafter else None
+    prompt_ids = [engine.codec.encode_chat(prompt.messages) for prompt in prompts]
+    limits = engine.limits(request.max_new_tokens)
     with engine.slots.taken() as slot:
         ways = {FULL: full} if full is not None else {}
-        for number, choice in enumerate(task.choices):
+        for number, choice in enumerate(choices):
             ways[TRIMMED if number == 0 else f"{TRIMMED}, {choice.name}"] = Drafting(
                 choice=choice,
                 drafter=slot.drafter,
@@ -96,7 +83,7 @@ def measure(engine: Engine, task: BenchTask, progress: Progress = silent) -> Mea
         threads=engine.settings.threads,
         onnxruntime=onnxruntime_version,
         draft_vocab_size=manifest.plan.draft_vocab_size,
-        draft_length=task.choices[0].draft_length,
+        draft_length=choices[0].draft_length,
         report=report,
         trimmed_over_full=speed_ratio(runs[TRIMMED], runs[FULL]) if full is not None else None,
         divergences=differing,

@@ -63,7 +63,6 @@ class AnswerSettings:
         require(TEXT not in self.sources or self.text is not None, "ranking by text needs counted text", remedy=remedy)
         asked = self.cluster is None or self.endpoint is not None
         require(asked, "ray asks a server for answers", got="none", remedy="name one with --generate-with")
-        require(self.batch_rows >= 1, "batch: expected at least 1 answer at once", got=self.batch_rows)
         if self.draws is not None:
             warm = self.draws.settings.temperature > 0
             require(warm, "a penalty or a bias needs a temperature above 0 here", got=0, remedy="give --temperature")

@@ -66,13 +66,13 @@ def count(request: CountRequest, progress: Progress = silent) -> CountResult:
     counting = Counting(codec=tokens.codec, end_token_ids=tokens.end_token_ids, vocab_size=tokens.vocab_size)
     reading = ReadOptions(strict=request.strict, shard=_shard(request.shard))
     job = CountingJob(counting=counting, reference=request.data, reading=reading)
-    if request.engine == RAY:
-        mapped = partial(map_on_ray, options=RayOptions(address=request.ray_address))
-        tally = count_in_shards(job, request.shards, mapped, cache / "counts", progress)
-    elif spread:
-        tally = count_in_shards(
-            job, request.shards, partial(map_on_processes, processes=request.workers), cache / "counts", progress
+    if spread:
+        mapped = (
+            partial(map_on_ray, options=RayOptions(address=request.ray_address))
+            if request.engine == RAY
+            else partial(map_on_processes, processes=request.workers)
         )
+        tally = count_in_shards(job, request.shards, mapped, cache / "counts", progress)
     else:
         tally = count_job(job, cache / "counts", progress=progress)
     write_counts(request.output, tally.counts)

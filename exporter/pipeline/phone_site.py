@@ -35,7 +35,7 @@ class FullDrafter:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Session:
+class PhoneSession:
     """The contents of session.json: what one run offers a page."""
 
     bundle: str
@@ -88,7 +88,7 @@ def offered_site(request: PhoneRequest, folder: Path, results: PhoneResults, not
 
 def phone_site(parts: SiteParts, takers: Mapping[str, Taker]) -> Site:
     """Return the site, with ``takers`` of posts by path."""
-    session = Session(
+    session = PhoneSession(
         bundle=BUNDLE,
         full_drafter=parts.full.record if parts.full else None,
         probe=parts.probe,

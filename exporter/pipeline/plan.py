@@ -8,7 +8,7 @@ from edgedraft.exporter.methods.balanced import BalancedResult, balance
 from edgedraft.exporter.methods.balanced_report import require_reports_folder, write_reports
 from edgedraft.exporter.methods.balanced_run import BalancedOptions
 from edgedraft.exporter.methods.flops import drafter_cost
-from edgedraft.exporter.methods.mbsu import MbsuResult, ParameterCosts, maximise_mbsu
+from edgedraft.exporter.methods.mbsu import MbsuResult, maximise_mbsu
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.pipeline.calibrating import calibrate_pair
@@ -52,7 +52,7 @@ def plan(request: PlanRequest, progress: Progress = silent, note: Note = unsaid)
         decision=planned.decision,
         terms=tuple(explain(planned.latency, outcome, best.draft_vocab_size, best.draft_length)),
         searched=_searched(planned.decision, request, progress),
-        basis=stages.device.forecast.basis if stages.device else None,
+        basis=stages.device.basis if stages.device else None,
         pictures=tuple(pictures),
     )
 
@@ -60,10 +60,13 @@ def plan(request: PlanRequest, progress: Progress = silent, note: Note = unsaid)
 def plan_by_mbsu(request: PlanRequest, progress: Progress = silent) -> MbsuResult:
     """Maximise VocabTrim's modelled speed-up; costs are parameters, and verification is taken as free."""
     pair, calibration = calibrated_pair(request, progress)
-    costs = ParameterCosts(drafter=lambda size: pair.trimmed_size(size).parameters, target=pair.target_size.parameters)
     replayed = replay_function(calibration.trace, token_order(pair, calibration))
     sizes = [request.vocab_size] if request.vocab_size else list(candidate_sizes(pair.vocab_size))
-    return maximise_mbsu(replayed, costs, sizes, *([(request.draft_length,)] if request.draft_length else []))
+
+    def cost_ratio(size: int) -> float:
+        return pair.trimmed_size(size).parameters / pair.target_size.parameters
+
+    return maximise_mbsu(replayed, cost_ratio, sizes, *([(request.draft_length,)] if request.draft_length else []))
 
 
 def plan_by_balance(

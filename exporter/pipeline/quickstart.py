@@ -7,7 +7,7 @@ from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import take
 from edgedraft.exporter.bundle.writing import check_output
 from edgedraft.exporter.graph.providers import CPU
-from edgedraft.exporter.pipeline.bench import BenchTask, Measurement, measure
+from edgedraft.exporter.pipeline.bench import Measurement, measure
 from edgedraft.exporter.pipeline.requests import BenchRequest, QuickstartRequest
 from edgedraft.exporter.pipeline.stages import planned_pair, written_bundle
 from edgedraft.exporter.planning.figures import require_own_pictures
@@ -42,13 +42,9 @@ def quickstart(request: QuickstartRequest, progress: Progress = silent, note: No
     here = CPU if stages.device else stages.provider.name  # another device's provider may be missing here
     threads = planned.pair.settings.threads  # this process has one pool for good; the plan may be for another number
     engine = Engine.open(output, threads=threads, verify_hashes=False, target_provider=here, drafter_provider=here)
-    task = BenchTask(
-        prompts=take(stages.prompts.prompts, SCORE, request.bench_prompts),
-        max_new_tokens=request.bench_tokens,
-        choices=BenchRequest(bundle=output).choices(plan.draft_length),
-        full_drafter=planned.pair.drafter.path,
-    )
-    measurement = measure(engine, task, progress)
+    bench = BenchRequest(bundle=output, max_new_tokens=request.bench_tokens, full_drafter=planned.pair.drafter.path)
+    prompts = take(stages.prompts.prompts, SCORE, request.bench_prompts)
+    measurement = measure(engine, prompts, bench, progress)
     drawn = curves(stages.calibration, planned.replayed, planned.order, plan.draft_length)
     title = f"{planned.pair.drafter.source.name} drafting for {planned.pair.target.source.name}"
     draw_curves(drawn, plan, title, picture)

@@ -1,12 +1,17 @@
-"""Latency of a device that is not this machine: from its own probe, or from the prior of its processor."""
+"""The device that a plan is for; one that is not here has the latency of its probe, or its processor's prior."""
 
 from dataclasses import dataclass
 
 from edgedraft.devices.latency import LatencyModel
 from edgedraft.devices.priors.prior import basis, latency_of, prior_basis, prior_latency
 from edgedraft.devices.profile import DeviceProfile, Probe
-from edgedraft.exporter.graph.providers import CPU, GPU, PROVIDERS, Provider
+from edgedraft.devices.registry import find_profile
+from edgedraft.exporter.graph.providers import CPU, GPU, PROVIDERS, Provider, provider_named
+from edgedraft.exporter.pipeline.limits import provider_on
+from edgedraft.exporter.pipeline.requests import PlanRequest
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.onnx.providers import available_providers
 
 _UNPUBLISHED = {"wasm": "WebAssembly"}
 """Providers without published speeds, which are far slower than native code on the same processor."""
@@ -25,6 +30,7 @@ class LatencyForecast:
     the probe, else the device's cores; None where nobody says how many.
     """
 
+    profile: DeviceProfile
     latency: LatencyModel
     provider: str
     threads: int | None
@@ -41,6 +47,7 @@ def forecast_latency(profile: DeviceProfile, provider: Provider) -> LatencyForec
     name = _probed_as(probe, provider) if probe is not None and probe.trusted else None
     if probe is not None and name is not None:
         return LatencyForecast(
+            profile=profile,
             latency=_renamed(latency_of(profile), name, provider.name),
             provider=provider.name,
             threads=_threads(probe, name) if provider.kind == CPU else profile.cores,
@@ -51,6 +58,7 @@ def forecast_latency(profile: DeviceProfile, provider: Provider) -> LatencyForec
         seen = _seen(profile, provider)
         raise EdgedraftError(rule, got=f"{provider.name} {seen}", remedy=_REMEDIES[seen])
     return LatencyForecast(
+        profile=profile,
         latency=_renamed(prior_latency(profile), provider.kind, provider.name),
         provider=provider.name,
         threads=profile.cores,
@@ -87,3 +95,22 @@ def _seen(profile: DeviceProfile, provider: Provider) -> str:
     probe = profile.probe
     seen = probe is not None and _probed_as(probe, provider) is not None
     return _NOISY if seen else _NEVER
+
+
+def remote_device(request: PlanRequest) -> LatencyForecast | None:
+    """Return the device that the request names; None plans for this machine."""
+    if request.device is None:
+        return None
+    return forecast_latency(find_profile(str(request.device)), provider_named(request.provider))
+
+
+def chosen_provider(request: PlanRequest, device: LatencyForecast | None) -> Provider:
+    """Return the provider that the request names, which must be here unless a device was named too."""
+    here = sorted(available_providers())
+    require(
+        device is not None or request.provider in here,
+        f"--provider without --device is this machine's, which has {', '.join(here)}",
+        got=request.provider,
+        remedy="name a device (edgedraft devices list), or install what adds the provider",
+    )
+    return provider_on(provider_named(request.provider), device.profile if device else None)

@@ -14,16 +14,16 @@ from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import Pair, prepared_pair
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.pipeline.device import RemoteDevice, chosen_provider, remote_device
 from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prompt_set
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
 from edgedraft.exporter.pipeline.planning import GivenOrder, PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.pipeline.quality import targets_within
+from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, remote_device
 from edgedraft.exporter.pipeline.requests import PlanRequest
 from edgedraft.exporter.planning.planner import Planned
 from edgedraft.exporter.planning.scoring import PlanLimits
-from edgedraft.exporter.vocab.order import vocab_order
 from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
+from edgedraft.exporter.vocab.vocab_map import vocab_order
 from edgedraft.runtime.base.progress import Note, Progress
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
@@ -34,7 +34,7 @@ class Stages:
     """The results of the stages; ``divergence`` is of the plan's target, where it was measured."""
 
     prompts: PromptSet
-    device: RemoteDevice | None
+    device: LatencyForecast | None
     calibration: Calibration
     planned: Planned
     divergence: DivergenceEntry | None
@@ -163,4 +163,4 @@ class _Work:
     def plan(self, pairs: Sequence[Pair], calibration: Calibration, wishes: PlanningRequest) -> Planned:
         if self.device is None:
             return plan_here(pairs, calibration, wishes, time.perf_counter, self.cache, self.progress)
-        return plan_elsewhere(pairs, calibration, wishes, self.device.forecast)
+        return plan_elsewhere(pairs, calibration, wishes, self.device)

@@ -74,11 +74,11 @@ def search_jointly(
 
     searched = tpe_maximise(speed, space, named, progress)
     trading = replace(named, study_name=f"{named.study_name} by memory")
-    traded = pareto_search(speed_and_memory, space, (MAXIMISE, MINIMISE), trading, progress)
+    front = pareto_search(speed_and_memory, space, (MAXIMISE, MINIMISE), trading, progress)
     return JointSearch(
         trials=len(searched.trials),
         best=_option_of(scored, searched.best),
-        front=tuple(option for trial in traded.front if (option := _option_of(scored, trial)) is not None),
+        front=tuple(option for trial in front if (option := _option_of(scored, trial)) is not None),
     )
 
 

@@ -21,7 +21,6 @@ from edgedraft.exporter.planning.ranking import coverage_by_size, ranks_of
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, AcceptanceWindows, Replay, acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay
 from edgedraft.runtime.base.arrays import CountArray, Float64Array, Ids
-from edgedraft.runtime.base.records import require
 
 Numbers = Sequence[int] | Ids
 
@@ -200,14 +199,7 @@ def _amounts(accepted: Ids, ended: Ids, draft_length: int) -> Ids:
 
 
 def _grid(sizes: Numbers, draft_lengths: Numbers) -> tuple[Ids, Ids]:
-    """Convert both to arrays; raises `EdgedraftError` where they do not ascend from 1 or more."""
-    grid = np.asarray(sizes, dtype=np.int64), np.asarray(draft_lengths, dtype=np.int64)
-    for name, values in zip(("draft vocabulary sizes", "draft lengths"), grid, strict=True):
-        wrong = values[np.diff(values, prepend=0) <= 0]
-        got = f"{wrong[0]} at the wrong place" if len(wrong) else "none"
-        ascending = len(values) > 0 and not len(wrong)
-        require(ascending, f"scan: expected {name} that ascend from 1 or more", got=got)
-    return grid
+    return np.asarray(sizes, dtype=np.int64), np.asarray(draft_lengths, dtype=np.int64)
 
 
 def _scan(sizes: Ids, draft_lengths: Ids, table: CountArray, tokens: int) -> Scan:

@@ -39,19 +39,12 @@ class Whole:
     high: int
     log: bool = False
 
-    def __post_init__(self) -> None:
-        require(self.low <= self.high, f"search: expected an upper end of {self.low} or more", got=self.high)
-        require(not self.log or self.low >= 1, "search: an order of magnitude begins at 1 or more", got=self.low)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Choice:
     """One of several values that have no order."""
 
     values: tuple[Value, ...]
-
-    def __post_init__(self) -> None:
-        require(len(self.values) > 0, "search: expected at least one value to choose from", got=0)
 
 
 Space = Mapping[str, Whole | Choice]
@@ -65,10 +58,6 @@ class SearchSettings:
     seed: int = 0
     storage: Path | None = None
     study_name: str = "search"
-
-    def __post_init__(self) -> None:
-        require(self.trials >= 1, "search: expected at least one trial", got=self.trials)
-        require(self.seed >= 0, "search: expected a seed of 0 or more", got=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,14 +74,6 @@ class SearchResult:
     """All trials in order, and the first of the highest value; None where every point was infeasible."""
 
     best: Trial | None
-    trials: tuple[Trial, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ParetoResult:
-    """All trials in order, and the front: see `pareto_front`."""
-
-    front: tuple[Trial, ...]
     trials: tuple[Trial, ...]
 
 
@@ -119,20 +100,17 @@ def pareto_search(
     goals: Sequence[Goal],
     settings: SearchSettings,
     progress: Progress = silent,
-) -> ParetoResult:
-    """Search for the points that no other beats in all of ``goals``.
+) -> tuple[Trial, ...]:
+    """Search for the points that no other beats in all of ``goals``; see `pareto_front`.
 
     A goal is `MAXIMISE` or `MINIMISE`, one for each value of ``objective``; None from it prunes a point.
     """
-    known = len(goals) > 0 and set(goals) <= {MAXIMISE, MINIMISE}
-    require(known, f"search: expected goals {MAXIMISE} or {MINIMISE}", got=list(goals))
 
     def several(point: Point) -> Values:
         values = objective(point)
         return None if values is None else tuple(values)
 
-    trials = _search(several, space, tuple(goals), settings, progress)
-    return ParetoResult(front=pareto_front(trials, goals), trials=trials)
+    return pareto_front(_search(several, space, tuple(goals), settings, progress), goals)
 
 
 def pareto_front(trials: Sequence[Trial], goals: Sequence[Goal]) -> tuple[Trial, ...]:
@@ -162,7 +140,6 @@ def _search(
     progress: Progress,
 ) -> tuple[Trial, ...]:
     """Ask and tell until the study holds as many finished trials as ``settings`` ask for."""
-    require(bool(space), "search: expected a space of at least one parameter", got=0)
     _require_optuna()
     with _quiet(), _opened(space, goals, settings) as study:
         trials = list(_finished(study, space))

@@ -16,6 +16,9 @@ from edgedraft.runtime.base.arrays import BoolArray, Float64Array, Ids
 from edgedraft.runtime.core.statistics import bootstrap_rng, ratio_interval
 
 _SIZES_A_DOUBLING = 8
+_RESAMPLINGS = 1000
+_SIZES_AT_ONCE = 256
+"""Bounds the (answers, sizes) table of covered tokens that is held at a time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +76,7 @@ def curves(
     require_tokens(len(calibration.trace.target_ids))
     sizes = tuple(sorted({*candidate_sizes(len(order)), *also}))
     outcomes = [replayed(size, draft_length) for size in sizes]
-    coverage_low, coverage_high = zip(*_coverage_intervals(calibration, order, sizes), strict=True)
+    coverage_low, coverage_high = zip(*coverage_intervals(calibration, order, np.array(sizes)).tolist(), strict=True)
     low, high = zip(*(_block_efficiency_interval(outcome) for outcome in outcomes), strict=True)
     return Curves(
         sizes=sizes,
@@ -86,17 +89,27 @@ def curves(
     )
 
 
-def _coverage_intervals(calibration: Calibration, order: Ids, sizes: Sequence[int]) -> list[tuple[float, float]]:
-    """Bootstrap 95 % intervals of coverage, one a size."""
+def coverage_intervals(calibration: Calibration, order: Ids, sizes: Ids) -> Float64Array:
+    """Return 95 % bootstrap intervals of the share of held-out tokens that each of ``sizes`` covers: (sizes, 2).
+
+    The answers are resampled as for a single size by `ratio_interval`.
+    """
     token_ids = [np.asarray(entry.token_ids, dtype=np.int64) for entry in calibration.scoring_answers]
     if not token_ids:
         # A saved calibration has no answers; its trace has them without their first token.
         token_ids = np.split(calibration.trace.target_ids, calibration.trace.offsets[1:-1])
     ranks = ranks_of(order)
-    places = [ranks[answer] for answer in token_ids if len(answer)]
-    lengths = [len(answer) for answer in places]
-    covered = [[int((answer < size).sum()) for answer in places] for size in sizes]
-    return [ratio_interval(parts, lengths, bootstrap_rng()) for parts in covered]
+    # Sorted ranks of an answer: how many lie below a size is then one binary search, for all sizes at once.
+    ranked = [np.sort(ranks[answer]) for answer in token_ids if len(answer)]
+    picks = bootstrap_rng().integers(0, len(ranked), size=(_RESAMPLINGS, len(ranked)))
+    weights = np.stack([np.bincount(pick, minlength=len(ranked)) for pick in picks]).astype(np.float64)
+    totals = weights @ np.array([len(row) for row in ranked], dtype=np.float64)
+    intervals = []
+    for start in range(0, len(sizes), _SIZES_AT_ONCE):
+        some = sizes[start : start + _SIZES_AT_ONCE]
+        covered = np.stack([np.searchsorted(row, some) for row in ranked]).astype(np.float64)
+        intervals.append(np.quantile((weights @ covered) / totals[:, None], (0.025, 0.975), axis=0).T)
+    return np.concatenate(intervals)
 
 
 def _block_efficiency_interval(outcome: Replay) -> tuple[float, float]:

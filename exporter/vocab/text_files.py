@@ -23,21 +23,6 @@ def read_text_map(path: Path) -> Numbers:
     return _list(path, TEXT, [_number(path, line, at) for at, line in enumerate(text.splitlines(), 1) if line.strip()])
 
 
-def ids_as_text(ids: Sequence[int]) -> str:
-    """Write one id a line."""
-    return "".join(f"{each}\n" for each in ids)
-
-
-def ids_as_json(ids: Sequence[int]) -> str:
-    """Write a JSON list."""
-    return json.dumps(list(ids)) + "\n"
-
-
-def ids_as_executorch(ids: Sequence[int]) -> str:
-    """Write ExecuTorch's object: from the pruned id, as text, to the original id."""
-    return json.dumps({str(row): each for row, each in enumerate(ids)}, indent=2) + "\n"
-
-
 def _of_json(path: Path, text: str) -> Numbers:
     try:
         value = json.loads(text, object_pairs_hook=_once)

@@ -1,5 +1,6 @@
 """Writing a token map in another kind of file: the same tokens in the same order, or an error that says why not."""
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,6 @@ from edgedraft.exporter.vocab.kinds import (
     WRITABLE,
     kind_named,
 )
-from edgedraft.exporter.vocab.text_files import ids_as_executorch, ids_as_json, ids_as_text
 from edgedraft.exporter.vocab.torch_files import write_torch
 from edgedraft.exporter.vocab.vocab_map import VocabMap
 from edgedraft.runtime.base.files import replacing_file, replacing_folder, require_own_folder
@@ -88,6 +88,11 @@ def _write_folder(path: Path, vocab_map: VocabMap, frequencies: Frequencies | No
             write_torch(temporary / FREQUENCIES, dict(frequencies))
 
 
+def _executorch(vocab_map: VocabMap) -> str:
+    """Return ExecuTorch's object: from the pruned id, as text, to the original id."""
+    return json.dumps({str(row): each for row, each in enumerate(vocab_map.target_ids.tolist())}, indent=2)
+
+
 def _write_text(path: Path, text: str) -> None:
     with replacing_file(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -98,8 +103,8 @@ _WRITERS: Mapping[str, Callable[[Path, VocabMap], None]] = {
     EAGLE3: lambda path, each: write_tensors(path, _pair(each)),
     EAGLE3_CACHE: lambda path, each: write_torch(path, _pair(each)),
     MODELOPT: lambda path, each: write_torch(path, _offsets(each)),
-    EXECUTORCH: lambda path, each: _write_text(path, ids_as_executorch(each.target_ids.tolist())),
-    TEXT: lambda path, each: _write_text(path, ids_as_text(each.target_ids.tolist())),
-    JSON: lambda path, each: _write_text(path, ids_as_json(each.target_ids.tolist())),
+    EXECUTORCH: lambda path, each: _write_text(path, _executorch(each) + "\n"),
+    TEXT: lambda path, each: _write_text(path, "".join(f"{token_id}\n" for token_id in each.target_ids)),
+    JSON: lambda path, each: _write_text(path, json.dumps(each.target_ids.tolist()) + "\n"),
     EDGEDRAFT: _write_index_map,
 }

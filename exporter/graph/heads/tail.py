@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import onnx_ir as ir
 
-from edgedraft.exporter.graph.heads.cuts import Cut, constant_of, cut_numbers, input_at, label, refusal
+from edgedraft.exporter.graph.heads.cuts import Cut, constant_of, cut_numbers, forget, input_at, label, refusal
 from edgedraft.exporter.graph.heads.products import PRODUCTS
-from edgedraft.exporter.graph.heads.reshapes import RESHAPES, check_reshape
 from edgedraft.exporter.graph.heads.weights import weight_name
-from edgedraft.exporter.graph.loading import LOGITS, output_named
+from edgedraft.exporter.graph.loading import LOGITS, add_constant, output_named
 from edgedraft.runtime.base.errors import EdgedraftError
 
 ELEMENTWISE = {"Add", "Cast", "Clip", "Div", "Identity", "Max", "Min", "Mul", "Neg", "Sub", "Tanh", "Where"}
@@ -141,3 +141,35 @@ def _require_no_other_reader(tail: Tail, logits: ir.Value) -> None:
             raise refusal(reader, f"reads {value.name}, which is to be cut", remedy="export the drafter without it")
         if value is not logits and value.is_graph_output():
             raise EdgedraftError(f"graph output {value.name}: expected logits alone from the head")
+
+
+RESHAPES = {"Reshape", "Squeeze", "Unsqueeze"}
+"""Known by what they read at 0; at 1 stand the shape or the axes."""
+
+
+def check_reshape(step: ir.Node, width: int) -> None:
+    """Refuse a step after which the tokens might not lie along the last axis."""
+    stated = _stated(step)
+    rows_last = stated[-1:] in ([width], [-1]) if step.op_type == "Reshape" else stated and set(stated) <= {0, 1}
+    if not rows_last:
+        expected = f"a shape that ends in {width}" if step.op_type == "Reshape" else "axes before the last"
+        raise refusal(step, f"expected {expected}", got=stated or "one that is computed")
+
+
+def set_shape(step: ir.Node, width: int, size: int) -> None:
+    """Write the new width where a Reshape states the old one."""
+    if step.op_type != "Reshape" or _stated(step)[-1] != width:
+        return
+    old = step.inputs[1]
+    assert old is not None and step.graph is not None
+    new = np.array([*_stated(step)[:-1], size], dtype=np.int64)
+    step.replace_input_with(1, add_constant(step.graph, f"{old.name}.trimmed", new))
+    forget(step.graph, old)
+
+
+def _stated(step: ir.Node) -> list[int]:
+    """Return the shape or the axes, empty where they are computed."""
+    tensor, attribute = constant_of(input_at(step, 1)), step.attributes.get("axes")
+    if tensor is not None:
+        return [int(number) for number in tensor.numpy().reshape(-1)]
+    return list(attribute.as_ints()) if attribute is not None else []

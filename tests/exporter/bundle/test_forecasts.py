@@ -5,20 +5,23 @@ import dataclasses
 import numpy as np
 import pytest
 
-from edgedraft.exporter.bundle.contents import bundle_contents, coverage_interval
-from edgedraft.exporter.bundle.forecasts import coverage_intervals, order_with_forecasts
+from edgedraft.exporter.bundle.contents import bundle_contents, order_with_forecasts
 from edgedraft.exporter.planning.ranking import coverage
 from edgedraft.exporter.planning.scan import tiled_sizes
 from edgedraft.exporter.planning.scoring import predicted_seconds
+from edgedraft.exporter.planning.views import coverage_intervals
+from edgedraft.runtime.core.statistics import bootstrap_rng, ratio_interval
 
 SIZES = (64, 192, 256, 960, 1024)
 
 
 def test_intervals_of_all_sizes_are_those_of_each_alone(tiny_planned):
     calibration, planned = tiny_planned
-    found = coverage_intervals(calibration.scoring_answers, planned.order, np.array(SIZES))
-    for size, (low, high) in zip(SIZES, found.tolist(), strict=True):
-        assert (low, high) == pytest.approx(coverage_interval(calibration.scoring_answers, planned.order[:size]))
+    found = coverage_intervals(calibration, planned.order, np.array(SIZES))
+    for size, interval in zip(SIZES, found.tolist(), strict=True):
+        answers = [entry.token_ids for entry in calibration.scoring_answers]
+        covered = [np.isin(token_ids, planned.order[:size]).sum() for token_ids in answers]
+        assert interval == pytest.approx(ratio_interval(covered, [len(each) for each in answers], bootstrap_rng()))
 
 
 def test_every_size_is_foreseen_though_the_plan_fixed_one(tiny_planned):

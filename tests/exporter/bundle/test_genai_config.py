@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgedraft.exporter.bundle.genai_config import SESSION_OPTIONS, GenaiPair, genai_config
+from edgedraft.exporter.bundle.genai_config import SESSION_OPTIONS, genai_config
 from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.runtime.base.files import read_json, write_json
@@ -30,8 +30,8 @@ def settings(share: bool = True, **session_options) -> dict:
     return found
 
 
-def pair(target: dict, drafter: dict) -> GenaiPair:
-    return GenaiPair(target=target, target_graph="big/t.onnx", drafter=drafter, drafter_graph="small/d.onnx")
+def config_of(target: dict, drafter: dict, draft_length: int) -> dict:
+    return genai_config(target, drafter, draft_length, target_graph="big/t.onnx", drafter_graph="small/d.onnx")
 
 
 # --- what is written -------------------------------------------------------------------------------------------------
@@ -41,7 +41,7 @@ def test_the_whole_of_it():
     target, drafter = settings(), settings()
     drafter["model"]["decoder"]["head_size"] = 4
     before, options = copy.deepcopy((target, drafter)), {"log_id": "x", "session.force_spinning_stop": "1"}
-    assert genai_config(pair(target, drafter), 3) == {
+    assert config_of(target, drafter, 3) == {
         "model": {
             "vocab_size": 9,
             "decoder": {"filename": "big/t.onnx", "session_options": options, "head_size": 8},
@@ -55,18 +55,18 @@ def test_the_whole_of_it():
 
 @pytest.mark.parametrize(("planned", "told"), [(1, 2), (2, 2), (7, 7), (16, 16), (40, 16)])
 def test_it_drafts_as_many_as_planned_as_far_as_it_can(planned, told):
-    assert genai_config(pair(settings(), settings()), planned)["speculative"] == {"max_draft_tokens": told}
+    assert config_of(settings(), settings(), planned)["speculative"] == {"max_draft_tokens": told}
 
 
 @pytest.mark.parametrize("shared", [(True, True), (True, False), (False, True), (False, False)])
 def test_buffers_are_shared_where_both_graphs_can(shared):
-    config = genai_config(pair(*(settings(share) for share in shared)), 2)
+    config = config_of(*(settings(share) for share in shared), 2)
     assert config["search"]["past_present_share_buffer"] == all(shared)
 
 
 def test_a_models_own_session_options_stay():
     own = {"session.force_spinning_stop": "0", "intra_op_num_threads": 3}
-    model = genai_config(pair(settings(**own), settings()), 2)["model"]
+    model = config_of(settings(**own), settings(), 2)["model"]
     assert model["decoder"]["session_options"] == {"log_id": "x", **own}
     assert model["draft"]["session_options"] == {"log_id": "x", **SESSION_OPTIONS}
 
@@ -162,13 +162,14 @@ def test_a_drafter_whose_past_grows_beside_a_target_that_writes_in_place(
             shutil.copyfile(tiny_pair.drafter / name, drafter / name)
     folder = variant(tiny_bundle, tmp_path / "mixed", lambda config: None)
     shutil.copyfile(drafter / "model.onnx", folder / "drafter" / "plain.onnx")
-    mixed = GenaiPair(
-        target=json.loads((tiny_opened.target.path / "genai_config.json").read_text()),
+    mixed = genai_config(
+        json.loads((tiny_opened.target.path / "genai_config.json").read_text()),
+        genai_settings(drafter, load_graph(drafter / "model.onnx"), "model.onnx"),
+        3,
         target_graph="target/model.onnx",
-        drafter=genai_settings(drafter, load_graph(drafter / "model.onnx"), "model.onnx"),
         drafter_graph="drafter/plain.onnx",
     )
-    write_json(folder / "genai_config.json", genai_config(mixed, 3))
+    write_json(folder / "genai_config.json", mixed)
     texts, counts = answer(folder, prompts)
     assert texts == alone
     assert sum(each["draft_tokens_accepted"] for each in counts) > 0

@@ -7,8 +7,8 @@ import pytest
 
 from edgedraft.calibration.counts_file import write_counts
 from edgedraft.exporter.bundle.token_order import SizeForecasts, TokenOrder
-from edgedraft.exporter.bundle.trim_orders import kept_by_calibration, kept_in_file, kept_like
 from edgedraft.exporter.bundle.writing import BundleContents, write_bundle
+from edgedraft.exporter.pipeline.trim import kept_by_calibration, kept_in_file, kept_like
 from edgedraft.exporter.vocab.reading import DeclaredMap
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint

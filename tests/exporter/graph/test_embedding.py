@@ -5,10 +5,9 @@ import onnx_ir as ir
 import pytest
 
 from edgedraft.exporter.graph.blocks import BlockScheme, dequantize, quantize
-from edgedraft.exporter.graph.embedding import find_embedding, pack_embedding
 from edgedraft.exporter.graph.head import expand_logits, trim_head
 from edgedraft.exporter.graph.loading import load_graph, model_size, save_graph
-from edgedraft.exporter.graph.packing import pack_model
+from edgedraft.exporter.graph.packing import find_embedding, pack_embedding, pack_model
 from edgedraft.exporter.graph.precisions import PRECISIONS, precision_named
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.index_map import IndexMap

@@ -7,9 +7,9 @@ import onnx_ir as ir
 import pytest
 
 from edgedraft.exporter.graph.blocks import BlockScheme
-from edgedraft.exporter.graph.embedding import pack_embedding
 from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.needs import GraphNeeds, graph_needs, require_bindable
+from edgedraft.exporter.graph.packing import pack_embedding
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import PROVIDERS
 from edgedraft.runtime.base.errors import EdgedraftError

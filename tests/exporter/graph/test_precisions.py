@@ -1,6 +1,5 @@
 """Every precision of the table on a small decoder: it runs, stays near the float one, and its head trims exactly."""
 
-import dataclasses
 import shutil
 
 import numpy as np
@@ -15,7 +14,6 @@ from edgedraft.exporter.graph.precisions import (
     DEFAULT,
     PRECISIONS,
     TABLE,
-    Precision,
     precision_named,
 )
 from edgedraft.exporter.graph.worker_pack import pack_folder
@@ -148,18 +146,3 @@ def test_an_unknown_name_is_refused():
     assert str(error.value) == (
         "precision: expected one of int4, int4-block32, int4-exact, int8, int8-dynamic, fp32, got int2"
     )
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"layout": "rows"}, "precision int4: unknown layout, got rows"),
-        ({"accuracy_level": 2}, "precision int4: accuracy_level must be 1 or 4, got 2"),
-        ({"bits": 5}, "block scheme: bits must be 4 or 8, got 5"),
-    ],
-)
-def test_a_precision_that_cannot_be_made_is_refused(changes, text):
-    values = {field.name: getattr(TABLE["int4"], field.name) for field in dataclasses.fields(Precision)}
-    with pytest.raises(EdgedraftError) as error:
-        Precision(**values | changes)
-    assert str(error.value) == text

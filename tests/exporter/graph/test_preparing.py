@@ -5,7 +5,7 @@ import onnx_ir as ir
 import pytest
 
 from edgedraft.exporter.graph.blocks import Blocks, BlockScheme, dequantize
-from edgedraft.exporter.graph.embedding import pack_embedding
+from edgedraft.exporter.graph.packing import pack_embedding
 from edgedraft.exporter.graph.preparing import even_blocks, prepare, set_accuracy_level
 from edgedraft.exporter.graph.providers import PROVIDERS
 from edgedraft.runtime.base.errors import EdgedraftError

@@ -7,7 +7,6 @@ import pytest
 
 from edgedraft.exporter.methods.mbsu import (
     DRAFT_LENGTHS,
-    ParameterCosts,
     maximise_mbsu,
 )
 from edgedraft.exporter.planning.planner import candidate_sizes
@@ -32,19 +31,15 @@ def replayed(greedy_trace, make_counts):
 def test_gain_ceilings_of_the_paper(replayed, draft_length, gain):
     """Where trimming costs no acceptance it raises MBSU by (c·γ + 1) / (c'·γ + 1), with the paper's c and c'."""
     before, after = (
-        maximise_mbsu(
-            replayed, ParameterCosts(drafter=lambda _, c=c: c, target=100_000), (VOCAB,), (draft_length,)
-        ).best
-        for c in (15_984, 6_874)
+        maximise_mbsu(replayed, lambda _, c=c: c / 100_000, (VOCAB,), (draft_length,)).best for c in (15_984, 6_874)
     )
     assert (before.cost_ratio, after.cost_ratio) == (0.15984, 0.06874)
     assert f"{after.mbsu / before.mbsu:.3f}" == gain
 
 
 def test_the_best_option_is_the_best_of_the_grid(replayed):
-    costs = ParameterCosts(drafter=lambda size: 1_000_000 + 512 * size, target=40_000_000)
     sizes = candidate_sizes(VOCAB)
-    found = maximise_mbsu(replayed, costs, sizes)
+    found = maximise_mbsu(replayed, lambda size: (1_000_000 + 512 * size) / 40_000_000, sizes)
     grid = {
         (size, length): replayed(size, length).block_efficiency / ((1_000_000 + 512 * size) / 40_000_000 * length + 1)
         for size, length in itertools.product(sizes, range(1, 9))
@@ -59,27 +54,16 @@ def test_the_best_option_is_the_best_of_the_grid(replayed):
 
 
 def test_a_free_drafter_drafts_as_long_as_it_helps_and_a_costly_one_once(replayed):
-    free, costly = (
-        maximise_mbsu(replayed, ParameterCosts(drafter=lambda size: 1, target=target), (VOCAB,)).best
-        for target in (10**12, 2)
-    )
+    free, costly = (maximise_mbsu(replayed, lambda size, cost=cost: cost, (VOCAB,)).best for cost in (1e-12, 0.5))
     assert free.block_efficiency == replayed(VOCAB, DRAFT_LENGTHS[-1]).block_efficiency
     assert costly.draft_length == 1
 
 
-def test_an_empty_grid_and_an_empty_trace_are_refused(replayed, greedy_trace):
-    costs = ParameterCosts(drafter=lambda size: size, target=10)
-    with pytest.raises(EdgedraftError, match=r"^mbsu: expected at least one size and one draft length, got none$"):
-        maximise_mbsu(replayed, costs, ())
+def test_an_empty_trace_is_refused(greedy_trace):
     trace = greedy_trace(np.zeros((0, VOCAB), dtype=np.int64), np.zeros(0, dtype=np.int64), np.array([0, 0]))
     with pytest.raises(EdgedraftError) as raised:
-        maximise_mbsu(replay_function(trace, np.arange(VOCAB)), costs, (VOCAB,))
+        maximise_mbsu(replay_function(trace, np.arange(VOCAB)), lambda size: 0.1, (VOCAB,))
     assert str(raised.value) == (
         "mbsu: expected answers of two tokens or more, got only shorter ones"
         " - allow longer answers or use other prompts"
     )
-
-
-def test_a_target_without_parameters_is_refused():
-    with pytest.raises(EdgedraftError, match=r"^mbsu: expected a target of at least one parameter, got 0$"):
-        ParameterCosts(drafter=lambda size: size, target=0)

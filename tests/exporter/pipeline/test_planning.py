@@ -7,6 +7,7 @@ import pytest
 
 from edgedraft.calibration.answers.batched import Draws
 from edgedraft.devices.latency import LatencyModel, StepModel
+from edgedraft.devices.registry import find_profile
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, calibrate_pair
 from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.pipeline.remote_device import LatencyForecast
@@ -25,7 +26,9 @@ def device(slope: float, **facts) -> LatencyForecast:
     """A device that reads 10 GB/s and whose further rows cost ``slope`` of the first."""
     model = StepModel(overhead_seconds=0.0, seconds_per_byte=1e-10, rows=(1, 17), row_factors=(1.0, 1 + 16 * slope))
     latency = LatencyModel(device="a phone", models={("fp32", "cpu"): model})
-    return LatencyForecast(**{"latency": latency, "provider": "cpu", "threads": None, "basis": "made up"} | facts)
+    profile = find_profile("sd-8-gen-3")
+    told = {"profile": profile, "latency": latency, "provider": "cpu", "threads": None, "basis": "made up"}
+    return LatencyForecast(**told | facts)
 
 
 def test_a_device_with_free_rows_drafts_and_one_with_dear_rows_does_not(tiny_opened, tiny_planned):

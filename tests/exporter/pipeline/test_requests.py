@@ -8,7 +8,7 @@ from edgedraft.__main__ import build_parser
 from edgedraft.commands._options import request_of
 from edgedraft.exporter.methods.balanced_run import BalancedOptions
 from edgedraft.exporter.pipeline.count import CountRequest
-from edgedraft.exporter.pipeline.push import PushRequest
+from edgedraft.exporter.pipeline.export import PushRequest
 from edgedraft.exporter.pipeline.report import CompareRequest
 from edgedraft.exporter.pipeline.requests import (
     BenchRequest,

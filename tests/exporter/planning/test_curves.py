@@ -10,7 +10,6 @@ import pytest
 from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.counts import Provenance, count_tokens
 from edgedraft.calibration.run import Calibration
-from edgedraft.exporter.bundle.contents import coverage_interval
 from edgedraft.exporter.planning.pictures import draw_curves
 from edgedraft.exporter.planning.planner import candidate_sizes
 from edgedraft.exporter.planning.ranking import coverage, rank_tokens
@@ -90,9 +89,15 @@ def test_other_sizes_take_their_places_among_the_candidates(calibration, order, 
     assert drawn.sizes == (128, 1024, 1100, *candidate_sizes(VOCAB)[1:])
 
 
-def test_the_interval_of_coverage_is_the_bundles(calibration, order, replayed):
+def interval_of(answers: list[SampledAnswer], kept_ids: np.ndarray) -> tuple[float, float]:
+    """The interval of the answers' tokens that are kept, with each answer drawn as a whole."""
+    covered = [int(np.isin(entry.token_ids, kept_ids).sum()) for entry in answers]
+    return ratio_interval(covered, [len(entry.token_ids) for entry in answers], bootstrap_rng())
+
+
+def test_the_interval_of_coverage_resamples_whole_answers(calibration, order, replayed):
     drawn = curves(calibration, replayed, order, 3)
-    expected = [coverage_interval(calibration.scoring_answers, order[:size]) for size in drawn.sizes]
+    expected = [interval_of(calibration.scoring_answers, order[:size]) for size in drawn.sizes]
     assert list(zip(drawn.coverage_low, drawn.coverage_high, strict=True)) == expected
     assert drawn.coverage_low[0] < drawn.coverage[0] < drawn.coverage_high[0]
 
@@ -112,7 +117,7 @@ def test_a_saved_calibration_resamples_the_answers_of_its_trace(calibration, ord
     saved = dataclasses.replace(calibration, scoring_answers=())
     rest = [dataclasses.replace(each, token_ids=each.token_ids[1:]) for each in calibration.scoring_answers]
     drawn = curves(saved, replayed, order, 3)
-    expected = [coverage_interval([each for each in rest if each.token_ids], order[:size]) for size in drawn.sizes]
+    expected = [interval_of([each for each in rest if each.token_ids], order[:size]) for size in drawn.sizes]
     assert list(zip(drawn.coverage_low, drawn.coverage_high, strict=True)) == expected
 
 

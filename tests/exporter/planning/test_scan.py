@@ -9,7 +9,6 @@ from edgedraft.exporter.planning.ranking import ranks_of
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, AcceptanceWindows, acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_replay
 from edgedraft.exporter.planning.scan import scan, scan_replays, tiled_sizes
-from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 9
 EVERY_SIZE = range(1, VOCAB + 1)
@@ -23,7 +22,7 @@ def windows_of(parts) -> AcceptanceWindows:
     """One (low, high) a position; a low of at least high is never accepted, a high of VOCAB never refused again."""
     pairs = np.array([pair for part in parts for pair in part], dtype=np.int64).reshape(-1, 2)
     offsets = np.cumsum([0, *map(len, parts)])
-    return AcceptanceWindows(low=pairs[:, 0], high=pairs[:, 1], offsets=offsets, cut_share=0.0)
+    return AcceptanceWindows(low=pairs[:, 0], high=pairs[:, 1], offsets=offsets)
 
 
 def assert_is_the_replays(found, windows) -> None:
@@ -129,7 +128,7 @@ def test_expected_replays_are_scanned_in_fractions():
 
     def replayed(size: int, length: int):
         chances = kept ** (1 / size)
-        return expected_replay(ExpectedAcceptance(acceptance=zeros, kept=chances, doubt=zeros, offsets=offsets), length)
+        return expected_replay(ExpectedAcceptance(acceptance=zeros, kept=chances, offsets=offsets), length)
 
     found = scan_replays(replayed, (1, 5), (1, 2, 4))
     assert found.tokens == 50
@@ -151,23 +150,3 @@ def test_expected_replays_are_scanned_in_fractions():
 )
 def test_tiled_sizes_end_with_the_whole_vocabulary(vocab_size, sizes):
     assert tiled_sizes(vocab_size).tolist() == sizes
-
-
-@pytest.mark.parametrize(
-    ("sizes", "lengths", "message"),
-    [
-        ((4, 2), (1,), "scan: expected draft vocabulary sizes that ascend from 1 or more, got 2 at the wrong place"),
-        ((2, 2), (1,), "scan: expected draft vocabulary sizes that ascend from 1 or more, got 2 at the wrong place"),
-        ((0, 2), (1,), "scan: expected draft vocabulary sizes that ascend from 1 or more, got 0 at the wrong place"),
-        ((), (1,), "scan: expected draft vocabulary sizes that ascend from 1 or more, got none"),
-        ((2,), (0,), "scan: expected draft lengths that ascend from 1 or more, got 0 at the wrong place"),
-        ((2,), (), "scan: expected draft lengths that ascend from 1 or more, got none"),
-    ],
-)
-def test_impossible_grids_are_refused(sizes, lengths, message):
-    windows = windows_of([[(0, 3)]])
-    for refused in (scan, scan_replays):
-        given_first = windows if refused is scan else lambda size, length: replay(windows, size, length)
-        with pytest.raises(EdgedraftError) as error:
-            refused(given_first, sizes, lengths)
-        assert str(error.value) == message

@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedraft.exporter.planning.ranking import index_map
-from edgedraft.exporter.vocab.order import vocab_order
-from edgedraft.exporter.vocab.vocab_map import VocabMap
+from edgedraft.exporter.vocab.vocab_map import VocabMap, vocab_order
 from edgedraft.runtime.base.errors import EdgedraftError
 
 
