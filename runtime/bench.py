@@ -193,7 +193,7 @@ def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: D
 
 
 def speed_ratio(runs: Sequence[PromptRun], others: Sequence[PromptRun]) -> Interval:
-    """Return tokens per second of one way over another's, compared prompt by prompt."""
+    """Return the ratio of tokens per second of two ways of decoding, compared prompt by prompt."""
     pairs = [pair for pair in zip(runs, others, strict=True) if all(run.statistics.rounds for run in pair)]
     return median_interval([run.tokens_per_second / other.tokens_per_second for run, other in pairs])
 

@@ -47,8 +47,8 @@ def answer_all(
 ) -> list[SampledAnswer]:
     """Return the answers to all prompts, in the prompts' order; those already in ``journal`` are taken from there.
 
-    ``answering`` is called only when an answer is missing. The caller names the journal after everything that decides
-    the answers (model, limits, settings), so an answer in it is always the one that would be generated again.
+    ``answering`` is called only when an answer is missing. The journal's name must identify the model, limits and
+    settings, so that only answers that would be generated again are reused.
     """
     known = {entry.prompt_id: entry for entry in read_journal(journal)}
     missing = [_question(codec, prompt) for prompt in prompts if prompt.id not in known]

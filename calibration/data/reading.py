@@ -45,7 +45,7 @@ class Shard:
         require(0 <= self.index < self.count, f"shard: expected an index in 0..{self.count - 1}", got=self.index)
 
     def holds(self, number: int) -> bool:
-        """Tell whether entry ``number`` belongs here."""
+        """Return whether entry ``number`` belongs to this shard."""
         return (number - 1) % self.count == self.index
 
 
@@ -66,11 +66,11 @@ class ReadOptions:
 
     @property
     def whole(self) -> bool:
-        """Tell whether every entry is read."""
+        """Return whether every entry is read."""
         return self.start == 1 and self.shard.count == 1
 
     def wants(self, number: int) -> bool:
-        """Tell whether entry ``number`` is to be read."""
+        """Return whether entry ``number`` is to be read."""
         return number >= self.start and self.shard.holds(number)
 
 

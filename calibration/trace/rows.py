@@ -119,7 +119,10 @@ class DrawnTrace(TracedRows):
 
 
 def least_cap(wanted: Ids, most: int) -> int:
-    """Return the least cap, up to ``most``, that cuts fewer than one in `POSITIONS_FOR_ONE_CUT` of ``wanted`` rows."""
+    """Return the smallest row length that truncates fewer than one in `POSITIONS_FOR_ONE_CUT` rows.
+
+    ``wanted`` holds the full length of each row. The result is at most ``most``, even if that truncates more rows.
+    """
     if len(wanted) == 0:
         return 1
     may_be_cut = (len(wanted) - 1) // POSITIONS_FOR_ONE_CUT

@@ -72,7 +72,7 @@ def assumptions_of(backend: str) -> Assumptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Classes:
-    """The classes of a device and an engine. None is a class that nobody published: it has no effect."""
+    """The classes of a device and an engine; None, with no effect, where no speeds are published for a class."""
 
     device: str
     hardware: str | None = None

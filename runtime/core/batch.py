@@ -24,7 +24,7 @@ class Batch(Protocol):
 
     @property
     def rows(self) -> Sequence[LanguageModel]:
-        """Return the models; what one row holds changes no other."""
+        """Return the models; what one row holds does not affect any other."""
         ...
 
     def step(self, token_ids: Sequence[int]) -> Logits:

@@ -52,7 +52,7 @@ from edgedraft.runtime.core.sampler import DraftToken, Sampler
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Draft:
-    """Tokens that may follow the committed text, and the seconds that the drafter's passes took for them."""
+    """Proposed next tokens, and the seconds that the drafter's passes took."""
 
     tokens: tuple[DraftToken, ...] = ()
     seconds: float = 0.0

@@ -70,7 +70,7 @@ class ModelFactory(Protocol):
     """A loaded graph: any number of models can be opened on it, each with a memory of its own."""
 
     def new_model(self) -> LanguageModel:
-        """Return a model that has read nothing."""
+        """Return a model with an empty key/value cache."""
         ...
 
 

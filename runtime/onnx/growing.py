@@ -89,7 +89,7 @@ class SequentialBatch:
 
     @property
     def rows(self) -> Sequence[OnnxModel]:
-        """See `Batch.rows`."""
+        """Return the models; what one row holds does not affect any other."""
         return self._rows
 
     def step(self, token_ids: Sequence[int]) -> Logits:
