@@ -1,4 +1,4 @@
-"""Answers of a model to prompts, journalled so that a stopped run goes on where it was. Who answers is a function."""
+"""Answers of a model to prompts, kept in a journal so that a stopped run continues. A function gives the answers."""
 
 import contextlib
 import json
@@ -70,7 +70,7 @@ def answer_all(
 
 
 def read_journal(journal: Path) -> Iterator[SampledAnswer]:
-    """Yield the whole entries of a journal; one that a crash cut short is passed over and will be generated again."""
+    """Yield the complete entries of a journal; an entry cut short by a crash is skipped and will be generated again."""
     if not journal.exists():
         return
     for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -35,7 +35,7 @@ _REMEDY = 'write one {"prompt": "..."} a line'
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """Entry i, from 1, belongs to shard (i - 1) % ``count``; this is the one of that ``index``."""
+    """One of ``count`` shards; entry i, counted from 1, belongs to the shard whose ``index`` is (i - 1) % ``count``."""
 
     index: int = 0
     count: int = 1
@@ -76,7 +76,7 @@ class ReadOptions:
 
 @dataclass(kw_only=True, slots=True)
 class ReadReport:
-    """A report of how reading went, filled while it goes; reports of shards and resumed runs add.
+    """A report of reading, updated during the work; reports of shards and resumed runs add up.
 
     ``read`` counts the entries looked at, ``broken`` those of them that gave no sample; ``problems`` are the first
     few, each as ``file:line: reason``.
@@ -103,7 +103,7 @@ class ReadReport:
 
 
 class Entry(NamedTuple):
-    """The content of one place of a data set, not parsed yet.
+    """One entry of a data set, not parsed yet.
 
     ``number`` counts the entries from 1, without blank lines; ``line`` is what errors name: the line in files of lines,
     otherwise the row. ``parse`` gives the sample or raises `EdgedraftError` without a place.

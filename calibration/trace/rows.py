@@ -1,4 +1,4 @@
-"""The records of a trace: for every position of the target's answers, the few tokens that decide what a draft does."""
+"""The records of a trace: for every position of the target's answers, the few tokens that decide a draft."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.sampling import SamplingSettings
 
 POSITIONS_FOR_ONE_CUT = 1000
-"""One position in so many may want more ids than the cap lets it keep."""
+"""One position in so many may need more ids than the cap allows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -63,7 +63,7 @@ class TracedRows:
 
     @property
     def cut_share(self) -> float:
-        """Share of positions whose row is not whole: they want more than ``cap`` ids."""
+        """Return the share of positions whose row is truncated: they need more than ``cap`` ids."""
         return float((self.wanted > self.cap).mean()) if len(self.wanted) else 0.0
 
 

@@ -74,7 +74,7 @@ class PostedProbe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchProviders:
-    """Which provider ran each model."""
+    """The provider that ran each model."""
 
     target: str
     drafter: str

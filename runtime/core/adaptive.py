@@ -84,7 +84,7 @@ class ExpectedGain(StopRule):
         self._answer, self._draft = _AnswerState(), _DraftState()
 
     def choose(self, offers: Sequence[TokenOffer], drafted: int) -> TokenOffer | None:
-        """Return an offer that is expected to pay, or None. An answer's first step is plain, which measures it."""
+        """Return an offer that is expected to pay, or None. An answer's first step is plain, to time one."""
         may_draft = self._times.target.plain_passes >= _PLAIN_PASSES and self._answer.rounds > 0
         if not may_draft or drafted >= LONGEST_DRAFT:
             return None
