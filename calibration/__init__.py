@@ -1,1 +1,1 @@
-"""The calibration room: read prompts, sample target and drafter on them, count tokens, keep the acceptance trace."""
+"""Calibration: read prompts, sample target and drafter on them, count tokens, keep the acceptance trace."""

@@ -1,4 +1,4 @@
-"""TokenCounts: how often each target token was seen. Int64Array add, so shards and resumed runs merge exactly."""
+"""TokenCounts: how often each target token was seen. Counts are integers, so shards and resumed runs merge exactly."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -54,7 +54,7 @@ class TokenCounts:
             require(bool((array >= 0).all()), f"counts: {name}: expected no negative count")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickled without the many zeros, as counts travel between processes."""
+        """Pickle without the many zeros, as counts are sent between processes."""
         seen = np.flatnonzero(self.by_group)
         return _unpacked, (
             self.by_group.shape,
@@ -77,12 +77,12 @@ class TokenCounts:
 
     @property
     def prompts(self) -> int:
-        """All prompts counted."""
+        """Return the number of counted prompts."""
         return int(self.prompts_by_group.sum())
 
     @property
     def tokens(self) -> int:
-        """All tokens counted."""
+        """Return the number of counted tokens."""
         return int(self.by_group.sum())
 
     def __add__(self, other: "TokenCounts") -> "TokenCounts":
@@ -108,7 +108,7 @@ def _unpacked(
 
 
 def no_counts(vocab_size: int, provenance: Provenance) -> TokenCounts:
-    """Return counts of nothing, to which others are added."""
+    """Return empty counts, to which others are added."""
     by_group = np.zeros((GROUPS, vocab_size), dtype=np.int64)
     return TokenCounts(by_group=by_group, prompts_by_group=np.zeros(GROUPS, dtype=np.int64), provenance=provenance)
 

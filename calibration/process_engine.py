@@ -18,7 +18,7 @@ _Waiting = deque[tuple[int, _Batch]]
 
 
 def map_on_processes(work: _Work, batches: Sequence[_Batch], processes: int) -> Iterator[tuple[int, Any]]:
-    """Yield the place of every batch and what ``work`` made of it, in whatever order the results come.
+    """Yield the index of every batch and the result of ``work`` on it, in the order in which results come.
 
     Errors are raised here, `EdgedraftError` where a process was killed. Work, items and results are pickled for the
     other processes, which take a second to start; this one works meanwhile.

@@ -26,7 +26,7 @@ _QUESTIONS = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RayOptions:
-    """The cluster to work on. One that is connected already is used as it is.
+    """The cluster to work on. A cluster that is already connected is used unchanged.
 
     Otherwise the one at ``address`` is, or a local one of ``cores`` cores (all when None) that ends with the work.
     """
@@ -38,7 +38,7 @@ class RayOptions:
 def map_on_ray(
     work: Callable[[Sequence[Item]], Result], batches: Sequence[Sequence[Item]], options: RayOptions
 ) -> Iterator[tuple[int, Result]]:
-    """Yield the place of every batch and what ``work`` made of it, in whatever order the results come.
+    """Yield the index of every batch and the result of ``work`` on it, in the order in which results come.
 
     ``work``, items and results are pickled. An `EdgedraftError` of a worker is raised here; a worker that dies is
     replaced by Ray. Raises `MissingExtraError` without Ray.
@@ -105,7 +105,7 @@ def _cluster(ray: Any, options: RayOptions) -> Iterator[None]:
 
 
 def _quieten(ray: Any) -> None:
-    """No bars and no lines from Ray: the caller shows progress."""
+    """Switch off Ray's progress bars and log lines: the caller shows progress."""
     ray.data.DataContext.get_current().enable_progress_bars = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
 

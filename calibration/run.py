@@ -67,7 +67,7 @@ def calibrate(
 
 @dataclass(frozen=True, slots=True)
 class _Calibrator:
-    """A job with all that it needs; each method makes one part of the result."""
+    """A job with everything that it needs; each method makes one part of the result."""
 
     job: CalibrationJob
     target: ModelHandle
@@ -92,14 +92,14 @@ class _Calibrator:
         return self.counted(source, RANK, [entry.token_ids for entry in self.answers(source, RANK)])
 
     def answers(self, who: str, split: str) -> list[SampledAnswer]:
-        """Target's or drafter's answers to one half."""
+        """Return the target's or the drafter's answers to one half."""
         model = self.target if who == TARGET else self.drafter
         report = _named(self.progress, f"{who}'s answers to {split} prompts")
         journal = self.job.folder / f"{who}-{split}.jsonl"
         return answer_all(model.answering, self.codec, take(self.job.prompts, split), journal, report)
 
     def accepted(self, answers: Sequence[SampledAnswer]) -> list[Sequence[int]]:
-        """Per answer the tokens that the drafter proposed and the target kept."""
+        """Return, for each answer, the tokens that the drafter proposed and the target accepted."""
         tokens, offsets = accepted_tokens(self.trace(RANK, answers))
         return [part.tolist() for part in np.split(tokens, offsets[1:-1])]
 

@@ -1,4 +1,4 @@
-"""A calibration in a folder of its own: what says how well a token list serves a domain, without answers or prompts."""
+"""A saved calibration: the data that shows how well a token list serves a domain, without answers or prompts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ class SavedCalibration:
 
     @property
     def judged(self) -> TokenCounts:
-        """The counts that a list is to cover: the scoring half's, or all there are."""
+        """Return the counts that a list is to cover: the scoring half's, or all if there is no such half."""
         return next(iter(self.ranking.values())) if self.scoring is None else self.scoring
 
 

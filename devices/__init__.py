@@ -1,1 +1,1 @@
-"""The device room: what a machine is, how long its steps take, and the latency model fitted to both."""
+"""Devices: describe a machine, measure how long its steps take, and fit a latency model."""

@@ -25,7 +25,7 @@ Timed = StepTime | ProbedStep
 
 
 def fit_step_model(steps: Sequence[StepTime]) -> StepModel:
-    """Fit one role's steps. With a single model size the overhead cannot be separated and is taken as none."""
+    """Fit the steps of one role. With a single model size the overhead cannot be separated and counts as 0."""
     ones = [step for step in steps if step.rows == 1]
     require(len(ones) > 0, "latency model: expected a one-row step", got=[step.rows for step in steps])
     overhead, per_byte = _fit_line([step.weight_bytes for step in ones], [step.seconds for step in ones])
@@ -42,15 +42,15 @@ def fit_step_model(steps: Sequence[StepTime]) -> StepModel:
 
 
 def fit_probe(probe: Probe) -> LatencyModel:
-    """Step models of all that was probed.
+    """Return the step models of every probed precision and provider.
 
     A chain takes ``run + products · each + bytes · per_byte``: chains of two widths read as much with unequal numbers
-    of products, which tells the two costs apart. A probed product has a norm behind it and so stands for a decoder's
+    of products, which tells the two costs apart. A probed product has a norm behind it and so represents a decoder's
     product with its share of the other nodes; a model's overhead is that of `TYPICAL_PRODUCTS`.
 
-    v(rows) stays as it was measured, on no line, also where more rows take less: WebGPU's tiles make 4 rows cheaper
-    than 2. The runtime pads its passes there by what the plan says of each number of rows (`padded_rows`), and a v that
-    was levelled would hide from it where.
+    v(rows) stays as measured, also where more rows take less time: WebGPU's tiles make 4 rows cheaper than 2. The
+    runtime pads passes by the plan's seconds for each number of rows (`padded_rows`); smoothing v would hide where
+    padding pays.
     """
     runs = {overhead.provider: overhead.seconds for overhead in probe.overheads}
     kinds = sorted({(step.precision, step.provider) for step in probe.steps})
@@ -65,7 +65,7 @@ def fit_probe(probe: Probe) -> LatencyModel:
 
 
 def _fit_chains(steps: Sequence[ProbedStep], run_seconds: float) -> StepModel:
-    """One precision's chains. Half the log distance between what the fit and the widest chain alone say is doubt."""
+    """Fit one precision's chains. Its uncertainty is half the log distance between the fit and the widest chain."""
     rows = sorted({step.rows for step in steps})
     require(rows[:1] == [1], "probe: expected a one-row step", got=rows)
     costs = [_chain_costs([step for step in steps if step.rows == count], run_seconds) for count in rows]
@@ -86,7 +86,7 @@ def _fit_chains(steps: Sequence[ProbedStep], run_seconds: float) -> StepModel:
 
 
 def _chain_costs(steps: Sequence[ProbedStep], run_seconds: float) -> tuple[float, float]:
-    """Seconds of each product and of each byte, both kept at or above zero; one width tells of bytes alone."""
+    """Return the seconds of each product and of each byte, neither negative; a single width gives only the latter."""
     sizes = np.array([[step.layers, step.weight_bytes] for step in steps], dtype=np.float64)
     seconds = np.array([step.seconds for step in steps]) - run_seconds
     only_bytes = 0.0, max(float(sizes[:, 1] @ seconds / (sizes[:, 1] @ sizes[:, 1])), 0.0)
@@ -109,13 +109,13 @@ def _scaled(steps: Sequence[ProbedStep], width: int, rows: int) -> float:
 
 
 def _disagreement(factors: Float64Array, others: Float64Array) -> float:
-    """Median of half the log distances between v − 1 of two sources; rows that cost nothing tell nothing."""
+    """Return the median of half the log distances between v − 1 of two sources, without rows that cost nothing."""
     costly = (factors > 1) & (others > 1)
     return float(np.median(np.abs(np.log((factors - 1)[costly] / (others - 1)[costly]))) / 2) if costly.any() else 0.0
 
 
 def scale_sigma(ones: Sequence[Timed]) -> float:
-    """Median over one-row steps of the standard deviation of log seconds that their quartiles tell."""
+    """Return the median over one-row steps of the standard deviation of log seconds, computed from their quartiles."""
     return float(np.median([_log_sigma(step) for step in ones]))
 
 
@@ -138,13 +138,13 @@ def _log_sigma(step: Timed) -> float:
 
 
 def _residual(ones: Sequence[StepTime], overhead: float, per_byte: float) -> float:
-    """Root mean square of the logarithms by which one-row steps miss the line."""
+    """Return the root mean square error of one-row steps against the line, in logarithms."""
     missed = [np.log(step.seconds / (overhead + step.weight_bytes * per_byte)) for step in ones]
     return float(np.sqrt(np.mean(np.square(missed))))
 
 
 def _fit_line(sizes: Sequence[int], seconds: Sequence[float]) -> tuple[float, float]:
-    """Overhead and seconds per byte by least squares, both kept at or above zero."""
+    """Return overhead and seconds per byte by least squares, neither negative."""
     if len(set(sizes)) == 1:
         return 0.0, float(np.median(seconds)) / sizes[0]
     slope, overhead = np.polyfit(np.asarray(sizes, dtype=np.float64), seconds, 1)
@@ -162,7 +162,7 @@ def _ascending(factors: Sequence[float]) -> tuple[float, ...]:
 
 
 def _row_factor(steps: Sequence[StepTime], rows: int) -> float:
-    """Median over model sizes of seconds at ``rows`` rows against one row."""
+    """Return the median over model sizes of the seconds at ``rows`` rows divided by those at one row."""
     if rows == 1:
         return 1.0
     sizes = {step.weight_bytes for step in steps if step.rows == 1}
@@ -173,5 +173,5 @@ def _row_factor(steps: Sequence[StepTime], rows: int) -> float:
 
 
 def _one_row_seconds(steps: Sequence[Timed], weight_bytes: int) -> float:
-    """Median over the one-row steps of one model size."""
+    """Return the median seconds of the one-row steps of one model size."""
     return float(np.median([step.seconds for step in steps if step.rows == 1 and step.weight_bytes == weight_bytes]))

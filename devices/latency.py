@@ -1,4 +1,4 @@
-"""LatencyModel: seconds of a pass from the bytes it reads, its rows, precision and provider, with how sure that is.
+"""LatencyModel: seconds of a pass from the bytes it reads, its rows, precision and provider, with their uncertainty.
 
 ``seconds(bytes, rows) = (overhead + bytes / bandwidth) · v(rows)``; v(rows) is the verification cost, v(1) = 1.
 """
@@ -22,7 +22,7 @@ class StepModel:
     """Passes of one precision on one provider.
 
     ``row_factors[i]`` is v at ``rows[i]`` rows; between them v is interpolated, beyond them it follows the last slope,
-    but falls no further: less for more rows is a provider's tiling, or noise, and tells nothing of rows never timed.
+    but falls no further: a fall is a provider's tiling, or noise, and does not continue to rows that were not timed.
     The sigmas are standard deviations of logarithms: ``device_sigma`` of what all passes on the device share,
     ``own_sigma`` of what this precision has alone, ``growth_sigma`` of v(rows) − 1 where that is above 0.
     """
@@ -46,18 +46,18 @@ class StepModel:
         require(min(self.row_factors) > 0, "latency model: factors must be above 0", got=self.row_factors)
 
     def seconds(self, model_bytes: float, rows: int) -> float:
-        """Predicted seconds of one pass over ``rows`` tokens by a model that reads ``model_bytes``."""
+        """Return the predicted seconds of one pass over ``rows`` tokens by a model that reads ``model_bytes``."""
         return (self.overhead_seconds + model_bytes * self.seconds_per_byte) * self.verification_cost(rows)
 
     def estimate(self, model_bytes: float, rows: int) -> Interval:
-        """`seconds` with its 80 % interval; scale and growth err independently."""
+        """Return `seconds` with its 80 % interval; the errors of scale and growth are independent."""
         value, cost = self.seconds(model_bytes, rows), self.verification_cost(rows)
         growing = max(cost - 1, 0.0) / cost * self.growth_sigma
         reach = math.exp(NORMAL_80 * math.hypot(self.device_sigma, self.own_sigma, growing))
         return Interval(value=value, low=value / reach, high=value * reach, level=0.8)
 
     def verification_cost(self, rows: int) -> float:
-        """v(rows): a pass over ``rows`` tokens in units of a pass over one."""
+        """Return v(rows): the time of a pass over ``rows`` tokens divided by that of a pass over one."""
         if rows <= self.rows[-1] or len(self.rows) == 1:
             return float(np.interp(rows, self.rows, self.row_factors))
         slope = (self.row_factors[-1] - self.row_factors[-2]) / (self.rows[-1] - self.rows[-2])
@@ -91,12 +91,12 @@ class LatencyModel:
         object.__setattr__(self, "models", MappingProxyType(dict(self.models)))
 
     def of(self, precision: str, provider: str) -> StepModel:
-        """Return the step model of one precision on one provider; refuse what was neither measured nor has a prior."""
+        """Return the step model of one precision on one provider; raise an error if it is unknown."""
         known = ", ".join(f"{name} on {where}" for name, where in sorted(self.models))
         rule = f"latency of {self.device}: expected one of {known}"
         require((precision, provider) in self.models, rule, got=f"{precision} on {provider}")
         return self.models[precision, provider]
 
     def seconds(self, model_bytes: float, rows: int, precision: str, provider: str) -> Interval:
-        """Predicted seconds of one pass, with its 80 % interval."""
+        """Return the predicted seconds of one pass, with their 80 % interval."""
         return self.of(precision, provider).estimate(model_bytes, rows)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
-    """The facts that a measured table must name. ``cores`` are those this process may use."""
+    """The machine on which a table was measured. ``cores`` are those this process may use."""
 
     processor: str
     cores: int
@@ -18,7 +18,7 @@ class Machine:
 
     @property
     def name(self) -> str:
-        """One line for people."""
+        """Return a readable description in one line."""
         gigabytes = self.memory_bytes / 2**30
         features = f" ({', '.join(self.features)})" if self.features else ""
         return f"{self.processor}{features}, {self.cores} cores, {gigabytes:.0f} GiB, {self.system}"
@@ -28,7 +28,7 @@ _SHOWN_FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "as
 
 
 def this_machine() -> Machine:
-    """Look at the machine this process runs on."""
+    """Return the machine that this process runs on."""
     processor, flags = _processor()
     return Machine(
         processor=processor,
@@ -40,14 +40,14 @@ def this_machine() -> Machine:
 
 
 def usable_cores() -> int:
-    """Cores this process may run on."""
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def _memory_bytes() -> int:
-    """Physical memory; psutil is needed only where the system does not say."""
+    """Return the physical memory in bytes; psutil is needed only where the system does not report it."""
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     import psutil
@@ -56,7 +56,7 @@ def _memory_bytes() -> int:
 
 
 def _processor() -> tuple[str, set[str]]:
-    """Model name and feature flags as the Linux kernel gives them; other systems give the name alone."""
+    """Return model name and feature flags from the Linux kernel; on other systems the name alone."""
     path = Path("/proc/cpuinfo")
     if not path.exists():
         return platform.processor() or platform.machine(), set()

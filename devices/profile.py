@@ -41,7 +41,7 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """A kind of memory; ``gigabytes`` are the sizes it is usually sold with. None where nobody says."""
+    """A kind of memory; ``gigabytes`` are the sizes it is usually sold with. None if unknown."""
 
     kind: str
     data_rate_megatransfers: float | None = None
@@ -131,7 +131,7 @@ class Probe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceProfile:
-    """A device. ``cores`` are those that decode best together (big ones on a phone), None where nobody says.
+    """A device. ``cores`` are those that decode best together (big ones on a phone), None if unknown.
 
     All figures are checked here, not in the records inside, so that an error can name the whole path of its key.
     """

@@ -22,7 +22,7 @@ _LIST = "`edgedraft devices list` names all devices"
 
 @functools.cache
 def shipped_profiles() -> tuple[DeviceProfile, ...]:
-    """Every profile that ships with the package, by file name."""
+    """Return every profile that ships with the package, by file name."""
     files = sorted(
         (file for file in _shipped_folder().iterdir() if file.name.endswith(".toml")), key=lambda f: Path(f.name).stem
     )

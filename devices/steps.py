@@ -29,7 +29,7 @@ class StepTime:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepCase:
-    """One thing to time: the model under ``model``'s name, over ``rows`` tokens.
+    """A case to time: the model named ``model``, over ``rows`` tokens.
 
     ``after`` names the model whose pass comes before it when decoding; what that leaves in caches counts.
     """

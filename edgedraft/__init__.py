@@ -71,10 +71,10 @@ def load(
 ) -> "Engine":
     """Check the bundle in the folder ``bundle`` and open it.
 
-    ``threads`` overrides the plan's. ``context_length`` is how many tokens prompt and answer may have together, 2,048
-    unless given. Providers are onnxruntime's execution providers by short name: ``webgpu`` is any GPU, with
-    ``edgedraft[webgpu]``. The two may differ: a drafter on the CPU can serve a target on the GPU. Raises
-    `EdgedraftError` for anything that the bundle promises and does not keep, or for a provider that is not there.
+    ``threads`` overrides the number of threads in the plan. ``context_length`` limits prompt and answer together, in
+    tokens; the default is 2,048. Providers are onnxruntime's execution providers by short name: ``webgpu`` is any GPU,
+    with ``edgedraft[webgpu]``. The two may differ: a drafter on the CPU can serve a target on the GPU. Raises
+    `EdgedraftError` if a file of the bundle is missing or changed, or if a provider is not available.
 
     >>> model = load("quickstart-bundle")  # doctest: +SKIP
     >>> for piece in model.stream("Reverse a list in Python."):  # doctest: +SKIP
@@ -96,9 +96,9 @@ def load(
 def export(request: "ExportRequest", *, progress: Progress = silent) -> "ExportedBundle":
     """Calibrate a pair on prompts, plan for the device, and write the bundle; return its path and manifest.
 
-    ``progress(what, done, total)`` is called as the work goes on. Finished stages are kept in the cache folder, so a
-    call that was stopped goes on where it was. Needs ``edgedraft[export]``. Raises `EdgedraftError` for what the user
-    can mend.
+    ``progress(what, done, total)`` is called during the work. Finished stages are kept in the cache folder, so a call
+    that was stopped continues there. Needs ``edgedraft[export]``. Raises `EdgedraftError` for errors that the user can
+    correct.
 
     >>> request = ExportRequest(target="my-target", drafter="my-drafter", output="bundle")  # doctest: +SKIP
     >>> export(request).manifest.plan.draft_vocab_size  # doctest: +SKIP
@@ -113,7 +113,7 @@ def bench(request: "BenchRequest", *, progress: Progress = silent) -> "Measureme
     """Measure a bundle on this machine: the target alone against speculation, prompt by prompt.
 
     Returns the record that ``edgedraft bench --json`` prints. ``progress(what, done, total)`` counts the runs. Raises
-    `EdgedraftError` for what the user can mend.
+    `EdgedraftError` for errors that the user can correct.
 
     >>> bench(BenchRequest(bundle="quickstart-bundle")).report.ways["trimmed drafter"].speed_up  # doctest: +SKIP
     """

@@ -43,7 +43,7 @@ class Console:
             print(json.dumps(to_plain(value), ensure_ascii=False, indent=2), flush=True)
 
     def note(self, text: str) -> None:
-        """Print a line beside the result, on stderr; a `Note`."""
+        """Print a note about the work on stderr; a `Note`."""
         self._clear()
         print(text, file=sys.stderr, flush=True)
 

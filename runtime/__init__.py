@@ -1,1 +1,1 @@
-"""The on-device room: read a bundle, run it, draft and verify, measure."""
+"""The runtime on the device: read a bundle, run it, draft and verify, measure."""

@@ -26,9 +26,9 @@ from edgedraft.runtime.core.verify import accepted_prefix, logit_margin
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Drafting:
-    """One way of decoding: its drafter, its policy, and what the drafter costs beside the target.
+    """One way of decoding: its drafter, its policy, and the drafter's cost relative to the target's.
 
-    ``pass_times`` are learnt over the prompts of a bench, as a slot learns them over answers.
+    ``pass_times`` are updated over the prompts of a bench, as a slot updates them over answers.
     """
 
     choice: PolicyChoice
@@ -104,10 +104,10 @@ def bench(
     clock: Clock,
     progress: Progress = silent,
 ) -> tuple[BenchReport, dict[str, list[PromptRun]]]:
-    """Decode every prompt by the target alone and then by each of ``ways``; report and the single runs.
+    """Decode every prompt by the target alone and by each of ``ways``; return the report and the single runs.
 
-    The first prompt is begun once beforehand by every way, uncounted, to warm up. From
-    prompt to prompt the order rotates by one, so that no way always runs first.
+    To warm up, every way first decodes a few tokens for the first prompt, which are not counted. From prompt to prompt
+    the order rotates by one, so that no way always runs first.
     """
     require(len(prompts) > 0, "bench needs at least one prompt", got=0)
     names = [PLAIN, *ways]
@@ -129,7 +129,7 @@ def bench(
 def run_prompt(
     target: LanguageModel, drafting: Drafting | None, prompt_ids: Sequence[int], limits: Limits, clock: Clock
 ) -> PromptRun:
-    """Decode one prompt and time its parts; the whole prompt is read anew."""
+    """Decode one prompt, without reusing any cache, and time its parts."""
     target.rewind(0)
     if drafting:
         drafting.drafter.rewind(0)
@@ -161,9 +161,9 @@ def _rounds(
 
 
 def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: Drafting | None) -> WayReport:
-    """Sum up one way's runs beside the plain runs of the same prompts.
+    """Summarize the runs of one way of decoding, compared with the plain runs of the same prompts.
 
-    Prompts answered by a single token have no decoding to time and are left out of the speeds.
+    Prompts answered by a single token have no decoding time; the speeds do not include them.
     """
     timed = [run for run in runs if run.statistics.rounds]
     require(len(timed) > 0, "every prompt was answered by a single token", remedy="bench on other prompts")
@@ -193,7 +193,7 @@ def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: D
 
 
 def speed_ratio(runs: Sequence[PromptRun], others: Sequence[PromptRun]) -> Interval:
-    """Return tokens per second of one way over another's, compared prompt by prompt."""
+    """Return the ratio of tokens per second of two ways of decoding, compared prompt by prompt."""
     pairs = [pair for pair in zip(runs, others, strict=True) if all(run.statistics.rounds for run in pair)]
     return median_interval([run.tokens_per_second / other.tokens_per_second for run, other in pairs])
 

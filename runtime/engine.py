@@ -40,12 +40,12 @@ _OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingOptions:
-    """Options of one answer; None leaves it to the bundle's plan. Without ``sampling`` the best token is always taken.
+    """Options of one answer. Where one is None, the bundle's plan decides; without ``sampling``, decoding is greedy.
 
-    ``policy`` is one of `edgedraft.runtime.core.policies.POLICIES`. Left out, it is adaptive; fixed where a
-    ``draft_length`` is given or a ``seed`` asks for drawn text that repeats (the adaptive policy's lengths follow the
-    clock, and with them the draws); confident where ``p_min`` is given.
-    ``log_probs`` asks for the target's log-probability of every token, before temperature and filters.
+    ``policy`` is one of `edgedraft.runtime.core.policies.POLICIES`. If it is None, the policy is ``confident`` with
+    ``p_min``; ``fixed`` with ``draft_length``, or with ``sampling`` and ``seed`` (the adaptive draft lengths depend on
+    measured time, so sampled text would not repeat); otherwise ``adaptive``. ``log_probs`` asks for the target's
+    log-probability of every token, before temperature and filters.
     """
 
     speculate: bool | None = None
@@ -58,19 +58,19 @@ class DecodingOptions:
 
     @property
     def drafting(self) -> str:
-        """Return the policy that the other options imply where there is to be drafted."""
+        """Return the policy that the other options imply if drafting is on."""
         if self.p_min is not None:
             return CONFIDENT
         repeats = self.sampling is not None and self.seed is not None
         return FIXED if repeats or self.draft_length is not None else ADAPTIVE
 
     def method(self) -> DecodingMethod:
-        """Return what picks the tokens of one answer."""
+        """Return the decoding method (greedy or sampling)."""
         return GREEDY if self.sampling is None else sampled(self.sampling, np.random.default_rng(self.seed))
 
 
 class AnswerKeywords(TypedDict, total=False):
-    """The keywords of `Engine.stream`, for the methods that hand them on to it."""
+    """The keywords of `Engine.stream`, for the methods that pass them on to it."""
 
     max_new_tokens: int
     stop: str | Sequence[str]
@@ -83,7 +83,7 @@ class AnswerKeywords(TypedDict, total=False):
 
 
 class Engine:
-    """Target and trimmed drafter of a bundle, ready to decode; several answers may run at once."""
+    """The target and the trimmed drafter of a bundle, ready to decode; several answers may run at once."""
 
     def __init__(self, bundle: Bundle, target: SessionSettings, drafter: SessionSettings) -> None:
         manifest = bundle.manifest
@@ -112,7 +112,7 @@ class Engine:
         target_provider: str = CPU,
         drafter_provider: str = CPU,
     ) -> "Engine":
-        """Check the bundle in ``path`` and open it; `edgedraft.load` says what the options mean."""
+        """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options."""
         bundle = read_bundle(path, verify_hashes=verify_hashes)
         settings = SessionSettings(
             threads=bundle.manifest.plan.threads if threads is None else threads,
@@ -122,11 +122,11 @@ class Engine:
         return cls(bundle, settings, replace(settings, provider=drafter_provider))
 
     def limits(self, max_new_tokens: int) -> Limits:
-        """Return limits with this bundle's end-of-turn ids."""
+        """Return the limits of an answer: ``max_new_tokens`` and this bundle's end-of-turn ids."""
         return Limits(max_new_tokens=max_new_tokens, end_token_ids=self.bundle.manifest.end_token_ids)
 
     def fit(self, messages: Sequence[Message], max_new_tokens: int) -> FittedPrompt:
-        """Return a conversation's tokens, without its oldest messages where the answer would get too few.
+        """Return a conversation's tokens, without its oldest messages if they leave the answer too little space.
 
         The answer gets ``max_new_tokens`` or a quarter of the context, whichever is less.
         """
@@ -139,10 +139,10 @@ class Engine:
         limits: Limits,
         options: DecodingOptions | None = None,
     ) -> Iterator[Round]:
-        """Answer ``prompt_ids``; without options greedily and as the plan says.
+        """Answer ``prompt_ids``; without ``options``, greedily and by the plan.
 
-        What an idle slot has read of the prompt before is not read again. Close the iterator to cancel: the engine
-        stays usable, and the slot keeps what was committed.
+        A prefix of the prompt that is still in the cache of an idle slot is not processed again. Close the iterator to
+        cancel: the engine stays usable, and the slot keeps the committed tokens.
         """
         options = options or DecodingOptions()
         context = self.settings.context_length
@@ -186,10 +186,10 @@ class Engine:
     ) -> Iterator[TextPiece]:
         """Answer a text or a conversation piece by piece, each saying whether it was drafted.
 
-        The best token is always taken unless a ``temperature`` above 0 asks for drawn ones; ``top_p``, ``top_k`` and
-        ``min_p`` narrow what is drawn. ``options`` hold the rest; what they decide cannot be given as a keyword too.
-        The last piece carries ``finish_reason`` and ``usage``. Close the iterator to cancel. Raises `EdgedraftError`
-        before anything is decoded where the prompt does not fit or two settings contradict each other.
+        Decoding is greedy unless ``temperature`` is above 0; ``top_p``, ``top_k`` and ``min_p`` restrict sampling.
+        ``options`` hold all other settings; a setting given there cannot be given as a keyword, too. The last piece
+        carries ``finish_reason`` and ``usage``. Close the iterator to cancel. Raises `EdgedraftError` before decoding
+        if the prompt does not fit or two settings contradict each other.
 
         >>> for piece in engine.stream("Reverse a list in Python."):  # doctest: +SKIP
         ...     print(piece.text, end="")
@@ -214,7 +214,7 @@ class Engine:
         return joined(self.stream(prompt, **keywords))
 
     def chat(self, messages: Sequence[Message], **keywords: "Unpack[AnswerKeywords]") -> Message:
-        """Return the assistant's next message; only what is new since the last one is read.
+        """Return the assistant's next message; only tokens that are not in the cache yet are processed.
 
         The keywords are those of `generate`. `fit` shortens long conversations.
 
@@ -224,7 +224,10 @@ class Engine:
         return {"role": "assistant", "content": self.generate(messages, **keywords).text}
 
     def policy_of(self, options: DecodingOptions) -> PolicyChoice:
-        """Return the draft policy that ``options`` and the plan come to; contradicting options are refused."""
+        """Return the draft policy that follows from ``options`` and the plan.
+
+        Raises `EdgedraftError` for contradicting options.
+        """
         plan = self.bundle.manifest.plan
         name = options.policy
         if name is None:
@@ -261,7 +264,7 @@ class Engine:
     def _answer(
         self, prompt_ids: Sequence[int], limits: Limits, options: DecodingOptions, choice: PolicyChoice
     ) -> Iterator[Round]:
-        """Yield the rounds of one answer, over a slot that is taken at the first of them and given back at the end."""
+        """Yield the rounds of one answer; a slot is reserved at the first round and returned at the end."""
         with self.slots.taken(prompt_ids) as slot:
             source = ModelTokenSource(slot.drafter, self.bundle.index_map)
             parts = PolicyParts(source=source, pass_times=slot.pass_times, clock=time.perf_counter)
@@ -277,7 +280,7 @@ class Engine:
 
 
 def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None], seed: int | None) -> DecodingOptions:
-    """Return ``options`` with what was given as keywords; refuse what both decide, and filters of greedy decoding."""
+    """Return ``options`` with the keywords added; refuse settings given twice, and filters with greedy decoding."""
     given = {name: value for name, value in drawing.items() if value is not None}
     twice = [*given] if options.sampling is not None else []
     twice += ["seed"] if seed is not None and options.seed is not None else []

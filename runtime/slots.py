@@ -1,4 +1,4 @@
-"""Slots: the models of one answer. A finished answer's slot waits for the prompt that goes on from it."""
+"""Slots: the models of one answer. After an answer, its slot is kept for a prompt that continues it."""
 
 import threading
 from collections.abc import Iterator, Sequence
@@ -15,22 +15,22 @@ IDLE_SLOTS = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Slot:
-    """Target and drafter with their memories, and the pass times seen with them. Used by one answer at a time."""
+    """Target and drafter with their caches and measured pass times. Used by one answer at a time."""
 
     target: LanguageModel
     drafter: LanguageModel
     pass_times: PairPassTimes
 
     def clear(self) -> None:
-        """Forget everything read."""
+        """Clear both caches."""
         self.target.rewind(0)
         self.drafter.rewind(0)
 
 
 class SlotPool:
-    """Hands out slots, the idle one that shares the longest beginning with the prompt first; thread-safe.
+    """Lends slots, first the idle one that shares the longest prefix with the prompt; thread-safe.
 
-    Answers that run at once get slots of their own; ``IDLE_SLOTS`` are kept for later.
+    Answers that run at once get different slots; up to ``IDLE_SLOTS`` idle slots are kept.
     """
 
     def __init__(self, target: ModelFactory, drafter: ModelFactory, plan: DecodingPlan) -> None:
@@ -44,7 +44,7 @@ class SlotPool:
     def taken(self, prompt_ids: Sequence[int] = ()) -> Iterator[Slot]:
         """Lend a slot for one answer to ``prompt_ids``.
 
-        An error on the way empties the slot; leaving an answer early does not.
+        An error in the block clears the slot; stopping an answer early does not.
         """
         with self._lock:
             shared = [accepted_prefix(slot.target.token_ids, prompt_ids) for slot in self._idle]

@@ -17,7 +17,7 @@ from edgedraft.runtime.core.sampling import SamplingSettings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
-    """The settings by which answers are drawn; the same ``seed`` draws the same answers in any company."""
+    """The sampling settings and seed; an answer does not depend on the other prompts in the batch."""
 
     settings: SamplingSettings
     seed: int = 0

@@ -1,4 +1,4 @@
-"""Answers from any OpenAI-compatible server, several at once; what a failing server has given is never lost."""
+"""Answers from any OpenAI-compatible server, several at once; answers received before a server fails are never lost."""
 
 import asyncio
 import contextlib
@@ -67,7 +67,7 @@ class _Asking:
         self._server = Server(job.endpoint)
 
     async def open(self) -> None:
-        """Find out which model answers."""
+        """Ask the server which model answers."""
         where = f"{self._job.endpoint.base}/models"
         try:
             self._model = await self._retried(self._server.model_name)
@@ -91,7 +91,7 @@ class _Asking:
         return []
 
     async def close(self) -> None:
-        """Give up what is still out."""
+        """Cancel the open requests."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

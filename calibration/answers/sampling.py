@@ -1,4 +1,4 @@
-"""Answers of a model to prompts, journalled so that a stopped run goes on where it was. Who answers is a function."""
+"""Answers of a model to prompts, kept in a journal so that a stopped run continues. A function gives the answers."""
 
 import contextlib
 import json
@@ -47,8 +47,8 @@ def answer_all(
 ) -> list[SampledAnswer]:
     """Return the answers to all prompts, in the prompts' order; those already in ``journal`` are taken from there.
 
-    ``answering`` is called only when an answer is missing. The caller names the journal after everything that decides
-    the answers (model, limits, settings), so an answer in it is always the one that would be generated again.
+    ``answering`` is called only when an answer is missing. The journal's name must identify the model, limits and
+    settings, so that only answers that would be generated again are reused.
     """
     known = {entry.prompt_id: entry for entry in read_journal(journal)}
     missing = [_question(codec, prompt) for prompt in prompts if prompt.id not in known]
@@ -70,7 +70,7 @@ def answer_all(
 
 
 def read_journal(journal: Path) -> Iterator[SampledAnswer]:
-    """Yield the whole entries of a journal; one that a crash cut short is passed over and will be generated again."""
+    """Yield the complete entries of a journal; an entry cut short by a crash is skipped and will be generated again."""
     if not journal.exists():
         return
     for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -24,7 +24,7 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Endpoint:
-    """A server and how hard it may be pressed. ``url`` ends in /v1; without ``model`` the only one served is taken.
+    """A server and the limits of requests to it. ``url`` ends in /v1; without ``model`` the only one served is taken.
 
     ``timeout_seconds`` bounds a whole request; ``retries`` are the tries after the first.
     """
@@ -45,7 +45,7 @@ class Endpoint:
 
     @property
     def base(self) -> str:
-        """The address that paths are added to."""
+        """Return the address to which paths are added."""
         return self.url.rstrip("/")
 
 
@@ -134,7 +134,7 @@ def _client(endpoint: Endpoint) -> "httpx.AsyncClient":
 
 
 def _content(response: "httpx.Response") -> Any:
-    """Return the JSON of a good answer; raise the error that a bad one stands for."""
+    """Return the JSON of a successful response; raise the matching error for any other."""
     status = response.status_code
     if response.is_success:
         try:

@@ -93,7 +93,7 @@ def _require_size(raw: bytes) -> None:
 
 
 def text_of(raw: bytes) -> str:
-    """UTF-8 decoded."""
+    """Return the bytes decoded as UTF-8."""
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

@@ -35,7 +35,7 @@ _REMEDY = 'write one {"prompt": "..."} a line'
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """Entry i, from 1, belongs to shard (i - 1) % ``count``; this is the one of that ``index``."""
+    """One of ``count`` shards; entry i, counted from 1, belongs to the shard whose ``index`` is (i - 1) % ``count``."""
 
     index: int = 0
     count: int = 1
@@ -45,7 +45,7 @@ class Shard:
         require(0 <= self.index < self.count, f"shard: expected an index in 0..{self.count - 1}", got=self.index)
 
     def holds(self, number: int) -> bool:
-        """Tell whether entry ``number`` belongs here."""
+        """Return whether entry ``number`` belongs to this shard."""
         return (number - 1) % self.count == self.index
 
 
@@ -66,17 +66,17 @@ class ReadOptions:
 
     @property
     def whole(self) -> bool:
-        """Tell whether every entry is read."""
+        """Return whether every entry is read."""
         return self.start == 1 and self.shard.count == 1
 
     def wants(self, number: int) -> bool:
-        """Tell whether entry ``number`` is to be read."""
+        """Return whether entry ``number`` is to be read."""
         return number >= self.start and self.shard.holds(number)
 
 
 @dataclass(kw_only=True, slots=True)
 class ReadReport:
-    """A report of how reading went, filled while it goes; reports of shards and resumed runs add.
+    """A report of reading, updated during the work; reports of shards and resumed runs add up.
 
     ``read`` counts the entries looked at, ``broken`` those of them that gave no sample; ``problems`` are the first
     few, each as ``file:line: reason``.
@@ -103,7 +103,7 @@ class ReadReport:
 
 
 class Entry(NamedTuple):
-    """The content of one place of a data set, not parsed yet.
+    """One entry of a data set, not parsed yet.
 
     ``number`` counts the entries from 1, without blank lines; ``line`` is what errors name: the line in files of lines,
     otherwise the row. ``parse`` gives the sample or raises `EdgedraftError` without a place.

@@ -40,7 +40,7 @@ def parquet_rows(path: Path, start: int) -> Iterator[NumberedRow]:
 
 
 def is_hub_reference(reference: str) -> bool:
-    """Tell whether this could name a data set: ``owner/name``, ``owner/name:config``, ``owner/name:config@split``."""
+    """Return whether this could name a data set: ``owner/name``, ``owner/name:config``, ``owner/name:config@split``."""
     return _REFERENCE.fullmatch(reference) is not None
 
 

@@ -51,7 +51,7 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _is_plain(turn: object) -> bool:
-    """Tell whether a turn is a message as it stands, which most are: a role and a text, and nothing else."""
+    """Return whether a turn is a message already, as most are: a role and a text, and nothing else."""
     if not isinstance(turn, dict) or turn.keys() != _PLAIN_KEYS:
         return False
     role, content = turn["role"], turn["content"]

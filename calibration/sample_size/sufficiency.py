@@ -110,9 +110,10 @@ def verdict(curve: LearningCurve, rates: TokenRates, prompts: int) -> Sufficienc
 
 
 def expected_gains(curve: LearningCurve, rates: TokenRates) -> tuple[float, ...]:
-    """Return what the next doubling adds, the one after it, and so on; none where the rates miss the curve.
+    """Return the coverage gained by each further doubling of the prompts.
 
-    Where the measured curve still climbs faster than the rates explain, the gains are scaled up to it.
+    The result is empty where the estimate does not fit the measured curve. Where the curve rises faster than estimated,
+    the gains are scaled up to it, within a limit.
     """
     if abs(rates.coverage(curve.size, 1.0) - curve.points[-1].coverage.value) > TRUSTED_WITHIN:
         return ()

@@ -20,7 +20,7 @@ from edgedraft.runtime.text.codec import TextCodec
 
 Work = Callable[[Sequence[Any]], Any]
 Mapped = Callable[[Work, Sequence[Sequence[Any]]], Iterator[tuple[int, Any]]]
-"""Yields the place of every batch and what the work made of it, in whatever order the results come."""
+"""Yields the index of every batch and its result, in the order in which results come."""
 
 
 def count_in_shards(

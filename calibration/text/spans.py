@@ -170,7 +170,7 @@ def _says_something(message: Message) -> bool:
 
 
 def _shows_calls(message: Message, text: str) -> bool:
-    """Tell whether a turn of calls alone shows the names of the functions it calls."""
+    """Return whether a turn of calls alone shows the names of the functions it calls."""
     if str(message.get("content") or "").strip():
         return True
     calls = [*(message.get("tool_calls") or ()), *filter(None, [message.get("function_call")])]

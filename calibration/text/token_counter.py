@@ -49,7 +49,7 @@ class TokenCounter:
 
     @property
     def is_full(self) -> bool:
-        """Tell whether `flush` should be called, to bound the memory."""
+        """Return whether `flush` should be called, to bound the memory."""
         return self._characters >= _FULL_CHARACTERS or (self._words is not None and self._words.is_full)
 
     def add(self, group: int, pieces: Sequence[Piece]) -> None:
@@ -132,7 +132,7 @@ def add_ids(row: Int64Array, ids: Int64Array, times: Int64Array | int = 1) -> No
 
 
 def starts_specially(codec: TextCodec) -> bool:
-    """Tell whether the tokenizer treats the start of a text unlike its middle (SentencePiece puts a space before it).
+    """Return whether the tokenizer treats the start of a text unlike its middle (SentencePiece puts a space before it).
 
     Then a text that is tokenized apart differs from what a model generates behind a prompt, wherever one cuts.
     """

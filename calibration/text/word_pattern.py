@@ -45,7 +45,7 @@ class WordPattern:
         return words if len("".join(words)) == len(text) else None
 
     def _is_treated_the_same(self, character: str) -> bool:
-        """Tell whether both libraries treat a character beyond ASCII the same."""
+        """Return whether both libraries treat a character beyond ASCII the same."""
         if unicodedata.category(character) == "Cn":
             return False  # assigned in a later version of Unicode, which the tokenizer may know
         folded = character.casefold()

@@ -56,7 +56,7 @@ class Words:
 
     @property
     def is_full(self) -> bool:
-        """Tell whether so much is remembered that it should be forgotten."""
+        """Return whether so many words are cached that the cache should be cleared."""
         return self._characters >= _MOST_CHARACTERS
 
     def split(self, text: str, end_token_ids: Collection[int] = ()) -> tuple[list[Word], bool] | None:
@@ -127,7 +127,7 @@ def renewed_words(codec: TextCodec) -> Words | None:
 
 
 def _cuts_plainly(codec: TextCodec) -> bool:
-    """Tell whether the tokenizer cuts out its own tokens before anything else, and nothing around them."""
+    """Return whether the tokenizer cuts out its own tokens before anything else, and nothing around them."""
     added = codec.tokenizer.get_added_tokens_decoder().values()
     before_all = codec.tokenizer.normalizer is None or not any(token.normalized for token in added)
     at_once = len({token.normalized for token in added}) <= 1
@@ -135,7 +135,7 @@ def _cuts_plainly(codec: TextCodec) -> bool:
 
 
 def _agree(words: Words, codec: TextCodec) -> bool:
-    """Tell whether the words of random texts, the same ones every time, have the tokens of these texts."""
+    """Return whether the words of random texts, the same ones every time, have the tokens of these texts."""
     rng = random.Random(7)
     parts = [*_PROBE_TEXTS, *sorted(words.own_ids)[:64]]
     texts = ["".join(rng.choices(parts, k=rng.randint(1, 12))) for _ in range(_PROBES)]

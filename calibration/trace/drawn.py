@@ -69,7 +69,7 @@ def trace_draws(
     settings: SamplingSettings,
     progress: Progress = silent,
 ) -> DrawnTrace:
-    """Teacher-force both models, each with its own memory, over answers that the target drew by ``settings``.
+    """Teacher-force both models, each with its own key/value cache, over answers that the target drew by ``settings``.
 
     A row has ids until less than `LEFT_OUT` of either distribution is left, at most `MOST_DRAWN_IDS`; the cap that is
     kept is the least that cuts under one row in a thousand, if that many are allowed.

@@ -1,4 +1,4 @@
-"""The records of a trace: for every position of the target's answers, the few tokens that decide what a draft does."""
+"""The records of a trace: for every position of the target's answers, the few tokens that decide a draft."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.sampling import SamplingSettings
 
 POSITIONS_FOR_ONE_CUT = 1000
-"""One position in so many may want more ids than the cap lets it keep."""
+"""One position in so many may need more ids than the cap allows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -63,7 +63,7 @@ class TracedRows:
 
     @property
     def cut_share(self) -> float:
-        """Share of positions whose row is not whole: they want more than ``cap`` ids."""
+        """Return the share of positions whose row is truncated: they need more than ``cap`` ids."""
         return float((self.wanted > self.cap).mean()) if len(self.wanted) else 0.0
 
 
@@ -119,7 +119,10 @@ class DrawnTrace(TracedRows):
 
 
 def least_cap(wanted: Ids, most: int) -> int:
-    """Return the least cap, up to ``most``, that cuts fewer than one in `POSITIONS_FOR_ONE_CUT` of ``wanted`` rows."""
+    """Return the smallest row length that truncates fewer than one in `POSITIONS_FOR_ONE_CUT` rows.
+
+    ``wanted`` holds the full length of each row. The result is at most ``most``, even if that truncates more rows.
+    """
     if len(wanted) == 0:
         return 1
     may_be_cut = (len(wanted) - 1) // POSITIONS_FOR_ONE_CUT

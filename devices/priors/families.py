@@ -1,4 +1,4 @@
-"""Family: which published classes a device's chip belongs to, by the chip's name."""
+"""Family: the published classes that a device's chip belongs to, by the chip's name."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from edgedraft.devices.profile import DeviceProfile
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GpuClass:
-    """A GPU's classes in the published speeds; None is hardware that nobody published."""
+    """A GPU's classes in the published speeds; ``hardware`` is None if no speeds are published for it."""
 
     hardware: str | None
     software: str
@@ -42,6 +42,6 @@ _UNKNOWN = {"laptop": Family(cpu=_X86), "board": Family(cpu=_CORTEX), "phone": F
 
 
 def family_of(profile: DeviceProfile) -> Family:
-    """Return the family whose word the chip's name holds, else the commonest one of the device's kind."""
+    """Return the family that the chip's name matches, else the most common one of the device's kind."""
     chip = profile.soc.lower()
     return next((family for word, family in _FAMILIES if word in chip), _UNKNOWN[profile.kind])

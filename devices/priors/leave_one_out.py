@@ -1,4 +1,4 @@
-"""Leaving devices out: how far speeds fall from what the other devices predict, and the interval that follows."""
+"""Leave-one-out errors: how far a device's speeds are from the prediction by the others, and the resulting interval."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class SpeedSpread:
     """The errors to expect for a new device, as standard deviations of logarithms.
 
     ``device_sigma`` is shared by all rows of the device, ``own_sigma`` a row's own. `NORMAL_80` times their root sum of
-    squares reaches the ends of the 80 % interval, after Student's widening for the few ``devices`` they rest on.
+    squares is half the 80 % interval, after widening it by Student's t for few ``devices``.
     """
 
     device_sigma: float
@@ -63,7 +63,7 @@ class LeaveOneOut:
         return self._fits[key]
 
     def errors(self, device: str, *also: str) -> tuple[RowError, ...]:
-        """Errors of ``device``'s rows, predicted without it and without the devices ``also``."""
+        """Return the errors of ``device``'s rows, predicted without it and without the devices ``also``."""
         model = self.model(device, *also)
         rows = [speed for speed in self.speeds if speed.device == device]
         return tuple(
@@ -128,6 +128,6 @@ def student_80(freedom: int) -> float:
 
 
 def by_backend(speeds: Sequence[PublishedSpeed], backends: Sequence[str]) -> Mapping[str, LeaveOneOut]:
-    """Leave-one-out fits of each of ``backends`` that has rows."""
+    """Return the leave-one-out fits of each of ``backends`` that has rows."""
     rows = {backend: tuple(speed for speed in speeds if speed.backend == backend) for backend in backends}
     return {backend: LeaveOneOut(found) for backend, found in rows.items() if found}

@@ -1,4 +1,4 @@
-"""Latency priors: what a device that was never measured probably takes, from the published speeds of its class."""
+"""Latency priors: the likely latency of a device that was never measured, from the published speeds of its class."""
 
 import functools
 import math
@@ -42,9 +42,9 @@ def latency_of(profile: DeviceProfile) -> LatencyModel:
 def prior_latency(profile: DeviceProfile) -> LatencyModel:
     """Return the prior of a device that was never measured, for every precision on its CPU and its GPU.
 
-    ``device_sigma`` is what devices of a class differ by, and what an unverified peak adds. The published engines are
-    not ours: onnxruntime streams and unpacks as some unknown engine would, so ``own_sigma`` holds, beside the scatter
-    of rows, what engines on one processor differ by.
+    ``device_sigma`` holds the spread between devices of a class, and what an unverified peak adds. The published
+    engines are not onnxruntime, so ``own_sigma`` holds, beside the scatter of rows, the spread between engines on one
+    processor.
     """
     providers = (CPU, GPU) if family_of(profile).gpu else (CPU,)
     models: dict[Kind, StepModel] = {}
@@ -55,7 +55,7 @@ def prior_latency(profile: DeviceProfile) -> LatencyModel:
 
 
 def basis(profile: DeviceProfile, provider: str) -> str:
-    """One sentence: what `latency_of` rests on."""
+    """Return one sentence about the data behind `latency_of`."""
     probe = profile.probe
     if probe is not None and probe.trusted:
         return f"Measured on {probe.system} on {probe.date}: passes spread by {probe.noise:.0%}."
@@ -64,7 +64,7 @@ def basis(profile: DeviceProfile, provider: str) -> str:
 
 
 def prior_basis(profile: DeviceProfile, provider: str) -> str:
-    """One sentence: what the prior rests on and how wide its interval is."""
+    """Return one sentence about the data behind the prior and the width of its interval."""
     ground = _ground(profile, provider)
     spread = ground.spread
     step = _step_model(profile, ground, "int4")
@@ -78,7 +78,7 @@ def prior_basis(profile: DeviceProfile, provider: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Ground:
-    """The basis of a provider's prior: the class's fit, its spread and what engines differ by."""
+    """The basis of a provider's prior: the class's fit, its spread, and the spread between engines."""
 
     provider: str
     name: str

@@ -19,7 +19,7 @@ class PublishedSpeed:
     """One published decoding speed; `shipped/README.md` says what each field means and how bytes are known.
 
     ``context_bytes`` are the keys and values read beside the weights, ``threads`` those of a processor, None elsewhere.
-    ``reached_gigabytes_per_second`` is what a bandwidth test reached on this backend, None where nobody measured.
+    ``reached_gigabytes_per_second`` is what a bandwidth test reached on this backend, None where it was not measured.
     """
 
     device: str
@@ -62,12 +62,12 @@ class PublishedSpeed:
 
     @property
     def streamed_bytes(self) -> int:
-        """Bytes read for one token: weights, keys and values."""
+        """Return the bytes read for one token: weights, keys and values."""
         return self.weight_bytes + self.context_bytes
 
     @property
     def seconds(self) -> float:
-        """Time of one token."""
+        """Return the seconds of one token."""
         return 1 / self.tokens_per_second
 
     @property

@@ -72,7 +72,7 @@ def assumptions_of(backend: str) -> Assumptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Classes:
-    """The classes of a device and an engine. None is a class that nobody published: it has no effect."""
+    """The classes of a device and an engine; None, with no effect, where no speeds are published for a class."""
 
     device: str
     hardware: str | None = None
@@ -82,7 +82,7 @@ class Classes:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpeedCase:
-    """All that a prediction depends on."""
+    """Everything that a prediction depends on."""
 
     classes: Classes
     streamed_bytes: float
@@ -92,7 +92,7 @@ class SpeedCase:
 
 
 def case_of(speed: PublishedSpeed) -> SpeedCase:
-    """Return the case that a published speed answers."""
+    """Return the case that a published speed measures."""
     return SpeedCase(
         classes=classes_of(speed),
         streamed_bytes=speed.streamed_bytes,
@@ -103,13 +103,13 @@ def case_of(speed: PublishedSpeed) -> SpeedCase:
 
 
 def classes_of(speed: PublishedSpeed) -> Classes:
-    """Return the classes that a published speed tells about."""
+    """Return the classes of a published speed."""
     return Classes(device=speed.device, hardware=speed.hardware, software=speed.software, packing=speed.packing)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PassSeconds:
-    """Seconds of one pass by what takes them; streaming and computing overlap."""
+    """The seconds of one pass by part; streaming and computing overlap."""
 
     overhead: float
     streaming: float
@@ -129,7 +129,7 @@ class SpeedModel:
     effects: Mapping[Effect, float]
 
     def parts(self, case: SpeedCase) -> PassSeconds:
-        """Predict ``case``."""
+        """Return the predicted seconds of ``case`` by part."""
         compute = "compute any" in self.beliefs
         return PassSeconds(
             overhead=self._scale("overhead", case),

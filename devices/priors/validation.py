@@ -49,12 +49,12 @@ class _Judged:
 
     @property
     def held(self) -> bool:
-        """Tell whether the measured time is inside the interval."""
+        """Return whether the measured time is inside the interval."""
         return abs(self.error.log_error) <= self.log_reach
 
 
 def validate(speeds: Sequence[PublishedSpeed]) -> tuple[ClassErrors, ...]:
-    """Leave-one-device-out errors of the GPU and CPU classes with `LEAST_ROWS` strict rows or more, and of all.
+    """Return leave-one-device-out errors of all rows, and of each class with `LEAST_ROWS` strict rows or more.
 
     Rows that are not strict help to fit but are not judged.
     """
@@ -70,7 +70,7 @@ def validate(speeds: Sequence[PublishedSpeed]) -> tuple[ClassErrors, ...]:
 
 
 def error_table(classes: Sequence[ClassErrors]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Header and rows of text for printing."""
+    """Return header and rows as text for printing."""
     header = (
         "class",
         "rows",
@@ -119,7 +119,7 @@ def _shape_error(rows: Sequence[_Judged]) -> float:
 
 
 def _by_device(rows: Sequence[_Judged]) -> dict[tuple[str, str], list[float]]:
-    """Log errors by class and device."""
+    """Return the log errors by class and device."""
     groups: dict[tuple[str, str], list[float]] = {}
     for row in rows:
         groups.setdefault((row.error.speed.name, row.error.speed.device), []).append(row.error.log_error)
@@ -138,7 +138,7 @@ def _reason(rows: Sequence[_Judged], median: float, ninth: float, holds: float) 
 
 
 def _between_devices(rows: Sequence[_Judged]) -> str:
-    """Which device is furthest from what the others predict, and in which row."""
+    """Return a sentence that names the device furthest from its prediction, and its row."""
     groups = _by_device(rows)
     (_, device), errors = max(groups.items(), key=lambda item: abs(float(np.mean(item[1]))))
     worst = max(rows, key=lambda row: abs(row.error.log_error)).error
@@ -177,7 +177,7 @@ def _repeats(speeds: Sequence[PublishedSpeed]) -> str:
 
 
 def _range(group: Sequence[PublishedSpeed]) -> float:
-    """Fastest over slowest."""
+    """Return the fastest speed divided by the slowest."""
     return max(speed.tokens_per_second for speed in group) / min(speed.tokens_per_second for speed in group)
 
 

@@ -1,4 +1,4 @@
-"""VerificationCost: what a pass over several rows costs against one, by class, for devices that nobody measured."""
+"""VerificationCost: what a pass over several rows costs against one, by class, for devices that were never measured."""
 
 import functools
 import math
@@ -41,14 +41,14 @@ class VerificationCost:
         return math.log(self.high / self.low) / (2 * NORMAL_80)
 
     def fits(self, provider: str, hardware: str | None, precision: str) -> bool:
-        """Tell whether this cost is for the class; ``any`` is for every hardware or precision."""
+        """Return whether this cost applies to the class; ``any`` stands for every hardware or precision."""
         same = self.hardware in (ANY, hardware) and self.precision in (ANY, precision)
         return self.provider == provider and same
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerificationTable:
-    """Costs, the first that fits counts, and the bytes that a weight takes by precision."""
+    """Costs, of which the first that fits is used, and the bytes of a weight by precision."""
 
     cost: tuple[VerificationCost, ...]
     bytes_per_weight: Mapping[str, float]

@@ -58,7 +58,7 @@ class ProbeSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Case:
-    """One thing to time on a worker, and the seconds it took so far."""
+    """A case to time on a worker, and its times so far."""
 
     kind: str
     job: Job
@@ -87,7 +87,7 @@ def jobs(settings: ProbeSettings, machine: Machine, providers: Sequence[str]) ->
 
 
 def thread_counts(cores: int) -> tuple[int, ...]:
-    """All small numbers of threads, then wider steps, up to all cores."""
+    """Return the numbers of threads to time: all small ones, then wider steps, up to all cores."""
     return (*(count for count in _STEPPED_THREADS if count < cores), cores)
 
 

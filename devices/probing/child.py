@@ -22,7 +22,7 @@ class Worker(Protocol):
     job: Job
 
     def opened(self) -> Iterator[OpenedGraph]:
-        """Yield what each graph of the job became."""
+        """Yield the result of opening each graph of the job."""
         ...
 
     def take(self, turn: TimingTurn) -> list[list[float]]:
@@ -42,7 +42,7 @@ def working(job: Job, seconds: float) -> Iterator[Worker]:
             yield _Child(job, child, log)
         finally:
             watch.cancel()
-            child.kill()  # it holds nothing worth a farewell
+            child.kill()  # it holds nothing that must be saved
             child.wait()
             _close(child)
 
@@ -79,7 +79,7 @@ class _Child:
         return json.loads(line)
 
     def _ended(self) -> EdgedraftError:
-        """Why the process is gone, by its last words."""
+        """Return why the process ended, from its last output."""
         code = self._child.wait()
         self._log.seek(0)
         words = self._log.read().decode("utf-8", errors="replace").strip().splitlines()

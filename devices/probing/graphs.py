@@ -36,7 +36,7 @@ class GraphSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chain:
-    """A built chain: the serialized graph, its products, and the bytes that one pass reads."""
+    """A built chain: the serialized graph, its number of matrix products, and the bytes that one pass reads."""
 
     graph: bytes
     layers: int

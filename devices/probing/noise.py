@@ -27,7 +27,7 @@ class Noise:
 
     @property
     def trusted(self) -> bool:
-        """Tell whether all three are within bounds."""
+        """Return whether all three are within bounds."""
         return self.noise <= MOST_NOISE and abs(self.drift) <= MOST_DRIFT and self.rounds >= LEAST_ROUNDS
 
 
@@ -48,7 +48,7 @@ def _drift(times: Sequence[float]) -> float:
 
 
 def verdict(probe: Probe) -> str:
-    """One sentence for people."""
+    """Return one sentence that says whether the times can be trusted."""
     facts = f"passes spread by {probe.noise:.0%}, drifted by {probe.drift:+.0%} over {probe.rounds} rounds"
     if probe.trusted:
         return f"The machine was quiet enough to trust: {facts}."

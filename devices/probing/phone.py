@@ -77,7 +77,7 @@ class PhoneCase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhoneProbe:
-    """The work of a page: every case with every number of rows, ``rounds`` times, interleaved."""
+    """The cases that a page times: each with every number of rows, ``rounds`` times, interleaved."""
 
     cases: tuple[PhoneCase, ...]
     rows: tuple[int, ...]

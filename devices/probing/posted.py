@@ -47,7 +47,7 @@ class PostedDevice:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostedProbe:
-    """Every sample that a page took of the graphs it was offered."""
+    """All timings that the browser page sent for the graphs it was given."""
 
     device: PostedDevice
     onnxruntime: str
@@ -74,7 +74,7 @@ class PostedProbe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchProviders:
-    """Which provider ran each model."""
+    """The provider that ran each model."""
 
     target: str
     drafter: str

@@ -60,7 +60,7 @@ class _Probing:
 
     @property
     def timed(self) -> list[Case]:
-        """All cases with their times."""
+        """Return all cases with their times."""
         return [case for _, cases_of_worker in self._crews for case in cases_of_worker]
 
     def start(self, job: Job, hired: AbstractContextManager[Worker], stack: ExitStack) -> None:
@@ -78,7 +78,7 @@ class _Probing:
             stack.push(own.pop_all())
 
     def _opened(self, job: Job, worker: Worker) -> list[OpenedGraph]:
-        """Return what the job's graphs became; where the first one fails the others are not waited for."""
+        """Return the results of opening the job's graphs; if the first one fails, do not wait for the others."""
         graphs: list[OpenedGraph] = []
         for spec, opened in zip(job.graphs, worker.opened(), strict=True):
             if opened.error and not graphs:

@@ -1,4 +1,4 @@
-"""From what was timed to a probe's record, and from that to a device profile."""
+"""Summarize timed cases as a probe, and make a device profile of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ def machine_owner(machine: Machine, kind: str) -> Owner:
 
 
 def summary(cases: Sequence[Case], about: Circumstances) -> Probe:
-    """Medians and quartiles of every case, and how far they can be trusted."""
+    """Return medians and quartiles of every case, and whether they can be trusted."""
     steps = [case for case in cases if case.kind == STEP]
     require(bool(steps), "probe: no graph could be opened", got="; ".join(about.skipped) or None)
     slow = next((case for case in cases if not case.seconds), None)
@@ -133,5 +133,5 @@ def _rate(step: ProbedStep) -> float:
 
 
 def _identifier(name: str) -> str:
-    """Lower case, words joined by hyphens."""
+    """Return the name in lower case, its words joined by hyphens."""
     return "-".join("".join(letter if letter.isalnum() else " " for letter in name.lower()).split()) or "this-machine"

@@ -30,7 +30,7 @@ READER = "reader"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """Graphs to open on ``provider`` with ``threads`` threads."""
+    """A request to the worker: open these graphs on ``provider`` with ``threads`` threads."""
 
     provider: str
     threads: int
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenedGraph:
-    """A graph that was opened; ``error`` says why it was not."""
+    """The result of opening a graph; ``error`` is the reason if it failed."""
 
     layers: int = 0
     weight_bytes: int = 0
@@ -48,7 +48,7 @@ class OpenedGraph:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """So many passes of the job's ``graph``-th graph over ``rows`` rows; the first ``unmeasured`` are not timed."""
+    """Run graph number ``graph`` over ``rows`` rows ``runs`` times; the first ``unmeasured`` runs are not timed."""
 
     graph: int
     rows: int

@@ -24,7 +24,7 @@ class Arguments(Protocol):
 
 
 def set_defaults(parser: argparse.ArgumentParser, record: type) -> None:
-    """Give every option the default of the record's field of that name, so that both doors have the same."""
+    """Give every option the default of the record's field of that name, so that Python and the command line agree."""
     defaults = {field.name: field.default for field in fields(record)}
     parser.set_defaults(**{name: value for name, value in defaults.items() if value is not MISSING and value != ()})
 
@@ -51,7 +51,7 @@ def add_parts(parser: argparse.ArgumentParser, parts: dict[str, tuple[Any, str]]
 
 
 def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add which models, prompts and precisions an export works on."""
+    """Add the options for models, prompts and precisions."""
     from edgedraft.exporter.graph.precisions import DEFAULT, PRECISIONS, TABLE
     from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
 
@@ -80,12 +80,12 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_cache_argument(parser: argparse.ArgumentParser) -> None:
-    """Add where finished work is kept."""
+    """Add the option for the folder that keeps finished work."""
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="default: the user's cache folder")
 
 
 def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how calibration answers are made, and which counts rank the tokens."""
+    """Add the options for calibration answers and for the counts that rank tokens."""
     from edgedraft.calibration.counts import RANKED_BY, SOURCES
 
     group = parser.add_argument_group("calibration")
@@ -104,7 +104,7 @@ def _add_calibration_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_engine_arguments(parser: Arguments) -> None:
-    """Add where work that can be spread is done."""
+    """Add the options that spread work over processes or a cluster."""
     from edgedraft.exporter.pipeline.requests import LOCAL, RAY
 
     text = f"{LOCAL}, or {RAY} for a cluster: counting text, and asking a server (default: {LOCAL})"
@@ -114,7 +114,7 @@ def add_engine_arguments(parser: Arguments) -> None:
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how a command opens a bundle."""
+    """Add the options for opening a bundle."""
     parser.add_argument("bundle", type=Path, help="a folder written by edgedraft export")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: the plan's")
     _add_context_argument(parser)
@@ -132,7 +132,7 @@ def _add_context_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add how a command answers."""
+    """Add the options for generating an answer."""
     from edgedraft.runtime.core.policies import P_MIN, POLICIES
 
     parser.add_argument("--max-new-tokens", type=positive, default=256, metavar="N", help="default: 256")
@@ -151,7 +151,7 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_drawing_arguments(parser: Arguments) -> None:
-    """Add how tokens are drawn; with the default temperature of 0 the best one is always taken."""
+    """Add the sampling options; with the default temperature of 0 decoding is greedy."""
     parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default: 0, greedy")
     parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw from the K best tokens only")
     parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P only")
@@ -163,7 +163,7 @@ def _add_drawing_arguments(parser: Arguments) -> None:
 
 
 def sampling_settings(options: argparse.Namespace) -> "SamplingSettings | None":
-    """Return how tokens are drawn; plain greedy decoding needs no sampling at all."""
+    """Return the sampling settings; None for plain greedy decoding."""
     from edgedraft.runtime.core.sampling import SamplingSettings
 
     settings = SamplingSettings(
@@ -179,14 +179,14 @@ def sampling_settings(options: argparse.Namespace) -> "SamplingSettings | None":
 
 
 def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
-    """Return the record behind the options of an answer."""
+    """Return the decoding options that the command line gives."""
     from edgedraft.runtime.engine import DecodingOptions
 
     return request_of(DecodingOptions, options)
 
 
 def open_engine(options: argparse.Namespace) -> "Engine":
-    """Open the bundle that a command works on, checked."""
+    """Check and open the bundle that a command works on."""
     from edgedraft import load
 
     return load(
@@ -200,7 +200,7 @@ def open_engine(options: argparse.Namespace) -> "Engine":
 
 
 def _bias(text: str) -> tuple[int, float]:
-    """Read a token id and what to add to its logits, as ID=B."""
+    """Read a token id and the bias to add to its logit, written ID=B."""
     token_id, _, bias = text.partition("=")
     try:
         return int(token_id), float(bias)

@@ -82,7 +82,7 @@ def _ratio(value: float | None) -> str:
 
 
 def show_pushed(console: Console, pushed: "PushedBundle") -> None:
-    """Say what is on the hub now."""
+    """Show where the pushed bundle is on the hub."""
     console.say(f"Pushed {pushed.files} files, {pushed.bytes / 1e6:,.0f} MB: {pushed.url}")
 
 
@@ -118,7 +118,7 @@ def show_learning(console: Console, points: "Sequence[CurvePoint]", size: int) -
 
 
 def verdict(measurement: "Measurement") -> str:
-    """Say what was measured, in one sentence."""
+    """Return one sentence that sums up the measurement."""
     from edgedraft.exporter.pipeline.bench import TRIMMED
 
     against_plain = measurement.report.ways[TRIMMED].speed_up

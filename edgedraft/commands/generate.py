@@ -1,4 +1,4 @@
-"""edgedraft generate: answer one prompt, streaming, with what it took."""
+"""edgedraft generate: answer one prompt, streaming, and show speed and counts."""
 
 import argparse
 import sys

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
-    """Do the whole job and show what it came to."""
+    """Export, measure and show the result."""
     from edgedraft.commands._options import request_of
     from edgedraft.commands._show import show_coverage, show_measurement, verdict
     from edgedraft.commands._show_plan import show_decision

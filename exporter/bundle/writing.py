@@ -108,7 +108,7 @@ def write_manifest(manifest: BundleManifest, folder: Path) -> BundleManifest:
 
 
 def check_output(path: Path) -> None:
-    """Refuse to write over anything but a bundle; callers check before they begin long work."""
+    """Raise an error if ``path`` exists and is neither a bundle nor an empty folder. Call this before long work."""
     require_own_folder(path, "a bundle", MANIFEST_NAME)
 
 

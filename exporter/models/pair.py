@@ -98,12 +98,12 @@ class Pair:
 
     @cached_property
     def target_model(self) -> OnnxModel:
-        """Return the target with a memory of its own."""
+        """Return the target with its own key/value cache."""
         return self.target_graph.new_model()
 
     @cached_property
     def drafter_model(self) -> OnnxModel:
-        """Return the drafter with its full vocabulary and a memory of its own."""
+        """Return the drafter with its full vocabulary and its own key/value cache."""
         return self.drafter_graph.new_model()
 
 

@@ -45,10 +45,11 @@ class PromptSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerSettings:
-    """Settings of sampling a pair: greedy without ``draws``, the target's part by ``endpoint`` where there is one.
+    """How answers are generated: greedily if ``draws`` is None.
 
-    ``sources`` are the counts that rank, the most important first; those of ``text`` are the user's own.
-    ``batch_rows`` answers are made at once. The endpoint is asked by a Ray ``cluster`` where one is named.
+    If ``endpoint`` is set, that server answers as the target; with ``cluster``, a Ray cluster sends it the requests.
+    ``sources`` rank tokens, the most important first; ``text`` holds counts of the user's own text. ``batch_rows``
+    answers are generated at once.
     """
 
     sources: tuple[str, ...] = RANKED_BY

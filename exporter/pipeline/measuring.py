@@ -56,7 +56,7 @@ class PairSteps:
         return fit_step_model([step for step in self.steps if (step.role, step.precision) == (role, precision)])
 
     def latency(self, pair: Pair) -> PairLatency:
-        """Return the pass times of ``pair``, one of those that were timed."""
+        """Return the pass times of ``pair``, which must be one of the measured pairs."""
         target, drafter = (TARGET, pair.target.precision), (DRAFTER, pair.drafter.precision)
         return pair_latency(pair, self.step_model(*target), self.step_model(*drafter))
 

@@ -1,4 +1,4 @@
-"""Requests: what the pipeline's functions are asked for. Frozen, checked when they are made, without heavy imports."""
+"""Requests: the arguments of the pipeline's functions, frozen and checked when they are made, without heavy imports."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,11 +22,13 @@ LOCAL, RAY = "local", "ray"
 class PairInputs:
     """The pair of models, the prompts, and how the pair answers them; the base of the requests that sample a pair.
 
-    ``target`` and ``drafter`` are packaged names, files, folders or hub ids. Several precisions or thread counts are
-    weighed against each other by planning; no thread count stands for every core this process may use. ``prompts`` is
-    whatever `edgedraft.calibration.prompts.read_prompts` reads, None the packaged coding prompts. Answers are greedy
-    unless ``sampling`` says how to draw them; they are made here, or by the server at the address ``generate_with``.
-    ``cache`` None is the user's cache folder.
+    - ``target``, ``drafter``: packaged names, files, folders or hub ids.
+    - ``target_precisions``, ``drafter_precisions``, ``threads``: planning compares all that are given. Without
+      ``threads``, every core that this process may use is used.
+    - ``prompts``: a reference that `edgedraft.calibration.prompts.read_prompts` reads; None for the packaged prompts.
+    - ``sampling``: the settings for sampled answers; greedy if None.
+    - ``generate_with``: the address of a server that answers as the target; this machine answers if None.
+    - ``cache``: the folder for finished work; the user's cache folder if None.
     """
 
     target: str = TARGET
@@ -71,13 +73,17 @@ class CalibrateRequest(PairInputs):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanRequest(PairInputs):
-    """Choose a plan for a device: this machine, or the ``device`` of that name or profile file.
+    """Choose a plan for this machine, or for the device that a name or a profile file describes.
 
-    ``vocab_size`` and ``draft_length`` are left to the planner unless given; ``vocab`` is a token map to draft from in
-    place of counted tokens. Limits: ``memory_budget`` in bytes, ``min_coverage`` a share in 0..1, ``max_divergence`` of
-    the target from its fp32 build in nats a token. ``calibration`` is a saved calibration to plan from instead of
-    sampling. ``trials`` of a search are compared with the scan, and kept in the file ``storage``. ``pictures`` is the
-    folder for the plan's pictures.
+    - ``vocab_size``, ``draft_length``: chosen by the planner if None.
+    - ``vocab``: a token map file whose tokens the drafter keeps, instead of the counted ones; ``vocab_kind``: its kind.
+    - ``memory_budget``: the most memory that the plan may use, in bytes.
+    - ``min_coverage``: the least share of tokens, 0..1, that the draft vocabulary must cover.
+    - ``max_divergence``: how far the target may differ from its fp32 build, in nats per token.
+    - ``device``, ``provider``: the device (None: this machine) and the execution provider to plan for.
+    - ``calibration``: a saved calibration to use instead of sampling the models.
+    - ``trials``: also search with so many trials and compare with the scan; ``storage``: the file that keeps them.
+    - ``pictures``: the folder for the plan's pictures.
     """
 
     vocab_size: int | None = None
@@ -107,7 +113,7 @@ class PlanRequest(PairInputs):
 class ExportRequest(PlanRequest):
     """Plan, and write the bundle to the folder ``output``; then push it to the hub repository ``push_to`` if given.
 
-    Raises `EdgedraftError` naming the field for a value that cannot be.
+    Raises `EdgedraftError`, naming the field, for a value that is not allowed.
 
     >>> ExportRequest(target="folder/of/target", drafter="folder/of/drafter", prompts="mine.jsonl", output="bundle")
     ... # doctest: +SKIP
@@ -135,9 +141,10 @@ class QuickstartRequest(PlanRequest):
 class BenchRequest:
     """Measure the bundle in folder ``bundle``: the target alone against speculation, interleaved prompt by prompt.
 
-    The scoring half of ``prompts`` is used, ``number`` of them; None are the packaged coding prompts. ``draft_length``
-    and ``threads`` are the plan's unless given. ``policies`` run beside fixed. ``full_drafter`` is the ONNX folder of
-    the drafter before it was trimmed, to compare with.
+    - ``prompts``: the prompts to use (None: the packaged coding prompts), of which ``number`` of the scoring half run.
+    - ``draft_length``, ``threads``: taken from the plan if None.
+    - ``policies``: the draft policies to measure beside the fixed one.
+    - ``full_drafter``: the ONNX folder of the drafter before trimming, to compare with.
     """
 
     bundle: str | Path

@@ -46,7 +46,7 @@ class Scan:
 
     @property
     def block_efficiency(self) -> Float64Array:
-        """τ, (sizes, lengths): mean tokens per target pass; 0 for a trace without positions."""
+        """Return mean tokens per target pass (τ), (vocabulary sizes, draft lengths); 0 for an empty trace."""
         return _ratio(np.asarray(self.tokens), self.rounds)
 
     @property

@@ -1,4 +1,4 @@
-"""The one exception root: every message says the rule, what it got instead, and what to do."""
+"""The base class of all errors: every message names the rule, the value that broke it, and a remedy."""
 
 import contextlib
 import errno
@@ -32,7 +32,7 @@ class MissingExtraError(EdgedraftError):
 
 @contextlib.contextmanager
 def naming_missing_extra(extra: str) -> Iterator[None]:
-    """Turn the lack of a package in the block into a `MissingExtraError` that names ``extra``."""
+    """Turn the error for a missing package in the block into a `MissingExtraError` that names ``extra``."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -51,7 +51,7 @@ def first_line(error: BaseException) -> str:
 def naming(where: object, remedy: str | None = None) -> Iterator[None]:
     """Put ``where`` (a file, or a file and line) in front of any `EdgedraftError` raised in the block.
 
-    An error that names it already keeps its rule. ``remedy`` replaces the error's own, where given.
+    An error whose text already begins with ``where`` keeps it. ``remedy``, if given, replaces the error's own.
     """
     try:
         yield

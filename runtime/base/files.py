@@ -37,10 +37,10 @@ def write_json(path: Path, value: object) -> None:
 
 
 def require_own_folder(path: Path, what: str, marker: str, ours: Collection[str] | None = None) -> None:
-    """Refuse to replace ``path`` unless nothing of its user's is lost; callers ask before they begin long work.
+    """Refuse to replace ``path`` where files of the user would be lost; call this before long work.
 
-    Free are a name that is not taken, an empty folder, and a folder that holds the file ``marker`` and, where ``ours``
-    is given, no names but these. ``what`` names such a folder in the error.
+    A path may be replaced if it does not exist, is an empty folder, or is a folder that holds the file ``marker`` and,
+    with ``ours``, no other names than these. ``what`` names such a folder in the error.
     """
     if not os.path.lexists(path):
         return
@@ -72,9 +72,9 @@ def require_file_name(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing_file(path: Path, mode: int | None = None) -> Iterator[Path]:
-    """Give a temporary sibling to write to; when the block succeeds it takes the place of ``path``.
+    """Yield a temporary sibling to write to; when the block succeeds, it replaces ``path``.
 
-    Nobody else can read the sibling. The file gets ``mode``, or what the user's umask leaves of 0666.
+    Only the user can read the sibling. The file gets ``mode``, or 0666 reduced by the user's umask.
     """
     with full_disk_is_users(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,7 +93,7 @@ def replacing_file(path: Path, mode: int | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling folder to fill; when the block succeeds it takes the place of ``path``.
+    """Yield a temporary sibling folder to fill; when the block succeeds, it replaces ``path``.
 
     A crash leaves either the old folder or none, never a mixture.
     """

@@ -26,7 +26,7 @@ class Interval:
         require(0 < self.level < 1, "interval: level must lie between 0 and 1", got=self.level)
 
     def json_form(self) -> dict[str, float]:
-        """Return the form in JSON, with the keys that readers of ``--json`` know."""
+        """Return the interval as ``--json`` prints it."""
         return {"median" if self.level == QUARTILES else "value": self.value, "low": self.low, "high": self.high}
 
     @staticmethod

@@ -10,7 +10,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 
 
 class _Dataclass(Protocol):
-    """Any dataclass, as type checkers know one."""
+    """The type of any dataclass, for type checkers."""
 
     __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
 

@@ -21,7 +21,7 @@ def write_tensors(path: Path, tensors: Mapping[str, AnyArray], metadata: Mapping
     """Write arrays and text metadata to ``path``, atomically.
 
     Equal arrays and metadata, in the same order, give equal bytes. Raises `EdgedraftError` for a dtype that the format
-    lacks.
+    does not support.
     """
     # The package copies an array's memory as it lies, so rows must follow each other there.
     whole = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
@@ -34,9 +34,9 @@ def write_tensors(path: Path, tensors: Mapping[str, AnyArray], metadata: Mapping
 
 
 def read_tensors(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, AnyArray], dict[str, str]]:
-    """Return the arrays in ``path`` and its metadata; of a large file, only the arrays called ``names`` are read.
+    """Return the arrays in ``path`` and its metadata.
 
-    Raises `EdgedraftError` for a file that is not whole.
+    With ``names``, read only these arrays from a large file. Raises `EdgedraftError` for an incomplete file.
     """
     with _opened(path) as file:
         tensors = {name: file.get_tensor(name) for name in (file.keys() if names is None else names)}

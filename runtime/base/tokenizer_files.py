@@ -1,4 +1,4 @@
-"""Tokenizer files of a model folder: their names, and a fingerprint of the tokenizer's meaning."""
+"""Tokenizer files of a model folder: their names, and a fingerprint of everything that decides token ids."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ _MEANING = ("model", "normalizer", "pre_tokenizer", "added_tokens")
 
 
 def tokenizer_fingerprint(path: Path) -> str:
-    """Return the SHA-256 of all that decides the ids: vocabulary, merges, normalizer, pre-tokenizer, added tokens.
+    """Return the SHA-256 of all that decides token ids: vocabulary, merges, normalizer, pre-tokenizer, added tokens.
 
     Two files with the same fingerprint turn every text into the same ids, whatever else they hold.
     """

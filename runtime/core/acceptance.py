@@ -1,4 +1,4 @@
-"""Verifiers: what a target's pass makes of a draft. It commits the tokens accepted and one of the target's own."""
+"""Verifiers: decide which drafted tokens the target accepts, and add one token of the target's own."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -18,16 +18,16 @@ class Verifier(Protocol):
         """Return the tokens to commit: the accepted part of ``draft``, then one token of the target's own.
 
         ``logits``: (len(draft) + 1, vocab); row i follows ``context_ids`` and the first i drafted tokens. Raises
-        `EdgedraftError` where they are not finite numbers.
+        `EdgedraftError` if they are not finite.
         """
         ...
 
 
 class GreedyVerifier:
-    """Accepts what the target would have chosen itself: the text is its own greedy text."""
+    """Accepts the drafted tokens that the target itself would choose: the text equals its greedy text."""
 
     def verify(self, draft: Sequence[DraftToken], logits: Logits, context_ids: Sequence[int]) -> list[int]:
-        """See `Verifier.verify`."""
+        """Return the tokens to commit, as `Verifier.verify` describes."""
         choices = greedy_choices(logits, "the target")
         return choices[: accepted_prefix([token.token_id for token in draft], choices) + 1]
 
@@ -40,7 +40,7 @@ class RandomVerifier:
         self._rng = rng
 
     def verify(self, draft: Sequence[DraftToken], logits: Logits, context_ids: Sequence[int]) -> list[int]:
-        """See `Verifier.verify`."""
+        """Return the tokens to commit, as `Verifier.verify` describes."""
         require_finite(bool(np.isfinite(logits.max(axis=-1)).all()), "the target")
         draft_ids = [token.token_id for token in draft]
         by_target = [self._by_target(row, [*context_ids, *draft_ids[:place]]) for place, row in enumerate(logits)]

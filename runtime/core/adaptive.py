@@ -1,4 +1,4 @@
-"""The adaptive stop rule: every draft must be expected to pay, by measured times and acceptance, or none is made."""
+"""The adaptive stop rule: draft a token only if, by measured times and acceptance, it is expected to save time."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ _DRAFTER: Kind = ("drafter", -1)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MarginalGain:
-    """Weighs one more draft token against the time it takes.
+    """The expected gain of one more draft token, compared with the time it takes.
 
     ``all_accepted`` is the chance that all tokens before it are accepted, ``tokens_per_second`` the speed reached now.
     """
@@ -35,13 +35,13 @@ class MarginalGain:
     row_seconds: float
 
     def of(self, rate: float, more_seconds: float = 0.0) -> float:
-        """Return the expected tokens of a draft accepted at ``rate``, less what its time would yield otherwise."""
+        """Return the tokens expected from a draft accepted at ``rate``, less those its time would yield otherwise."""
         return self.all_accepted * rate - self.tokens_per_second * (self.row_seconds + more_seconds)
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
 class _DraftState:
-    """The draft under way: each token's kind and acceptance rate, whether the drafter was asked, and its seconds."""
+    """The current draft: each token's kind and acceptance rate, whether the drafter ran, and its seconds."""
 
     kinds: list[Kind] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
@@ -66,12 +66,12 @@ class _AnswerState:
 
 
 class ExpectedGain(StopRule):
-    """Takes offers as long as the next one is worth its time: looked-up tokens, or passes of the drafter.
+    """Drafts as long as the next token, looked up or from a pass of the drafter, is worth its time.
 
     With P the chance that all drafts so far are accepted, a draft of acceptance rate a that costs s seconds is worth it
     when P·a > speed·s, speed being the tokens per second reached now: the condition that maximises tokens per second of
     a round (Dinkelbach 1967). The drafter's rate is its confidence, corrected by how often drafts of that confidence
-    were accepted. Where rounds lose time all the same, drafting stops (`LossBudget`).
+    were accepted. If rounds lose time nevertheless, drafting stops (`LossBudget`).
     """
 
     def __init__(self, pass_times: PairPassTimes) -> None:
@@ -80,11 +80,11 @@ class ExpectedGain(StopRule):
         self._draft = _DraftState()
 
     def begin(self) -> None:
-        """See `StopRule.begin`."""
+        """Start an answer."""
         self._answer, self._draft = _AnswerState(), _DraftState()
 
     def choose(self, offers: Sequence[TokenOffer], drafted: int) -> TokenOffer | None:
-        """See `StopRule.choose`. An answer's first step is plain: it shows what a plain step takes."""
+        """Return an offer that is expected to pay, or None. An answer's first step is plain, to time one."""
         may_draft = self._times.target.plain_passes >= _PLAIN_PASSES and self._answer.rounds > 0
         if not may_draft or drafted >= LONGEST_DRAFT:
             return None
@@ -97,7 +97,7 @@ class ExpectedGain(StopRule):
         return step if step is not None and self._asks(step, gain_by_drafter) else None
 
     def accepts(self, step: ModelStep, logits: Logits, seconds: float) -> bool:
-        """See `StopRule.accepts`."""
+        """Return whether a token of the drafter's confidence is expected to pay."""
         self._draft.asked = True
         self._draft.seconds += seconds
         self._times.drafter.record(step.unread, seconds)
@@ -106,13 +106,13 @@ class ExpectedGain(StopRule):
         kind = ("confidence", int(sure * _CONFIDENCE_STEPS))
         rate = self._answer.acceptance.rate(kind, sure)
         if self._marginal_gain().of(rate) <= 0:
-            self._answer.acceptance.record(_DRAFTER, False)  # a pass for nothing, like a refused draft
+            self._answer.acceptance.record(_DRAFTER, False)  # a wasted pass counts like a refused draft
             return False
         self._draft.add(kind, rate)
         return True
 
     def observe(self, outcome: Round) -> None:
-        """See `StopRule.observe`."""
+        """Update the estimates from the result of a round."""
         answer, draft, tokens = self._answer, self._draft, outcome.accepted + 1
         seconds = outcome.target_seconds + outcome.drafter_seconds
         self._times.target.record(outcome.drafted + 1, outcome.target_seconds)
@@ -138,11 +138,11 @@ class ExpectedGain(StopRule):
 
     def _asks(self, step: ModelStep, gain: float) -> bool:
         """Return whether to make the drafter's pass, which is expected to gain ``gain`` tokens."""
-        pays = gain > 0 or not self._times.drafter.measured  # a plan may be wrong: one pass shows
+        pays = gain > 0 or not self._times.drafter.measured  # the plan may be wrong: one pass measures it
         return self._answer.backoff.may_draft(pays) and self._affordable(step.unread)
 
     def _affordable(self, unread: int) -> bool:
-        """Return whether the budget covers this round with one draft more, if nothing of it is accepted."""
+        """Return whether the budget covers this round with one more draft, even if no draft is accepted."""
         plain = self._times.target.seconds(1)
         asking = self._times.drafter.seconds(unread) if unread and self._times.drafter.measured else 0.0
         rows = self._times.target.seconds(len(self._draft.kinds) + 2) - plain
@@ -159,7 +159,7 @@ class ExpectedGain(StopRule):
         )
 
     def _gain_by_drafter(self, step: ModelStep, gain: MarginalGain) -> float:
-        """Return what asking the drafter is expected to gain, before its confidence is known."""
+        """Return the expected gain of a drafter's pass, before its confidence is known."""
         rate = self._answer.acceptance.rate(_DRAFTER, self._times.acceptance_rate)
         return gain.of(rate, self._times.drafter.seconds(step.unread))
 

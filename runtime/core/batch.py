@@ -20,11 +20,11 @@ Numbered = tuple[int, tuple[int, ...]]
 
 
 class Batch(Protocol):
-    """Models that are stepped together, each with a memory and a length of its own."""
+    """Models that are stepped together, each with its own key/value cache and length."""
 
     @property
     def rows(self) -> Sequence[LanguageModel]:
-        """Return the models; what one row holds changes no other."""
+        """Return the models; what one row holds does not affect any other."""
         ...
 
     def step(self, token_ids: Sequence[int]) -> Logits:
@@ -35,12 +35,12 @@ class Batch(Protocol):
         ...
 
     def move(self, source: int, destination: int) -> None:
-        """Row ``destination`` holds what row ``source`` has read, which is empty then."""
+        """Move the tokens of row ``source`` to row ``destination``; ``source`` is empty afterwards."""
         ...
 
 
 def always_greedy(number: int) -> Verifier:
-    """Return the verifier that takes the best token, for every prompt."""
+    """Return the greedy verifier, whatever the prompt."""
     return GREEDY.verifier
 
 
@@ -52,10 +52,9 @@ def batched_answers(
 ) -> Iterator[Numbered]:
     """Answer each prompt as `plain_rounds` would within ``limits``; yield prompt numbers and tokens, each as it ends.
 
-    A prompt is taken when a row is free for it. ``verifiers`` gives what picks the tokens for a prompt's number: one
-    that draws needs a generator of its own, so that an answer depends on its own prompt and seed alone. Raises
-    `EdgedraftError` at a prompt that is empty or does not fit. May be closed at any answer: the batch can be used
-    again.
+    A prompt starts when a row is free. ``verifiers`` returns the verifier for a prompt's number; a sampling verifier
+    needs its own random generator, so that an answer depends only on its prompt and seed. Raises `EdgedraftError` for a
+    prompt that is empty or too long. The generator may be closed after any answer; the batch can be used again.
     """
     waiting = _waiting(prompts, batch.rows[0].context_length, limits, verifiers)
     running: list[_RunningAnswer] = []
@@ -74,7 +73,7 @@ def batched_answers(
 
 @dataclass(kw_only=True, slots=True)
 class _RunningAnswer:
-    """One answer under way: ``committed`` begins with the prompt and holds at most ``longest`` tokens."""
+    """A running answer: ``committed`` begins with the prompt and holds at most ``longest`` tokens."""
 
     number: int
     committed: list[int]
@@ -115,7 +114,7 @@ def _waiting(
 def _begun(row: LanguageModel, waiting: Iterator[_RunningAnswer]) -> Generator[Numbered, None, _RunningAnswer | None]:
     """Read the next prompt into ``row``; answers that end with their first token are yielded, the next one is begun.
 
-    Nothing that the row holds is kept: which prompt was read before depends on the other rows, and so would rounding.
+    The row is cleared first: which prompt it held before depends on the other rows, and rounding would then, too.
     """
     for answer in waiting:
         row.rewind(0)
@@ -129,7 +128,7 @@ def _begun(row: LanguageModel, waiting: Iterator[_RunningAnswer]) -> Generator[N
 def _replaced(
     batch: Batch, running: list[_RunningAnswer], place: int, waiting: Iterator[_RunningAnswer]
 ) -> Iterator[Numbered]:
-    """Give the row of an ended answer to the next prompt or, where none waits, to the last answer that runs."""
+    """Give the row of a finished answer to the next prompt or, if none waits, to the last running answer."""
     successor = yield from _begun(batch.rows[place], waiting)
     if successor is None:
         successor = running.pop()

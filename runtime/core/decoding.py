@@ -1,4 +1,4 @@
-"""The decoding loop: one `Round` per target pass; stopping, timing and printing are the caller's."""
+"""The decoding loop: it yields one `Round` per target pass; the caller stops, times and prints."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from edgedraft.runtime.core.verify import log_probability
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DecodingMethod:
-    """The way tokens are chosen: ``sampler`` draws drafts, ``verifier`` judges them, for one answer at a time."""
+    """The method of choosing tokens: ``sampler`` draws drafts, ``verifier`` checks them; for one answer at a time."""
 
     sampler: Sampler
     verifier: Verifier
@@ -28,14 +28,14 @@ GREEDY = DecodingMethod(sampler=GreedySampler(), verifier=GreedyVerifier())
 
 
 def sampled(settings: SamplingSettings, rng: np.random.Generator) -> DecodingMethod:
-    """Return the method that draws by ``settings``, all its random numbers from ``rng``."""
+    """Return the sampling method for ``settings``; all random numbers come from ``rng``."""
     return DecodingMethod(sampler=RandomSampler(settings, rng), verifier=RandomVerifier(settings, rng))
 
 
 def plain_rounds(
     target: LanguageModel, prompt_ids: Sequence[int], method: DecodingMethod = GREEDY, *, log_probs: bool = False
 ) -> Iterator[Round]:
-    """Decode by the target alone, one token a pass, until its context is full."""
+    """Decode with the target alone, one token per pass, until its context is full."""
     return speculative_rounds(target, NO_DRAFTS, prompt_ids, method, log_probs=log_probs)
 
 
@@ -48,11 +48,11 @@ def speculative_rounds(
     log_probs: bool = False,
     clock: Clock = stopped_clock,
 ) -> Iterator[Round]:
-    """Draft and verify: commit what `plain_rounds` would (by drawing: in distribution), several tokens a pass.
+    """Draft and verify: yield the same tokens as `plain_rounds` (sampled: the same distribution), several per pass.
 
-    The target keeps the beginning of the prompt that its memory already holds; the prompt is read, by the drafter too,
-    before the first token. Ends when the target's context is full. May be closed at any round: the memories then hold
-    what was committed. Source: Leviathan et al. 2023.
+    The target reuses the part of the prompt that its cache already holds; target and drafter read the rest before the
+    first token. Ends when the target's context is full. May be closed after any round: the caches then hold the
+    committed tokens. Source: Leviathan et al. 2023.
     """
     committed = list(prompt_ids)
     passes = PromptPasses(target, prompt_ids, clock)
@@ -83,7 +83,7 @@ def _commit(
     seconds: tuple[float, float],
     log_probs: bool,
 ) -> Round:
-    """Append what this pass gives to ``committed`` and return it; ``seconds`` are the target's and the drafter's."""
+    """Append this pass's tokens to ``committed``; return the round. ``seconds`` are the target's and the drafter's."""
     token_ids = verifier.verify(draft.tokens, logits, committed)
     committed += token_ids
     scored = zip(logits, token_ids, strict=False) if log_probs else ()

@@ -1,6 +1,6 @@
-"""Drafter: the port behind which everything drafts, whether it is a model, a layer on the target or a look-up.
+"""Drafter: the interface of everything that drafts: a model, a layer on the target, or a look-up.
 
-A drafter against the port, complete. Its target counts (after 4 comes 5) and shows as features what it read:
+A complete example drafter. Its target counts (5 follows 4) and gives the tokens that it read as features:
 
 >>> import numpy as np
 >>> from edgedraft.runtime.core.decoding import speculative_rounds
@@ -52,7 +52,7 @@ from edgedraft.runtime.core.sampler import DraftToken, Sampler
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Draft:
-    """Tokens that may follow the committed text, and the seconds that the drafter's passes took for them."""
+    """Proposed next tokens, and the seconds that the drafter's passes took."""
 
     tokens: tuple[DraftToken, ...] = ()
     seconds: float = 0.0
@@ -64,7 +64,7 @@ class Draft:
 
 
 class Drafter(Protocol):
-    """Drafts for one answer at a time, and keeps what it needs for the next.
+    """Drafts tokens for one answer at a time, and may keep state for the next answer.
 
     The loop calls ``begin`` once, then for each round ``propose``, ``rewind`` and ``observe``. An answer may end after
     any round; ``begin`` then starts another, with any prompt. In between, others may have used the target.
@@ -77,7 +77,7 @@ class Drafter(Protocol):
         """Start an answer to ``prompt_ids``.
 
         A drafter that reads the target's features takes them from ``passes.since(length)``, ``length`` being how much
-        of the prompt its own state covers. The passes that nobody asks for are made afterwards.
+        of the prompt its own state covers. Passes that are not requested run afterwards.
         """
         ...
 
@@ -89,7 +89,7 @@ class Drafter(Protocol):
         ...
 
     def rewind(self, length: int) -> None:
-        """Forget what is known beyond the first ``length`` tokens; knowing less is no error.
+        """Forget all state after the first ``length`` tokens; holding fewer is no error.
 
         After a round ``length`` leaves out the refused drafts and the last committed token, which the target has not
         read either. Accepted drafts stay: a drafter that fed on its own states drops those in ``observe``.
@@ -97,7 +97,7 @@ class Drafter(Protocol):
         ...
 
     def observe(self, outcome: Round, target_pass: Pass) -> None:
-        """Learn what became of the last draft.
+        """Take note of the result of the last draft.
 
         ``target_pass`` read the last committed token and then the draft: its row i gave ``outcome.token_ids[i]``, and
         only its first ``outcome.accepted + 1`` rows belong to committed text. ``outcome`` is not cut to any limit.
@@ -106,7 +106,7 @@ class Drafter(Protocol):
 
 
 class NoDrafts:
-    """Decoding by the target alone."""
+    """A drafter that never drafts: the target decodes alone."""
 
     def begin(self, prompt_ids: Sequence[int], passes: PromptPasses) -> None:
         """See `Drafter.begin`."""

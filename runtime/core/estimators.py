@@ -15,12 +15,12 @@ class AcceptanceEstimator:
         self._counts: dict[Hashable, tuple[float, float]] = {}
 
     def rate(self, kind: Hashable, prior: float) -> float:
-        """Return the expected share for ``kind``, which is ``prior`` until a draft of that kind was judged."""
+        """Return the expected acceptance rate for ``kind``; it is ``prior`` until a draft of that kind was verified."""
         accepted, judged = self._counts.get(kind, (0.0, 0.0))
         return (accepted + self._weight * prior) / (judged + self._weight)
 
     def record(self, kind: Hashable, accepted: bool) -> None:
-        """Record one judged draft."""
+        """Record one verified draft."""
         before, judged = self._counts.get(kind, (0.0, 0.0))
         self._counts[kind] = (before * self._memory + accepted, judged * self._memory + 1)
 
@@ -47,7 +47,7 @@ class LossBudget:
 
 
 class Backoff:
-    """Says when to ask the drafter although it is not expected to pay.
+    """Decides when to try the drafter although it is not expected to save time.
 
     That is after 4 tokens without an accepted draft, then after 8, 16 and 32 more, then every 32. The loss budget still
     decides whether the drafter can be asked then.
@@ -59,7 +59,7 @@ class Backoff:
         self._waited = 0
 
     def may_draft(self, pays: bool) -> bool:
-        """Return whether to ask the drafter now; ``pays`` says whether it is expected to pay."""
+        """Return whether to run the drafter now; ``pays`` is true if it is expected to save time."""
         return pays or self._waited >= self._pause
 
     def record(self, tokens: int, asked: bool, accepted_any: bool) -> None:

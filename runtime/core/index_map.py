@@ -1,4 +1,4 @@
-"""IndexMap: which target token each row of a trimmed drafter's LM head stands for."""
+"""IndexMap: the target token of each row of a trimmed drafter's LM head."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""LanguageModel: the port that decoding knows a model by, and the passes that bring it to a prompt."""
+"""LanguageModel: the interface of a model in decoding, and the passes that read a prompt."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.verify import accepted_prefix
 
 CONTEXT_LENGTH = 2048
-"""Tokens that a model's memory holds unless the caller says otherwise, at most what the model was made for."""
+"""Default size of a model's key/value cache in tokens; a model's own limit may be lower."""
 
 PREFILL_ROWS = 32
 
@@ -26,10 +26,10 @@ def stopped_clock() -> float:
 class Pass:
     """Results of one `LanguageModel.read`.
 
-    ``logits``: float32 (tokens, vocab); row i scores what follows the i-th token read. ``features`` is a handle to
-    what the pass knows beyond its logits (hidden states), or None where the model gives none. The decoding loop hands
-    it on and never looks into it; whoever makes it and whoever reads it agree on what it is. Its first len(logits) rows
-    belong to the tokens read; there may be more. Both may be overwritten by the model's next `read`, not by `rewind`.
+    ``logits``: float32 (tokens, vocab); row i scores what follows the i-th token read. ``features`` is a handle to what
+    the pass knows beyond its logits (hidden states), or None where the model gives none. The decoding loop only passes
+    it on; its maker and its reader must agree on its contents. Its first len(logits) rows belong to the tokens read;
+    there may be more. Both may be overwritten by the model's next `read`, not by `rewind`.
     """
 
     logits: Logits
@@ -37,27 +37,27 @@ class Pass:
 
 
 class LanguageModel(Protocol):
-    """A causal language model that remembers what it has read."""
+    """A causal language model with a key/value cache of the tokens it has read."""
 
     @property
     def token_ids(self) -> Sequence[int]:
-        """Return the tokens in the model's memory, oldest first."""
+        """Return the tokens in the model's key/value cache, oldest first."""
         ...
 
     @property
     def length(self) -> int:
-        """Return how many tokens are in the model's memory."""
+        """Return how many tokens are in the model's key/value cache."""
         ...
 
     @property
     def context_length(self) -> int:
-        """Return how many tokens the memory can hold."""
+        """Return how many tokens the cache can hold."""
         ...
 
     def read(self, token_ids: Sequence[int]) -> Pass:
-        """Append tokens to the memory; row i of the result belongs to ``token_ids[i]``.
+        """Append tokens to the cache; row i of the result belongs to ``token_ids[i]``.
 
-        Copy what must outlive the next call. Raises `EdgedraftError` when the memory would overflow.
+        The next call may overwrite the result. Raises `EdgedraftError` if the tokens do not fit into the cache.
         """
         ...
 
@@ -67,10 +67,10 @@ class LanguageModel(Protocol):
 
 
 class ModelFactory(Protocol):
-    """A loaded graph: any number of models can be opened on it, each with a memory of its own."""
+    """A loaded graph: any number of models can be opened on it, each with its own key/value cache."""
 
     def new_model(self) -> LanguageModel:
-        """Return a model that has read nothing."""
+        """Return a model with an empty key/value cache."""
         ...
 
 
@@ -86,9 +86,9 @@ class PromptPiece:
 class PromptPasses:
     """A target's passes over a prompt, made piece by piece as a drafter asks for them.
 
-    What the target's memory already holds of the prompt, from an answer before, is kept and not read again: those
-    passes are gone. A drafter that reads features keeps a state of its own for them. Where that state is shorter than
-    what the target holds, `since` makes the target read from there again; nobody else pays for that.
+    The part of the prompt that the target's cache still holds from an earlier answer is not read again: those passes
+    are not available. A drafter that reads features keeps a state of its own for them. Where that state is shorter than
+    what the target holds, `since` makes the target read from there again; for other drafters nothing is read twice.
     """
 
     def __init__(self, model: LanguageModel, token_ids: Sequence[int], clock: Clock = stopped_clock) -> None:
@@ -124,16 +124,15 @@ class PromptPasses:
 
 
 def prefill(model: LanguageModel, token_ids: Sequence[int]) -> Logits:
-    """Bring the memory to ``token_ids`` and return the last row of logits, (vocab,).
+    """Bring the cache to ``token_ids`` and return the last row of logits, (vocab,).
 
-    The beginning that the memory shares with them is kept; the rest is read piece by piece, which bounds the logits
-    buffer.
+    The prefix that the cache shares with them is kept; the rest is read piece by piece, which bounds the logits buffer.
     """
     return PromptPasses(model, token_ids).last_row()
 
 
 def catch_up(model: LanguageModel, token_ids: Sequence[int]) -> Logits:
-    """Read the rest of ``token_ids``, whose beginning the memory must hold, and return the last row of logits."""
+    """Read the rest of ``token_ids``, whose beginning the cache must hold, and return the last row of logits."""
     *earlier, last = prompt_pieces(token_ids[model.length :])
     for piece in earlier:
         model.read(piece)

@@ -10,7 +10,7 @@ SHORTEST, LONGEST = 2, 5
 
 
 class NgramIndex:
-    """The n-grams of a growing text, each with the place behind its latest occurrence."""
+    """The n-grams of a growing text, each with the position after its latest occurrence."""
 
     def __init__(self, shortest: int = SHORTEST, longest: int = LONGEST) -> None:
         require(1 <= shortest <= longest, "n-grams: expected 1 <= shortest <= longest", got=(shortest, longest))
@@ -42,14 +42,14 @@ class NgramSource(TokenSource):
         self._index = NgramIndex()
 
     def begin(self, prompt_ids: Sequence[int], passes: PromptPasses) -> None:
-        """See `TokenSource.begin`."""
+        """Start an answer with an empty index."""
         self._index = NgramIndex()
 
     def start(self, committed: Sequence[int]) -> None:
-        """See `TokenSource.start`. Drafts are not taken in: they may be refused."""
+        """Add the committed tokens to the index. Drafts are not added: they may be refused."""
         self._index.extend(committed)
 
     def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
-        """See `TokenSource.offers`."""
+        """Return the looked-up token, if there is one."""
         match = self._index.find(context_ids)
         return () if match is None else (match,)

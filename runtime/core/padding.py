@@ -16,8 +16,8 @@ _WEBGPU_TILE = 4
 def padded_rows(rows: int, pass_seconds: Sequence[float], provider: str, minimum_rows: int = 1) -> int:
     """Return how many rows to give a pass that needs ``rows``: those that take least time on ``provider``.
 
-    ``pass_seconds[i]`` are seconds of a pass over i + 1 rows there; empty if nobody measured them there. Every pass
-    gets ``minimum_rows`` at least. A single row, a plain step, is padded no further than that asks.
+    ``pass_seconds[i]`` are seconds of a pass over i + 1 rows there; empty if they were not measured there. Every pass
+    gets ``minimum_rows`` at least. A single row, a plain step, is padded to no more than that.
     """
     rows = max(rows, minimum_rows) if rows else 0
     if rows < 2:
@@ -36,9 +36,9 @@ def paid_seconds(pass_seconds: Sequence[float]) -> tuple[float, ...]:
 
 
 class Padded:
-    """Wraps a model: its passes are padded by `padded_rows`, and what was added is forgotten at once.
+    """A model whose passes are padded by `padded_rows`; the padding is removed from the cache at once.
 
-    A pass whose padding would not fit into the memory is left as it is.
+    A pass whose padding would not fit into the cache is not padded.
     """
 
     def __init__(self, model: LanguageModel, pass_seconds: Sequence[float], provider: str) -> None:
@@ -62,7 +62,7 @@ class Padded:
         return self._model.context_length
 
     def read(self, token_ids: Sequence[int]) -> Pass:
-        """See `LanguageModel.read`; the logits of what was added are left out."""
+        """Append tokens as `LanguageModel.read` does; the result has no logits of the padding."""
         rows, held = len(token_ids), self.length
         added = padded_rows(rows, self._pass_seconds, self._provider) - rows
         if added == 0 or held + rows + added > self.context_length:
@@ -85,5 +85,5 @@ class PaddedGraph:
     provider: str
 
     def new_model(self) -> LanguageModel:
-        """Return a model that has read nothing."""
+        """Return a model with an empty key/value cache."""
         return Padded(self.graph.new_model(), self.pass_seconds, self.provider)

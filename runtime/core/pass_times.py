@@ -1,4 +1,4 @@
-"""Seconds of a model's passes by their rows, as planned and as measured of late; no clock and no model."""
+"""Seconds of a model's passes by their rows, from the plan and from recent measurements; no clock and no model."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -62,7 +62,7 @@ class PassTimes:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairPassTimes:
-    """Pass times of target and drafter, which last from answer to answer, and the acceptance rate to begin with."""
+    """Pass times of target and drafter, kept from answer to answer, and the initial acceptance rate."""
 
     target: PassTimes
     drafter: PassTimes

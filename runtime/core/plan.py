@@ -56,10 +56,10 @@ class DecodingPlan:
 
     @property
     def predicted_speed_up(self) -> float:
-        """Return the predicted tokens per second with speculation over those without."""
+        """Return the predicted speed-up: tokens per second with speculation divided by those without."""
         return self.predicted_tokens_per_second / self.predicted_plain_tokens_per_second
 
     @property
     def worth_trying(self) -> bool:
-        """Return whether drafting may pay, so that an adaptive policy, which gives up what does not, may try."""
+        """Return whether an adaptive policy, which stops drafting that does not pay, should try to draft."""
         return self.speculate or self.chance_to_pay >= WORTH_TRYING

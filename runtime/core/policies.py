@@ -19,7 +19,7 @@ P_MIN = 0.6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PolicyChoice:
-    """A policy by name, with the numbers that some of them take."""
+    """A policy by name, with the numbers that some policies need."""
 
     name: str
     draft_length: int
@@ -47,14 +47,15 @@ class FixedLength(StopRule):
         self._draft_length = draft_length
 
     def choose(self, offers: Sequence[TokenOffer], drafted: int) -> TokenOffer | None:
-        """See `StopRule.choose`."""
+        """Return the first offer until the draft is complete."""
         return offers[0] if offers and drafted < self._draft_length else None
 
 
 class Confident(FixedLength):
     """Also ends a draft where the model's best token has a probability below ``p_min``.
 
-    The probability is read before a token is drawn and does not depend on which one is. llama.cpp's `--draft-p-min`.
+    The probability is computed before a token is drawn, and does not depend on the drawn token. llama.cpp's
+    `--draft-p-min`.
     """
 
     def __init__(self, draft_length: int, p_min: float) -> None:
@@ -62,7 +63,7 @@ class Confident(FixedLength):
         self._p_min = p_min
 
     def accepts(self, step: ModelStep, logits: Logits, seconds: float) -> bool:
-        """See `StopRule.accepts`. Logits that are not numbers pass: the sampler refuses them by name."""
+        """Return whether the best token is probable enough. Logits with NaN pass here; the sampler raises an error."""
         return not confidence(logits) < self._p_min
 
 

@@ -1,4 +1,4 @@
-"""Round: what one target pass gave. The one record that decoding yields."""
+"""Round: the result of one target pass, the only record that decoding yields."""
 
 from dataclasses import dataclass, field
 

@@ -1,4 +1,4 @@
-"""Samplers: one draft token from a drafter's logits, the best one or one drawn at random."""
+"""Samplers: choose one draft token from a drafter's logits, the best one or a random one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class DraftToken:
 
 
 class Sampler(Protocol):
-    """Draws draft tokens. It must not look at how long the draft is going to be."""
+    """Draws draft tokens. The draw must not depend on the length of the draft."""
 
     def draw(self, logits: Logits, index_map: IndexMap, context_ids: Sequence[int]) -> DraftToken:
         """Choose the draft token after ``context_ids`` from the drafter's logits (K,).
 
-        Raises `EdgedraftError` where the logits are not finite numbers.
+        Raises `EdgedraftError` if the logits are not finite.
         """
         ...
 
@@ -38,19 +38,19 @@ class GreedySampler:
     """Takes the drafter's best token."""
 
     def draw(self, logits: Logits, index_map: IndexMap, context_ids: Sequence[int]) -> DraftToken:
-        """See `Sampler.draw`."""
+        """Choose the draft token, as `Sampler.draw` describes."""
         return DraftToken(token_id=index_map.to_target(greedy_choices(logits[None], "the drafter")[0]))
 
 
 class RandomSampler:
-    """Draws by ``settings``: what shapes the target's distribution shapes the drafter's, so that drafts agree often."""
+    """Samples by ``settings``: the same steps as for the target, so that drafts often agree with it."""
 
     def __init__(self, settings: SamplingSettings, rng: np.random.Generator) -> None:
         self._settings = settings
         self._rng = rng
 
     def draw(self, logits: Logits, index_map: IndexMap, context_ids: Sequence[int]) -> DraftToken:
-        """See `Sampler.draw`."""
+        """Choose the draft token, as `Sampler.draw` describes."""
         require_finite(bool(np.isfinite(logits.max())), "the drafter")
         settings = self._settings
         seen = index_map.to_draft(sorted(set(context_ids))) if settings.reads_context else NO_IDS

@@ -19,10 +19,10 @@ _COLDEST = 0.0001
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingSettings:
-    """Settings of drawing; the meaning and the order of the steps are those of transformers' ``generate``.
+    """Settings of sampling; the steps have the meaning and the order of transformers' ``generate``.
 
-    ``temperature`` 0 takes the best token. ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and ``repetition_penalty`` 1 switch
-    the step off. ``logit_bias`` adds to the logits of target token ids.
+    ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and ``repetition_penalty`` 1 switch the step off.
+    ``logit_bias`` adds to the logits of target token ids.
     """
 
     temperature: float = 1.0
@@ -44,12 +44,12 @@ class SamplingSettings:
 
     @property
     def reads_context(self) -> bool:
-        """Return whether logits depend on tokens seen, beyond the model itself."""
+        """Return whether the settings change logits by the tokens already in the text."""
         return self.repetition_penalty != 1.0
 
 
 def probabilities(logits: Logits, settings: SamplingSettings) -> Probabilities:
-    """Return the distribution (vocab,) that one row of adjusted logits (vocab,) stands for."""
+    """Return the distribution (vocab,) of one row of adjusted logits (vocab,), after temperature and filters."""
     scores: Probabilities = logits.astype(np.float64)
     if settings.temperature == 0:
         best = np.zeros_like(scores)
@@ -139,7 +139,7 @@ def _softmax(scores: Probabilities) -> Probabilities:
 
 
 def _nucleus(drawn: Probabilities, top_p: float) -> Probabilities:
-    """Keep the fewest most likely tokens whose probabilities reach ``top_p``; equal ones leave by falling id."""
+    """Keep the fewest most likely tokens that reach ``top_p`` together; of equal ones the highest id goes first."""
     order = np.argsort(-drawn, kind="stable")
     before = np.cumsum(drawn[order]) - drawn[order]
     kept = drawn.copy()

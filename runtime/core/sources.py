@@ -1,4 +1,4 @@
-"""Sources of draft tokens: a model of its own, and several sources tried one after the other."""
+"""Sources of draft tokens: a separate model, and several sources combined."""
 
 from collections.abc import Sequence
 
@@ -9,20 +9,20 @@ from edgedraft.runtime.core.token_drafter import ModelStep, TokenOffer, TokenSou
 
 
 class ModelTokenSource(TokenSource):
-    """A model that reads the text itself; ``index_map`` gives what its ids mean to the target."""
+    """A separate draft model; ``index_map`` maps its ids to the target's."""
 
     def __init__(self, model: LanguageModel, index_map: IndexMap) -> None:
         self.model = model
         self.index_map = index_map
 
     def begin(self, prompt_ids: Sequence[int], passes: PromptPasses) -> None:
-        """Read the prompt, unless it is longer than the memory: nothing can be drafted then."""
+        """Read the prompt, unless it is longer than the cache: nothing can be drafted then."""
         passes.last_row()  # the target reads first: what it refuses, the drafter need not read
         if len(prompt_ids) <= self.model.context_length:
             prefill(self.model, prompt_ids)
 
     def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
-        """See `TokenSource.offers`. The last draft need not be read, so one token more than fits can be drafted."""
+        """Return the model's pass. The last draft is not read, so one token more than fits can be drafted."""
         if len(context_ids) > self.model.context_length:
             return ()
         unread = len(context_ids) - self.model.length
@@ -34,7 +34,7 @@ class ModelTokenSource(TokenSource):
 
 
 class FirstOf(TokenSource):
-    """Several sources as one: all of their offers, the first source's first."""
+    """Several sources combined: the offers of all, those of the first source first."""
 
     def __init__(self, *sources: TokenSource) -> None:
         self._sources = sources

@@ -1,4 +1,4 @@
-"""Numbers that say what decoding achieved: counts of a run, memory-bound speed-up, medians and intervals."""
+"""Statistics of decoding: counts of a run, memory-bound speed-up, medians and intervals."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,9 +13,10 @@ from edgedraft.runtime.core.rounds import Round
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DraftStatistics:
-    """Counts over drafted rounds (the prompt's own pass left out), under onnxruntime-genai's field names.
+    """Counts over drafting rounds (without the prompt's pass), with onnxruntime-genai's field names.
 
-    ``draft_tokens_evaluated`` are drafts the target looked at: the accepted ones and the first refused one of a round.
+    ``draft_tokens_evaluated`` are the drafts that the target checked: the accepted ones and the first refused one of a
+    round.
     """
 
     rounds: int
@@ -26,7 +27,7 @@ class DraftStatistics:
 
     @property
     def acceptance_rate(self) -> float:
-        """Return accepted over evaluated drafts; 0 when nothing was drafted."""
+        """Return the accepted share of evaluated drafts; 0 if nothing was drafted."""
         return self.draft_tokens_accepted / self.draft_tokens_evaluated if self.draft_tokens_evaluated else 0.0
 
     @property
@@ -64,9 +65,9 @@ def median_interval(values: Sequence[float]) -> Interval:
 
 
 def trimmed_mean(values: Sequence[float]) -> float:
-    """Return the mean without the lowest and the highest tenth: what a pass costs on average, bursts of load left out.
+    """Return the mean without the lowest and the highest tenth, so that bursts of load do not count.
 
-    A median would be less wherever times lean to one side.
+    A median would be too low where the times are skewed.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     left_out = len(ordered) // 10

@@ -13,7 +13,7 @@ from edgedraft.runtime.core.sampler import DraftToken, Sampler
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Match:
-    """A token known without a pass: it followed the last ``length`` tokens at their latest earlier place."""
+    """A looked-up token: it followed the last ``length`` tokens where they last occurred before."""
 
     token_id: int
     length: int
@@ -34,7 +34,7 @@ TokenOffer = Match | ModelStep
 class TokenSource:
     """Offers draft tokens one by one: a model, a layer that feeds on the target's features, a look-up.
 
-    A source overrides what it needs; ``offers`` at least. One that reads features takes those of the prompt in
+    A source must override ``offers``, and may override the others. One that reads features takes those of the prompt in
     ``begin`` and those of committed tokens in ``observe``. Between ``start`` and ``observe`` it feeds on states of its
     own, one set for every depth of the draft, and drops them in ``observe``: the target's take their place. Passes are
     made when `ModelStep.ask` is called, where they are timed; the features of the last pass are still valid then.
@@ -47,7 +47,7 @@ class TokenSource:
         """Start a draft that follows ``committed``: the next ``offers`` are at depth 0."""
 
     def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
-        """Return the ways to get the token after ``context_ids``, the preferred one first; read no model yet.
+        """Return the possible ways to get the token after ``context_ids``, the preferred one first; run no model yet.
 
         ``context_ids`` are what `start` was given and the tokens drafted since. Another source may have drafted some of
         them: a source that feeds on its own states reads those first and counts them in `ModelStep.unread`.
@@ -55,28 +55,28 @@ class TokenSource:
         raise NotImplementedError
 
     def rewind(self, length: int) -> None:
-        """Forget what was drafted; see `Drafter.rewind`."""
+        """Forget drafted tokens; see `Drafter.rewind`."""
 
     def observe(self, outcome: Round, target_pass: Pass) -> None:
-        """Learn what became of the draft; see `Drafter.observe`."""
+        """Take note of the result of the draft; see `Drafter.observe`."""
 
 
 class StopRule:
-    """Decides for every token of a draft whether to get it. It never sees the tokens that are drawn."""
+    """Decides for every token of a draft whether to draft it. It never sees the drawn tokens."""
 
     def begin(self) -> None:
         """Start an answer."""
 
     def choose(self, offers: Sequence[TokenOffer], drafted: int) -> TokenOffer | None:
-        """Return the offer to take for the token after ``drafted`` others; None ends the draft."""
+        """Return the offer to use for the next token, after ``drafted`` drafted ones; None ends the draft."""
         raise NotImplementedError
 
     def accepts(self, step: ModelStep, logits: Logits, seconds: float) -> bool:
-        """Return whether to draw from what ``step`` gave in ``seconds``; False ends the draft before it."""
+        """Return whether to draw a token from the ``logits`` of ``step`` (in ``seconds``); False ends the draft."""
         return True
 
     def observe(self, outcome: Round) -> None:
-        """Learn what became of the draft."""
+        """Take note of the result of the draft."""
 
 
 class TokenDrafter:
@@ -126,7 +126,7 @@ class TokenDrafter:
         logits = offer.ask()
         seconds = self._clock() - started
         self._seconds += seconds
-        # The rule decides before the token is drawn: what it decides must not depend on which one it is.
+        # The rule decides before the token is drawn: its decision must not depend on the token.
         if not self._stop.accepts(offer, logits, seconds):
             return None
         return sampler.draw(logits, offer.index_map, context)

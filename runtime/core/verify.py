@@ -11,7 +11,7 @@ from edgedraft.runtime.base.records import require
 def greedy_choices(logits: npt.NDArray[np.float32], by: str = "the model") -> list[int]:
     """Return the arg-max of each row of (rows, vocab) logits; ties go to the smaller id.
 
-    Raises `EdgedraftError` where a row's best logit is not a finite number.
+    Raises `EdgedraftError` if a row's best logit is not finite.
     """
     choices = np.argmax(logits, axis=-1)
     best = logits[np.arange(len(choices)), choices]  # arg-max returns the place of a NaN where there is one
@@ -20,7 +20,7 @@ def greedy_choices(logits: npt.NDArray[np.float32], by: str = "the model") -> li
 
 
 def require_finite(finite: bool, by: str) -> None:
-    """Refuse logits that are not numbers."""
+    """Raise an error for logits that are not finite."""
     remedy = "check the bundle's files or export it again"
     require(finite, f"logits of {by} must be finite numbers", got="NaN or infinity", remedy=remedy)
 

@@ -38,7 +38,7 @@ class GrowingCache:
 
     @property
     def context_length(self) -> int:
-        """See `Cache.context_length`."""
+        """Return the largest number of tokens."""
         return self._context_length
 
     def bound(self, length: int, total: int) -> Binding:
@@ -89,11 +89,11 @@ class SequentialBatch:
 
     @property
     def rows(self) -> Sequence[OnnxModel]:
-        """See `Batch.rows`."""
+        """Return the models; what one row holds does not affect any other."""
         return self._rows
 
     def step(self, token_ids: Sequence[int]) -> Logits:
-        """See `Batch.step`. Raises `EdgedraftError`, with nothing read, when a row's context is full."""
+        """Append one token to each of the first rows. Raises `EdgedraftError`, before any pass, if a row is full."""
         count = len(token_ids)
         require(1 <= count <= len(self._rows), f"a step takes 1..{len(self._rows)} tokens", got=count)
         for row in self._rows[:count]:
@@ -104,7 +104,7 @@ class SequentialBatch:
         return logits
 
     def move(self, source: int, destination: int) -> None:
-        """See `Batch.move`; the two rows swap, and nothing is copied."""
+        """Move a row by swapping it with ``destination``; nothing is copied."""
         if source != destination:
             rows = self._rows
             rows[source], rows[destination] = rows[destination], rows[source]

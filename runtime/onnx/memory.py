@@ -131,7 +131,7 @@ class SharedCache:
 
 
 class OnnxModel:
-    """A `LanguageModel` over a graph, with keys and values of its own.
+    """A `LanguageModel` over a graph, with its own key/value cache.
 
     Models that are given the same ``logits`` overwrite each other's results.
     """
@@ -199,7 +199,7 @@ class OnnxModel:
 
 
 class OnnxBatch:
-    """Models over one graph that one pass steps together, each with a length of its own.
+    """Models over one graph that one pass steps together, each with its own length.
 
     ``buffers``: (rows, heads, context, width), rows even, for each cache input; the last row may be a spare one. A pass
     always has an even number of rows: kernels take rows in pairs, and at int4 a single last row rounds differently, so

@@ -60,7 +60,7 @@ class OnnxGraph:
         self._path, self._rows = path, signature.rows
 
     def new_model(self, logits: LogitsBuffer | None = None) -> OnnxModel:
-        """Return a model that has read nothing; all over this graph share the weights and, if given, the ``logits``."""
+        """Return a model with an empty cache; models of one graph share its weights and, if given, ``logits``."""
         with self._enough_memory("a context"):
             model = OnnxModel(self, self._cache(self.settings.context_length), logits)
         if self._on_device is not None:
@@ -82,7 +82,7 @@ class OnnxGraph:
         """
         require(rows >= 1, "a batch needs at least one row", got=rows)
         if not self.shared or CACHE_POSITION in self.feeds or self._on_device is not None:
-            logits = LogitsBuffer(self.vocab_size)  # one for all: only one model runs at a time
+            logits = LogitsBuffer(self.vocab_size)  # shared by all models, since only one runs at a time
             return SequentialBatch([self.new_model(logits) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)
         require(symbolic, f"{self._path}: input_ids: a batch needs a symbolic number of rows", got=self._rows)

@@ -1,1 +1,1 @@
-"""Serving the page: its files, who may ask for them, the socket and the certificate."""
+"""Serving the page: its files, access control, the socket and the certificate."""

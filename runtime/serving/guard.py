@@ -73,7 +73,7 @@ async def body_of(chunks: AsyncIterator[bytes], announced: str | None) -> bytes 
 def parsed(body: bytes) -> Any:
     """Parse the JSON value in ``body``.
 
-    Raises `EdgedraftError` for what is not JSON: NaN and Infinity, which Python accepts, and endless nesting too.
+    Raises `EdgedraftError` for invalid JSON. NaN, Infinity and nesting that is too deep are invalid, too.
     """
     try:
         return json.loads(body, parse_constant=_not_json)

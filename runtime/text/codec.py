@@ -48,12 +48,12 @@ class TextCodec:
 
     @cached_property
     def fingerprint(self) -> str:
-        """See `tokenizer_fingerprint`."""
+        """Return the tokenizer's fingerprint: the SHA-256 of all that decides token ids."""
         return self._fingerprint or tokenizer_fingerprint(self._path)
 
     @cached_property
     def chat_fingerprint(self) -> str:
-        """See `ChatTemplate.fingerprint`."""
+        """Return the SHA-256 of everything that decides how a conversation is rendered."""
         return self.chat.fingerprint
 
     @property

@@ -46,7 +46,7 @@ class Usage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextPiece:
-    """A piece of the answer; ``drafted`` says that its last token was a draft which the target kept.
+    """A piece of the answer; ``drafted`` is true if its last token was a draft that the target accepted.
 
     ``token_ids`` are the tokens since the last piece, ``log_probs`` the target's log-probabilities of them where these
     were asked for. The last piece of an answer is empty text with ``finish_reason`` ("stop" or "length") and ``usage``.
@@ -75,7 +75,7 @@ class Answer:
 
 
 def joined(pieces: Iterable[TextPiece]) -> Answer:
-    """Put the pieces of one answer together; the last of them says why it ended and what it took."""
+    """Join the pieces of one answer; the last piece holds the finish reason and the usage."""
     every = tuple(pieces)
     finish_reason, usage = every[-1].finish_reason, every[-1].usage
     assert finish_reason is not None and usage is not None, "the last piece of `answer_pieces` carries both"
@@ -98,7 +98,7 @@ class Meter:
         self._started = self._first = 0.0
 
     def watched(self, rounds: Iterable[Round]) -> Iterator[Round]:
-        """Yield ``rounds`` as they are."""
+        """Yield ``rounds`` unchanged, and count them."""
         self._started = self._clock()
         for round_ in rounds:
             if not self._rounds:
@@ -107,7 +107,7 @@ class Meter:
             yield round_
 
     def usage(self, completion_tokens: int) -> Usage:
-        """Return what the rounds took up to now."""
+        """Return the counts and seconds of the rounds so far."""
         return Usage(
             prompt_tokens=self._prompt_tokens,
             completion_tokens=completion_tokens,
@@ -154,7 +154,7 @@ def text_pieces(rounds: Iterable[Round], stream: "TextStream") -> Iterator[TextP
 
 
 class TextStream:
-    """Turn ids into text as they come; hold back what is not yet whole or may begin a stop string."""
+    """Turn ids into text as they come; hold back incomplete characters and text that may begin a stop string."""
 
     def __init__(self, codec: TextCodec, stop: Sequence[str] = ()) -> None:
         self._tokenizer = codec.tokenizer

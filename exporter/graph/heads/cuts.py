@@ -11,9 +11,10 @@ from edgedraft.runtime.base.records import require
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Cut:
-    """A constant whose rows are cut, and the way to it: from ``node`` through its inputs, one position a step.
+    """A constant whose rows are cut, and the path to it.
 
-    ``axis`` counts tokens. A flat constant (several numbers a token in one dimension) has axis 0 too.
+    ``path`` starts at ``node`` and gives the input index to follow at each step. ``axis`` is the token axis. A flat
+    constant (several numbers a token in one dimension) has axis 0 too.
     """
 
     node: ir.Node
