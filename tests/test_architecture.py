@@ -72,10 +72,7 @@ ONE_FILE = {
 
 
 # Names that still stand for two classes: an entry goes when one of them is renamed, and none may come.
-SHARED_CLASS_NAMES = {
-    *("Answer", "Case", "FullDrafter", "Job", "Limits", "Opened", "Parts", "Problem", "Session", "Spread", "Turn"),
-    *("Way", "Weighed"),
-}
+SHARED_CLASS_NAMES = {"Answer", "Problem"}
 
 
 def sources():

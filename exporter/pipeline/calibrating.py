@@ -93,12 +93,12 @@ def calibrate_pair(
         options=facts,
     )
     limits = Limits(max_new_tokens=prompts.max_new_tokens, end_token_ids=pair.end_token_ids)
-    wanted = Wanted(limits=limits, vocab_size=pair.vocab_size, draws=settings.draws)
+    requested = Wanted(limits=limits, vocab_size=pair.vocab_size, draws=settings.draws)
     by_drafter = _local(pair.drafter, lambda: pair.drafter_graph, limits, settings)
     by_target = (
         _local(pair.target, lambda: pair.target_graph, limits, settings)
         if settings.endpoint is None
-        else _served(endpoint_answering(settings.endpoint, pair.codec, wanted), settings.cluster)
+        else _served(endpoint_answering(settings.endpoint, pair.codec, requested), settings.cluster)
     )
     target = ModelHandle(name=pair.target.key, answering=by_target, open_model=lambda: pair.target_model)
     drafter = ModelHandle(name=pair.drafter.key, answering=by_drafter, open_model=lambda: pair.drafter_model)
