@@ -62,9 +62,9 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
         "target": f"{kinds}; several are weighed against each other (default: {DEFAULT})",
         "drafter": f"likewise (default: {DEFAULT})",
     }
-    for role, told in text.items():
+    for role, kind in text.items():
         dest = f"{role}_precisions"
-        parser.add_argument(f"--{role}-precision", nargs="+", choices=PRECISIONS, dest=dest, metavar="NAME", help=told)
+        parser.add_argument(f"--{role}-precision", nargs="+", choices=PRECISIONS, dest=dest, metavar="NAME", help=kind)
     route = "what exports models that are not ONNX yet: builder, onnxruntime-genai's model builder, or optimum, which "
     route += f"gets an environment of its own on first use (default: {BUILDER})"
     parser.add_argument("--export-backend", "--via", choices=EXPORT_BACKENDS, help=route)

@@ -162,15 +162,15 @@ def _predictions(profile: "DeviceProfile") -> list[str]:
     """Say how fast a model that reads 1 GB in int4 would be, and what that rests on."""
     from edgedraft.devices.priors.prior import basis, latency_of
 
-    told = []
+    lines = []
     model = latency_of(profile)
     for precision, provider in model.models:
         if precision == "int4":
             step = model.seconds(1e9, 1, precision, provider)
             speed = f"{1 / step.value:.0f} [{1 / step.high:.0f}–{1 / step.low:.0f}]"
-            told.append(f"A model that reads 1 GB in int4 on the {provider.upper()}: {speed} tokens/s, one by one.")
-            told.append(basis(profile, provider))
-    return told
+            lines.append(f"A model that reads 1 GB in int4 on the {provider.upper()}: {speed} tokens/s, one by one.")
+            lines.append(basis(profile, provider))
+    return lines
 
 
 PARTS = {

@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="a folder written by edgedraft export")
     parser.add_argument("repository", metavar="ORG/NAME", help="made where it does not exist yet")
     add_private_argument(parser)
-    text = "what edgedraft bench --json told of this bundle: its card then shows measured speeds"
+    text = "what edgedraft bench --json printed of this bundle: its card then shows measured speeds"
     parser.add_argument("--bench", type=Path, metavar="FILE", help=text)
 
 

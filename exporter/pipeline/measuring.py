@@ -63,7 +63,7 @@ class PairSteps:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Timing:
-    """How steps are timed: the token order that trims drafters, tokens to read first, a clock, and how many times.
+    """Settings of timing: the token order that trims drafters, tokens to read first, a clock, and how many times.
 
     Times that spread by more than ``most_noise`` are used once and not kept.
     """

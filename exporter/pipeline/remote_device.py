@@ -55,8 +55,8 @@ def forecast_latency(profile: DeviceProfile, provider: Provider) -> LatencyForec
         )
     if provider.name in _UNPUBLISHED:
         rule = f"{profile.name}: there are no published speeds of {_UNPUBLISHED[provider.name]} to plan by"
-        seen = _seen(profile, provider)
-        raise EdgedraftError(rule, got=f"{provider.name} {seen}", remedy=_REMEDIES[seen])
+        status = _probe_status(profile, provider)
+        raise EdgedraftError(rule, got=f"{provider.name} {status}", remedy=_REMEDIES[status])
     return LatencyForecast(
         profile=profile,
         latency=_renamed(prior_latency(profile), provider.kind, provider.name),
@@ -87,14 +87,14 @@ def _renamed(latency: LatencyModel, name: str, new_name: str) -> LatencyModel:
 def _basis_of_prior(profile: DeviceProfile, provider: Provider) -> str:
     if provider.name == provider.kind:
         return prior_basis(profile, provider.kind)
-    why = f"{provider.name} was {_seen(profile, provider)}, so its {provider.kind.upper()}'s prior stands in."
+    why = f"{provider.name} was {_probe_status(profile, provider)}, so its {provider.kind.upper()}'s prior stands in."
     return f"{prior_basis(profile, provider.kind)} {why}"
 
 
-def _seen(profile: DeviceProfile, provider: Provider) -> str:
+def _probe_status(profile: DeviceProfile, provider: Provider) -> str:
     probe = profile.probe
-    seen = probe is not None and _probed_as(probe, provider) is not None
-    return _NOISY if seen else _NEVER
+    measured = probe is not None and _probed_as(probe, provider) is not None
+    return _NOISY if measured else _NEVER
 
 
 def remote_device(request: PlanRequest) -> LatencyForecast | None:

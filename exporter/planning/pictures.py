@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from edgedraft.exporter.planning.figures import Artist, Axes, Figure
 
 Look = dict[str, Any]
-"""How a mark is drawn, in matplotlib's words."""
+"""The drawing of a mark, in matplotlib's words."""
 
 _LEGEND_LETTERS = 88
 _MARKERS = "os^DvP"

@@ -75,14 +75,14 @@ def _parts(trace: DrawnTrace) -> Iterator[DrawnTrace]:
     bounds = np.append(trace.row_starts, len(trace.ids))
     for start in range(0, max(len(trace.target_ids), 1), _PART):
         positions = slice(start, start + _PART)
-        wanted = trace.wanted[positions]
-        entries = slice(bounds[start], bounds[start + len(wanted)])
+        row_wanted = trace.wanted[positions]
+        entries = slice(bounds[start], bounds[start + len(row_wanted)])
         yield DrawnTrace(
             target_ids=trace.target_ids[positions],
-            wanted=wanted,
+            wanted=row_wanted,
             ids=trace.ids[entries],
             log_probs_by_drafter=trace.log_probs_by_drafter[entries],
-            offsets=np.array([0, len(wanted)]),
+            offsets=np.array([0, len(row_wanted)]),
             cap=trace.cap,
             log_probs_by_target=trace.log_probs_by_target[entries],
             left_by_target=trace.left_by_target[positions],

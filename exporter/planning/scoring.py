@@ -23,7 +23,7 @@ LONGER_ANSWERS = "allow longer answers or use other prompts"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """How a pair is loaded: precision of each role, execution provider, threads of the shared pool."""
+    """The setup of a pair: precision of each role, execution provider, threads of the shared pool."""
 
     target_precision: str
     drafter_precision: str
@@ -75,7 +75,7 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlanLimits:
-    """What a plan must keep to: memory of models and key/value buffers, and coverage on held-out prompts."""
+    """Limits of a plan: memory of models and key/value buffers, and coverage on held-out prompts."""
 
     memory_bytes: int | None = None
     min_coverage: float = 0.0
