@@ -1,7 +1,7 @@
 """Build the library of own kernels beside the Python sources; everything else is in pyproject.toml.
 
-It is a plain shared library without a Python ABI, so a wheel serves every Python of its platform. Without a compiler the
-installation goes on and sessions keep onnxruntime's own kernels.
+It is a plain shared library without a Python ABI, so a wheel serves every Python of its platform. Without a compiler
+the installation goes on and sessions keep onnxruntime's own kernels.
 """
 
 import sys
@@ -10,6 +10,7 @@ from pathlib import Path
 from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
+from setuptools.errors import BaseError, CCompilerError
 
 SOURCES = Path("runtime/native/cpp")
 LIBRARY = "edgedraft.runtime.native.edgedraft_kernels"
@@ -28,7 +29,10 @@ class BuildKernels(build_ext):
         microsoft = self.compiler.compiler_type == "msvc"
         extension.extra_compile_args = MICROSOFT if microsoft else GNU
         extension.extra_link_args = [] if microsoft else ["-pthread"]
-        super().build_extension(extension)
+        try:
+            super().build_extension(extension)
+        except (BaseError, CCompilerError) as error:
+            self.warn(f"own kernels were not built, sessions keep those of onnxruntime: {error}")
 
     def get_ext_filename(self, fullname: str) -> str:
         """Return the library's path in the package; setuptools asks with and without the package's name."""

@@ -1,4 +1,4 @@
-"""Random matrices for the kernels, what they must yield in exact integer arithmetic, and one product without a session."""
+"""Random matrices for the kernels, what they must yield in exact integer arithmetic, and products without a session."""
 
 import ctypes
 from dataclasses import dataclass

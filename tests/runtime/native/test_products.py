@@ -106,7 +106,8 @@ def test_the_reference_itself_is_the_plain_product():
     )
     np.testing.assert_array_equal(expected_product(matrix, x), x @ (weights.astype(np.float32) - 8).T)
     np.testing.assert_array_equal(
-        integer_sums(matrix, x.reshape(5, 2, 32).swapaxes(0, 1).astype(np.int64)).sum(axis=0), expected_product(matrix, x)
+        integer_sums(matrix, x.reshape(5, 2, 32).swapaxes(0, 1).astype(np.int64)).sum(axis=0),
+        expected_product(matrix, x),
     )
 
 
@@ -115,7 +116,9 @@ def test_two_bits_take_the_portable_kernel(library, kernels):
     matrix = random_matrix(rng, columns=21, depth=75, block_size=32, bits=2)
     x = rng.standard_normal((4, 75)).astype(np.float32)
     for kernel in kernels:
-        np.testing.assert_array_equal(bits_of(multiply(library, kernel, matrix, x)), bits_of(expected_product(matrix, x)))
+        np.testing.assert_array_equal(
+            bits_of(multiply(library, kernel, matrix, x)), bits_of(expected_product(matrix, x))
+        )
 
 
 @pytest.mark.parametrize(
