@@ -8,7 +8,7 @@ INPUTS = ("A", "B", "scales", "zero_points", "g_idx", "bias")
 
 
 def product_graph(matrix, *, drop=(), computed=(), rank=2, **attributes):
-    """Return a serialized graph with one MatMulNBits: without the inputs ``drop``, with ``computed`` as graph inputs."""
+    """Return a serialized graph of one MatMulNBits: without the inputs ``drop``, ``computed`` as graph inputs."""
     arrays = {
         "B": matrix.weights,
         "scales": matrix.scales,

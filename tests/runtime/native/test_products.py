@@ -1,4 +1,4 @@
-"""All kernels yield the same bits: exact integer sums, then rounded steps in one order, whatever stands beside a row."""
+"""All kernels yield the same bits: exact integer sums, rounded in one order, whatever stands beside a row."""
 
 import numpy as np
 import pytest
@@ -104,11 +104,10 @@ def test_the_reference_itself_is_the_plain_product():
         weights=packed(weights.reshape(20, 2, 32), 4),
         scales=np.ones((20, 2), np.float32),
     )
-    np.testing.assert_array_equal(expected_product(matrix, x), x @ (weights.astype(np.float32) - 8).T)
-    np.testing.assert_array_equal(
-        integer_sums(matrix, x.reshape(5, 2, 32).swapaxes(0, 1).astype(np.int64)).sum(axis=0),
-        expected_product(matrix, x),
-    )
+    plain = x @ (weights.astype(np.float32) - 8).T
+    np.testing.assert_array_equal(expected_product(matrix, x), plain)
+    blocks = x.reshape(5, 2, 32).swapaxes(0, 1).astype(np.int64)
+    np.testing.assert_array_equal(integer_sums(matrix, blocks).sum(axis=0), plain)
 
 
 def test_two_bits_take_the_portable_kernel(library, kernels):
