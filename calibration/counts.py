@@ -19,7 +19,7 @@ RANKED_BY = (TARGET, DRAFTER)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Provenance:
-    """What was counted: the source, whose tokens, under which options, and the digest of all prompts together.
+    """The origin of counts: the source, whose tokens, under which options, and the digest of all prompts together.
 
     ``model`` names the model that generated ('' for text), ``options`` is plain JSON data. ``prompts_digest`` is the
     `add_digests` of the prompts' digests, so counts of parts add up to the counts of the whole.
@@ -72,7 +72,7 @@ class TokenCounts:
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens the target knows."""
+        """Return the number of tokens that the target knows."""
         return int(self.by_group.shape[1])
 
     @property
@@ -108,7 +108,7 @@ def _unpacked(
 
 
 def no_counts(vocab_size: int, provenance: Provenance) -> TokenCounts:
-    """What adding begins with."""
+    """Return counts of nothing, to which others are added."""
     by_group = np.zeros((GROUPS, vocab_size), dtype=np.int64)
     return TokenCounts(by_group=by_group, prompts_by_group=np.zeros(GROUPS, dtype=np.int64), provenance=provenance)
 
@@ -132,3 +132,21 @@ def count_tokens(answers: Iterable[tuple[str, Sequence[int]]], vocab_size: int, 
         counts.prompts_by_group[group_of(digest)] += 1
         digests.append(digest)
     return replace(counts, provenance=replace(provenance, prompts_digest=add_digests(*digests)))
+
+
+def order_tokens(counts: Sequence[Int64Array], first_ids: Sequence[int]) -> Int64Array:
+    """Return all token ids, the most frequent first, int64 (vocab,).
+
+    ``first_ids`` (the end of turn) lead; then the counts, int64 (vocab,) each, decide in the order given, each breaking
+    the ties of those before it; among tokens never seen the smaller id leads, because byte-pair ids are roughly in
+    order of frequency.
+    """
+    require(len(counts) > 0, "ranking: expected at least one count")
+    vocab_size = len(counts[0])
+    first = np.unique(np.asarray(first_ids, dtype=np.int64))
+    outside = first[(first < 0) | (first >= vocab_size)]
+    require(not len(outside), f"ranking: leading ids must lie in 0..{vocab_size - 1}", got=outside[:1])
+    order = np.lexsort([np.negative(part) for part in reversed(counts)])  # stable: ties stay in order of id
+    led = np.zeros(vocab_size, dtype=np.bool_)
+    led[first] = True
+    return np.concatenate([first, order[~led[order]]]).astype(np.int64)

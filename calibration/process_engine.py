@@ -18,7 +18,7 @@ _Waiting = deque[tuple[int, _Batch]]
 
 
 def map_on_processes(work: _Work, batches: Sequence[_Batch], processes: int) -> Iterator[tuple[int, Any]]:
-    """The place of every batch and what ``work`` made of it, in whatever order the results come.
+    """Yield the place of every batch and what ``work`` made of it, in whatever order the results come.
 
     Errors are raised here, `EdgedraftError` where a process was killed. Work, items and results are pickled for the
     other processes, which take a second to start; this one works meanwhile.
@@ -43,7 +43,7 @@ def _result(future: Future[Any]) -> Any:
 
 
 def _taken(waiting: _Waiting) -> Iterator[tuple[int, _Batch]]:
-    """What still waits, one after the other, shared with whoever else takes of it."""
+    """Yield what still waits, one after the other, shared with the others that take from it."""
     with suppress(IndexError):
         while True:
             yield waiting.popleft()

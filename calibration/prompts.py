@@ -31,7 +31,7 @@ class Prompt:
 
 
 def shipped_prompts() -> tuple[Prompt, ...]:
-    """The package's own coding prompts, half for ranking and half for scoring."""
+    """Return the package's own coding prompts, half for ranking and half for scoring."""
     text = (resources.files("edgedraft.calibration") / "prompts" / f"{SHIPPED}.jsonl").read_text(encoding="utf-8")
     return parse_prompts(text, f"{SHIPPED} prompts")
 
@@ -54,14 +54,14 @@ def parse_prompts(text: str, where: str) -> tuple[Prompt, ...]:
 
 
 def take(prompts: Sequence[Prompt], split: str, limit: int | None = None) -> tuple[Prompt, ...]:
-    """The first ``limit`` prompts of one half (all when None)."""
+    """Return the first ``limit`` prompts of one half (all when None)."""
     chosen = tuple(prompt for prompt in prompts if prompt.split == split)
     require(len(chosen) > 0, f"no prompt in the {split} half", remedy=f'give some prompts "split": "{split}"')
     return chosen[:limit]
 
 
 def _prompts(found: Iterable[tuple[int, Sample]], where: str, report: ReadReport, strict: bool) -> tuple[Prompt, ...]:
-    """Samples that say no half take turns: rank, score, rank, …"""
+    """Make prompts of samples; those that say no half alternate: rank, score, rank, …"""
     prompts: list[Prompt] = []
     for _, sample in found:
         messages = _asked(sample)
@@ -82,7 +82,7 @@ def _prompts(found: Iterable[tuple[int, Sample]], where: str, report: ReadReport
 
 
 def _asked(sample: Sample) -> tuple[Mapping[str, Any], ...]:
-    """The conversation without the answers that end it, which are written anew; empty where no one asks.
+    """Return the conversation without the answers that end it, which are written anew; empty where no one asks.
 
     A text is what the user says.
     """

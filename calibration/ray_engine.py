@@ -26,7 +26,7 @@ _QUESTIONS = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RayOptions:
-    """Where to work. A cluster that is connected already is used as it is.
+    """The cluster to work on. One that is connected already is used as it is.
 
     Otherwise the one at ``address`` is, or a local one of ``cores`` cores (all when None) that ends with the work.
     """
@@ -38,7 +38,7 @@ class RayOptions:
 def map_on_ray(
     work: Callable[[Sequence[Item]], Result], batches: Sequence[Sequence[Item]], options: RayOptions
 ) -> Iterator[tuple[int, Result]]:
-    """The place of every batch and what ``work`` made of it, in whatever order the results come.
+    """Yield the place of every batch and what ``work`` made of it, in whatever order the results come.
 
     ``work``, items and results are pickled. An `EdgedraftError` of a worker is raised here; a worker that dies is
     replaced by Ray. Raises `MissingExtraError` without Ray.
@@ -59,7 +59,7 @@ def map_on_ray(
 
 
 def answering_on_ray(answering: EndpointAnswering, options: RayOptions) -> Answering:
-    """A server's answers asked for by the cluster's workers; each keeps ``answering``'s number of requests out.
+    """Return an `Answering` by the cluster's workers; each keeps ``answering``'s number of requests open.
 
     Questions travel in batches, and a batch's answers come together: what a stopped run loses is at most one a worker.
     """
@@ -73,7 +73,7 @@ def answering_on_ray(answering: EndpointAnswering, options: RayOptions) -> Answe
 
 
 def _worked(row: dict[str, Any], work: bytes) -> dict[str, Any]:
-    """What runs on a worker: one batch; errors that are the user's to mend come back as results."""
+    """Work off one batch on a worker; errors that are the user's to mend come back as results."""
     try:
         result: object = pickle.loads(work)(_unpacked(row["items"]))
     except EdgedraftError as error:
@@ -91,7 +91,7 @@ def _unpacked(data: bytes) -> Any:
 
 @contextlib.contextmanager
 def _cluster(ray: Any, options: RayOptions) -> Iterator[None]:
-    """A connection that ends with the block, unless there was one before."""
+    """Connect until the end of the block, unless there was a connection before."""
     if ray.is_initialized():
         yield
         return

@@ -20,13 +20,10 @@ from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.core.model import LanguageModel
 from edgedraft.runtime.text.codec import TextCodec
 
-GENERATED = (TARGET, DRAFTER, ACCEPTED)
-"""The sources of counts that a calibration can make itself."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Calibration:
-    """What calibration hands to the planner. The scoring half took no part in the ranking counts.
+    """The result of calibration, for the planner. The scoring half took no part in the ranking counts.
 
     ``ranking`` has the counts of the ranking half by source, the most important source first.
     """
@@ -53,7 +50,7 @@ class CalibrationJob:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Voice:
+class ModelHandle:
     """One model of the pair: its name, how it answers, and how it is opened to be traced."""
 
     name: str
@@ -62,7 +59,7 @@ class Voice:
 
 
 def calibrate(
-    job: CalibrationJob, target: Voice, drafter: Voice, codec: TextCodec, progress: Progress = silent
+    job: CalibrationJob, target: ModelHandle, drafter: ModelHandle, codec: TextCodec, progress: Progress = silent
 ) -> Calibration:
     """Run the job or finish one that was stopped; models are opened only when something is left to do."""
     return _Calibrator(job, target, drafter, codec, progress).calibration()
@@ -72,7 +69,7 @@ class _Calibrator:
     """A job with all that it needs; each method makes one part of the result."""
 
     def __init__(
-        self, job: CalibrationJob, target: Voice, drafter: Voice, codec: TextCodec, progress: Progress
+        self, job: CalibrationJob, target: ModelHandle, drafter: ModelHandle, codec: TextCodec, progress: Progress
     ) -> None:
         self.job = job
         self.target = target
@@ -91,17 +88,17 @@ class _Calibrator:
         )
 
     def ranking(self, source: str) -> TokenCounts:
-        """The ranking half's counts of one source."""
+        """Return the ranking half's counts of one source."""
         if source == ACCEPTED:
             return self.counted(ACCEPTED, RANK, self.accepted(self.answers(TARGET, RANK)))
         return self.counted(source, RANK, [entry.token_ids for entry in self.answers(source, RANK)])
 
     def answers(self, who: str, split: str) -> list[Answer]:
         """Target's or drafter's answers to one half."""
-        voice = self.target if who == TARGET else self.drafter
+        model = self.target if who == TARGET else self.drafter
         report = _named(self.progress, f"{who}'s answers to {split} prompts")
         journal = self.job.folder / f"{who}-{split}.jsonl"
-        return answer_all(voice.answering, self.codec, take(self.job.prompts, split), journal, report)
+        return answer_all(model.answering, self.codec, take(self.job.prompts, split), journal, report)
 
     def accepted(self, answers: Sequence[Answer]) -> list[Sequence[int]]:
         """Per answer the tokens that the drafter proposed and the target kept."""
@@ -109,7 +106,7 @@ class _Calibrator:
         return [part.tolist() for part in np.split(tokens, offsets[1:-1])]
 
     def counted(self, source: str, split: str, token_ids: Sequence[Sequence[int]]) -> TokenCounts:
-        """Counts of what followed each prompt of one half."""
+        """Count what followed each prompt of one half."""
         provenance = Provenance(
             source=source,
             model={TARGET: self.target.name, DRAFTER: self.drafter.name}.get(
@@ -122,7 +119,7 @@ class _Calibrator:
         return count_tokens(zip(digests, token_ids, strict=True), self.job.vocab_size, provenance)
 
     def trace(self, split: str, answers: Sequence[Answer]) -> Trace:
-        """The drafter, and where answers are drawn the target too, teacher-forced over one half's answers."""
+        """Teacher-force the drafter, and the target too where answers are drawn, over one half's answers."""
         path = self.job.folder / f"trace-{split}.safetensors"
         if path.exists():
             return read_trace(path)

@@ -58,7 +58,7 @@ def require_calibration_folder(path: Path) -> None:
 
 
 def load_calibration(path: Path) -> SavedCalibration:
-    """What `save_calibration` wrote, or a counts file: that ranks, and has neither scoring half nor trace."""
+    """Read what `save_calibration` wrote, or a counts file: that ranks, and has neither scoring half nor trace."""
     if not path.is_dir():
         counts = read_counts(path)
         return SavedCalibration(ranking={counts.provenance.source: counts}, end_token_ids=())

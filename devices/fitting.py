@@ -17,7 +17,7 @@ NORMAL_QUARTILE = 0.6744897501960817
 TYPICAL_PRODUCTS = 130
 """Matrix products in a decoder of 0.5 to 3 billion parameters: 5 a layer, 24 to 28 layers, and the head."""
 TYPICAL_BYTES = 10**9
-"""What such a decoder's pass reads; v(rows), which depends on it a little, is taken there."""
+"""Bytes that such a decoder's pass reads; v(rows), which depends on it a little, is taken there."""
 
 
 Timed = StepTime | ProbedStep
@@ -100,7 +100,7 @@ def _chain_costs(steps: Sequence[ProbedStep], run_seconds: float) -> tuple[float
 
 
 def _scaled(steps: Sequence[ProbedStep], width: int, rows: int) -> float:
-    """The chain ``width`` wide, as if it read `TYPICAL_BYTES`."""
+    """Return the seconds of the chain ``width`` wide, as if it read `TYPICAL_BYTES`."""
     found = [
         step.seconds * TYPICAL_BYTES / step.weight_bytes for step in steps if (step.width, step.rows) == (width, rows)
     ]

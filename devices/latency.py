@@ -72,7 +72,7 @@ class StepModel:
         return self.row_factors[-1] + max(slope, 0.0) * (rows - self.rows[-1])
 
     def sampled(self, shared: float, rng: np.random.Generator) -> "StepModel":
-        """A model that might be the true one; ``shared`` is the device's own draw from a standard normal."""
+        """Draw a model that might be the true one; ``shared`` is the device's own draw from a standard normal."""
         scale = math.exp(self.device_sigma * shared + self.own_sigma * rng.standard_normal())
         growth = math.exp(self.growth_sigma * rng.standard_normal())
         return replace(
@@ -99,7 +99,7 @@ class LatencyModel:
         object.__setattr__(self, "models", MappingProxyType(dict(self.models)))
 
     def of(self, precision: str, provider: str) -> StepModel:
-        """The step model of one precision on one provider; what was neither measured nor has a prior is refused."""
+        """Return the step model of one precision on one provider; refuse what was neither measured nor has a prior."""
         known = ", ".join(f"{name} on {where}" for name, where in sorted(self.models))
         rule = f"latency of {self.device}: expected one of {known}"
         require((precision, provider) in self.models, rule, got=f"{precision} on {provider}")

@@ -1,4 +1,4 @@
-"""What this machine is: processor, cores, memory, system."""
+"""Describe this machine: processor, cores, memory, system."""
 
 import os
 import platform

@@ -15,10 +15,10 @@ MEASURED, VERIFIED, DERIVED, UNVERIFIED, ESTIMATE, CONFLICT = CERTAINTIES = (
     "estimate",
     "conflict",
 )
-"""How sure a figure is, surest first: ``derived`` by arithmetic on printed figures, ``conflict`` if sources differ."""
+"""Words for how sure a figure is, surest first: ``derived`` from printed figures, ``conflict`` if sources differ."""
 
 PEAK_TOLERANCE = 0.05
-"""How far, as a share, a peak may lie from data rate times bus width: makers round."""
+"""Largest distance, as a share, of a peak from data rate times bus width: makers round."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,7 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """What kind of memory; ``gigabytes`` are the sizes it is usually sold with. None where nobody says."""
+    """A kind of memory; ``gigabytes`` are the sizes it is usually sold with. None where nobody says."""
 
     kind: str
     data_rate_megatransfers: float | None = None
@@ -103,7 +103,7 @@ class ProbedOverhead:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Probe:
-    """What `edgedraft devices probe` measured.
+    """The measurements of `edgedraft devices probe`.
 
     ``noise`` is the median, over its steps, of the quartile width over the median; ``drift`` how far the last third of
     ``rounds`` is from the first. ``skipped`` are the providers that could not run, each with the reason.
@@ -188,7 +188,7 @@ def _check_bandwidths(bandwidths: Bandwidths) -> None:
 
 
 def _check_peak(peak: float, memory: Memory) -> None:
-    """A peak must be what its memory can give, give or take a maker's rounding."""
+    """Require a peak that its memory can give, but for a maker's rounding."""
     derived = memory.derived_gigabytes_per_second
     if derived is None:
         return

@@ -13,7 +13,7 @@ from edgedraft.runtime.base.records import from_plain
 
 
 def read_profile(path: Path) -> DeviceProfile:
-    """The profile in ``path``; what is missing, mistyped or impossible is an `EdgedraftError` naming file and key."""
+    """Read the profile in ``path``; raise `EdgedraftError` with file and key at what is missing or impossible."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
@@ -26,7 +26,7 @@ def read_profile(path: Path) -> DeviceProfile:
 
 
 def parse_profile(text: str, where: str) -> DeviceProfile:
-    """The profile that ``text`` describes in TOML; errors begin with ``where``."""
+    """Parse the profile that ``text`` describes in TOML; errors begin with ``where``."""
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -54,7 +54,7 @@ def _tomli_w() -> ModuleType:
 
 
 def _told(value: object) -> Any:
-    """A record as plain data without the fields that have their default, which TOML could not say where it is None."""
+    """Return a record as plain data without the fields that have their default: TOML has no None."""
     if dataclasses.is_dataclass(value):
         told = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if _differs(value, field)}
         return {name: _told(item) for name, item in told.items()}
@@ -66,7 +66,7 @@ def _differs(record: object, field: "dataclasses.Field[Any]") -> bool:
 
 
 def _probe_text(toml: ModuleType, probe: Probe) -> str:
-    """The probe as the file's last table, a line for each record in it: a probe has hundreds of steps."""
+    """Return the probe as the file's last table, a line for each record in it: a probe has hundreds of steps."""
     plain = _told(probe)
     lists = {name: plain.pop(name) for name, item in list(plain.items()) if _is_record_list(item)}
     inline = "".join(_inline(toml, name, records) for name, records in lists.items())

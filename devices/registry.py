@@ -30,13 +30,13 @@ def shipped_profiles() -> tuple[DeviceProfile, ...]:
 
 
 def known_profiles(own: Path | None = None) -> tuple[DeviceProfile, ...]:
-    """The profiles in the folder ``own``, if there is such a folder, then the shipped ones that they do not replace."""
+    """Return the profiles in the folder ``own``, if there is one, then the shipped ones that they do not replace."""
     mine = _own_profiles(own)
     return mine + _not_replaced(mine)
 
 
 def find_profile(name: str, own: Path | None = None) -> DeviceProfile:
-    """The one device whose id, name, alias or chip is ``name``, or the profile in the file that ``name`` is.
+    """Find the one device whose id, name, alias or chip is ``name``, or read the profile in the file ``name``.
 
     Letter case, spaces and punctuation do not matter. Profiles in the folder ``own`` come before the shipped ones.
     A name that no device or several devices have is an `EdgedraftError` with the nearest ones.
@@ -64,7 +64,7 @@ def _own_profiles(own: Path | None) -> tuple[DeviceProfile, ...]:
 
 
 def _not_replaced(mine: Sequence[DeviceProfile]) -> tuple[DeviceProfile, ...]:
-    """The shipped profiles whose id none of ``mine`` has."""
+    """Return the shipped profiles whose id none of ``mine`` has."""
     replaced = {profile.id for profile in mine}
     return tuple(profile for profile in shipped_profiles() if profile.id not in replaced)
 
@@ -74,7 +74,7 @@ def _names(profile: DeviceProfile) -> tuple[str, ...]:
 
 
 def _key(name: str) -> str:
-    """The letters and digits of a name: 'Snapdragon 8 Gen-3' and 'snapdragon-8-gen 3' are one name."""
+    """Return the letters and digits of a name: 'Snapdragon 8 Gen-3' and 'snapdragon-8-gen 3' are one name."""
     return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", name).casefold()))
 
 
@@ -96,7 +96,7 @@ def _with_all_words(name: str, profiles: Sequence[DeviceProfile]) -> list[Device
 
 
 def _nearest(name: str, profiles: Sequence[DeviceProfile]) -> list[DeviceProfile]:
-    """The few devices with a name most like ``name``, nearest first."""
+    """Return the few devices with a name most like ``name``, nearest first."""
     key = _key(name)
     likeness = [max(difflib.SequenceMatcher(None, key, _key(own)).ratio() for own in _names(p)) for p in profiles]
     order = sorted(range(len(profiles)), key=lambda i: -likeness[i])

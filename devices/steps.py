@@ -5,16 +5,15 @@ from dataclasses import dataclass
 
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.core.model import LanguageModel
-from edgedraft.runtime.core.statistics import middle_mean, spread
-from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.core.model import Clock, LanguageModel
+from edgedraft.runtime.core.statistics import median_interval, trimmed_mean
 
 TARGET, DRAFTER = "target", "drafter"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepTime:
-    """The `middle_mean` and the quartiles, in seconds, of a pass over ``rows`` tokens.
+    """The `trimmed_mean` and the quartiles, in seconds, of a pass over ``rows`` tokens.
 
     ``weight_bytes`` are what the model reads in a pass.
     """
@@ -69,7 +68,7 @@ class StepTimer:
             times.append(_one_step(self._models[case.model], self._context_ids, case.rows, self._clock))
 
     def times(self) -> list[StepTime]:
-        """What the turns since the last call took, which are forgotten."""
+        """Return the times since the last call, and forget them."""
         found = [_step_time(case, times) for case, times in zip(self._cases, self._seconds, strict=True)]
         self._seconds = [[] for _ in self._cases]
         return found
@@ -101,13 +100,13 @@ def _one_step(model: LanguageModel, context_ids: Sequence[int], rows: int, clock
 
 
 def _step_time(case: StepCase, times: Sequence[float]) -> StepTime:
-    around = spread(times)
+    around = median_interval(times)
     return StepTime(
         role=case.role,
         precision=case.precision,
         weight_bytes=case.weight_bytes,
         rows=case.rows,
-        seconds=middle_mean(times),
+        seconds=trimmed_mean(times),
         seconds_low=around.low,
         seconds_high=around.high,
     )

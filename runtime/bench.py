@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.core.adaptive import Pace
-from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
+from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.drafter import NO_DRAFTS
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.model import LanguageModel, prefill
-from edgedraft.runtime.core.policies import FIXED, Parts, PolicyChoice, build_policy
+from edgedraft.runtime.core.model import Clock, LanguageModel, prefill
+from edgedraft.runtime.core.pass_times import PairPassTimes
+from edgedraft.runtime.core.policies import FIXED, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.core.statistics import DraftStatistics, Spread, count_rounds, memory_bound_speed_up, spread
-from edgedraft.runtime.core.timing import Clock, TimedModel
+from edgedraft.runtime.core.sources import ModelTokenSource
+from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds, median_interval, memory_bound_speed_up
 from edgedraft.runtime.core.verify import logit_margin
 
 
@@ -26,13 +28,13 @@ from edgedraft.runtime.core.verify import logit_margin
 class Drafting:
     """One way of decoding: its drafter, its policy, and what the drafter costs beside the target.
 
-    ``pace`` is learned over the prompts of a bench, as a slot learns it over answers.
+    ``pass_times`` are learnt over the prompts of a bench, as a slot learns them over answers.
     """
 
     choice: PolicyChoice
     drafter: LanguageModel
     index_map: IndexMap
-    pace: Pace
+    pass_times: PairPassTimes
     parameter_ratio: float
     byte_ratio: float
 
@@ -50,16 +52,19 @@ class PromptRun:
 
     @property
     def tokens_per_second(self) -> float:
-        """Decoded tokens per second, the first token and the prompt left out."""
+        """Return the decoded tokens per second, the first token and the prompt left out."""
         return self.statistics.tokens / self.decode_seconds if self.decode_seconds > 0 else 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WayReport:
-    """One way of decoding over all prompts. Speeds are per prompt; milliseconds are per round; ratios are to plain."""
+    """One way of decoding over all prompts: speeds per prompt, milliseconds per round, ratios to plain decoding.
 
-    tokens_per_second: Spread
-    speed_up: Spread
+    Both intervals are a median with its quartiles.
+    """
+
+    tokens_per_second: Interval
+    speed_up: Interval
     block_efficiency: float
     acceptance_rate: float
     rounds: int
@@ -101,22 +106,22 @@ def bench(
 ) -> tuple[BenchReport, dict[str, list[PromptRun]]]:
     """Decode every prompt by the target alone and then by each of ``ways``; report and the single runs.
 
-    The first prompt is begun once beforehand by every way, uncounted, to warm up. The order within a prompt turns
-    round by one each time, so that no way always runs first.
+    The first prompt is begun once beforehand by every way, uncounted, to warm up. From
+    prompt to prompt the order rotates by one, so that no way always runs first.
     """
     require(len(prompts) > 0, "bench needs at least one prompt", got=0)
     names = [PLAIN, *ways]
     runs: dict[str, list[PromptRun]] = {name: [] for name in names}
     total = (len(prompts) + 1) * len(names)
     warm_up = replace(limits, max_new_tokens=min(limits.max_new_tokens, _WARM_UP_TOKENS))
-    for turn, prompt in enumerate([prompts[0], *prompts]):
+    for number, prompt in enumerate([prompts[0], *prompts]):
         for step in range(len(names)):
-            name = names[(turn + step) % len(names)]
-            if turn == 0:
+            name = names[(number + step) % len(names)]
+            if number == 0:
                 run_prompt(target, ways.get(name), prompt, warm_up, clock)
             else:
                 runs[name].append(run_prompt(target, ways.get(name), prompt, limits, clock))
-            progress("bench runs", turn * len(names) + step + 1, total)
+            progress("bench runs", number * len(names) + step + 1, total)
     reports = {name: summarize(runs[name], runs[PLAIN], ways.get(name)) for name in names}
     return BenchReport(prompts=len(prompts), max_new_tokens=limits.max_new_tokens, ways=reports), runs
 
@@ -125,40 +130,38 @@ def run_prompt(
     target: LanguageModel, drafting: Drafting | None, prompt_ids: Sequence[int], limits: Limits, clock: Clock
 ) -> PromptRun:
     """Decode one prompt and time its parts; the whole prompt is read anew."""
-    timed_target = TimedModel(target, clock)
-    timed_drafter = TimedModel(drafting.drafter, clock) if drafting else None
-    timed_target.rewind(0)
-    if timed_drafter:
-        timed_drafter.rewind(0)
+    target.rewind(0)
+    if drafting:
+        drafting.drafter.rewind(0)
     started = clock()
-    rounds = limited(_rounds(timed_target, timed_drafter, drafting, prompt_ids), limits)
+    rounds = limited(_rounds(target, drafting, prompt_ids, clock), limits)
     first = next(rounds)
     prompt_seconds = clock() - started
-    read_by_target = timed_target.seconds
-    read_by_drafter = timed_drafter.seconds if timed_drafter else 0.0
     started = clock()
     decoded = list(rounds)
+    decode_seconds = clock() - started
     return PromptRun(
-        token_ids=first.token_ids + tuple(token for turn in decoded for token in turn.token_ids),
+        token_ids=first.token_ids + tuple(token for round_ in decoded for token in round_.token_ids),
         statistics=count_rounds(decoded),
         prompt_seconds=prompt_seconds,
-        decode_seconds=clock() - started,
-        drafter_seconds=timed_drafter.seconds - read_by_drafter if timed_drafter else 0.0,
-        target_seconds=timed_target.seconds - read_by_target,
+        decode_seconds=decode_seconds,
+        drafter_seconds=sum(round_.drafter_seconds for round_ in decoded),
+        target_seconds=sum(round_.target_seconds for round_ in decoded),
     )
 
 
 def _rounds(
-    target: TimedModel, drafter: TimedModel | None, drafting: Drafting | None, prompt_ids: Sequence[int]
+    target: LanguageModel, drafting: Drafting | None, prompt_ids: Sequence[int], clock: Clock
 ) -> Iterator[Round]:
-    if drafter is None or drafting is None:
-        return plain_rounds(target, prompt_ids)
-    parts = Parts(target=target, drafter=drafter, index_map=drafting.index_map, pace=drafting.pace)
-    return speculative_rounds(target, build_policy(drafting.choice, parts), prompt_ids)
+    if drafting is None:
+        return speculative_rounds(target, NO_DRAFTS, prompt_ids, clock=clock)
+    source = ModelTokenSource(drafting.drafter, drafting.index_map)
+    parts = PolicyParts(source=source, pass_times=drafting.pass_times, clock=clock)
+    return speculative_rounds(target, build_drafter(drafting.choice, parts), prompt_ids, clock=clock)
 
 
 def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: Drafting | None) -> WayReport:
-    """One way's runs beside the plain runs of the same prompts.
+    """Sum up one way's runs beside the plain runs of the same prompts.
 
     Prompts answered by a single token have no decoding to time and are left out of the speeds.
     """
@@ -169,7 +172,7 @@ def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: D
     overhead = sum(run.decode_seconds - run.drafter_seconds - run.target_seconds for run in runs)
     by_parameters, by_bytes, by_seconds = _speed_ups(runs, plain, counts, drafting)
     return WayReport(
-        tokens_per_second=spread([run.tokens_per_second for run in timed]),
+        tokens_per_second=median_interval([run.tokens_per_second for run in timed]),
         speed_up=speed_ratio(runs, plain),
         block_efficiency=counts.block_efficiency,
         acceptance_rate=counts.acceptance_rate,
@@ -189,14 +192,14 @@ def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: D
     )
 
 
-def speed_ratio(runs: Sequence[PromptRun], others: Sequence[PromptRun]) -> Spread:
-    """Tokens per second of one way over another's, prompt by prompt."""
+def speed_ratio(runs: Sequence[PromptRun], others: Sequence[PromptRun]) -> Interval:
+    """Return tokens per second of one way over another's, compared prompt by prompt."""
     pairs = [pair for pair in zip(runs, others, strict=True) if all(run.statistics.rounds for run in pair)]
-    return spread([run.tokens_per_second / other.tokens_per_second for run, other in pairs])
+    return median_interval([run.tokens_per_second / other.tokens_per_second for run, other in pairs])
 
 
 def total_statistics(parts: Sequence[DraftStatistics]) -> DraftStatistics:
-    """The counts of several answers together."""
+    """Return the counts of several answers together."""
     return DraftStatistics(
         rounds=sum(part.rounds for part in parts),
         tokens=sum(part.tokens for part in parts),
@@ -209,7 +212,7 @@ def total_statistics(parts: Sequence[DraftStatistics]) -> DraftStatistics:
 def _speed_ups(
     runs: Sequence[PromptRun], plain: Sequence[PromptRun], counts: DraftStatistics, drafting: Drafting | None
 ) -> tuple[float | None, float | None, float | None]:
-    """MBSU with the drafter's cost counted in parameters, in bytes and in measured seconds per token.
+    """Return MBSU with the drafter's cost counted in parameters, in bytes and in measured seconds per token.
 
     The formula is for a fixed draft length; other policies have none.
     """
@@ -226,7 +229,7 @@ def _speed_ups(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Divergence:
-    """Where a text first leaves another: ``position`` counts generated tokens, ``margin`` is the target's there."""
+    """The place where a text first differs: ``position`` counts generated tokens, ``margin`` is the target's there."""
 
     prompt: int
     position: int
@@ -236,19 +239,19 @@ class Divergence:
 def divergences(
     target: LanguageModel, prompts: Sequence[Sequence[int]], runs: Mapping[str, Sequence[PromptRun]], way: str
 ) -> list[Divergence]:
-    """Every prompt whose text by ``way`` differs from the plain one, with the target's logit margin where it does."""
-    found = []
+    """Return each prompt whose text by ``way`` differs from the plain one, with the target's logit margin there."""
+    places = []
     for number, (prompt, run, base) in enumerate(zip(prompts, runs[way], runs[PLAIN], strict=True)):
         position = first_divergence(run.token_ids, base.token_ids)
         if position is not None:
             target.rewind(0)
             last_row = prefill(target, [*prompt, *base.token_ids[:position]])
-            found.append(Divergence(prompt=number, position=position, margin=logit_margin(last_row)))
-    return found
+            places.append(Divergence(prompt=number, position=position, margin=logit_margin(last_row)))
+    return places
 
 
 def first_divergence(one: Sequence[int], other: Sequence[int]) -> int | None:
-    """The first position at which two texts differ, or None when they are equal."""
+    """Return the first position at which two texts differ, or None when they are equal."""
     for position, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return position

@@ -10,15 +10,23 @@ import numpy as np
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
-from edgedraft.runtime.core.chooser import GREEDY, Chooser, SampledChooser
-from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, sampled, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
 from edgedraft.runtime.core.padding import PaddedGraph
-from edgedraft.runtime.core.policies import ADAPTIVE, CONFIDENT, FIXED, P_MIN, PLAIN, Parts, PolicyChoice, build_policy
+from edgedraft.runtime.core.policies import (
+    ADAPTIVE,
+    CONFIDENT,
+    FIXED,
+    P_MIN,
+    PLAIN,
+    PolicyChoice,
+    PolicyParts,
+    build_drafter,
+)
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import Slot, SlotPool
 from edgedraft.runtime.text.chat_template import Message
@@ -31,7 +39,7 @@ _OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingOptions:
-    """How to answer; None leaves it to the bundle's plan. Without ``sampling`` the best token is always taken.
+    """Options of one answer; None leaves it to the bundle's plan. Without ``sampling`` the best token is always taken.
 
     ``policy`` is one of `edgedraft.runtime.core.policies.POLICIES`. Left out, it is adaptive; fixed where a
     ``draft_length`` is given or a ``seed`` asks for drawn text that repeats (the adaptive policy's lengths follow the
@@ -49,17 +57,15 @@ class DecodingOptions:
 
     @property
     def drafting(self) -> str:
-        """The policy that the other options imply where there is to be drafted."""
+        """Return the policy that the other options imply where there is to be drafted."""
         if self.p_min is not None:
             return CONFIDENT
         repeats = self.sampling is not None and self.seed is not None
         return FIXED if repeats or self.draft_length is not None else ADAPTIVE
 
-    def chooser(self) -> Chooser:
-        """What picks the tokens."""
-        if self.sampling is None:
-            return GREEDY
-        return SampledChooser(self.sampling, np.random.default_rng(self.seed))
+    def method(self) -> DecodingMethod:
+        """Return what picks the tokens of one answer."""
+        return GREEDY if self.sampling is None else sampled(self.sampling, np.random.default_rng(self.seed))
 
 
 class Engine:
@@ -191,7 +197,7 @@ class Engine:
         return {"role": "assistant", "content": text}
 
     def policy_of(self, options: DecodingOptions) -> PolicyChoice:
-        """The draft policy that ``options`` and the plan come to; options that contradict each other are refused."""
+        """Return the draft policy that ``options`` and the plan come to; contradicting options are refused."""
         plan = self.bundle.manifest.plan
         name = options.policy
         if name is None:
@@ -225,28 +231,29 @@ class Engine:
         wrong = [token_id for token_id in token_ids if not 0 <= token_id < vocab_size]
         require(not wrong, f"{what}: token ids must lie in 0..{vocab_size - 1}", got=wrong[:1])
 
-    def _parts(self, slot: Slot) -> Parts:
-        """What a policy over ``slot`` is made from."""
-        return Parts(
-            target=TimedModel(slot.target, time.perf_counter),
-            drafter=TimedModel(slot.drafter, time.perf_counter),
-            index_map=self.bundle.index_map,
-            pace=slot.pace,
-        )
+    def _parts(self, slot: Slot) -> PolicyParts:
+        """Return what policies over ``slot`` are composed from."""
+        source = ModelTokenSource(slot.drafter, self.bundle.index_map)
+        return PolicyParts(source=source, pass_times=slot.pass_times, clock=time.perf_counter)
 
     def _answer(
         self, prompt_ids: Sequence[int], limits: Limits, options: DecodingOptions, choice: PolicyChoice
     ) -> Iterator[Round]:
-        """The rounds of one answer, over a slot that is taken at the first of them and given back at the end."""
+        """Yield the rounds of one answer, over a slot that is taken at the first of them and given back at the end."""
         with self.slots.taken(prompt_ids) as slot:
-            parts = self._parts(slot)
-            policy, chooser = build_policy(choice, parts), options.chooser()
-            rounds = speculative_rounds(parts.target, policy, prompt_ids, chooser, log_probs=options.log_probs)
+            rounds = speculative_rounds(
+                slot.target,
+                build_drafter(choice, self._parts(slot)),
+                prompt_ids,
+                options.method(),
+                log_probs=options.log_probs,
+                clock=time.perf_counter,
+            )
             yield from limited(rounds, limits)
 
 
 def _padded(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str) -> PaddedGraph:
-    """``graph``, its passes padded by the plan's times if those were ``measured`` on the provider it runs on."""
+    """Return ``graph``, padded by the plan's pass times if those were ``measured`` on the provider it runs on."""
     provider = graph.settings.provider
     return PaddedGraph(graph=graph, pass_seconds=pass_seconds if provider == measured else (), provider=provider)
 

@@ -1,13 +1,12 @@
-"""Slots: the memories of one answer. A finished answer's slot waits for the prompt that goes on from it."""
+"""Slots: the models of one answer. A finished answer's slot waits for the prompt that goes on from it."""
 
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from edgedraft.runtime.core.adaptive import Pace
-from edgedraft.runtime.core.model import LanguageModel
-from edgedraft.runtime.core.padding import Memories
+from edgedraft.runtime.core.model import LanguageModel, ModelFactory
+from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.core.verify import accepted_prefix
 
@@ -16,11 +15,11 @@ IDLE_SLOTS = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Slot:
-    """Memories of target and drafter, and the pass times seen with them. Used by one answer at a time."""
+    """Target and drafter with their memories, and the pass times seen with them. Used by one answer at a time."""
 
     target: LanguageModel
     drafter: LanguageModel
-    pace: Pace
+    pass_times: PairPassTimes
 
     def clear(self) -> None:
         """Forget everything read."""
@@ -34,7 +33,7 @@ class SlotPool:
     Answers that run at once get slots of their own; ``IDLE_SLOTS`` are kept for later.
     """
 
-    def __init__(self, target: Memories, drafter: Memories, plan: DecodingPlan) -> None:
+    def __init__(self, target: ModelFactory, drafter: ModelFactory, plan: DecodingPlan) -> None:
         self._target = target
         self._drafter = drafter
         self._plan = plan
@@ -43,7 +42,10 @@ class SlotPool:
 
     @contextmanager
     def taken(self, prompt_ids: Sequence[int] = ()) -> Iterator[Slot]:
-        """A slot for one answer to ``prompt_ids``. An error on the way empties it; leaving an answer early does not."""
+        """Lend a slot for one answer to ``prompt_ids``.
+
+        An error on the way empties the slot; leaving an answer early does not.
+        """
         with self._lock:
             shared = [accepted_prefix(slot.target.token_ids, prompt_ids) for slot in self._idle]
             slot = self._idle.pop(shared.index(max(shared))) if shared else None
@@ -60,5 +62,5 @@ class SlotPool:
                 self._idle = [*self._idle, slot][-IDLE_SLOTS:]
 
     def _new_slot(self) -> Slot:
-        pace = Pace.planned(self._plan)
-        return Slot(target=self._target.memory(), drafter=self._drafter.memory(), pace=pace)
+        pass_times = PairPassTimes.planned(self._plan)
+        return Slot(target=self._target.new_model(), drafter=self._drafter.new_model(), pass_times=pass_times)

@@ -7,8 +7,9 @@ import numpy as np
 
 from edgedraft.calibration.answers.sampling import Answer, Answering, Question
 from edgedraft.runtime.base.arrays import Logits
+from edgedraft.runtime.core.acceptance import RandomVerifier, Verifier
 from edgedraft.runtime.core.batch import Batch, batched_answers
-from edgedraft.runtime.core.chooser import GREEDY, Chooser, SampledChooser
+from edgedraft.runtime.core.decoding import GREEDY
 from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.core.model import LanguageModel
 from edgedraft.runtime.core.sampling import SamplingSettings
@@ -16,13 +17,13 @@ from edgedraft.runtime.core.sampling import SamplingSettings
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draws:
-    """How answers are drawn; the same ``seed`` draws the same answers whatever else is asked beside them."""
+    """The settings by which answers are drawn; the same ``seed`` draws the same answers in any company."""
 
     settings: SamplingSettings
     seed: int = 0
 
     def generator(self, digest: str) -> np.random.Generator:
-        """The random numbers of the answer to the prompt with this digest."""
+        """Return the random numbers of the answer to the prompt with this digest."""
         return np.random.default_rng([self.seed, int(digest, 16)])
 
 
@@ -33,22 +34,24 @@ class OneByOne:
         self.rows = (model,)
 
     def step(self, token_ids: Sequence[int]) -> Logits:
-        """See `Batch.step`."""
-        return self.rows[0].read(token_ids)
+        """Read one token and return its logits, as `Batch.step` does."""
+        return self.rows[0].read(token_ids).logits
 
     def move(self, source: int, destination: int) -> None:
-        """See `Batch.move`; there is nowhere to move to."""
+        """Do nothing: there is no other row to move to, as `Batch.move` would."""
 
 
 def batched_answering(open_batch: Callable[[], Batch], limits: Limits, draws: Draws | None = None) -> Answering:
     """Answers by the model behind ``open_batch``, greedily without ``draws``; it is opened when the first is asked."""
 
-    def chooser(question: Question) -> Chooser:
-        return GREEDY if draws is None else SampledChooser(draws.settings, draws.generator(question.prompt.digest))
+    def verifier(question: Question) -> Verifier:
+        if draws is None:
+            return GREEDY.verifier
+        return RandomVerifier(draws.settings, draws.generator(question.prompt.digest))
 
     def answering(questions: Sequence[Question]) -> Generator[Answer, None, None]:
         prompts = [question.prompt_ids for question in questions]
-        for number, token_ids in batched_answers(open_batch(), prompts, limits, lambda n: chooser(questions[n])):
+        for number, token_ids in batched_answers(open_batch(), prompts, limits, lambda n: verifier(questions[n])):
             asked = questions[number]
             yield Answer(prompt_id=asked.prompt.id, prompt_ids=asked.prompt_ids, token_ids=token_ids)
 

@@ -1,4 +1,4 @@
-"""What is said to an OpenAI-compatible server, and what its answers mean in token ids; no request is made here.
+"""Build requests to an OpenAI-compatible server, and read its answers as token ids; no request is made here.
 
 The prompt goes out as token ids to ``/completions``. The chat template and the tokenizer are then ours, so the model
 reads exactly the ids that the drafter will be traced on, and the text comes back as it was generated: a server's
@@ -26,7 +26,7 @@ _NOT_UNDERSTOOD = (400, 422)
 
 
 class Way(Enum):
-    """How a question is put to a server; the earlier, the more faithful."""
+    """The form in which a question is sent to a server; the earlier, the more faithful."""
 
     IDS = "token ids"
     TEXT = "text"
@@ -38,7 +38,7 @@ class Way(Enum):
         return "chat/completions" if self is Way.CHAT else "completions"
 
     def after(self, status: int) -> "Way | None":
-        """The way to try when a server refused this one with an HTTP status; None when no other can help."""
+        """Return the way to try when a server refused this one with an HTTP status; None when no other can help."""
         if self is not Way.CHAT and status in NO_SUCH_PATH:
             return Way.CHAT
         return Way.TEXT if self is Way.IDS and status in _NOT_UNDERSTOOD else None
@@ -46,7 +46,7 @@ class Way(Enum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
-    """What decides an answer besides its question and the model. Without ``draws`` the best token is taken.
+    """All that decides an answer besides its question and the model. Without ``draws`` the best token is taken.
 
     ``vocab_size`` is the target's.
     """
@@ -60,7 +60,7 @@ class Wanted:
 
 
 def request_body(way: Way, question: Question, codec: TextCodec, wanted: Wanted, model: str) -> dict[str, Any]:
-    """The JSON object to post to ``way.path``."""
+    """Return the JSON object to post to ``way.path``."""
     body: dict[str, Any] = {"model": model, "max_tokens": wanted.limits.max_new_tokens, "stream": False}
     body |= _drawing(wanted, question, all_fields=way is not Way.CHAT)
     prompt = question.prompt
@@ -78,7 +78,7 @@ def request_body(way: Way, question: Question, codec: TextCodec, wanted: Wanted,
 
 
 def answer_ids(data: Any, question: Question, codec: TextCodec, wanted: Wanted) -> tuple[int, ...]:
-    """The token ids of the answer to ``question``, its end-of-turn token included, from the server's JSON.
+    """Return the token ids of the answer to ``question``, its end-of-turn token included, from the server's JSON.
 
     The generated ids where the server tells them, else the text's. A malformed or empty answer is a `PassingError`,
     one that cannot be counted a `RefusedError`.
@@ -103,7 +103,7 @@ def answer_ids(data: Any, question: Question, codec: TextCodec, wanted: Wanted) 
 
 
 def _drawing(wanted: Wanted, question: Question, *, all_fields: bool) -> dict[str, Any]:
-    """The sampling fields. Those outside OpenAI's protocol are sent to a chat only where they change something.
+    """Return the sampling fields; those outside OpenAI's protocol go to a chat only where they change something.
 
     With ``all_fields`` neutral values are sent too: llama.cpp would else take its own top-k of 40 and min-p of 0.05,
     vLLM the model card's penalty.
@@ -133,7 +133,7 @@ def _first_choice(data: Any) -> Mapping[str, Any]:
 
 
 def _text(choice: Mapping[str, Any]) -> str:
-    """The generated text; a chat answer whose text was taken apart cannot be put together again."""
+    """Return the generated text; a chat answer whose text was taken apart cannot be put together again."""
     message = choice.get("message")
     if isinstance(message, dict):
         parts = [key for key in ("tool_calls", "reasoning_content", "reasoning") if message.get(key)]
@@ -144,7 +144,7 @@ def _text(choice: Mapping[str, Any]) -> str:
 
 
 def _told_ids(choice: Mapping[str, Any], data: Mapping[str, Any]) -> list[int] | None:
-    """The generated ids, which vLLM puts beside the text and llama.cpp below ``__verbose``."""
+    """Return the generated ids, which vLLM puts beside the text and llama.cpp below ``__verbose``."""
     details = data.get("__verbose")
     for found in (choice.get("token_ids"), details.get("tokens") if isinstance(details, dict) else None):
         if isinstance(found, Sequence) and found and all(type(each) is int for each in found):
@@ -153,13 +153,13 @@ def _told_ids(choice: Mapping[str, Any], data: Mapping[str, Any]) -> list[int] |
 
 
 def _end_of_turn(question: Question, limits: Limits) -> int:
-    """The end token that the template ends turns with, as the prompt shows; the first where it shows none."""
+    """Return the end token that the template ends turns with, by the prompt; the first where it shows none."""
     shown = (token_id for token_id in reversed(question.prompt_ids) if token_id in limits.end_token_ids)
     return next(shown, limits.end_token_ids[0])
 
 
 def _letters(text: str) -> str:
-    """What is left of a text where tokenizers may differ in blanks, signs and broken characters."""
+    """Return the letters and digits of a text: tokenizers may differ in blanks, signs and broken characters."""
     return "".join(filter(str.isalnum, text))
 
 

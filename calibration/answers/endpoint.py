@@ -52,7 +52,7 @@ class EndpointAnswering:
 def endpoint_answering(
     endpoint: Endpoint, codec: TextCodec, wanted: Wanted, pause: Pause | None = None
 ) -> EndpointAnswering:
-    """Who answers by asking ``endpoint``, with the target's own tokenizer and template.
+    """Return an `Answering` that asks ``endpoint``, with the target's own tokenizer and template.
 
     At most ``endpoint.concurrency`` requests are out and nothing else is held, whatever the number of questions. When
     a question fails for good no new one is sent; those that are out are yielded before the error is raised.
@@ -61,7 +61,7 @@ def endpoint_answering(
 
 
 def answer_questions(answering: Answering) -> Callable[[Sequence[Question]], list[Answer]]:
-    """A function from questions to their answers; one that can be pickled, where ``answering`` can."""
+    """Return a function from questions to their answers; one that can be pickled, where ``answering`` can."""
     return partial(_listed, answering)
 
 
@@ -95,7 +95,7 @@ class _Session:
             raise EdgedraftError(f"{where}: refused", got=error, remedy=remedy) from error
 
     async def finished(self) -> list[Answer]:
-        """The next answers, one at least, while new questions take their places; none when all are answered."""
+        """Return the next answers, one at least, while new questions take their places; none when all are answered."""
         self._send()
         while self._running:
             tasks, _ = await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
@@ -167,7 +167,7 @@ class _Session:
 
 @contextlib.contextmanager
 def _own_loop() -> Iterator[Run[Any]]:
-    """A function that runs a coroutine to its end on an event loop in a thread of its own.
+    """Return a function that runs a coroutine to its end on an event loop in a thread of its own.
 
     Its own, because the caller may be inside a loop already (a notebook), and because requests go on while the caller
     writes down what it was given. An interrupt of the caller ends the wait at once.

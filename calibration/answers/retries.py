@@ -19,7 +19,7 @@ _LONGEST_ASKED_SECONDS = 600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pause:
-    """How to wait, and where the uniform number in [0, 1) that spreads the waits comes from."""
+    """The function that waits, and the source of the uniform number in [0, 1) that spreads the waits."""
 
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     draw: Callable[[], float] = random.random
@@ -42,7 +42,7 @@ class RefusedError(Exception):
 
 
 async def retried(attempt: Callable[[], Awaitable[Result]], retries: Callable[[], int], pause: Pause) -> Result:
-    """The result of the first ``attempt`` that succeeds; `PassingError` once ``retries()`` more have failed.
+    """Return the result of the first ``attempt`` that succeeds; raise `PassingError` once ``retries()`` more failed.
 
     ``retries`` is asked after each failure, so that the caller can end the tries of all requests at once.
     """
@@ -59,7 +59,7 @@ async def retried(attempt: Callable[[], Awaitable[Result]], retries: Callable[[]
 
 
 def wait_seconds(tries: int, asked_seconds: float | None, drawn: float) -> float:
-    """The wait after ``tries`` retries: doubling, half of it random, and never less than the server asked for.
+    """Return the wait after ``tries`` retries: doubling, half of it random, and never less than the server asked for.
 
     Source: "equal jitter" of Brooker 2015, Exponential Backoff and Jitter.
     """
@@ -68,7 +68,7 @@ def wait_seconds(tries: int, asked_seconds: float | None, drawn: float) -> float
 
 
 def asked_seconds(headers: Mapping[str, str]) -> float | None:
-    """What a ``Retry-After`` header asks for, in seconds; a date counts from the answer's own ``Date``."""
+    """Return the seconds that a ``Retry-After`` header asks for; a date counts from the answer's own ``Date``."""
     text = headers.get("retry-after", "").strip()
     if text.replace(".", "", 1).isdecimal():
         return float(text)

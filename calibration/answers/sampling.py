@@ -24,7 +24,7 @@ class Question:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """What a model generated after one prompt; both are target token ids."""
+    """The tokens that a model generated after one prompt; both are target token ids."""
 
     prompt_id: str
     prompt_ids: tuple[int, ...]
@@ -45,7 +45,7 @@ def answer_all(
     journal: Path,
     progress: Progress = silent,
 ) -> list[Answer]:
-    """The answers to all prompts, in the prompts' order; those already in ``journal`` are taken from there.
+    """Return the answers to all prompts, in the prompts' order; those already in ``journal`` are taken from there.
 
     ``answering`` is called only when an answer is missing. The caller names the journal after everything that decides
     the answers (model, limits, settings), so an answer in it is always the one that would be generated again.
@@ -70,7 +70,7 @@ def answer_all(
 
 
 def read_journal(journal: Path) -> Iterator[Answer]:
-    """The whole entries of a journal; one that a crash cut short is passed over and will be generated again."""
+    """Yield the whole entries of a journal; one that a crash cut short is passed over and will be generated again."""
     if not journal.exists():
         return
     for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -61,15 +61,15 @@ class Server:
         await self._client.aclose()
 
     async def get(self, path: str) -> Any:
-        """The JSON at ``path``; errors as `post`."""
+        """Return the JSON at ``path``; errors as `post`."""
         return await self._request("GET", path)
 
     async def post(self, path: str, body: object) -> Any:
-        """The JSON of the answer to ``body``; `PassingError` or `RefusedError` where there is none."""
+        """Return the JSON of the answer to ``body``; raise `PassingError` or `RefusedError` where there is none."""
         return await self._request("POST", path, body)
 
     async def model_name(self) -> str:
-        """The model to name in requests: the wanted one, which must be served, or the only one."""
+        """Return the model to name in requests: the given one, which must be served, or the only one."""
         endpoint = self._endpoint
         try:
             names = served_models(await self.get("models"))
@@ -100,7 +100,7 @@ class Server:
 
 
 def served_models(data: Any) -> list[str]:
-    """The model names in an answer to ``GET /models``."""
+    """Return the model names in an answer to ``GET /models``."""
     try:
         return [str(entry["id"]) for entry in data["data"]]
     except (TypeError, KeyError) as error:
@@ -108,7 +108,7 @@ def served_models(data: Any) -> list[str]:
 
 
 def chosen_model(where: str, wanted: str, names: Sequence[str]) -> str:
-    """The ``wanted`` one of the ``names`` served, or the only one."""
+    """Return the ``wanted`` one of the ``names`` served, or the only one."""
     shown = (", ".join(names[:_SHOWN_MODELS]) or "none") + (", …" if len(names) > _SHOWN_MODELS else "")
     if wanted:
         require(wanted in names, f"{where}: expected model {wanted}", got=shown, remedy="name one that is served")
@@ -134,7 +134,7 @@ def _client(endpoint: Endpoint) -> "httpx.AsyncClient":
 
 
 def _content(response: "httpx.Response") -> Any:
-    """The JSON of a good answer; the error that a bad one stands for."""
+    """Return the JSON of a good answer; raise the error that a bad one stands for."""
     status = response.status_code
     if response.is_success:
         try:
@@ -148,7 +148,7 @@ def _content(response: "httpx.Response") -> Any:
 
 
 def _message(response: "httpx.Response") -> str:
-    """The server's own words in one line."""
+    """Return the server's own words in one line."""
     try:
         data = response.json()
     except ValueError:

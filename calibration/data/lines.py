@@ -29,14 +29,14 @@ class Beginning:
         self._stream = stream
 
     def readline(self, limit: int) -> bytes:
-        """The next line with its line feed, cut after ``limit`` bytes; b"" at the end."""
+        """Return the next line with its line feed, cut after ``limit`` bytes; b"" at the end."""
         line = self._head.readline(limit)
         if line.endswith(b"\n") or len(line) == limit:
             return line
         return line + self._stream.readline(limit - len(line))
 
     def read(self, size: int) -> bytes:
-        """The next bytes, at most ``size``."""
+        """Return the next bytes, at most ``size``."""
         held = self._head.read(size)
         return held + self._stream.read(size - len(held))
 
@@ -94,7 +94,7 @@ def _pieces(stream: Beginning) -> Iterator[tuple[int, bytes]]:
 
 
 def _cut(raw: bytes) -> tuple[bytes, bytes]:
-    """The beginning of a long line and what goes to the next piece."""
+    """Return the beginning of a long line and what goes to the next piece."""
     space = raw.rfind(b" ")
     if space > 0:
         return raw[:space], raw[space:]

@@ -26,7 +26,7 @@ _Fields = Mapping[str, Any]
 
 
 def parse_json(raw: bytes, number: int) -> Sample:
-    """The sample in a line of JSON; ``number`` is the entry's place in its file, from 1.
+    """Return the sample in a line of JSON; ``number`` is the entry's place in its file, from 1.
 
     Errors carry no file or line: the caller knows them.
     """
@@ -34,7 +34,7 @@ def parse_json(raw: bytes, number: int) -> Sample:
 
 
 def parse_entry(data: object, number: int) -> Sample:
-    """The sample in an object; without an ``id`` it is called by its number."""
+    """Return the sample in an object; without an ``id`` it is named by its number."""
     if not isinstance(data, Mapping):
         raise EdgedraftError("expected an object", got=type(data).__name__)
     fields = {str(name): value for name, value in data.items() if value is not None}
@@ -51,12 +51,12 @@ def parse_entry(data: object, number: int) -> Sample:
 
 
 def parse_line(raw: bytes, number: int) -> Sample:
-    """The sample that is a line of plain text, without its line end."""
+    """Return the sample that is a line of plain text, without its line end."""
     return parse_text(raw.rstrip(b"\r\n"), number)
 
 
 def parse_text(raw: bytes, number: int) -> Sample:
-    """The sample that is a piece of plain text; Windows line ends become plain ones."""
+    """Return the sample that is a piece of plain text; Windows line ends become plain ones."""
     _require_size(raw)
     found = text_of(raw).replace("\r\n", "\n")
     require("\0" not in found, "expected text, got a zero byte")
@@ -64,12 +64,12 @@ def parse_text(raw: bytes, number: int) -> Sample:
 
 
 def default_id(number: int) -> str:
-    """What an entry without an id is called."""
+    """Return the name of an entry without an id."""
     return f"{number:04d}"
 
 
 def decoded_json(raw: bytes) -> Any:
-    """The data in UTF-8 JSON of up to `LARGEST_ENTRY_BYTES`, in which every text can be encoded again."""
+    """Return the data in UTF-8 JSON of up to `LARGEST_ENTRY_BYTES`, in which every text can be encoded again."""
     _require_size(raw)
     line = text_of(raw.rstrip(b"\r\n"))
     try:
@@ -118,14 +118,14 @@ def _instruction(fields: _Fields, name: str) -> list[Message]:
 
 
 def _optional(fields: _Fields, name: str) -> list[str]:
-    """A text field, or nothing where it is missing or blank."""
+    """Return a text field, or nothing where it is missing or blank."""
     value = fields.get(name, "")
     require(isinstance(value, str), f"{name}: expected a text", got=shown(value))
     return [value] if value.strip() else []
 
 
 def _said(value: object, name: str, role: str) -> list[Message]:
-    """A text as one message of ``role``, or a list of turns."""
+    """Return a text as one message of ``role``, or a list of turns."""
     return messages(value, name) if isinstance(value, list) else [{"role": role, "content": text(value, name)}]
 
 
@@ -145,7 +145,7 @@ def _says_something(message: Message) -> bool:
 
 
 def _tools(fields: _Fields) -> tuple[Message, ...]:
-    """The callable functions: a list of JSON schemas, or such a list written as a text.
+    """Return the callable functions: a list of JSON schemas, or such a list written as a text.
 
     ``functions`` is the older form, schemas without the envelope that templates expect.
     """

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
-from edgedraft.calibration.data import hub, parquet
 from edgedraft.calibration.data.lines import Beginning, chunks, lines
 from edgedraft.calibration.data.parsing import (
     LARGEST_ENTRY_BYTES,
@@ -22,6 +21,7 @@ from edgedraft.calibration.data.parsing import (
     parse_text,
 )
 from edgedraft.calibration.data.samples import Sample
+from edgedraft.calibration.data.tables import hub_rows, is_hub_reference, parquet_rows
 from edgedraft.runtime.base.errors import EdgedraftError, naming
 from edgedraft.runtime.base.records import require
 
@@ -45,7 +45,7 @@ class Shard:
         require(0 <= self.index < self.count, f"shard: expected an index in 0..{self.count - 1}", got=self.index)
 
     def holds(self, number: int) -> bool:
-        """Whether entry ``number`` belongs here."""
+        """Tell whether entry ``number`` belongs here."""
         return (number - 1) % self.count == self.index
 
 
@@ -66,17 +66,17 @@ class ReadOptions:
 
     @property
     def whole(self) -> bool:
-        """Whether every entry is read."""
+        """Tell whether every entry is read."""
         return self.start == 1 and self.shard.count == 1
 
     def wants(self, number: int) -> bool:
-        """Whether entry ``number`` is to be read."""
+        """Tell whether entry ``number`` is to be read."""
         return number >= self.start and self.shard.holds(number)
 
 
 @dataclass(kw_only=True, slots=True)
 class ReadReport:
-    """How reading went, filled while it goes; reports of shards and resumed runs add.
+    """A report of how reading went, filled while it goes; reports of shards and resumed runs add.
 
     ``read`` counts the entries looked at, ``broken`` those of them that gave no sample; ``problems`` are the first
     few, each as ``file:line: reason``.
@@ -103,7 +103,7 @@ class ReadReport:
 
 
 class Entry(NamedTuple):
-    """What stands at one place of a data set, not parsed yet.
+    """The content of one place of a data set, not parsed yet.
 
     ``number`` counts the entries from 1, without blank lines; ``line`` is what errors name: the line in files of lines,
     otherwise the row. ``parse`` gives the sample or raises `EdgedraftError` without a place.
@@ -138,7 +138,7 @@ def samples(
 
 
 def place_of(reference: str | Path) -> str:
-    """What errors call a data set."""
+    """Return the name of a data set in errors."""
     return "stdin" if str(reference) == STDIN else str(reference)
 
 
@@ -176,7 +176,7 @@ def _file_entries(path: Path, options: ReadOptions) -> Iterator[Entry]:
     require(kind not in _TABLES, f"{path}: expected JSON lines, parquet or text", got=kind, remedy=remedy)
     if kind == _PARQUET:
         require(not zipped, f"{path}: a gzipped parquet file cannot be read in parts", remedy="unpack it")
-        yield from _row_entries(parquet.rows(path, options.start))
+        yield from _row_entries(parquet_rows(path, options.start))
         return
     with _opened(path, zipped) as stream:
         yield from _stream_entries(stream, str(path), kind, options)
@@ -184,9 +184,9 @@ def _file_entries(path: Path, options: ReadOptions) -> Iterator[Entry]:
 
 def _hub_entries(reference: str, options: ReadOptions) -> Iterator[Entry]:
     known = (*_JSON_LINES, _JSON, *_TEXT, *_TABLES, _PARQUET, ".gz")
-    is_file = reference.lower().endswith(known) or not hub.is_reference(reference)
+    is_file = reference.lower().endswith(known) or not is_hub_reference(reference)
     require(not is_file, f"{reference}: no such file")
-    yield from _row_entries(hub.rows(reference, options.start))
+    yield from _row_entries(hub_rows(reference, options.start))
 
 
 def _row_entries(rows: Iterator[tuple[int, Callable[[], object]]]) -> Iterator[Entry]:
@@ -224,7 +224,7 @@ def _array_entries(stream: Beginning, where: str) -> Iterator[Entry]:
 
 @contextmanager
 def _opened(path: Path, zipped: bool) -> Iterator[BinaryIO]:
-    """A file to read bytes from; what the system or gzip say becomes one line."""
+    """Open a file to read bytes from; errors of the system or of gzip become one line."""
     try:
         with gzip.open(path) if zipped else path.open("rb") as stream:
             yield cast(BinaryIO, stream)

@@ -35,12 +35,12 @@ class Sample:
 
 
 def group_of(digest: str) -> int:
-    """The group, 0..GROUPS - 1, of what has this digest."""
+    """Return the group, 0..GROUPS - 1, of what has this digest."""
     return int(digest[:8], 16) % GROUPS
 
 
 def add_digests(*digests: str) -> str:
-    """The digest of a multiset from its members': their sum modulo 2^256, so that order and parts do not matter.
+    """Return the digest of a multiset from its members': their sum modulo 2^256, so that order and parts do not matter.
 
     Source: Bellare and Micciancio 1997, AdHash.
     """

@@ -18,20 +18,20 @@ _SPEAKERS = {
     **dict.fromkeys(("tool", "function", "observation", "function_response", "tool_response"), TOOL),
     **dict.fromkeys(("function_call", "tool_call"), ASSISTANT),
 }
-PLAIN_KEYS = {"role", "content"}
+_PLAIN_KEYS = {"role", "content"}
 _CALLS = ("function_call", "tool_call")
 _SHOWN = 60
 
 
 def messages(turns: object, where: str) -> list[Message]:
-    """The messages of a list of turns; ``where`` names the field in errors."""
+    """Return the messages of a list of turns; ``where`` names the field in errors."""
     if not isinstance(turns, list) or not turns:
         raise EdgedraftError(f"{where}: expected a list of turns", got=shown(turns))
     return [turn if _is_plain(turn) else _message(turn, f"{where}[{place}]") for place, turn in enumerate(turns)]
 
 
 def text(value: object, where: str) -> str:
-    """A text that is not blank."""
+    """Return a text that is not blank."""
     require(
         isinstance(value, str) and bool(value.strip()), f"{where}: expected a text that is not empty", got=shown(value)
     )
@@ -39,7 +39,7 @@ def text(value: object, where: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value for an error's one line, cut where it is long."""
+    """Return a value for an error's one line, cut where it is long."""
     found = repr(value)
     return found if len(found) <= _SHOWN else f"{found[:_SHOWN]}…"
 
@@ -51,8 +51,8 @@ def listed(names: Iterable[str]) -> str:
 
 
 def _is_plain(turn: object) -> bool:
-    """Whether a turn is a message as it stands, which most are: a role and a text, and nothing else."""
-    if not isinstance(turn, dict) or turn.keys() != PLAIN_KEYS:
+    """Tell whether a turn is a message as it stands, which most are: a role and a text, and nothing else."""
+    if not isinstance(turn, dict) or turn.keys() != _PLAIN_KEYS:
         return False
     role, content = turn["role"], turn["content"]
     return isinstance(role, str) and bool(role.strip()) and isinstance(content, str)
@@ -77,7 +77,7 @@ def _message(turn: object, where: str) -> Message:
 
 
 def _spoken(told: dict[str, Any], where: str) -> Message:
-    """A ShareGPT turn; calls written as JSON become ``tool_calls``."""
+    """Convert a ShareGPT turn; calls written as JSON become ``tool_calls``."""
     speaker, value = told.pop("from"), _content(told.pop("value", None), f"{where}: value")
     known = isinstance(speaker, str) and speaker in _SPEAKERS
     require(known, f"{where}: from: expected human, gpt, system or tool", got=shown(speaker))
@@ -88,7 +88,7 @@ def _spoken(told: dict[str, Any], where: str) -> Message:
 
 
 def _tool_calls(value: str) -> list[Message]:
-    """The calls in a ShareGPT ``function_call``; none where it is no JSON that names functions."""
+    """Return the calls in a ShareGPT ``function_call``; none where it is no JSON that names functions."""
     try:
         data = json.loads(value)
     except ValueError:
@@ -99,7 +99,7 @@ def _tool_calls(value: str) -> list[Message]:
 
 
 def _content(value: object, where: str) -> str:
-    """A text, or the texts of a list of parts, one below the other (as serving engines join them)."""
+    """Return a text, or the texts of a list of parts, one below the other (as serving engines join them)."""
     if isinstance(value, list):
         return "\n".join(_part(part, f"{where}[{place}]") for place, part in enumerate(value))
     if not isinstance(value, str):

@@ -1,1 +1,1 @@
-"""Whether the prompts at hand are enough, and how many more would be."""
+"""Judge whether the prompts at hand are enough, and how many more would be."""

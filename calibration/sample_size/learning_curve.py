@@ -1,4 +1,4 @@
-"""How much of unheard-of prompts' tokens a token list covers, and how that grows with the prompts it was ranked on.
+"""Measure how much of new prompts' tokens a token list covers, by the number of prompts that it was ranked on.
 
 Every group of prompts is judged by a list that was ranked without it, so coverage is never told by its own prompts.
 """
@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedraft.calibration.counts import TokenCounts
-from edgedraft.calibration.order import order_tokens
+from edgedraft.calibration.counts import TokenCounts, order_tokens
 from edgedraft.runtime.base.arrays import CountArray, Int64Array
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.statistics import ratio_interval
@@ -48,7 +47,7 @@ class LearningCurve:
 
 
 def filled_groups(counts: TokenCounts) -> Int64Array:
-    """The groups that hold a token, in ascending order."""
+    """Return the groups that hold a token, in ascending order."""
     return np.flatnonzero(counts.by_group.any(axis=1)).astype(np.int64)
 
 
@@ -61,7 +60,7 @@ def share(parts: CountArray, wholes: CountArray, rng: np.random.Generator) -> Sh
 def covered_by_group(
     listed: Sequence[TokenCounts], judged: TokenCounts, sizes: Sequence[int], first_ids: Sequence[int]
 ) -> Int64Array:
-    """How many tokens of each filled group of ``judged`` the lists ranked on ``listed`` hold: int64 (sizes, groups).
+    """Count the tokens of each filled group of ``judged`` in the lists ranked on ``listed``: int64 (sizes, groups).
 
     A group's lists are ranked on the other groups of ``listed``. Groups follow from the prompts' content, so a prompt
     that is in both counts never helps to choose the list that it judges.
@@ -77,18 +76,9 @@ def covered_by_group(
 
 
 def tokens_by_group(counts: TokenCounts) -> Int64Array:
-    """How many tokens each filled group holds, int64 (groups,)."""
+    """Count the tokens of each filled group, int64 (groups,)."""
     totals: Int64Array = counts.by_group.sum(axis=1)
     return totals[filled_groups(counts)]
-
-
-def held_out_coverage(counts: TokenCounts, size: int, first_ids: Sequence[int], rng: np.random.Generator) -> Share:
-    """Coverage of held-out prompts' tokens by ``size`` tokens, each group judged by a list ranked on the others.
-
-    The interval resamples groups. Raises `EdgedraftError` unless two groups hold tokens.
-    """
-    require_groups(counts)
-    return share(covered_by_group([counts], counts, (size,), first_ids)[0], tokens_by_group(counts), rng)
 
 
 def learning_curve(counts: TokenCounts, size: int, first_ids: Sequence[int], rng: np.random.Generator) -> LearningCurve:
@@ -119,7 +109,7 @@ def learning_curve(counts: TokenCounts, size: int, first_ids: Sequence[int], rng
 
 
 def _nested(groups: Int64Array, doublings: int, chance: float) -> list[Int64Array]:
-    """The first groups of an order: each part twice the one before, all of them at last.
+    """Return the first groups of an order: each part twice the one before, all of them at last.
 
     Where halving leaves a fraction of a group, ``chance`` in 0..1 decides whether it is a whole one.
     """

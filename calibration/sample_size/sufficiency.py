@@ -1,4 +1,4 @@
-"""Whether the prompts at hand are enough to choose a draft vocabulary, and how many more would be."""
+"""Judge whether the prompts at hand are enough to choose a draft vocabulary, and how many more would be."""
 
 import itertools
 import math
@@ -33,7 +33,7 @@ _LEAST_FACTOR = 1.1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sufficiency:
-    """Whether ``prompts`` prompts are enough for lists of ``size`` tokens, and the evidence.
+    """The verdict whether ``prompts`` prompts are enough for lists of ``size`` tokens, and the evidence.
 
     ``coverage``: of held-out prompts; ``gain``: what twice as many prompts would add; both None where too few prompts
     were given to tell. ``more_prompts``: about how many more are needed, 0 when enough, None when that cannot be told.
@@ -68,7 +68,7 @@ def unseen_mass(counts: TokenCounts) -> Share:
 def judge_sufficiency(
     counts: TokenCounts, size: int, first_ids: Sequence[int], rng: np.random.Generator
 ) -> Sufficiency:
-    """Whether more prompts would change what a list of ``size`` tokens covers.
+    """Judge whether more prompts would change what a list of ``size`` tokens covers.
 
     Never raises for want of prompts: with too few the verdict says so.
     """
@@ -107,7 +107,7 @@ def verdict(curve: LearningCurve, rates: TokenRates, prompts: int) -> Sufficienc
 
 
 def expected_gains(curve: LearningCurve, rates: TokenRates) -> tuple[float, ...]:
-    """What the next doubling adds, the one after it, and so on; none where the rates do not explain the curve.
+    """Return what the next doubling adds, the one after it, and so on; none where the rates miss the curve.
 
     Where the measured curve still climbs faster than the rates explain, the gains are scaled up to it.
     """
@@ -122,7 +122,7 @@ def expected_gains(curve: LearningCurve, rates: TokenRates) -> tuple[float, ...]
 
 
 def _factor(gain: Share, gains: Sequence[float]) -> float | None:
-    """Times the prompts at hand from which on doubling adds less than `ENOUGH_GAIN`; None where that is too far.
+    """Return the factor to the prompts from which doubling adds less than `ENOUGH_GAIN`; None where it is too far.
 
     A gain that is small but uncertain asks for so many prompts that the uncertainty, too, has shrunk below it.
     """

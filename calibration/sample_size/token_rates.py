@@ -1,4 +1,4 @@
-"""How often the tokens of a domain come, seen or not yet, and so what a list ranked on more prompts would cover.
+"""Fit how often the tokens of a domain come, to predict what a list ranked on more prompts would cover.
 
 A token's arrivals in the prompts are taken as Poisson. How many tokens there are of each rate is fitted to how many
 were seen once, twice, …; Source: Efron and Thisted 1976 (the unseen species), as a mixture fitted by expectation and
@@ -39,7 +39,7 @@ class TokenRates:
     vocab_size: int
 
     def coverage(self, size: int, factor: float) -> float:
-        """Expected share of tokens that ``size`` tokens cover when ranked on ``factor`` times the prompts at hand."""
+        """Return the expected share that ``size`` tokens cover when ranked on ``factor`` times the prompts at hand."""
         if size >= self.vocab_size:
             return 1.0  # the fit does not know how many tokens there can be
         drawn = float(self.tokens @ self.rates)
@@ -80,7 +80,7 @@ def token_rates(counts: TokenCounts, first_ids: Sequence[int]) -> TokenRates:
 
 
 def _arrivals(counts: TokenCounts) -> Int64Array:
-    """How often each token came on its own, int64 (vocab,): tokens come in bursts, and a burst tells little more.
+    """Return how often each token came on its own, int64 (vocab,): the tokens of one burst count as one arrival.
 
     The length of a burst is measured on tokens of few groups, where two bursts seldom share a group.
     """
@@ -92,7 +92,7 @@ def _arrivals(counts: TokenCounts) -> Int64Array:
 
 
 def _mixture(seen_times: Float64Array, rates: Float64Array) -> Float64Array:
-    """How many tokens come at each of ``rates``, from how many were seen 0.. times (those seen 0 times are unknown).
+    """Fit how many tokens come at each of ``rates`` to how many were seen 0.. times (that of 0 is unknown).
 
     Begins with Zipf's law, as many arrivals at every rate; the rounds then follow the data as far as it speaks.
     """

@@ -1,4 +1,4 @@
-"""What a counting job has done so far, on disk: a run killed at any moment goes on from the last whole checkpoint."""
+"""Keep on disk what a counting job has done: a run killed at any moment goes on from the last whole checkpoint."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 from edgedraft.calibration.counts_file import read_counts, write_counts
 from edgedraft.calibration.data.reading import ReadReport
-from edgedraft.calibration.text.tally import CountReport, Tally
+from edgedraft.calibration.text.count_result import CountReport, CountResult
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.records import from_plain, require, to_plain
 
@@ -18,17 +18,17 @@ _POINTER = "done.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Done:
-    """The tally of all entries before ``next_number``; of all there are once ``finished``."""
+class CheckpointState:
+    """The result of all entries before ``next_number``, or of all there are once ``finished``."""
 
     next_number: int
-    tally: Tally
+    result: CountResult
     finished: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Pointer:
-    """What the small file says: which counts belong to it, and the reports."""
+    """The small file's content: the name of the counts that belong to it, and the reports."""
 
     format: str
     counts: str
@@ -45,32 +45,34 @@ class Checkpoint:
     """
 
     def __init__(self, root: Path, facts: Mapping[str, Any]) -> None:
-        told = json.dumps([_FORMAT, to_plain(facts)], sort_keys=True)
-        self.folder = root / f"counting-{hashlib.sha256(told.encode()).hexdigest()[:20]}"
+        described = json.dumps([_FORMAT, to_plain(facts)], sort_keys=True)
+        self.folder = root / f"counting-{hashlib.sha256(described.encode()).hexdigest()[:20]}"
 
-    def read(self) -> Done | None:
-        """The last checkpoint; None where there is none."""
+    def read(self) -> CheckpointState | None:
+        """Read the last checkpoint; None where there is none."""
         path = self.folder / _POINTER
         if not path.exists():
             return None
-        found = from_plain(_Pointer, read_json(path), str(path))
-        require(found.format == _FORMAT, f"{path}: expected format {_FORMAT}", got=found.format)
-        tally = Tally(counts=read_counts(self.folder / found.counts), report=found.report, reading=found.reading)
-        return Done(next_number=found.next_number, tally=tally, finished=found.finished)
+        pointer = from_plain(_Pointer, read_json(path), str(path))
+        require(pointer.format == _FORMAT, f"{path}: expected format {_FORMAT}", got=pointer.format)
+        counts = read_counts(self.folder / pointer.counts)
+        result = CountResult(counts=counts, report=pointer.report, reading=pointer.reading)
+        return CheckpointState(next_number=pointer.next_number, result=result, finished=pointer.finished)
 
-    def write(self, done: Done) -> None:
-        """Take the place of the last checkpoint."""
-        name = f"counts-{done.next_number}{'-finished' if done.finished else ''}.safetensors"
-        write_counts(self.folder / name, done.tally.counts)
+    def write(self, state: CheckpointState) -> None:
+        """Write a checkpoint in place of the last one."""
+        name = f"counts-{state.next_number}{'-finished' if state.finished else ''}.safetensors"
+        write_counts(self.folder / name, state.result.counts)
         pointer = _Pointer(
             format=_FORMAT,
             counts=name,
-            next_number=done.next_number,
-            finished=done.finished,
-            report=done.tally.report,
-            reading=done.tally.reading,
+            next_number=state.next_number,
+            finished=state.finished,
+            report=state.result.report,
+            reading=state.result.reading,
         )
         write_json(self.folder / _POINTER, to_plain(pointer))
+        # The pattern also matches what a crash left half-written.
         for old in self.folder.glob("*counts-*.safetensors*"):
             if old.name != name:
                 old.unlink(missing_ok=True)

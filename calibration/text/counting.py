@@ -1,10 +1,8 @@
-"""Counting the assistant's tokens of the user's conversations: one pass over samples, in memory that does not grow."""
+"""Count the assistant's tokens of the user's conversations: one pass over samples, in memory that does not grow."""
 
-import gc
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,11 +10,11 @@ from typing import Any
 from edgedraft.calibration.counts import TEXT, Provenance, TokenCounts, no_counts
 from edgedraft.calibration.data.reading import PROBLEMS_KEPT, STDIN, ReadOptions, ReadReport, place_of, samples
 from edgedraft.calibration.data.samples import Sample, add_digests, group_of
-from edgedraft.calibration.text.checkpoint import Checkpoint, Done
-from edgedraft.calibration.text.encoding import Piece, starts_specially
+from edgedraft.calibration.text.checkpoint import Checkpoint, CheckpointState
+from edgedraft.calibration.text.count_result import CountReport, CountResult, Problem
 from edgedraft.calibration.text.spans import SpanFinder, Spans, Turn
-from edgedraft.calibration.text.tally import CountReport, Problem, Tally
-from edgedraft.calibration.text.words import TokenCounters
+from edgedraft.calibration.text.token_counter import Piece, TokenCounter, starts_specially
+from edgedraft.calibration.text.words import words_of
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
@@ -24,7 +22,6 @@ from edgedraft.runtime.text.codec import TextCodec
 
 _SECONDS_BETWEEN_CHECKPOINTS = 10.0
 _SAMPLES_BETWEEN_REPORTS = 1000
-_RARER = 100
 
 Clock = Callable[[], float]
 
@@ -49,18 +46,15 @@ class Counting:
 
     @property
     def provenance(self) -> Provenance:
-        """Of counts that hold nothing yet."""
+        """Return the provenance of counts that hold nothing yet."""
         return Provenance(source=TEXT, tokenizer_fingerprint=self.codec.fingerprint, options=dict(self.options))
 
 
-class Counted:
-    """What was counted so far; `add` samples, and take a `tally` whenever one is wanted.
+class SampleCounter:
+    """Counts samples one by one; `result` can be taken at any time. ``before`` is what was counted already."""
 
-    ``counters`` are those of the codec, where somebody has them already.
-    """
-
-    def __init__(self, counting: Counting, before: Tally | None = None, counters: TokenCounters | None = None) -> None:
-        self._start = before or Tally(counts=no_counts(counting.vocab_size, counting.provenance))
+    def __init__(self, counting: Counting, before: CountResult | None = None) -> None:
+        self._start = before or CountResult(counts=no_counts(counting.vocab_size, counting.provenance))
         self._by_group = self._start.counts.by_group.copy()
         self._prompts_by_group = self._start.counts.prompts_by_group.copy()
         self._digests = [self._start.counts.provenance.prompts_digest]
@@ -70,7 +64,7 @@ class Counted:
         joint = starts_specially(counting.codec)
         closing = counting.codec.tokenizer.id_to_token(counting.end_token_ids[0]) or ""
         self._finder = SpanFinder(counting.codec, closing, with_prompts=joint)
-        self._counter = (counters or TokenCounters(counting.codec)).counter(counting.end_token_ids)
+        self._tokens = TokenCounter(counting.codec, counting.end_token_ids, words_of(counting.codec))
 
     def add(self, number: int, sample: Sample) -> None:
         """Count one sample, or note why it cannot be counted."""
@@ -80,7 +74,7 @@ class Counted:
             pieces = [Piece(turn.text, sample.text is None, turn.before) for turn in spans.turns]
             digest = sample.digest if pieces else ""
             if pieces:
-                self._counter.add(group_of(digest), pieces)
+                self._tokens.add(group_of(digest), pieces)
         except EdgedraftError as error:
             self._numbers["broken"] += 1
             if len(self._problems) < PROBLEMS_KEPT:
@@ -93,13 +87,13 @@ class Counted:
         self._numbers["counted"] += 1
         self._prompts_by_group[group_of(digest)] += 1
         self._digests.append(digest)
-        if self._counter.is_full:
+        if self._tokens.is_full:
             self._flush()
 
-    def tally(self, reading: ReadReport | None = None) -> Tally:
-        """Everything so far. ``reading`` is the report of what was read since this began."""
+    def result(self, reading: ReadReport | None = None) -> CountResult:
+        """Return everything so far. ``reading`` is the report of what was read since this counter began."""
         self._flush()
-        numbers = {**self._numbers, "unended_turns": self._counter.unended}
+        numbers = {**self._numbers, "unended_turns": self._tokens.unended}
         report = CountReport(**numbers, dropped_roles=dict(self._dropped), problems=tuple(self._problems))
         counts = TokenCounts(
             by_group=self._by_group.copy(),
@@ -107,7 +101,7 @@ class Counted:
             provenance=replace(self._start.counts.provenance, prompts_digest=self._digests[0]),
         )
         read = self._start.reading + (reading or ReadReport())
-        return Tally(counts=counts, report=self._start.report + report, reading=read)
+        return CountResult(counts=counts, report=self._start.report + report, reading=read)
 
     def _spans(self, sample: Sample) -> Spans:
         if sample.text is None:
@@ -122,13 +116,13 @@ class Counted:
         self._dropped.update(spans.dropped)
 
     def _flush(self) -> None:
-        self._counter.flush(self._by_group)
+        self._tokens.flush(self._by_group)
         self._digests = [add_digests(*self._digests)]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CountingJob:
-    """What to count: a data set as `samples` reads it, all or one shard of it."""
+    """The work of counting: a data set as `samples` reads it, all or one shard of it."""
 
     counting: Counting
     reference: str | Path
@@ -136,7 +130,7 @@ class CountingJob:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """All that decides the result, as plain data; a data set of the hub is known by its name alone."""
+        """Return all that decides the result, as plain data; a data set of the hub is known by its name alone."""
         counting, path = self.counting, Path(self.reference)
         state = path.stat() if path.is_file() else None
         return {
@@ -151,66 +145,38 @@ class CountingJob:
         }
 
 
-def count_samples(numbered: Iterable[tuple[int, Sample]], counting: Counting, progress: Progress = silent) -> Tally:
-    """Count the assistant's tokens of conversations, and all tokens of texts."""
-    counted = Counted(counting)
-    for _ in _counted_one_by_one(counted, numbered, progress):
-        pass
-    return counted.tally()
-
-
 def count_job(
     job: CountingJob,
     checkpoints: Path | None = None,
     clock: Clock = time.monotonic,
     progress: Progress = silent,
-    counters: TokenCounters | None = None,
-) -> Tally:
+) -> CountResult:
     """Count a job, or finish one that was stopped: the result is the same to the bit.
 
-    ``checkpoints`` is the folder that keeps what is done, about every ten seconds by ``clock``; standard input is never
-    kept, as it cannot be read twice. ``counters``: see `Counted`. Raises `EdgedraftError` where a whole data
-    set gives no sample.
+    ``checkpoints`` is the folder that keeps what is done, about every ten seconds by ``clock``. Standard input is never
+    kept, as it cannot be read twice. Raises `EdgedraftError` where a whole data set gives no sample.
     """
-    again = checkpoints is not None and str(job.reference) != STDIN
-    checkpoint = Checkpoint(checkpoints, job.facts) if checkpoints is not None and again else None
+    can_resume = checkpoints is not None and str(job.reference) != STDIN
+    checkpoint = Checkpoint(checkpoints, job.facts) if checkpoints is not None and can_resume else None
     known = checkpoint.read() if checkpoint is not None else None
     if known is not None and known.finished:
-        return known.tally
-    counted = Counted(job.counting, known.tally if known is not None else None, counters)
+        return known.result
+    counter = SampleCounter(job.counting, known.result if known is not None else None)
     report = ReadReport()
-    start = known.next_number if known is not None else job.reading.start
-    numbered = samples(job.reference, report, replace(job.reading, start=start))
-    last = clock()
-    for number in _counted_one_by_one(counted, numbered, progress):
-        if checkpoint is not None and clock() - last >= _SECONDS_BETWEEN_CHECKPOINTS:
-            checkpoint.write(Done(next_number=number + 1, tally=counted.tally(report)))
-            last = clock()
-        start = number + 1
-    tally = counted.tally(report)
+    next_number = known.next_number if known is not None else job.reading.start
+    last_write = clock()
+    numbered = samples(job.reference, report, replace(job.reading, start=next_number))
+    for done, (number, sample) in enumerate(numbered, start=1):
+        counter.add(number, sample)
+        next_number = number + 1
+        if done % _SAMPLES_BETWEEN_REPORTS == 0:
+            progress("samples counted", done, 0)
+        if checkpoint is not None and clock() - last_write >= _SECONDS_BETWEEN_CHECKPOINTS:
+            checkpoint.write(CheckpointState(next_number=next_number, result=counter.result(report)))
+            last_write = clock()
+    result = counter.result(report)
     if job.reading.shard.count == 1:
-        tally.reading.require_samples(place_of(job.reference))
+        result.reading.require_samples(place_of(job.reference))
     if checkpoint is not None:
-        checkpoint.write(Done(next_number=start, tally=tally, finished=True))
-    return tally
-
-
-def _counted_one_by_one(counted: Counted, numbered: Iterable[tuple[int, Sample]], progress: Progress) -> Iterator[int]:
-    """Count each sample and then give its number."""
-    with _rarer_collections():
-        for done, (number, sample) in enumerate(numbered, start=1):
-            counted.add(number, sample)
-            if done % _SAMPLES_BETWEEN_REPORTS == 0:
-                progress("samples counted", done, 0)
-            yield number
-
-
-@contextmanager
-def _rarer_collections() -> Iterator[None]:
-    """Samples are many lists and texts without cycles; looking for those as usual takes a tenth of the time."""
-    often, *older = gc.get_threshold()
-    gc.set_threshold(_RARER * often, *older)
-    try:
-        yield
-    finally:
-        gc.set_threshold(often, *older)
+        checkpoint.write(CheckpointState(next_number=next_number, result=result, finished=True))
+    return result

@@ -1,4 +1,4 @@
-"""A counting job cut into shards that are counted apart, in processes of this machine or wherever else."""
+"""Count a job in shards, in processes of this machine or wherever else."""
 
 import pickle
 import tempfile
@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from edgedraft.calibration.data.reading import STDIN, ReadOptions, ReadReport, Shard, place_of
-from edgedraft.calibration.text.checkpoint import Checkpoint, Done
+from edgedraft.calibration.text.checkpoint import Checkpoint, CheckpointState
+from edgedraft.calibration.text.count_result import CountResult
 from edgedraft.calibration.text.counting import Counting, CountingJob, count_job
-from edgedraft.calibration.text.tally import Tally
-from edgedraft.calibration.text.words import TokenCounters
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
@@ -21,7 +20,7 @@ from edgedraft.runtime.text.codec import TextCodec
 
 Work = Callable[[Sequence[Any]], Any]
 Mapped = Callable[[Work, Sequence[Sequence[Any]]], Iterator[tuple[int, Any]]]
-"""Gives the place of every batch and what the work made of it, in whatever order the results come."""
+"""Yields the place of every batch and what the work made of it, in whatever order the results come."""
 
 
 def count_in_shards(
@@ -30,8 +29,8 @@ def count_in_shards(
     mapped: Mapped,
     checkpoints: Path | None = None,
     progress: Progress = silent,
-) -> Tally:
-    """What `count_job` gives, to the bit, from ``shards`` parts counted apart, wherever ``mapped`` has them counted.
+) -> CountResult:
+    """Return what `count_job` gives, to the bit, from ``shards`` parts that ``mapped`` has counted by its workers.
 
     Finished shards are kept in ``checkpoints``, so a run that was stopped does only the others. Take several shards a
     worker, so that little is lost and no worker waits for the slowest.
@@ -39,25 +38,27 @@ def count_in_shards(
     require(str(job.reference) != STDIN, "standard input cannot be read by several workers", remedy="name a file")
     require(job.reading.shard.count == 1, "expected a whole data set to cut into shards", got=job.reading.shard)
     require(shards > 0, "shards: expected at least one", got=shards)
-    jobs = [_shard_of(job, index, shards) for index in range(shards)]
-    kept = [None if checkpoints is None else Checkpoint(checkpoints, each.facts) for each in jobs]
+    readings = [replace(job.reading, shard=Shard(index=index, count=shards)) for index in range(shards)]
+    kept = [
+        None if checkpoints is None else Checkpoint(checkpoints, replace(job, reading=each).facts) for each in readings
+    ]
     total, missing = _Total(), []
     for place, checkpoint in enumerate(kept):
-        done = None if checkpoint is None else checkpoint.read()
-        if done is None or not done.finished:
+        state = None if checkpoint is None else checkpoint.read()
+        if state is None or not state.finished:
             missing.append(place)
         else:
-            total.add(place, done.tally)
+            total.add(place, state.result)
     path = Path(job.reference)
     work = _ShardWork(job.counting, str(path.resolve() if path.exists() else job.reference))
-    for number, tally in mapped(work, [[jobs[place].reading] for place in missing]):
+    for number, result in mapped(work, [[readings[place]] for place in missing]):
         place = missing[number]
         checkpoint = kept[place]
         if checkpoint is not None:
-            checkpoint.write(Done(next_number=job.reading.start, tally=tally, finished=True))
-        total.add(place, tally)
+            checkpoint.write(CheckpointState(next_number=job.reading.start, result=result, finished=True))
+        total.add(place, result)
         progress("shards counted", len(total.readings), shards)
-    whole = total.tally()
+    whole = total.result()
     whole.reading.require_samples(place_of(job.reference))
     return whole
 
@@ -66,30 +67,26 @@ class _Total:
     """The sum of shards that come in any order, in the memory of one; what reading reports stays in their order."""
 
     def __init__(self) -> None:
-        self._sum: Tally | None = None
+        self._sum: CountResult | None = None
         self.readings: dict[int, ReadReport] = {}
 
-    def add(self, place: int, tally: Tally) -> None:
-        self.readings[place] = tally.reading
-        self._sum = tally if self._sum is None else self._sum + tally
+    def add(self, place: int, result: CountResult) -> None:
+        self.readings[place] = result.reading
+        self._sum = result if self._sum is None else self._sum + result
 
-    def tally(self) -> Tally:
+    def result(self) -> CountResult:
         assert self._sum is not None, "there is at least one shard"
         return replace(self._sum, reading=reduce(add, (self.readings[place] for place in sorted(self.readings))))
 
 
 class _ShardWork:
-    """Counts the parts of a data set that one worker is given, all with the same counters.
+    """Counts the parts of a data set that one worker is given.
 
     Pickled, it takes the tokenizer's files along, so that it works where those of its maker are not.
     """
 
     def __init__(self, counting: Counting, reference: str) -> None:
         self._counting, self._reference = counting, reference
-
-    @cached_property
-    def _counters(self) -> TokenCounters:
-        return TokenCounters(self._counting.codec)
 
     @cached_property
     def _packed(self) -> bytes:
@@ -102,22 +99,18 @@ class _ShardWork:
     def __reduce__(self) -> tuple[Any, ...]:
         return _unpacked, (self._packed,)
 
-    def __call__(self, readings: Sequence[ReadOptions]) -> Tally:
-        """The sum of these parts."""
+    def __call__(self, readings: Sequence[ReadOptions]) -> CountResult:
+        """Return the sum of these parts."""
         jobs = [CountingJob(counting=self._counting, reference=self._reference, reading=each) for each in readings]
-        return reduce(add, (count_job(job, counters=self._counters) for job in jobs))
+        return reduce(add, map(count_job, jobs))
 
 
 @lru_cache(maxsize=2)
 def _unpacked(packed: bytes) -> _ShardWork:
-    """A worker's own, once for all the parts that it is given; every file is read before it is gone."""
+    """Unpack the work once for all the parts that a worker is given; every file is read before it is gone."""
     files, fingerprint, options, reference = pickle.loads(packed)
     with tempfile.TemporaryDirectory() as name:
         for file, data in files.items():
             (Path(name) / file).write_bytes(data)
         codec = TextCodec(Path(name), fingerprint)
     return _ShardWork(Counting(codec=codec, **options), reference)
-
-
-def _shard_of(job: CountingJob, index: int, count: int) -> CountingJob:
-    return replace(job, reading=replace(job.reading, shard=Shard(index=index, count=count)))

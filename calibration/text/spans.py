@@ -1,29 +1,28 @@
-"""Which text of a conversation the assistant generated, taken from the renderings of the chat template itself."""
+"""Locate the text that the assistant generated in a conversation, by the renderings of the chat template itself."""
 
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple
 
 from edgedraft.calibration.data.samples import Sample
 from edgedraft.calibration.data.turns import ASSISTANT
-from edgedraft.calibration.text.regular_templates import RegularTemplates
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.text.codec import TextCodec
 
 CALLS = "assistant's tool calls"
-"""What stands for a role where the template leaves out the calls of an assistant's turn."""
+"""Stands for a role where the template leaves out the calls of an assistant's turn."""
 
 _SENTINEL = "Sentinel7edgedraft7Text"
 _SAYING = ("tool_calls", "function_call", "reasoning_content", "thinking")
-_KNOWN_ROLES = 1024
+_REMEMBERED_ROLES = 1024
 
 Message = Mapping[str, Any]
-_Sequence = Sequence[Message]
+_Messages = Sequence[Message]
 
 
 class Turn(NamedTuple):
-    """``text`` is what the assistant generated, its end and what the template adds behind it included.
+    """``text`` is what the assistant generated, with its end and what the template adds behind it.
 
     ``before`` is the rendering that it continues, None where nobody asked for it.
     """
@@ -34,10 +33,10 @@ class Turn(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spans:
-    """What one conversation says.
+    """The assistant's turns of one conversation.
 
     ``empty`` assistant turns say nothing; ``rewritten`` ones do not show their content word for word; ``fallback``
-    turns were found although their prompt is no beginning of their rendering; ``dropped`` counts the messages, by
+    turns were located although their prompt is no beginning of their rendering; ``dropped`` counts the messages, by
     role, that the template does not show.
     """
 
@@ -51,26 +50,22 @@ class Spans:
 class SpanFinder:
     """Finds the assistant's turns. ``closing`` is the end that an answer gets where there is no chat template.
 
-    With ``with_prompts`` every turn tells what stands before it.
+    With ``with_prompts`` every turn has what stands before it.
     """
 
     def __init__(self, codec: TextCodec, closing: str = "", *, with_prompts: bool = False) -> None:
         self._codec = codec
         self._closing = closing
         self._with_prompts = with_prompts
-        self._regular = None if with_prompts or not codec.has_template else RegularTemplates(codec)
-        self._dropped: OrderedDict[tuple[tuple[str, ...], bool], frozenset[str]] = OrderedDict()
+        self._dropped: dict[tuple[tuple[str, ...], bool], frozenset[str]] = {}
 
     def find(self, sample: Sample) -> Spans:
-        """The turns of a conversation; raises `EdgedraftError` where they cannot be told for certain."""
-        texts = self._regular.turns(sample) if self._regular is not None else None
-        if texts is not None:
-            return Spans(turns=tuple(Turn(text, None) for text in texts))
+        """Return the turns of a conversation; raise `EdgedraftError` where they are not certain."""
         if not self._codec.has_template:
             return self._bare(sample.messages)
         return _Rendered(self._codec, sample, self._with_prompts).spans(self._dropped_roles(sample))
 
-    def _bare(self, messages: _Sequence) -> Spans:
+    def _bare(self, messages: _Messages) -> Spans:
         """Without a template an answer is its content, closed by the first end token."""
         turns, empty, before = [], 0, ""
         for message in messages:
@@ -82,13 +77,13 @@ class SpanFinder:
         return Spans(turns=tuple(turns), empty=empty)
 
     def _dropped_roles(self, sample: Sample) -> Mapping[str, int]:
-        """Messages, by role, whose content makes no difference; tried once for each sequence of roles."""
+        """Count the messages, by role, whose content makes no difference; tried once for each sequence of roles."""
         roles = tuple(str(message["role"]) for message in sample.messages)
         key = (roles, bool(sample.tools))
         if key not in self._dropped:
+            if len(self._dropped) >= _REMEMBERED_ROLES:
+                self._dropped.clear()
             self._dropped[key] = frozenset(role for role in {*roles} - {ASSISTANT} if self._is_dropped(sample, role))
-            if len(self._dropped) > _KNOWN_ROLES:
-                self._dropped.popitem(last=False)
         return {role: roles.count(role) for role in sorted(self._dropped[key])}
 
     def _is_dropped(self, sample: Sample, role: str) -> bool:
@@ -104,9 +99,8 @@ class _Rendered:
     """One conversation, rendered up to and including each of its turns."""
 
     def __init__(self, codec: TextCodec, sample: Sample, with_prompts: bool) -> None:
-        self._codec = codec
         self._messages = sample.messages
-        self._tools = sample.tools
+        self._render = partial(codec.render_chat, tools=sample.tools)
         self._with_prompts = with_prompts
 
     def spans(self, dropped: Mapping[str, int]) -> Spans:
@@ -126,7 +120,7 @@ class _Rendered:
                 left_out[CALLS] = left_out.get(CALLS, 0) + 1
                 continue
             verbatim = str(message.get("content") or "").strip() in text
-            if not text.strip() or not (verbatim or self._shows(place)):
+            if not text.strip() or not (verbatim or _SENTINEL in self._marked(place)):
                 raise EdgedraftError(f"the template leaves out what message {place + 1} says")
             fallback += not by_prompt
             rewritten += not verbatim
@@ -134,7 +128,7 @@ class _Rendered:
         return Spans(turns=tuple(turns), empty=empty, rewritten=rewritten, fallback=fallback, dropped=left_out)
 
     def _start(self, place: int, rendered: str) -> tuple[int, bool]:
-        """Where turn ``place`` begins in ``rendered``, and whether its own prompt says so."""
+        """Return where turn ``place`` begins in ``rendered``, and whether its own prompt says so."""
         prompt = self._prompt(place)
         if prompt is not None and rendered.startswith(prompt):
             return len(prompt), True
@@ -148,35 +142,27 @@ class _Rendered:
                 return len(head), False
         raise EdgedraftError(f"the template does not show where message {place + 1} begins to be generated")
 
-    def _shows(self, place: int) -> bool:
-        return _SENTINEL in self._marked(place)
-
     def _marked(self, place: int) -> str:
-        """The conversation up to turn ``place``, which says nothing but the sentinel."""
-        marked = [*self._messages[:place], {"role": ASSISTANT, "content": _SENTINEL}]
-        return self._render(marked, answer=False)
+        """Render the conversation up to turn ``place``, which says nothing but the sentinel."""
+        return self._render([*self._messages[:place], {"role": ASSISTANT, "content": _SENTINEL}], answer=False)
 
     def _prompt(self, place: int) -> str | None:
-        """What the turn continues; None where the template refuses a conversation that ends there."""
+        """Render what the turn continues; None where the template refuses a conversation that ends there."""
         try:
             return self._render(self._messages[:place], answer=True) if place else None
         except EdgedraftError:
             return None
 
     def _opening(self, place: int) -> str | None:
-        """What the template writes before an answer, from the messages before the turn or with it."""
-        for count in (place, place + 1):
+        """Return what the template writes before an answer, from the messages before the turn or with it."""
+        for messages in filter(None, (self._messages[:place], self._messages[: place + 1])):
             try:
-                bare = self._render(self._messages[:count], answer=False) if count else None
-                prompt = self._render(self._messages[:count], answer=True) if count else None
+                bare, prompt = self._render(messages, answer=False), self._render(messages, answer=True)
             except EdgedraftError:
                 continue
-            if bare is not None and prompt is not None and prompt.startswith(bare):
+            if prompt.startswith(bare):
                 return prompt[len(bare) :]
         return None
-
-    def _render(self, messages: _Sequence, *, answer: bool) -> str:
-        return self._codec.render_chat(messages, self._tools, answer=answer)
 
 
 def _says_something(message: Message) -> bool:
@@ -184,7 +170,7 @@ def _says_something(message: Message) -> bool:
 
 
 def _shows_calls(message: Message, text: str) -> bool:
-    """Whether a turn of calls alone shows the names of the functions it calls."""
+    """Tell whether a turn of calls alone shows the names of the functions it calls."""
     if str(message.get("content") or "").strip():
         return True
     calls = [*(message.get("tool_calls") or ()), *filter(None, [message.get("function_call")])]

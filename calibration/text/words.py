@@ -1,24 +1,23 @@
-"""Counting the tokens of texts by their words, which byte-level tokenizers turn into tokens one by one.
+"""Split texts into words, and look up the tokens of words, for byte-level tokenizers.
 
-So words are counted, and every different word is turned into tokens once. Where a tokenizer is not known to work like
-that, or probes show a difference, `EncodingCounter` counts.
+Such a tokenizer cuts its own tokens (``<|im_end|>``) out of a text, splits the rest into words, and turns every word
+into tokens on its own. So a text's tokens follow from its words.
 """
 
 import random
-from collections import Counter
-from collections.abc import Container, Sequence
-from typing import NamedTuple
+import re
+import unicodedata
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from itertools import chain
 
-import numpy as np
-
-from edgedraft.calibration.text.encoding import EncodingCounter, Piece, TokenCounter, add_ids
-from edgedraft.calibration.text.markers import Markers, cuts_plainly
-from edgedraft.calibration.text.word_patterns import WordPattern, normalizes_only_by_nfc, word_pattern
-from edgedraft.calibration.text.word_table import WordTable
-from edgedraft.runtime.base.arrays import Int32Array, Int64Array
+from edgedraft.calibration.text.word_pattern import WordPattern, state_of, word_pattern
 from edgedraft.runtime.text.codec import TextCodec
 
-_WAITING_CHARACTERS = 2**25
+Word = str | int
+"""A word's text, or the token id of one of the tokenizer's own tokens."""
+
+_MOST_CHARACTERS = 2**21  # of the words that are remembered, about 300,000 of usual length
 _PROBES = 300
 _PROBE_TEXTS = (
     *("word", " Word", "'ll", "'S", " don't", "12345", " 7", "x_y", "()", "{};\n", "\n", "\n\n  ", "\t", "   ", "\r\n"),
@@ -28,133 +27,103 @@ _PROBE_TEXTS = (
 )
 
 
-class TokenCounters:
-    """Counters for one tokenizer, each the fastest that is right for it.
+class Words:
+    """The words of one tokenizer, with the tokens of those that came so far.
 
-    They share the words they have met, so one that comes later is quicker; all belong to one thread.
+    ``own_ids`` are the ids of the tokenizer's own tokens by their text.
     """
 
-    def __init__(self, codec: TextCodec) -> None:
-        self._codec = codec
-        self._words = known_words(codec)
-
-    def counter(self, end_token_ids: Sequence[int]) -> TokenCounter:
-        """A counter of texts that the first of ``end_token_ids`` ends."""
-        by_encoding = EncodingCounter(self._codec, end_token_ids)
-        known = self._words is not None and set(end_token_ids) <= set(self._words.markers.ids.values())
-        return WordCounter(self._words, end_token_ids, by_encoding) if self._words and known else by_encoding
-
-
-class _Split(NamedTuple):
-    """A text's words by their places, its markers, and whether an end was met."""
-
-    places: list[Int32Array]
-    markers: list[str]
-    ended: bool
-
-
-class Words:
-    """How a tokenizer splits text into words, and those that came so far."""
-
     def __init__(self, codec: TextCodec, pattern: WordPattern) -> None:
-        self._codec = codec
-        self._pattern = pattern
-        self._table = WordTable(codec, pattern)
-        self.markers = Markers(codec)
-
-    @property
-    def table(self) -> WordTable:
-        """The table for what is counted next; a new one where the last is full."""
-        if self._table.is_full:
-            self._table = WordTable(self._codec, self._pattern)
-        return self._table
-
-    def split(self, text: str, table: WordTable, ends: Container[str] = ()) -> _Split | None:
-        """The words, up to the first of ``ends``; None where they cannot be told for certain."""
-        places: list[Int32Array] = []
-        markers: list[str] = []
-        for section, is_marker in self.markers.sections(text):
-            if is_marker:
-                markers.append(section)
-                if section in ends:
-                    return _Split(places, markers, True)
-                continue
-            words = self._pattern.words(section)
-            found = None if words is None else table.places(words)
-            if found is None:
-                return None
-            places.append(found)
-        return _Split(places, markers, False)
-
-
-class WordCounter:
-    """Counts words, and leaves texts whose words cannot be told to ``rest``."""
-
-    def __init__(self, words: Words, end_token_ids: Sequence[int], rest: EncodingCounter) -> None:
-        self._words = words
-        self._ends = {text for text, token_id in words.markers.ids.items() if token_id in end_token_ids}
-        self._rest = rest
-        self._table = words.table
-        self._places: dict[int, list[Int32Array]] = {}
-        self._markers: Counter[tuple[int, int]] = Counter()
-        self._characters = 0
-        self._unended = 0
-
-    @property
-    def unended(self) -> int:
-        """See `TokenCounter`."""
-        return self._unended + self._rest.unended
-
-    def add(self, group: int, pieces: Sequence[Piece]) -> None:
-        """See `TokenCounter`."""
-        for piece in pieces:
-            found = self._words.split(piece.text, self._table, self._ends if piece.ends else ())
-            if found is None:
-                self._rest.add(group, [piece])
-                continue
-            self._places.setdefault(group, []).extend(found.places)
-            self._markers.update((group, self._words.markers.ids[marker]) for marker in found.markers)
-            self._unended += piece.ends and not found.ended
-            self._characters += len(piece.text)
-
-    def flush(self, by_group: Int64Array) -> None:
-        """See `TokenCounter`."""
-        self._rest.flush(by_group)
-        self._table.add_tokens(by_group, self._places)
-        self._places.clear()
-        self._table = self._words.table
-        for (group, token_id), times in self._markers.items():
-            add_ids(by_group[group], np.asarray([token_id], dtype=np.int64), times)
-        self._markers.clear()
+        added = codec.tokenizer.get_added_tokens_decoder()
+        self.own_ids = {token.content: token_id for token_id, token in added.items()}
+        # Tokenizers take the longest of their own tokens; Python takes the first alternative that fits.
+        longest_first = sorted(filter(None, self.own_ids), key=lambda text: (-len(text), text))
+        self._own = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
+        self._codec, self._pattern = codec, pattern
+        self._tokens: dict[str, list[int]] = {}
+        self._letters = _byte_alphabet()
         self._characters = 0
 
-    @property
-    def is_full(self) -> bool:
-        """See `TokenCounter`."""
-        return self._rest.is_full or self._characters >= _WAITING_CHARACTERS or self._table.is_full
+    def split(self, text: str, end_token_ids: Collection[int] = ()) -> tuple[list[Word], bool] | None:
+        """Return the words of ``text`` up to the first end, and whether there is one; None where they are not certain.
+
+        The end is the last of the words.
+        """
+        words: list[Word] = []
+        for place, section in enumerate(self._own.split(text)):
+            if place % 2:  # the pattern is one group, so matches stand at odd places
+                words.append(self.own_ids[section])
+                if self.own_ids[section] in end_token_ids:
+                    return words, True
+            elif section:
+                found = self._pattern.words(self._normalized(section))
+                if found is None:
+                    return None
+                words += found
+        return words, False
+
+    def tokens(self, words: Collection[Word]) -> list[list[int]]:
+        """Return the token ids of every word."""
+        if self._characters >= _MOST_CHARACTERS:
+            self._tokens.clear()
+            self._characters = 0
+        self._learn([word for word in words if isinstance(word, str) and word not in self._tokens])
+        return [[word] if isinstance(word, int) else self._tokens[word] for word in words]
+
+    def _learn(self, words: Sequence[str]) -> None:
+        """Encode all of ``words`` at once, on all cores."""
+        letters = [word.encode().decode("latin-1").translate(self._letters) for word in words]
+        ids, lengths = (array.tolist() for array in self._codec.encode_pieces(letters))
+        start = 0
+        for word, length in zip(words, lengths, strict=True):
+            self._tokens[word] = ids[start : start + length]
+            start += length
+            self._characters += len(word)
+
+    def _normalized(self, text: str) -> str:
+        normalizer = self._codec.tokenizer.normalizer
+        if normalizer is None or text.isascii() or unicodedata.is_normalized("NFC", text):
+            return text
+        return str(normalizer.normalize_str(text))
 
 
-def known_words(codec: TextCodec) -> Words | None:
-    """The words of a codec's tokenizer; None where it is not known to work by words, or probes deny it."""
-    pattern = word_pattern(codec) if normalizes_only_by_nfc(codec) and cuts_plainly(codec) else None
-    if pattern is None or getattr(codec.tokenizer.model, "dropout", None):
+@lru_cache(maxsize=2)
+def words_of(codec: TextCodec) -> Words | None:
+    """Return the words of a codec's tokenizer; None where it is not known to work by words, or probes deny it.
+
+    All callers share the words that came so far, so a part of the data that is counted later is counted faster.
+    """
+    normalizer = state_of(codec.tokenizer.normalizer)
+    has_dropout = bool(getattr(codec.tokenizer.model, "dropout", None))
+    if normalizer not in (None, {"type": "NFC"}) or has_dropout or not _cuts_plainly(codec):
         return None
-    words = Words(codec, pattern)
-    return words if all(_agrees(words, codec, text) for text in _probes(words)) else None
+    pattern = word_pattern(codec)
+    words = None if pattern is None else Words(codec, pattern)
+    return words if words is not None and _agree(words, codec) else None
 
 
-def _agrees(words: Words, codec: TextCodec, text: str) -> bool:
-    """Whether the words of ``text`` have the tokens of ``text``."""
-    table = words.table
-    found = words.split(text, table)
-    if found is None:
-        return True
-    ids = [token_id for some in found.places for token_id in table.tokens_at(some).tolist()]
-    return sorted([*ids, *(words.markers.ids[marker] for marker in found.markers)]) == sorted(codec.encode(text))
+def _cuts_plainly(codec: TextCodec) -> bool:
+    """Tell whether the tokenizer cuts out its own tokens before anything else, and nothing around them."""
+    added = codec.tokenizer.get_added_tokens_decoder().values()
+    before_all = codec.tokenizer.normalizer is None or not any(token.normalized for token in added)
+    at_once = len({token.normalized for token in added}) <= 1
+    return before_all and at_once and not any(token.single_word or token.lstrip or token.rstrip for token in added)
 
 
-def _probes(words: Words) -> list[str]:
-    """Texts made of all that tokenizers treat differently, the same ones every time."""
-    chance = random.Random(7)
-    parts = [*_PROBE_TEXTS, *sorted(words.markers.ids)[:64]]
-    return ["".join(chance.choices(parts, k=chance.randint(1, 12))) for _ in range(_PROBES)]
+def _agree(words: Words, codec: TextCodec) -> bool:
+    """Tell whether the words of random texts, the same ones every time, have the tokens of these texts."""
+    rng = random.Random(7)
+    parts = [*_PROBE_TEXTS, *sorted(words.own_ids)[:64]]
+    texts = ["".join(rng.choices(parts, k=rng.randint(1, 12))) for _ in range(_PROBES)]
+    for text, ids in zip(texts, codec.encode_batch(texts), strict=True):
+        split = words.split(text)
+        if split is not None and list(chain.from_iterable(words.tokens(split[0]))) != ids:
+            return False
+    return True
+
+
+def _byte_alphabet() -> dict[int, str]:
+    """Return the letter that stands for each byte in byte-level vocabularies; source: GPT-2's encoder."""
+    shown = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    hidden = [byte for byte in range(256) if byte not in shown]
+    return {byte: chr(byte) for byte in shown} | {byte: chr(256 + place) for place, byte in enumerate(hidden)}

@@ -41,7 +41,7 @@ class DrawnRow:
     best_left: float
 
     def cut(self, cap: int) -> "DrawnRow":
-        """The row with its ``cap`` likeliest ids, the target's token and the drafter's best among them."""
+        """Return the row with its ``cap`` likeliest ids, the target's token and the drafter's best among them."""
         if len(self.ids) <= cap:
             return self
         weight = np.maximum(self.by_target, self.by_drafter)
@@ -86,7 +86,7 @@ def trace_draws(
 
 
 def drawn_row(by_target: Logits, by_drafter: Logits, target_id: int, settings: SamplingSettings) -> DrawnRow:
-    """The row of one position from both models' adjusted logits (vocab,), however long."""
+    """Return the row of one position from both models' adjusted logits (vocab,), however long."""
     drawn = probabilities(by_target, settings)
     drafted = probabilities(by_drafter, SamplingSettings(temperature=settings.temperature))
     kept = np.zeros(len(drawn), dtype=np.bool_)
@@ -112,7 +112,7 @@ def drawn_row(by_target: Logits, by_drafter: Logits, target_id: int, settings: S
 
 
 def likeliest(distribution: Probabilities) -> Ids:
-    """The fewest of the likeliest ids that leave out less than `LEFT_OUT` of a distribution (vocab,).
+    """Return the fewest of the likeliest ids that leave out less than `LEFT_OUT` of a distribution (vocab,).
 
     Most of a large vocabulary takes no part in the sort: tokens that weigh less than that all together.
     """
@@ -125,7 +125,7 @@ def likeliest(distribution: Probabilities) -> Ids:
 def _rows(
     target: LanguageModel, drafter: LanguageModel, entry: Answer, settings: SamplingSettings
 ) -> Iterator[DrawnRow]:
-    """The rows of one answer; the repetition penalty sees the prompt and the answer so far, as in the runtime."""
+    """Yield the rows of one answer; the repetition penalty sees the prompt and the answer so far, as in the runtime."""
     both = zip(answer_logits(target, entry), answer_logits(drafter, entry), strict=True)
     context = [*entry.prompt_ids, *entry.token_ids]
     for place, (by_target, by_drafter) in enumerate(both, start=1):

@@ -62,12 +62,12 @@ def _trace(record: type[Trace], tensors: dict[str, AnyArray], facts: dict[str, s
 
 
 def traced_tokenizer(path: Path) -> str:
-    """The fingerprint of the tokenizer whose ids a trace file holds; empty where it was not told."""
+    """Return the fingerprint of the tokenizer whose ids a trace file holds; empty where it is not given."""
     return read_tensors(path)[1].get("tokenizer", "")
 
 
 def _arrays(record: type[Trace]) -> list[str]:
-    """The fields that are arrays."""
+    """Return the fields that are arrays."""
     return [field.name for field in fields(record) if field.name not in ("cap", "settings")]
 
 

@@ -49,7 +49,7 @@ def trace_answers(
 
 
 def preferred(row: Logits, target_id: int, most: int) -> tuple[int, Ids]:
-    """How many tokens of (vocab,) logits come before ``target_id``, and the first ``most`` of them and it, best first.
+    """Count the (vocab,) logits before ``target_id``; return also the first ``most`` of them and it, best first.
 
     Equal logits go by smaller id, as arg-max takes them.
     """
@@ -69,9 +69,9 @@ def log_probabilities(row: Logits, ids: npt.NDArray[np.integer]) -> Float32Array
 
 
 def answer_logits(model: LanguageModel, entry: Answer) -> Iterator[Logits]:
-    """The model's logits (vocab,) for every token of the answer after its first, which it reads piece by piece."""
+    """Yield the model's logits (vocab,) for every token of the answer after its first, read piece by piece."""
     model.rewind(0)
     for piece in prompt_pieces(entry.prompt_ids):
         model.read(piece)
     for piece in prompt_pieces(entry.token_ids[:-1]):
-        yield from model.read(piece)
+        yield from model.read(piece).logits

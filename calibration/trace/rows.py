@@ -47,7 +47,7 @@ class TracedRows:
 
     @property
     def answers(self) -> int:
-        """How many answers the trace holds."""
+        """Return the number of answers that the trace holds."""
         return len(self.offsets) - 1
 
     @property
@@ -119,7 +119,7 @@ class DrawnTrace(TracedRows):
 
 
 def least_cap(wanted: Ids, most: int) -> int:
-    """The least cap, up to ``most``, that cuts under one in `POSITIONS_FOR_ONE_CUT` of rows of ``wanted`` ids."""
+    """Return the least cap, up to ``most``, that cuts fewer than one in `POSITIONS_FOR_ONE_CUT` of ``wanted`` rows."""
     if len(wanted) == 0:
         return 1
     may_be_cut = (len(wanted) - 1) // POSITIONS_FOR_ONE_CUT
@@ -127,12 +127,12 @@ def least_cap(wanted: Ids, most: int) -> int:
 
 
 def answer_offsets(lengths: list[int]) -> Ids:
-    """Where each answer begins, and the end: answers of ``lengths`` tokens, their first ones left out."""
+    """Return the place where each answer begins, and the end: answers of ``lengths`` tokens without their first."""
     return np.cumsum([0, *(length - 1 for length in lengths)]).astype(np.int64)
 
 
 def accepted_tokens(trace: TracedRows) -> tuple[Ids, Ids]:
-    """The target's tokens that the full-vocabulary drafter likes best, and where each answer's begin.
+    """Return the target's tokens that the full-vocabulary drafter likes best, and where each answer's begin.
 
     int64 (accepted,) and (answers + 1,). Greedily these are the drafts that the target kept. Of drawn answers they are
     the tokens most likely drafted and kept; the expected number would be a fraction of a token, and counts are whole.

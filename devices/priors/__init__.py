@@ -1,1 +1,1 @@
-"""What a device that was never measured probably takes: published speeds, the model fitted to them, its validation."""
+"""Predict devices that were never measured: published speeds, the model fitted to them, its validation."""

@@ -42,6 +42,6 @@ _UNKNOWN = {"laptop": Family(cpu=_X86), "board": Family(cpu=_CORTEX), "phone": F
 
 
 def family_of(profile: DeviceProfile) -> Family:
-    """The family whose word the chip's name holds, else the commonest one of the device's kind."""
+    """Return the family whose word the chip's name holds, else the commonest one of the device's kind."""
     chip = profile.soc.lower()
     return next((family for word, family in _FAMILIES if word in chip), _UNKNOWN[profile.kind])

@@ -8,10 +8,10 @@ import numpy as np
 
 from edgedraft.devices.latency import Kind, LatencyModel, StepModel
 from edgedraft.devices.priors.families import GpuClass, family_of
-from edgedraft.devices.priors.left_out import LeftOut, Spread, by_backend
+from edgedraft.devices.priors.leave_one_out import LeaveOneOut, SpeedSpread, by_backend
 from edgedraft.devices.priors.published import CPU, GPU, shipped_speeds
 from edgedraft.devices.priors.speed_fitting import BandwidthTest, bandwidth_tests, fit_speeds
-from edgedraft.devices.priors.speed_model import Case, Classes, SpeedModel
+from edgedraft.devices.priors.speed_model import Classes, SpeedCase, SpeedModel
 from edgedraft.devices.priors.verification import shipped_verification
 from edgedraft.devices.profile import CONFLICT, ESTIMATE, UNVERIFIED, DeviceProfile
 
@@ -31,7 +31,7 @@ _LAST_ROWS = 17
 
 
 def latency_of(profile: DeviceProfile) -> LatencyModel:
-    """The model fitted to the profile's own measurements where they can be trusted, else the prior."""
+    """Return the model fitted to the profile's own measurements where they can be trusted, else the prior."""
     if profile.probe is None or not profile.probe.trusted:
         return prior_latency(profile)
     from edgedraft.devices.fitting import fit_probe
@@ -40,7 +40,7 @@ def latency_of(profile: DeviceProfile) -> LatencyModel:
 
 
 def prior_latency(profile: DeviceProfile) -> LatencyModel:
-    """What published speeds say of a device that was never measured, for every precision on its CPU and its GPU.
+    """Return the prior of a device that was never measured, for every precision on its CPU and its GPU.
 
     ``device_sigma`` is what devices of a class differ by, and what an unverified peak adds. The published engines are
     not ours: onnxruntime streams and unpacks as some unknown engine would, so ``own_sigma`` holds, beside the scatter
@@ -78,24 +78,24 @@ def prior_basis(profile: DeviceProfile, provider: str) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Ground:
-    """What a provider's prior stands on: the class's fit, its spread and what engines differ by."""
+    """The basis of a provider's prior: the class's fit, its spread and what engines differ by."""
 
     provider: str
     name: str
     hardware: str | None
     software: str | None
     model: SpeedModel
-    spread: Spread
+    spread: SpeedSpread
     engine_sigma: float
 
 
 @functools.cache
-def _left_out(backend: str) -> LeftOut:
+def _leave_one_out(backend: str) -> LeaveOneOut:
     return by_backend(shipped_speeds(), (backend,))[backend]
 
 
 def _ground(profile: DeviceProfile, provider: str) -> _Ground:
-    family, rest = family_of(profile), _left_out(provider)
+    family, rest = family_of(profile), _leave_one_out(provider)
     gpu = family.gpu if provider == GPU else None
     hardware = gpu.hardware if gpu else family.cpu
     return _Ground(
@@ -110,14 +110,14 @@ def _ground(profile: DeviceProfile, provider: str) -> _Ground:
 
 
 def _class_name(gpu: GpuClass | None) -> str:
-    """The class as `PublishedSpeed.name` calls it; on a CPU all engines together."""
+    """Return the class as `PublishedSpeed.name` calls it; on a CPU all engines together."""
     return f"GPU {gpu.hardware or 'of other makers'} {gpu.software}" if gpu else "CPU, all engines"
 
 
 @functools.cache
-def _spread(provider: str, name: str | None) -> Spread:
-    """The class's spread. A class without rows is as unsure as the class that the others predict worst."""
-    rest = _left_out(provider)
+def _spread(provider: str, name: str | None) -> SpeedSpread:
+    """Return the class's spread. A class without rows is as unsure as the class that the others predict worst."""
+    rest = _leave_one_out(provider)
     spread = rest.spread(name)
     if spread.devices:
         return spread
@@ -126,7 +126,7 @@ def _spread(provider: str, name: str | None) -> Spread:
 
 
 def _bandwidth_test(profile: DeviceProfile, provider: str, hardware: str | None) -> BandwidthTest | None:
-    """What the profile says that this provider reaches of the peak, if it says so."""
+    """Return the share of the peak that this provider reaches by the profile; None where it does not say."""
     figure = profile.bandwidth.cpu if provider == CPU else profile.bandwidth.gpu
     if figure is None:
         return None
@@ -135,16 +135,16 @@ def _bandwidth_test(profile: DeviceProfile, provider: str, hardware: str | None)
 
 
 @functools.lru_cache(maxsize=256)
-def _fit(rest: LeftOut, test: BandwidthTest | None) -> SpeedModel:
-    """The fit of all rows, with the profile's bandwidth test in place of the published one of its device."""
+def _fit(rest: LeaveOneOut, test: BandwidthTest | None) -> SpeedModel:
+    """Return the fit of all rows, with the profile's bandwidth test in place of the published one of its device."""
     others = [known for known in bandwidth_tests(rest.speeds) if test is None or known.device != test.device]
     return fit_speeds(rest.speeds, [*others, *([test] if test else [])])
 
 
 @functools.cache
 def _engine_sigma() -> float:
-    """Standard deviation of the logarithm of what CPU engines take to unpack and multiply, from those published."""
-    effects = _fit(_left_out(CPU), None).effects
+    """Return the standard deviation of the logarithm of what published CPU engines take to unpack and multiply."""
+    effects = _fit(_leave_one_out(CPU), None).effects
     engines = [value for (kind, _), value in effects.items() if kind == "compute software"]
     return float(np.std(engines, ddof=1))
 
@@ -165,9 +165,9 @@ def _step_model(profile: DeviceProfile, ground: _Ground, precision: str) -> Step
     )
 
 
-def _case(profile: DeviceProfile, ground: _Ground, precision: str, bytes_per_weight: float) -> Case:
+def _case(profile: DeviceProfile, ground: _Ground, precision: str, bytes_per_weight: float) -> SpeedCase:
     """One byte of weights in ``precision``, on all the cores that decode best together."""
-    return Case(
+    return SpeedCase(
         classes=Classes(
             device=profile.id,
             hardware=ground.hardware,
@@ -181,7 +181,7 @@ def _case(profile: DeviceProfile, ground: _Ground, precision: str, bytes_per_wei
     )
 
 
-def _counted(spread: Spread) -> str:
+def _counted(spread: SpeedSpread) -> str:
     if not spread.devices:
         return "no published speeds"
     return f"{spread.rows} published speeds of {spread.devices} device{'s' * (spread.devices != 1)}"

@@ -79,7 +79,7 @@ class PublishedSpeed:
 
 
 def read_speeds(path: Path = SHIPPED) -> tuple[PublishedSpeed, ...]:
-    """The rows of ``path``; errors name file, line and field."""
+    """Return the rows of ``path``; errors name file, line and field."""
     with path.open(encoding="utf-8", newline="") as file:
         reader = csv.DictReader(file, strict=True)
         speeds = tuple(_speed(row, f"{path.name}: line {reader.line_num}") for row in reader)
@@ -89,12 +89,12 @@ def read_speeds(path: Path = SHIPPED) -> tuple[PublishedSpeed, ...]:
 
 @functools.cache
 def shipped_speeds() -> tuple[PublishedSpeed, ...]:
-    """The speeds that come with the package."""
+    """Return the speeds that come with the package."""
     return read_speeds(SHIPPED)
 
 
 def devices_of(speeds: Iterable[PublishedSpeed]) -> tuple[str, ...]:
-    """The devices' ids, sorted."""
+    """Return the devices' ids, sorted."""
     return tuple(sorted({speed.device for speed in speeds}))
 
 
@@ -119,7 +119,7 @@ def _speed(row: Mapping[str | None, str | None], where: str) -> PublishedSpeed:
 
 
 def _value(name: str, text: str, where: str) -> object:
-    """A field's text as the number or truth it stands for."""
+    """Convert a field's text to the number or truth it stands for."""
     if name in _TRUTHS:
         require(text in ("yes", "no"), f"{where}: {name}: expected yes or no", got=text)
         return text == "yes"

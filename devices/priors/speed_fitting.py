@@ -27,7 +27,7 @@ _FREEDOM = 4.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BandwidthTest:
-    """What a bandwidth test reached on a device, as a share of its peak: known before any decoding speed is."""
+    """The share of its peak that a bandwidth test reached on a device: known before any decoding speed is."""
 
     device: str
     hardware: str | None
@@ -35,7 +35,7 @@ class BandwidthTest:
 
 
 def bandwidth_tests(speeds: Sequence[PublishedSpeed]) -> tuple[BandwidthTest, ...]:
-    """The bandwidth tests that ``speeds`` name, one a device."""
+    """Return the bandwidth tests that ``speeds`` name, one a device."""
     found = {}
     for speed in speeds:
         if speed.reached_gigabytes_per_second is not None:

@@ -17,7 +17,7 @@ Effect = tuple[str, str]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Belief:
-    """What is believed of an effect before any row is read: mean and standard deviation of a logarithm."""
+    """The belief about an effect before any row is read: mean and standard deviation of a logarithm."""
 
     mean: float = 0.0
     sigma: float
@@ -25,7 +25,7 @@ class Belief:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assumptions:
-    """What a fit takes as given; sigmas are of logarithms.
+    """The assumptions of a fit; sigmas are of logarithms.
 
     ``row_sigma`` is the scatter of a device's rows (twice that where bytes are an estimate), ``bandwidth_sigma`` how
     far a bandwidth test stands from what decoding reaches.
@@ -66,13 +66,13 @@ _CPU = Assumptions(
 
 
 def assumptions_of(backend: str) -> Assumptions:
-    """The settings of one backend's fit."""
+    """Return the settings of one backend's fit."""
     return _CPU if backend == CPU else _GPU
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Classes:
-    """What a device and an engine share with others. None is a class that nobody published: it has no effect."""
+    """The classes of a device and an engine. None is a class that nobody published: it has no effect."""
 
     device: str
     hardware: str | None = None
@@ -81,8 +81,8 @@ class Classes:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Case:
-    """What a prediction depends on."""
+class SpeedCase:
+    """All that a prediction depends on."""
 
     classes: Classes
     streamed_bytes: float
@@ -91,9 +91,9 @@ class Case:
     peak_bytes_per_second: float
 
 
-def case_of(speed: PublishedSpeed) -> Case:
-    """The case that a published speed answers."""
-    return Case(
+def case_of(speed: PublishedSpeed) -> SpeedCase:
+    """Return the case that a published speed answers."""
+    return SpeedCase(
         classes=classes_of(speed),
         streamed_bytes=speed.streamed_bytes,
         parameters=speed.parameters,
@@ -103,12 +103,12 @@ def case_of(speed: PublishedSpeed) -> Case:
 
 
 def classes_of(speed: PublishedSpeed) -> Classes:
-    """The classes that a published speed tells about."""
+    """Return the classes that a published speed tells about."""
     return Classes(device=speed.device, hardware=speed.hardware, software=speed.software, packing=speed.packing)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
+class PassSeconds:
     """Seconds of one pass by what takes them; streaming and computing overlap."""
 
     overhead: float
@@ -128,22 +128,22 @@ class SpeedModel:
     beliefs: Mapping[str, Belief]
     effects: Mapping[Effect, float]
 
-    def parts(self, case: Case) -> Parts:
-        """The prediction for ``case``."""
+    def parts(self, case: SpeedCase) -> PassSeconds:
+        """Predict ``case``."""
         compute = "compute any" in self.beliefs
-        return Parts(
+        return PassSeconds(
             overhead=self._scale("overhead", case),
             streaming=self._scale("stream", case) * case.streamed_bytes / case.peak_bytes_per_second,
             computing=self._scale("compute", case) * case.parameters / case.threads if compute else 0.0,
         )
 
-    def _scale(self, quantity: str, case: Case) -> float:
+    def _scale(self, quantity: str, case: SpeedCase) -> float:
         effects = effects_of(quantity, case.classes, self.beliefs)
         return math.exp(sum(self.effects.get(effect, self.beliefs[effect[0]].mean) for effect in effects))
 
 
 def effects_of(quantity: str, classes: Classes, beliefs: Mapping[str, Belief]) -> list[Effect]:
-    """The effects whose sum is the logarithm of ``quantity``: stream (1/alpha), overhead (c) or compute (k)."""
+    """Return the effects whose sum is the logarithm of ``quantity``: stream (1/alpha), overhead (c) or compute (k)."""
     levels = {
         "any": "",
         "hardware": classes.hardware,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedraft.devices.priors.left_out import LeftOut, RowError, by_backend
+from edgedraft.devices.priors.leave_one_out import LeaveOneOut, RowError, by_backend
 from edgedraft.devices.priors.published import CPU, GPU, PublishedSpeed, devices_of
 
 MEDIAN_TARGET = 0.10
@@ -49,7 +49,7 @@ class _Judged:
 
     @property
     def held(self) -> bool:
-        """Whether the measured time is inside the interval."""
+        """Tell whether the measured time is inside the interval."""
         return abs(self.error.log_error) <= self.log_reach
 
 
@@ -59,8 +59,8 @@ def validate(speeds: Sequence[PublishedSpeed]) -> tuple[ClassErrors, ...]:
     Rows that are not strict help to fit but are not judged.
     """
     found: list[ClassErrors] = []
-    for backend, left_out in by_backend(speeds, (GPU, CPU)).items():
-        judged = _judge(left_out)
+    for backend, leave_one_out in by_backend(speeds, (GPU, CPU)).items():
+        judged = _judge(leave_one_out)
         names = sorted({row.error.speed.name for row in judged})
         classes = {name: [row for row in judged if row.error.speed.name == name] for name in names}
         found += [_summary(name, rows) for name, rows in classes.items() if len(rows) >= LEAST_ROWS]
@@ -84,12 +84,12 @@ def error_table(classes: Sequence[ClassErrors]) -> tuple[tuple[str, ...], tuple[
     return header, tuple(_texts(errors) for errors in classes)
 
 
-def _judge(left_out: LeftOut) -> list[_Judged]:
+def _judge(leave_one_out: LeaveOneOut) -> list[_Judged]:
     """Every strict row with the interval that its class has without its device."""
     judged = []
-    for device in devices_of(speed for speed in left_out.speeds if speed.strict):
-        errors = [error for error in left_out.errors(device) if error.speed.strict]
-        reach = {name: left_out.spread(name, device).log_reach for name in {error.speed.name for error in errors}}
+    for device in devices_of(speed for speed in leave_one_out.speeds if speed.strict):
+        errors = [error for error in leave_one_out.errors(device) if error.speed.strict]
+        reach = {name: leave_one_out.spread(name, device).log_reach for name in {error.speed.name for error in errors}}
         judged += [_Judged(error=error, log_reach=reach[error.speed.name]) for error in errors]
     return judged
 
@@ -149,7 +149,7 @@ def _between_devices(rows: Sequence[_Judged]) -> str:
 
 
 def _at_equal_bytes(speeds: Sequence[PublishedSpeed]) -> str:
-    """How far devices are apart in the share of their peak that they reach with one and the same file."""
+    """Say how far devices are apart in the share of their peak that they reach with one and the same file."""
     best: dict[tuple[str, str], dict[str, float]] = {}
     for speed in speeds:
         share = speed.streamed_bytes / speed.seconds / 1e9 / speed.peak_gigabytes_per_second
@@ -163,7 +163,7 @@ def _at_equal_bytes(speeds: Sequence[PublishedSpeed]) -> str:
 
 
 def _repeats(speeds: Sequence[PublishedSpeed]) -> str:
-    """The largest spread of speeds of one file on one device: below it no model of bytes can get."""
+    """Say the largest spread of speeds of one file on one device: no model of bytes can get below it."""
     groups: dict[tuple[object, ...], list[PublishedSpeed]] = {}
     for speed in speeds:
         key = (speed.device, speed.model, speed.format, speed.weight_bytes, speed.threads)

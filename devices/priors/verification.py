@@ -41,7 +41,7 @@ class VerificationCost:
         return math.log(self.high / self.low) / (2 * NORMAL_80)
 
     def fits(self, provider: str, hardware: str | None, precision: str) -> bool:
-        """Whether this cost is for the class; ``any`` is for every hardware or precision."""
+        """Tell whether this cost is for the class; ``any`` is for every hardware or precision."""
         same = self.hardware in (ANY, hardware) and self.precision in (ANY, precision)
         return self.provider == provider and same
 
@@ -54,18 +54,18 @@ class VerificationTable:
     bytes_per_weight: Mapping[str, float]
 
     def of(self, provider: str, hardware: str | None, precision: str) -> VerificationCost:
-        """The first cost that fits."""
+        """Return the first cost that fits."""
         found = [cost for cost in self.cost if cost.fits(provider, hardware, precision)]
         require(len(found) > 0, f"verification cost: none for {precision} on {provider} ({hardware})")
         return found[0]
 
 
 def read_verification(path: Path) -> VerificationTable:
-    """The table in ``path``."""
+    """Return the table in ``path``."""
     return from_plain(VerificationTable, tomllib.loads(path.read_text(encoding="utf-8")), path.name)
 
 
 @functools.cache
 def shipped_verification() -> VerificationTable:
-    """The table that comes with the package."""
+    """Return the table that comes with the package."""
     return read_verification(SHIPPED)

@@ -1,10 +1,9 @@
-"""What the probe times: which processes with which graphs, and the cases on each."""
+"""Choose what the probe times: which processes with which graphs, and the cases on each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
-from edgedraft.devices.browsers import BROWSERS
 from edgedraft.devices.machine import Machine
 from edgedraft.devices.probing.graphs import (
     FLOAT_PRODUCTS,
@@ -14,9 +13,9 @@ from edgedraft.devices.probing.graphs import (
     PROBED_PRECISIONS,
     GraphSpec,
 )
-from edgedraft.devices.probing.worker import READER, Job, Opened, Request
+from edgedraft.devices.probing.worker import READER, Job, OpenedGraph, Request
 from edgedraft.devices.profile import LAPTOP
-from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.base.provider_names import BROWSERS, CPU
 from edgedraft.runtime.base.records import require
 
 STEP, STREAM, OVERHEAD = "step", "stream", "overhead"
@@ -32,7 +31,7 @@ _MEMORY_SHARE = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeSettings:
-    """What to probe, and in how many ``seconds``, the start of processes included.
+    """The settings of a probe; ``seconds`` bound it, the start of processes included.
 
     ``threads`` are those that steps are timed with, None for all cores; ``providers`` None for all that are there.
     ``weight_bytes`` is what one pass of a chain reads: all chains together are far more than a cache keeps until the
@@ -64,13 +63,13 @@ class Case:
     kind: str
     job: Job
     spec: GraphSpec
-    opened: Opened
+    opened: OpenedGraph
     request: Request
     seconds: list[float] = field(default_factory=list)
 
 
 def jobs(settings: ProbeSettings, machine: Machine, providers: Sequence[str]) -> list[Job]:
-    """A process for each provider's steps, then one for each number of threads of the CPU."""
+    """Return a process for each provider's steps, then one for each number of threads of the CPU."""
     threads = machine.cores if settings.threads is None else settings.threads
     size = min(settings.weight_bytes, machine.memory_bytes // _MEMORY_SHARE)
     wanted = [name for name in providers if name not in _ELSEWHERE]
@@ -93,7 +92,7 @@ def thread_counts(cores: int) -> tuple[int, ...]:
 
 
 def _chains(settings: ProbeSettings, provider: str, size: int) -> tuple[GraphSpec, ...]:
-    """The smallest graph first: a provider that refuses it refuses all."""
+    """Return the graphs, the smallest first: a provider that refuses it refuses all."""
     names = [name for name in settings.precisions if name != FP16 or provider != CPU]
     level = FLOAT_PRODUCTS if provider in BROWSERS else INTEGER_PRODUCTS
     chains = (
@@ -104,8 +103,8 @@ def _chains(settings: ProbeSettings, provider: str, size: int) -> tuple[GraphSpe
     return (SMALLEST, *chains)
 
 
-def cases(job: Job, opened: Sequence[Opened], settings: ProbeSettings) -> list[Case]:
-    """What to time on a worker that opened its graphs.
+def cases(job: Job, opened: Sequence[OpenedGraph], settings: ProbeSettings) -> list[Case]:
+    """Return what to time on a worker that opened its graphs.
 
     No graph follows itself: its weights are out of the cache when its turn comes again. Reading is timed at several
     places of a turn, and the best place counts, since threads and clock frequency have to wake up first.

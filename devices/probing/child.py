@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from edgedraft.devices.probing.worker import Job, Opened, Turn
+from edgedraft.devices.probing.worker import Job, OpenedGraph, TimingTurn
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import from_plain, to_plain
 
@@ -21,18 +21,18 @@ class Worker(Protocol):
 
     job: Job
 
-    def opened(self) -> Iterator[Opened]:
-        """What each graph of the job became, in turn."""
+    def opened(self) -> Iterator[OpenedGraph]:
+        """Yield what each graph of the job became."""
         ...
 
-    def take(self, turn: Turn) -> list[list[float]]:
+    def take(self, turn: TimingTurn) -> list[list[float]]:
         """Seconds of each timed pass of each request that the turn had time for."""
         ...
 
 
 @contextlib.contextmanager
 def working(job: Job, seconds: float) -> Iterator[Worker]:
-    """A worker process for ``job``; one that still runs after ``seconds`` is killed, so nothing can hang."""
+    """Run a worker process for ``job``; one that still runs after ``seconds`` is killed, so nothing can hang."""
     with tempfile.TemporaryFile() as log:
         pipe = subprocess.PIPE
         child = subprocess.Popen([sys.executable, *_WORKER], stdin=pipe, stdout=pipe, stderr=log, text=True)
@@ -48,17 +48,17 @@ def working(job: Job, seconds: float) -> Iterator[Worker]:
 
 
 class _Child:
-    """See `Worker`."""
+    """A `Worker` in a child process."""
 
     def __init__(self, job: Job, child: "subprocess.Popen[str]", log: Any) -> None:
         self.job, self._child, self._log = job, child, log
         self._say(job)
 
-    def opened(self) -> Iterator[Opened]:
+    def opened(self) -> Iterator[OpenedGraph]:
         for _ in self.job.graphs:
-            yield from_plain(Opened, self._hear(), "probe worker")
+            yield from_plain(OpenedGraph, self._hear(), "probe worker")
 
-    def take(self, turn: Turn) -> list[list[float]]:
+    def take(self, turn: TimingTurn) -> list[list[float]]:
         self._say(turn)
         answer: list[list[float]] = self._hear()
         return answer

@@ -49,7 +49,7 @@ class _Product:
 
     operator: str
     constants: dict[str, np.ndarray]
-    attributes: dict[str, int]
+    attributes: dict[str, Any]
 
 
 _Maker = Callable[[GraphSpec, np.random.Generator], _Product]
@@ -62,7 +62,7 @@ def require_onnx() -> None:
 
 
 def input_dtype(precision: str) -> type[np.floating[Any]]:
-    """What a chain takes in and gives out."""
+    """Return the type of a chain's input and output."""
     return np.float16 if precision == FP16 else np.float32
 
 
@@ -106,7 +106,7 @@ def build_reader() -> bytes:
 
 
 def _layer_nodes(product: _Product, constants: list[str], place: int) -> list[Any]:
-    """The product that reads ``x<place>``, and the norm that makes the next one's input."""
+    """Return the product that reads ``x<place>``, and the norm that makes the next one's input."""
     from onnx import helper
 
     domain = "" if product.operator == "MatMul" else _MICROSOFT

@@ -1,4 +1,4 @@
-"""How far measured times can be trusted: their spread, and how they drift while they are measured."""
+"""Judge how far measured times can be trusted: by their spread, and by their drift while they are measured."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedraft.devices.profile import Probe
-from edgedraft.runtime.core.statistics import spread
+from edgedraft.runtime.core.statistics import median_interval
 
 MOST_NOISE = 0.10
 """Largest quartile width over the median that is trusted: a plan gains tens of percent or it is not worth its trouble,
@@ -27,15 +27,15 @@ class Noise:
 
     @property
     def trusted(self) -> bool:
-        """Whether all three are within bounds."""
+        """Tell whether all three are within bounds."""
         return self.noise <= MOST_NOISE and abs(self.drift) <= MOST_DRIFT and self.rounds >= LEAST_ROUNDS
 
 
 def noise_of(cases: Sequence[Sequence[float]]) -> Noise:
     """Judge cases by their times in the order they were taken."""
-    around = [spread(times) for times in cases]
+    around = [median_interval(times) for times in cases]
     return Noise(
-        noise=float(np.median([(each.high - each.low) / each.median for each in around])),
+        noise=float(np.median([(each.high - each.low) / each.value for each in around])),
         drift=float(np.median([_drift(times) for times in cases])),
         rounds=min(map(len, cases)),
     )

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.devices.browsers import WASM
 from edgedraft.devices.fitting import fit_probe
 from edgedraft.devices.probing.cases import SMALLEST
 from edgedraft.devices.probing.graphs import (
@@ -23,6 +22,7 @@ from edgedraft.devices.probing.summing_up import Owner, profile_of
 from edgedraft.devices.probing.timed import Circumstances, TimedStep, probe_of
 from edgedraft.devices.profile import PHONE, DeviceProfile
 from edgedraft.runtime.base.files import sha256
+from edgedraft.runtime.base.provider_names import WASM
 from edgedraft.runtime.base.records import require
 
 
@@ -76,21 +76,16 @@ class PhoneCase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhoneProbe:
-    """What a page times: every case with every number of rows, ``rounds`` times in turn."""
+    """The work of a page: every case with every number of rows, ``rounds`` times, interleaved."""
 
     cases: tuple[PhoneCase, ...]
     rows: tuple[int, ...]
     rounds: int
 
-    @property
-    def download_bytes(self) -> int:
-        """Of all graphs together."""
-        return sum(case.bytes for case in self.cases)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Naming:
-    """What the user calls the device, None for what its browser says, and of which kind it is."""
+    """The user's name for the device, None for what its browser says, and of which kind it is."""
 
     name: str | None = None
     kind: str = PHONE
@@ -128,7 +123,7 @@ def _written(spec: GraphSpec, folder: Path, prefix: str, name: str, *, empty: bo
 
 
 def phone_profile(posted: PostedProbe, offered: PhoneProbe, naming: Naming) -> DeviceProfile:
-    """The profile of the phone that posted; what was not offered, or makes no latency model, is an `EdgedraftError`."""
+    """Make the profile of the phone that posted; `EdgedraftError` at what was not offered or fits no latency model."""
     for i, step in enumerate(posted.steps):
         _check_offered(step, offered, f"results/probe: steps[{i}]")
     device = posted.device
@@ -172,7 +167,7 @@ def _owner(name: str, kind: str, device: PostedDevice, threads: int | None) -> O
 
 
 def _gpu_words(device: PostedDevice) -> str:
-    """What bundles for it must keep to; nothing where there is no WebGPU."""
+    """Return the limits that bundles for it must keep to; nothing where there is no WebGPU."""
     if device.max_binding_bytes == 0:
         return ""
     half = "with" if device.shader_f16 else "without"

@@ -1,4 +1,4 @@
-"""What a phone posts, checked where it arrives: a probe's samples, or a bench's report, with the device they are of."""
+"""Check what a phone posts: a probe's samples, or a bench's report, with the device they are of."""
 
 import datetime
 import math
@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from edgedraft.devices.browsers import BROWSERS
 from edgedraft.devices.probing.timed import TimedOverhead, TimedStep
 from edgedraft.runtime.base.errors import EdgedraftError, naming
+from edgedraft.runtime.base.provider_names import BROWSERS
 from edgedraft.runtime.base.records import from_plain, require
 
-Posted = TypeVar("Posted")
+Posted = TypeVar("Posted", "PostedProbe", "PostedBench")
 
 _LONGEST_TEXT, _MOST_SKIPPED = 300, 100
 _MOST_SAMPLES, _LONGEST_SECONDS = 1000, 3600.0
@@ -21,7 +21,7 @@ _MOST_CORES, _MOST_GIGABYTES = 4096, 4096
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PostedDevice:
-    """What a browser tells of its device; memory is rounded and cut off by most, None where they say nothing.
+    """A browser's description of its device; memory is rounded and cut off by most, None where they say nothing.
 
     A ``software_adapter`` computes WebGPU on the processor.
     """
@@ -100,12 +100,12 @@ class PostedBench:
 
 
 def read_probe(data: object) -> PostedProbe:
-    """A posted probe; what is missing, mistyped or impossible is an `EdgedraftError` that names the key."""
+    """Read a posted probe; what is missing, mistyped or impossible is an `EdgedraftError` that names the key."""
     return _read(PostedProbe, data, "results/probe")
 
 
 def read_bench(data: object) -> PostedBench:
-    """A posted bench, checked like a probe."""
+    """Read a posted bench, checked like a probe."""
     return _read(PostedBench, data, "results/bench")
 
 
@@ -124,7 +124,7 @@ def one_line(text: str) -> str:
 
 
 def skipped_lines(probe: PostedProbe) -> tuple[str, ...]:
-    """What could not be probed, each reason a line."""
+    """Return what could not be probed, each reason a line."""
     return tuple(map(one_line, probe.skipped[:_MOST_SKIPPED]))
 
 
@@ -160,7 +160,7 @@ def _check_once(keys: Sequence[object], where: str) -> None:
 
 
 def _check_threads(steps: Sequence[TimedStep]) -> None:
-    """A profile is of one number of threads a provider: a latency model would mix several."""
+    """Require one number of threads a provider: a latency model would mix several."""
     for provider in BROWSERS:
         counts = sorted({step.threads for step in steps if step.provider == provider})
         require(len(counts) <= 1, f"steps: expected one number of threads on {provider}", got=counts)

@@ -10,16 +10,16 @@ from edgedraft.devices.probing.child import Worker, working
 from edgedraft.devices.probing.graphs import require_onnx
 from edgedraft.devices.probing.summing_up import machine_owner, profile_of, summary
 from edgedraft.devices.probing.timed import Circumstances
-from edgedraft.devices.probing.worker import Job, Opened, Turn
+from edgedraft.devices.probing.worker import Job, OpenedGraph, TimingTurn
 from edgedraft.devices.profile import DeviceProfile
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.provider_names import CPU
-from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.onnx.session import available_providers, onnxruntime_version
 
 GRACE_SECONDS = 15.0
-"""How long a process may overrun the time before it is killed."""
+"""Seconds that a process may overrun the time before it is killed."""
 
 Hire = Callable[[Job, float], AbstractContextManager[Worker]]
 
@@ -77,9 +77,9 @@ class _Probing:
             self._crews.append((worker, cases(job, opened, self._settings)))
             stack.push(own.pop_all())
 
-    def _opened(self, job: Job, worker: Worker) -> list[Opened]:
-        """What the job's graphs became; where the first one fails the others are not waited for."""
-        found: list[Opened] = []
+    def _opened(self, job: Job, worker: Worker) -> list[OpenedGraph]:
+        """Return what the job's graphs became; where the first one fails the others are not waited for."""
+        found: list[OpenedGraph] = []
         for spec, opened in zip(job.graphs, worker.opened(), strict=True):
             if opened.error and not found:
                 raise EdgedraftError(opened.error)
@@ -97,7 +97,7 @@ class _Probing:
             for worker, turn in self._crews:
                 time.sleep(self._settings.rest_seconds)
                 requests = tuple(case.request for case in turn)
-                taken = worker.take(Turn(requests=requests, seconds=max(end - clock(), 0.0)))
+                taken = worker.take(TimingTurn(requests=requests, seconds=max(end - clock(), 0.0)))
                 for case, seconds in zip(turn, taken, strict=False):
                     case.seconds.extend(seconds)
                 self._progress(told, round(min(clock(), end) - began), round(end - began))

@@ -18,11 +18,11 @@ from edgedraft.devices.profile import (
     ProbedBandwidth,
     ProbedStep,
 )
-from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.base.provider_names import CPU, WASM
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.core.statistics import spread
+from edgedraft.runtime.core.statistics import median_interval
 
-_CPUS = {CPU, "wasm"}
+_CPUS = {CPU, WASM}
 _GPUS = {"cuda", "tensorrt", "nvtensorrtrtx", "rocm", "migraphx", "dml", "webgpu", "js", "coreml"}
 
 
@@ -40,7 +40,7 @@ class Owner:
 
 
 def machine_owner(machine: Machine, kind: str) -> Owner:
-    """This machine."""
+    """Describe this machine as the owner of a profile."""
     return Owner(
         name=machine.processor,
         kind=kind,
@@ -84,9 +84,9 @@ def _bandwidths(streams: Sequence[Case]) -> tuple[ProbedBandwidth, ...]:
     """For each number of threads the fastest way and place of reading."""
     best: dict[int, ProbedBandwidth] = {}
     for case in streams:
-        around = spread([case.opened.weight_bytes / seconds / 1e9 for seconds in case.seconds])
+        around = median_interval([case.opened.weight_bytes / seconds / 1e9 for seconds in case.seconds])
         found = ProbedBandwidth(
-            threads=case.job.threads, gigabytes_per_second=around.median, low=around.low, high=around.high
+            threads=case.job.threads, gigabytes_per_second=around.value, low=around.low, high=around.high
         )
         known = best.get(found.threads)
         if known is None or known.gigabytes_per_second < found.gigabytes_per_second:
@@ -95,7 +95,7 @@ def _bandwidths(streams: Sequence[Case]) -> tuple[ProbedBandwidth, ...]:
 
 
 def profile_of(probe: Probe, owner: Owner) -> DeviceProfile:
-    """The owner's profile. The memory's peak is taken to be the best that was reached."""
+    """Make the owner's profile. The memory's peak is taken to be the best that was reached."""
     source = f"{owner.told_by}, {probe.date}, onnxruntime {probe.onnxruntime}"
     by_threads = [each.gigabytes_per_second for each in probe.bandwidths]
     cpu = max([*by_threads, *(_rate(step) for step in probe.steps if step.provider in _CPUS)], default=None)

@@ -1,11 +1,11 @@
-"""What was timed, every sample kept, and the `Probe` it sums up to: the same for this machine and for a phone."""
+"""Timed passes, every sample kept, and the `Probe` they sum up to: the same for this machine and for a phone."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedraft.devices.probing.noise import noise_of
 from edgedraft.devices.profile import Probe, ProbedBandwidth, ProbedOverhead, ProbedStep
-from edgedraft.runtime.core.statistics import spread
+from edgedraft.runtime.core.statistics import median_interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,7 +66,7 @@ def probe_of(
 
 
 def _step(step: TimedStep) -> ProbedStep:
-    around = spread(step.seconds)
+    around = median_interval(step.seconds)
     return ProbedStep(
         provider=step.provider,
         precision=step.precision,
@@ -75,14 +75,14 @@ def _step(step: TimedStep) -> ProbedStep:
         layers=step.layers,
         weight_bytes=step.weight_bytes,
         rows=step.rows,
-        seconds=around.median,
+        seconds=around.value,
         seconds_low=around.low,
         seconds_high=around.high,
     )
 
 
 def _overhead(overhead: TimedOverhead) -> ProbedOverhead:
-    around = spread(overhead.seconds)
+    around = median_interval(overhead.seconds)
     return ProbedOverhead(
-        provider=overhead.provider, seconds=around.median, seconds_low=around.low, seconds_high=around.high
+        provider=overhead.provider, seconds=around.value, seconds_low=around.low, seconds_high=around.high
     )

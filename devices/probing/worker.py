@@ -1,8 +1,8 @@
 """Child process of the probe: opens graphs with a thread pool of one size and times passes as it is told.
 
 Usage: python -m edgedraft.devices.probing.worker, JSON lines in and out. The first line in is a `Job`; for each of its
-graphs comes an `Opened`, then for every `Turn` a list of seconds for each of its requests. A turn is asked for at once:
-while it lasts no other process wakes up on these cores. The input's end ends the process.
+graphs comes an `OpenedGraph`, then for every `TimingTurn` a list of seconds for each of its requests. A whole turn is
+one line, so that no other process wakes up on these cores while it lasts. The input's end ends the process.
 """
 
 import json
@@ -20,7 +20,7 @@ import numpy as np
 from edgedraft.devices.probing.graphs import GraphSpec, build_chain, build_reader, input_dtype
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import from_plain, require, to_plain
-from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.onnx.session import BoundPass, PlainGraph, SessionSettings
 
@@ -38,8 +38,8 @@ class Job:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Opened:
-    """What a graph became; ``error`` says why it did not."""
+class OpenedGraph:
+    """A graph that was opened; ``error`` says why it was not."""
 
     layers: int = 0
     weight_bytes: int = 0
@@ -57,7 +57,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Turn:
+class TimingTurn:
     """Requests to time one after the other; those not begun after ``seconds`` are left out of the answer."""
 
     requests: tuple[Request, ...]
@@ -84,7 +84,7 @@ def serve(lines: TextIO, answers: TextIO, clock: Clock) -> None:
             answer(opened)
     passes: dict[tuple[int, int], BoundPass] = {}
     for line in lines:
-        turn = from_plain(Turn, json.loads(line), "turn")
+        turn = from_plain(TimingTurn, json.loads(line), "turn")
         ends, taken = clock() + turn.seconds, []
         for request in turn.requests:
             if clock() >= ends:
@@ -94,7 +94,7 @@ def serve(lines: TextIO, answers: TextIO, clock: Clock) -> None:
 
 
 def _bound(passes: dict[tuple[int, int], BoundPass], graphs: Sequence[Bind | None], request: Request) -> BoundPass:
-    """The request's pass; the first time it is bound and run once, uncounted."""
+    """Return the request's pass; the first time it is bound and run once, uncounted."""
     place, bind = (request.graph, request.rows), graphs[request.graph]
     require(bind is not None, "probe: asked for a graph that could not be opened", got=request.graph)
     if place not in passes:
@@ -104,32 +104,32 @@ def _bound(passes: dict[tuple[int, int], BoundPass], graphs: Sequence[Bind | Non
     return passes[place]
 
 
-def _open(spec: GraphSpec, settings: SessionSettings) -> tuple[Bind | None, Opened]:
-    """The graph's passes by rows; a graph that the provider refuses is told."""
+def _open(spec: GraphSpec, settings: SessionSettings) -> tuple[Bind | None, OpenedGraph]:
+    """Open a graph; return its passes by rows, or None and the reason where the provider refuses it."""
     try:
         if spec.precision == READER:
             return _opened_reader(spec, settings)
         chain = build_chain(spec)
         graph = _loaded(chain.graph, settings)
     except EdgedraftError as error:
-        return None, Opened(error=str(error))
+        return None, OpenedGraph(error=str(error))
     dtype, rng = input_dtype(spec.precision), np.random.default_rng(1)
 
     def bind(rows: int) -> BoundPass:
         return graph.bind(rng.standard_normal((rows, spec.width), dtype=np.float32).astype(dtype))
 
-    return bind, Opened(layers=chain.layers, weight_bytes=chain.weight_bytes)
+    return bind, OpenedGraph(layers=chain.layers, weight_bytes=chain.weight_bytes)
 
 
-def _opened_reader(spec: GraphSpec, settings: SessionSettings) -> tuple[Bind, Opened]:
-    """Reading alone: what is read is the input itself."""
+def _opened_reader(spec: GraphSpec, settings: SessionSettings) -> tuple[Bind, OpenedGraph]:
+    """Open the graph that only reads: what is read is the input itself."""
     graph = _loaded(build_reader(), settings)
     values = np.ones((spec.weight_bytes // (4 * spec.width), spec.width), dtype=np.float32)
-    return lambda rows: graph.bind(values), Opened(layers=1, weight_bytes=values.nbytes)
+    return lambda rows: graph.bind(values), OpenedGraph(layers=1, weight_bytes=values.nbytes)
 
 
 def _loaded(graph: bytes, settings: SessionSettings) -> PlainGraph:
-    """The graph opened from a file, of which ONNX Runtime keeps nothing beside the weights."""
+    """Open the graph from a file, of which ONNX Runtime keeps nothing beside the weights."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
         path.write_bytes(graph)
@@ -148,7 +148,7 @@ def _timed(bound: BoundPass, request: Request, clock: Clock) -> list[float]:
 
 
 def _own_output() -> Any:
-    """Standard output for answers alone: whatever native code prints goes to standard error."""
+    """Return standard output for answers alone: whatever native code prints goes to standard error."""
     own = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return own

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from edgedraft.commands._options import decoding_options
 from edgedraft.console import Console
+from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
-from edgedraft.runtime.core.timing import Clock
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.text.streaming import text_pieces
 

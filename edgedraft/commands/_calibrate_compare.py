@@ -32,7 +32,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     """Read both, compare size by size, and say whether A's list serves B."""
     from edgedraft.calibration.saved import load_calibration
     from edgedraft.exporter.planning.comparison import ComparisonSettings, compare
-    from edgedraft.runtime.core.statistics import resampling
+    from edgedraft.runtime.core.statistics import bootstrap_rng
 
     one, other = load_calibration(options.listed), load_calibration(options.judged)
     vocab_size = other.judged.vocab_size
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         first_ids=other.end_token_ids or one.end_token_ids,
     )
     domains = [_domain(*each) for each in ((options.listed, one), (options.judged, other))]
-    found = compare(domains[0], domains[1], settings, resampling())
+    found = compare(domains[0], domains[1], settings, bootstrap_rng())
     console.table(_HEADER, [_row(each) for each in found])
     console.say(_verdict(found))
     console.result(found)

@@ -10,8 +10,8 @@ from edgedraft.console import Console
 
 if TYPE_CHECKING:
     from edgedraft.calibration.data.reading import Shard
+    from edgedraft.calibration.text.count_result import CountResult
     from edgedraft.calibration.text.shards import Mapped
-    from edgedraft.calibration.text.tally import Tally
 
 SHARDS = 8
 WORTH_SPREADING_BYTES = 64_000_000
@@ -100,7 +100,7 @@ def _shard(text: str | None) -> "Shard":
     return Shard(index=int(index) - 1, count=int(count))
 
 
-def _show(console: Console, tally: "Tally", output: Path) -> None:
+def _show(console: Console, tally: "CountResult", output: Path) -> None:
     counts, report, reading = tally.counts, tally.report, tally.reading
     console.say(f"{output}: {counts.tokens:,} tokens of {report.counted:,} samples, {report.turns:,} turns")
     left_out = {

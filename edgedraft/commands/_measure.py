@@ -8,15 +8,15 @@ from pathlib import Path
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.console import Console
 from edgedraft.devices.machine import Machine, this_machine
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
 from edgedraft.runtime.bundle.manifest import BundleManifest
-from edgedraft.runtime.core.adaptive import Pace
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import LanguageModel
 from edgedraft.runtime.core.padding import Padded
+from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.policies import PolicyChoice
-from edgedraft.runtime.core.statistics import Spread
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.onnx.session import onnxruntime_version, open_model
 
@@ -33,7 +33,7 @@ class Measurement:
     draft_vocab_size: int
     draft_length: int
     report: BenchReport
-    trimmed_over_full: Spread | None
+    trimmed_over_full: Interval | None
     divergences: dict[str, tuple[Divergence, ...]]
 
 
@@ -104,7 +104,7 @@ def _full_way(full: FullDrafter, choice: PolicyChoice, manifest: BundleManifest)
         choice=choice,
         drafter=full.model,
         index_map=IndexMap.identity(full.vocab_size),
-        pace=Pace.planned(manifest.plan),
+        pass_times=PairPassTimes.planned(manifest.plan),
         parameter_ratio=full.parameters / manifest.target.parameters,
         byte_ratio=full.weight_bytes / manifest.target.weight_bytes,
     )
@@ -116,7 +116,7 @@ def _trimmed_way(drafter: LanguageModel, choice: PolicyChoice, engine: Engine) -
         choice=choice,
         drafter=drafter,
         index_map=engine.bundle.index_map,
-        pace=Pace.planned(manifest.plan),
+        pass_times=PairPassTimes.planned(manifest.plan),
         parameter_ratio=manifest.drafter.parameters / manifest.target.parameters,
         byte_ratio=manifest.drafter.weight_bytes / manifest.target.weight_bytes,
     )

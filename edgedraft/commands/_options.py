@@ -102,11 +102,11 @@ def _add_precision_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_route_argument(parser: argparse.ArgumentParser) -> None:
     """Who exports models that are not ONNX yet."""
-    from edgedraft.exporter.models.routes import BUILDER, ROUTES
+    from edgedraft.exporter.models.convert import BUILDER, EXPORT_BACKENDS
 
     text = "what exports models that are not ONNX yet: builder, onnxruntime-genai's model builder, or optimum, which "
     text += f"gets an environment of its own on first use (default: {BUILDER})"
-    parser.add_argument("--via", choices=ROUTES, default=BUILDER, help=text)
+    parser.add_argument("--export-backend", "--via", choices=EXPORT_BACKENDS, default=BUILDER, help=text)
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
@@ -255,7 +255,7 @@ def open_pairs(options: argparse.Namespace, cache: Path, progress: "Progress") -
             target_precision=target,
             drafter_precision=drafter,
             settings=settings,
-            via=options.via,
+            export_backend=options.export_backend,
         )
         for target, drafter in names
     ]

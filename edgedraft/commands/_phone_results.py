@@ -5,13 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgedraft.devices.browsers import BROWSERS
 from edgedraft.devices.probing.noise import verdict
 from edgedraft.devices.probing.phone import Naming, PhoneProbe, phone_profile
 from edgedraft.devices.probing.posted import one_line, read_bench, read_probe
 from edgedraft.devices.profile import DeviceProfile
 from edgedraft.devices.profile_file import write_profile
 from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.provider_names import BROWSERS
 from edgedraft.runtime.base.records import to_plain
 
 Say = Callable[[str], None]

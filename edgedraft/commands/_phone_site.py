@@ -9,13 +9,12 @@ from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.data.turns import USER
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.devices.probing.phone import PhoneProbe
-from edgedraft.exporter.models.full_drafter import full_graph
+from edgedraft.exporter.models.trimmed import full_graph
 from edgedraft.runtime.base.files import sha256
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest, FileEntry
 from edgedraft.runtime.bundle.reading import Bundle
-from edgedraft.runtime.serving.site import Site, SiteFile, Taker, listed_files, page_files
-from edgedraft.runtime.serving.sums import kept_entry
+from edgedraft.runtime.serving.site import Site, SiteFile, Taker, kept_entry, listed_files, page_files
 
 BUNDLE, FULL, PROBE, SESSION = "bundle/", "full/", "probe/", "session.json"
 _PROMPTS = 3

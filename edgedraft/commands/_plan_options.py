@@ -100,11 +100,11 @@ def with_vocab(request: "PlanningRequest", options: argparse.Namespace, pair: "P
     """The request with the token map that was named, all of it unless a size was fixed; refused where it cannot be."""
     from edgedraft.exporter.planning.pair_plan import GivenOrder
     from edgedraft.exporter.vocab.order import vocab_order
-    from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
+    from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 
     if options.vocab is None:
         return request
-    found = read_vocab_map(options.vocab, Declared(kind=options.vocab_kind, vocab_size=pair.vocab_size))
+    found = read_vocab_map(options.vocab, DeclaredMap(kind=options.vocab_kind, vocab_size=pair.vocab_size))
     order = vocab_order(found, pair.vocab_size, pair.end_token_ids)
     size = request.draft_vocab_size or found.entries
     return replace(request, given=GivenOrder(name=options.vocab.name, token_ids=order), draft_vocab_size=size)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 from edgedraft.commands._measure import TRIMMED, Measurement
 from edgedraft.console import Console
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.bench import BenchReport, Divergence, WayReport
 from edgedraft.runtime.bundle.manifest import CalibrationEntry
-from edgedraft.runtime.core.statistics import Spread
 
 if TYPE_CHECKING:
     from edgedraft.calibration.sample_size.learning_curve import CurvePoint
@@ -68,7 +68,7 @@ def _bench_row(name: str, way: WayReport, prompts: int) -> tuple[str, ...]:
     speed, gain = way.tokens_per_second, way.speed_up
     return (
         name,
-        f"{speed.median:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
+        f"{speed.value:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
         _spread(gain),
         f"{way.block_efficiency:.2f}",
         f"{way.acceptance_rate:.1%}" if way.draft_tokens_proposed else "–",
@@ -136,5 +136,5 @@ def verdict(measurement: Measurement) -> str:
     return f"Verdict: a toss-up here - the trimmed drafter reaches {reached}."
 
 
-def _spread(ratio: Spread) -> str:
-    return f"{ratio.median:.2f}× [{ratio.low:.2f}–{ratio.high:.2f}]"
+def _spread(ratio: Interval) -> str:
+    return f"{ratio.value:.2f}× [{ratio.low:.2f}–{ratio.high:.2f}]"

@@ -22,8 +22,7 @@ from edgedraft.console import Console
 from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.bundle.writing import BundleContents, is_current, write_bundle
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, TARGET, Provider, cautions
-from edgedraft.exporter.models.pair import Pair
-from edgedraft.exporter.models.prepared import prepared_pair
+from edgedraft.exporter.models.pair import Pair, prepared_pair
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet, calibrate_pair
 from edgedraft.exporter.pipeline.gate import target_divergence

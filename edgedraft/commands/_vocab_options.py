@@ -44,14 +44,14 @@ def add_kind_argument(parser: argparse.ArgumentParser) -> None:
 def tokens_of(options: argparse.Namespace, console: Console) -> "Tokenization | None":
     """The target's tokens, where its tokenizer was given."""
     from edgedraft.commands._options import cache_of
-    from edgedraft.exporter.models.tokenizer_folder import tokenizer_of
+    from edgedraft.exporter.models.tokenization import tokenizer_of
 
     return tokenizer_of(options.tokenizer, cache_of(options), console.progress) if options.tokenizer else None
 
 
 def map_of(options: argparse.Namespace, tokens: "Tokenization | None") -> "VocabMap":
     """The map in the file, read as the user said; what is known of the target decides between readings."""
-    from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
+    from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 
     size = options.target_vocab_size or (tokens.vocab_size if tokens else None)
-    return read_vocab_map(options.file, Declared(kind=options.kind, vocab_size=size))
+    return read_vocab_map(options.file, DeclaredMap(kind=options.kind, vocab_size=size))

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.exporter.planning.pair_plan import token_order
     from edgedraft.exporter.planning.pictures import curves
     from edgedraft.exporter.planning.replaying import replaying
-    from edgedraft.runtime.core.statistics import resampling
+    from edgedraft.runtime.core.statistics import bootstrap_rng
 
     if options.output:
         require_calibration_folder(options.output)
@@ -59,7 +59,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     drawn = curves(calibration, replayed, order, draft_length=SHOWN_DRAFT_LENGTH)
     show_curves(console, drawn, draft_length=SHOWN_DRAFT_LENGTH)
     ranked_by, size = next(iter(calibration.ranking.values())), min(SHOWN_SIZE, pair.vocab_size)
-    judged = judge_sufficiency(ranked_by, size, pair.end_token_ids, resampling())
+    judged = judge_sufficiency(ranked_by, size, pair.end_token_ids, bootstrap_rng())
     unseen = unseen_mass(ranked_by)
     points = _learning_points(ranked_by, size, pair.end_token_ids)
     show_learning(console, points, size)
@@ -81,6 +81,6 @@ def run(options: argparse.Namespace, console: Console) -> None:
 def _learning_points(counts: "TokenCounts", size: int, first_ids: Sequence[int]) -> "tuple[CurvePoint, ...]":
     """Coverage by number of prompts; nothing where too few groups hold a token to leave one out."""
     from edgedraft.calibration.sample_size.learning_curve import filled_groups, learning_curve
-    from edgedraft.runtime.core.statistics import resampling
+    from edgedraft.runtime.core.statistics import bootstrap_rng
 
-    return learning_curve(counts, size, first_ids, resampling()).points if len(filled_groups(counts)) > 1 else ()
+    return learning_curve(counts, size, first_ids, bootstrap_rng()).points if len(filled_groups(counts)) > 1 else ()

@@ -157,7 +157,7 @@ def _announce(reach: _Reach, address: str, console: Console) -> None:
     tell = console.note if console.as_json else console.say
     tell(f"Open {reach.where}: {address}")
     if reach.scan and not console.as_json:
-        from edgedraft.runtime.serving.qr import terminal_qr
+        from edgedraft.runtime.serving.listening import terminal_qr
 
         console.say(terminal_qr(address))
     for remark in filter(None, reach.remarks):

@@ -87,7 +87,7 @@ def _kept(options: argparse.Namespace) -> "IndexMap":
     """The tokens that stay."""
     from edgedraft.exporter.bundle.trim_orders import kept_by_calibration, kept_in_file, kept_like
     from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
-    from edgedraft.exporter.vocab.reading import Declared
+    from edgedraft.exporter.vocab.reading import DeclaredMap
     from edgedraft.runtime.base.records import require
 
     folder, size = options.model, options.vocab_size
@@ -96,7 +96,7 @@ def _kept(options: argparse.Namespace) -> "IndexMap":
         return kept_like(options.like, folder, size)
     if options.vocab:
         width = vocabulary_width(load_graph(folder / "model.onnx"))
-        return kept_in_file(options.vocab, Declared(kind=options.kind, vocab_size=width), folder, size)
+        return kept_in_file(options.vocab, DeclaredMap(kind=options.kind, vocab_size=width), folder, size)
     remedy = "give --like BUNDLE, --calibration FOLDER or --vocab FILE"
     require(options.calibration is not None, "trim: which tokens a model keeps must be said", remedy=remedy)
     require(size is not None, "trim: a calibration needs --vocab-size")

@@ -1,13 +1,13 @@
-"""The bundle's README.md: a model card of what it holds, where it came from, and what was measured or foreseen."""
+"""The bundle's README.md: a model card with contents, origin, and measured or predicted speeds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedraft.exporter.bundle.front_matter import front_matter
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.bench import BenchReport, WayReport
 from edgedraft.runtime.bundle.manifest import BundleManifest, DivergenceEntry
 from edgedraft.runtime.core.plan import DecodingPlan
-from edgedraft.runtime.core.statistics import Spread
 
 _CARD = """---
 {front_matter}
@@ -51,7 +51,7 @@ Medians over {prompts} prompts of at most {tokens} new tokens each, with the qua
 on {machine}, {threads} threads, ONNX Runtime {onnxruntime}. Speeds are of decoding, the reading of the prompt left out.
 τ is the mean of tokens emitted in a pass of the target."""
 
-_FORESEEN = """## Foreseen
+_PREDICTED = """## Predicted
 
 {table}
 
@@ -61,7 +61,7 @@ speed-up between {low:.2f}× and {high:.2f}× (80 % interval). Measure your own 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeasuredSpeeds:
-    """What a bench of the bundle found; ``machine`` is told as it stands."""
+    """Results of a bench of the bundle; the card shows ``machine`` unchanged."""
 
     machine: str
     threads: int
@@ -70,7 +70,7 @@ class MeasuredSpeeds:
 
 
 def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None) -> str:
-    """Markdown with the front matter that model hubs read; without ``measured`` it tells what the plan foresees."""
+    """Write the card as Markdown with front matter for model hubs; without ``measured`` it shows the predictions."""
     target, drafter, plan, calibration = manifest.target, manifest.drafter, manifest.plan, manifest.calibration
     return _CARD.format(
         front_matter=front_matter(manifest),
@@ -78,7 +78,7 @@ def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None)
         target_base=target.base_model,
         target_license=target.license,
         target_precision=target.precision,
-        divergence=_told(manifest.divergence),
+        divergence=_divergence(manifest.divergence),
         target_megabytes=target.weight_bytes / 1e6,
         drafter_name=drafter.name,
         drafter_base=drafter.base_model,
@@ -100,12 +100,12 @@ def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None)
         device=plan.device,
         draft_length=plan.draft_length,
         reason=plan.reason,
-        speeds=_foreseen(plan) if measured is None else _measured(measured),
+        speeds=_predicted(plan) if measured is None else _measured(measured),
     )
 
 
 def _both_licences(of_target: str, of_drafter: str) -> str:
-    """Who may do what, where two licences differ."""
+    """Name both licences where they differ."""
     if of_target == of_drafter:
         return ""
     return f"\n`target/` is under its model's licence, {of_target}; `drafter/` under its own, {of_drafter}.\n"
@@ -130,13 +130,13 @@ def _way_row(name: str, way: WayReport, prompts: int) -> tuple[str, ...]:
     return name, speed, gain, f"{way.block_efficiency:.2f}", kept, f"{way.equal_texts} of {prompts}"
 
 
-def _foreseen(plan: DecodingPlan) -> str:
+def _predicted(plan: DecodingPlan) -> str:
     alone, drafted = plan.predicted_plain_tokens_per_second, plan.predicted_tokens_per_second
     rows = [
         ("target alone", f"{alone:.1f}", "1.00"),
         ("with the drafter", f"{drafted:.1f}", f"{plan.predicted_speed_up:.2f}"),
     ]
-    return _FORESEEN.format(
+    return _PREDICTED.format(
         table=_table(("", "tokens/s", "speed-up"), rows),
         tau=plan.predicted_block_efficiency,
         accepted=plan.predicted_acceptance_rate,
@@ -146,22 +146,22 @@ def _foreseen(plan: DecodingPlan) -> str:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; the first column names the rows."""
+    """Format a Markdown table; the first column names the rows."""
     rule = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
-def _spread(value: Spread, digits: int) -> str:
-    return f"{value.median:.{digits}f} [{value.low:.{digits}f}–{value.high:.{digits}f}]"
+def _spread(value: Interval, digits: int) -> str:
+    return f"{value.value:.{digits}f} [{value.low:.{digits}f}–{value.high:.{digits}f}]"
 
 
 def _sources(names: Sequence[str]) -> str:
-    """What chose the tokens; counts after the first break the ties of those before them."""
+    """Say which counts chose the tokens; counts after the first break the ties of those before them."""
     first, *others = names or ("generated text",)
     return f"{first} ({', then '.join(others)} where these are equal)" if others else first
 
 
-def _told(divergence: DivergenceEntry | None) -> str:
+def _divergence(divergence: DivergenceEntry | None) -> str:
     if divergence is None:
         return "not measured"
     same = f"the same choice at {divergence.greedy_agreement:.1%} of {divergence.positions} positions"

@@ -1,4 +1,4 @@
-"""What the bundle of a plan holds: the pair, the map, the plan and where the draft vocabulary came from."""
+"""The contents of a plan's bundle: the pair, the map, the plan and where the draft vocabulary came from."""
 
 from collections.abc import Sequence
 
@@ -6,14 +6,14 @@ import numpy as np
 
 from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.run import Calibration
-from edgedraft.exporter.bundle.outlook import order_with_outlook
+from edgedraft.exporter.bundle.forecasts import order_with_forecasts
 from edgedraft.exporter.bundle.writing import BundleContents
 from edgedraft.exporter.graph.providers import CPU, PROVIDERS, Provider
 from edgedraft.exporter.planning.pair_plan import Planned
 from edgedraft.exporter.planning.ranking import coverage, index_map
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.bundle.manifest import CalibrationEntry, DivergenceEntry
-from edgedraft.runtime.core.statistics import ratio_interval, resampling
+from edgedraft.runtime.core.statistics import bootstrap_rng, ratio_interval
 
 
 def bundle_contents(
@@ -23,7 +23,7 @@ def bundle_contents(
     divergence: DivergenceEntry | None = None,
     provider: Provider = PROVIDERS[CPU],
 ) -> BundleContents:
-    """What the plan's bundle holds; ``divergence`` is the target's from fp32, where it was measured."""
+    """Gather what the plan's bundle holds; ``divergence`` is the target's from fp32, where it was measured."""
     size = planned.plan.draft_vocab_size
     low, high = coverage_interval(calibration.scoring_answers, planned.order[:size])
     ranked_by = next(iter(calibration.ranking.values()))
@@ -44,13 +44,13 @@ def bundle_contents(
         plan=planned.plan,
         calibration=entry,
         divergence=divergence,
-        order=order_with_outlook(calibration, planned),
+        order=order_with_forecasts(calibration, planned),
         provider=provider,
     )
 
 
 def coverage_interval(answers: Sequence[Answer], kept_ids: Ids) -> tuple[float, float]:
-    """95 % bootstrap interval of the share of answer tokens that ``kept_ids`` cover."""
+    """Return the 95 % bootstrap interval of the share of answer tokens that ``kept_ids`` cover."""
     covered = [int(np.isin(entry.token_ids, kept_ids).sum()) for entry in answers]
     lengths = [len(entry.token_ids) for entry in answers]
-    return ratio_interval(covered, lengths, resampling())
+    return ratio_interval(covered, lengths, bootstrap_rng())

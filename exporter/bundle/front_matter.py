@@ -1,10 +1,10 @@
-"""What model hubs read at the top of a card: base models, licence, task, library and tags, as YAML."""
+"""The card's metadata: base models, licence, task and tags, as model hubs read them above a README."""
 
 import re
 
 from edgedraft.runtime.bundle.manifest import BundleManifest
 
-_TAGS = ("speculative-decoding", "vocabulary-trimming", "onnx", "onnxruntime-genai", "edge")
+_TAGS = ["speculative-decoding", "vocabulary-trimming", "onnx", "onnxruntime-genai", "edge"]
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _FLOAT = "fp32"
 _UNKNOWN = "unknown"
@@ -23,35 +23,32 @@ _LICENSES = frozenset(_KNOWN.split())
 
 
 def front_matter(manifest: BundleManifest) -> str:
-    """The YAML between the card's first two rules.
+    """Return the YAML between the card's first two rules; facts that are not known are left out."""
+    from huggingface_hub import ModelCardData
 
-    Two licences that differ are told as one of the hub's kind "other" that names both. Nothing unknown is told.
-    """
     target, drafter = manifest.target, manifest.drafter
     bases = [name for name in dict.fromkeys((target.base_model, drafter.base_model)) if _HUB_ID.fullmatch(name)]
     packed = {target.precision, drafter.precision} != {_FLOAT}
-    lines = [
-        *_license(target.license, drafter.license),
-        *_listed("base_model", bases),
-        *(["base_model_relation: quantized"] if bases and packed else []),
-        "library_name: edgedraft",
-        "pipeline_tag: text-generation",
-        *_listed("tags", _TAGS),
-    ]
-    return "\n".join(lines)
+    license_, license_name = _license(target.license, drafter.license)
+    return ModelCardData(
+        base_model=bases or None,
+        base_model_relation="quantized" if bases and packed else None,
+        license=license_,
+        license_name=license_name,
+        library_name="edgedraft",
+        pipeline_tag="text-generation",
+        tags=_TAGS,
+    ).to_yaml()
 
 
-def _license(of_target: str, of_drafter: str) -> list[str]:
+def _license(of_target: str, of_drafter: str) -> tuple[str | None, str | None]:
+    """Return the hub's licence and, where that is "other" (two that differ, or one unknown to it), its name."""
     names = list(dict.fromkeys(_identifier(name) for name in (of_target, of_drafter)))
     if len(names) == 1 and names[0] in _LICENSES:
-        return [] if names[0] == _UNKNOWN else [f"license: {names[0]}"]
-    return ["license: other", f"license_name: {'-and-'.join(names)}"]
+        return (None if names[0] == _UNKNOWN else names[0]), None
+    return "other", "-and-".join(names)
 
 
 def _identifier(name: str) -> str:
-    """A licence's name as hubs write it: ``Apache-2.0`` is ``apache-2.0``."""
+    """Return a licence's name as hubs write it: ``Apache-2.0`` is ``apache-2.0``."""
     return re.sub(r"[^a-z0-9.+]+", "-", name.lower()).strip("-") or _UNKNOWN
-
-
-def _listed(key: str, values: tuple[str, ...] | list[str]) -> list[str]:
-    return [f"{key}:", *(f"- {value}" for value in values)] if values else []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FEWEST_DRAFTS, MOST_DRAFTS = 2, 16
-"""What onnxruntime-genai drafts in a round: above the one it refuses, below the other no round can pay.
+"""Limits of the drafts in a round: with fewer, onnxruntime-genai gains nothing, and no round of more can pay.
 
 With a single draft (0.18) it does not verify the draft together with the token before it, but reads both in passes of
 their own: two target passes for at most two tokens.
@@ -30,7 +30,7 @@ class GenaiPair:
 
 
 def genai_config(pair: GenaiPair, draft_length: int) -> dict[str, Any]:
-    """The target's configuration with the drafter's decoder as ``model.draft``.
+    """Return the target's configuration with the drafter's decoder as ``model.draft``.
 
     onnxruntime-genai (0.18) then drafts ``speculative.max_draft_tokens`` tokens a round by itself: ``draft_length`` of
     them, as far as it can. Both graphs must have logits of one width, which is what the expanded layout is for. Whether
@@ -47,6 +47,6 @@ def genai_config(pair: GenaiPair, draft_length: int) -> dict[str, Any]:
 
 
 def _decoder(decoder: Mapping[str, Any], graph: str) -> dict[str, Any]:
-    """A decoder's settings for ``graph``, with our session options where it has none of that name."""
+    """Return a decoder's settings for ``graph``; session options of ours are added where it has none of that name."""
     options = SESSION_OPTIONS | decoder.get("session_options", {})
     return copy.deepcopy({**decoder, "filename": graph, "session_options": options})

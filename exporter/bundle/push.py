@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgedraft.exporter.bundle.card import MeasuredSpeeds, model_card
 from edgedraft.exporter.bundle.writing import CARD
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
@@ -31,7 +31,7 @@ _REMEDIES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Repository:
-    """Where on the hub a bundle goes: ``name`` is ORG/NAME. ``private`` is asked for when it does not exist yet."""
+    """A repository on the hub: ``name`` is ORG/NAME; ``private`` applies if it is created."""
 
     name: str
     private: bool = False
@@ -44,7 +44,7 @@ class Repository:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PushedBundle:
-    """What is on the hub now: the repository's page, the commit, and how much it holds."""
+    """A bundle on the hub: the repository's page, the commit, and how much it holds."""
 
     url: str
     commit: str
@@ -53,10 +53,11 @@ class PushedBundle:
 
 
 def require_token() -> None:
-    """Refuse to begin where the hub would not know who pushes; asked before long work."""
-    hub = _hub()
+    """Refuse to begin without a token for the hub; called before long work."""
+    from huggingface_hub import get_token
+
     remedy = "log in with a token that may write: hf auth login, or HF_TOKEN"
-    require(hub.get_token() is not None, "pushing needs a Hugging Face token, and there is none", remedy=remedy)
+    require(get_token() is not None, "pushing needs a Hugging Face token, and there is none", remedy=remedy)
 
 
 def push_bundle(
@@ -64,25 +65,26 @@ def push_bundle(
 ) -> PushedBundle:
     """Verify the bundle in ``path``, send it, and compare what arrived.
 
-    The folder is only read: a card with ``measured`` speeds is made for the hub alone. The repository is made where it
-    is missing; one that holds something other than a bundle is refused, and what an earlier bundle left there goes.
-    Everything appears in one commit or not at all. Raises `EdgedraftError` for whatever the hub refuses.
+    The folder is only read: a card with ``measured`` speeds is made for the hub alone. A missing repository is created.
+    One that holds something other than a bundle is refused; files of an earlier bundle are deleted. Everything appears
+    in one commit or not at all. Raises `EdgedraftError` for whatever the hub refuses.
     """
-    hub = _hub()
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+
     require_token()
     bundle = read_bundle(path)
     entries, rewritten = _entries(bundle, measured)
     contents: dict[str, Path | bytes] = {name: rewritten.get(name, path / name) for name in entries}
     with _hub_errors(repository.name), _without_bars():
-        api = hub.HfApi()
+        api = HfApi()
         _validate_card(contents[CARD])
         url = api.create_repo(repository.name, private=repository.private or None, exist_ok=True)
         stale = _stale(api, repository, entries)
-        additions = [hub.CommitOperationAdd(name, content) for name, content in contents.items()]
+        additions = [CommitOperationAdd(name, content) for name, content in contents.items()]
         _upload(api, repository.name, additions, progress)
         commit = api.create_commit(
             repository.name,
-            [*additions, *(hub.CommitOperationDelete(name) for name in stale)],
+            [*additions, *(CommitOperationDelete(name) for name in stale)],
             commit_message=f"{bundle.manifest.target.name} with {bundle.manifest.drafter.name}, by edgedraft",
         )
         _check_arrived(api, repository.name, entries)
@@ -91,7 +93,7 @@ def push_bundle(
 
 
 def _entries(bundle: Bundle, measured: MeasuredSpeeds | None) -> tuple[dict[str, FileEntry], dict[str, bytes]]:
-    """What goes to the hub, with sizes and sums, and the files among it that are not those of the folder."""
+    """Return the files for the hub with sizes and sums, and the content of those that differ from the folder's."""
     manifest, rewritten = bundle.manifest, {}
     if measured is not None or CARD not in manifest.files:
         rewritten[CARD] = model_card(manifest, measured).encode()
@@ -107,13 +109,14 @@ def _entry(content: bytes) -> FileEntry:
 
 def _validate_card(content: Path | bytes) -> None:
     """Let the hub look at the card before gigabytes are sent beside it."""
-    hub = _hub()
+    from huggingface_hub import ModelCard
+
     text = content.decode() if isinstance(content, bytes) else content.read_text(encoding="utf-8")
-    hub.ModelCard(text).validate()
+    ModelCard(text).validate()
 
 
 def _stale(api: "HfApi", repository: Repository, entries: Mapping[str, FileEntry]) -> list[str]:
-    """Files of an earlier bundle that this one does not have; refuses a repository that is not for this bundle."""
+    """List files of an earlier bundle that this one lacks; refuse a repository that holds anything else."""
     info = api.model_info(repository.name)
     rule = f"{repository.name}: exists and is public, but --private was asked for"
     remedy = "make it private on the hub, or choose another name"
@@ -135,9 +138,11 @@ def _upload(api: "HfApi", name: str, additions: "list[CommitOperationAdd]", prog
 
 
 def _check_arrived(api: "HfApi", name: str, entries: Mapping[str, FileEntry]) -> None:
-    """Sizes of all files, and sums of the large ones, as the hub tells them."""
+    """Compare the sizes of all files, and the sums of the large ones, with what the hub reports."""
+    from huggingface_hub.hf_api import RepoFile
+
     tree = api.list_repo_tree(name, recursive=True)
-    there = {file.path: file for file in tree if isinstance(file, _hub().hf_api.RepoFile)}
+    there = {file.path: file for file in tree if isinstance(file, RepoFile)}
     for path, entry in entries.items():
         file = there.get(path)
         rule = f"{name}: {path}: expected {entry.bytes} bytes with SHA-256 {entry.sha256}"
@@ -150,7 +155,7 @@ def _check_arrived(api: "HfApi", name: str, entries: Mapping[str, FileEntry]) ->
 
 @contextlib.contextmanager
 def _hub_errors(name: str) -> Iterator[None]:
-    """One line for whatever the hub, or the way to it, refuses."""
+    """Turn any error of the hub or the network into an `EdgedraftError` of one line."""
     from huggingface_hub.errors import HfHubHTTPError
 
     again = "check the network and push again; large files that arrived are not sent twice"
@@ -169,33 +174,24 @@ def _hub_errors(name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _without_bars() -> Iterator[None]:
-    """The hub client's own progress bars stay off: a library does not print."""
-    bars = _hub().utils
-    before = bars.are_progress_bars_disabled()
-    bars.disable_progress_bars()
+    """Switch off the hub client's own progress bars: a library does not print."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+
+    before = are_progress_bars_disabled()
+    disable_progress_bars()
     try:
         yield
     finally:
         if not before:
-            bars.enable_progress_bars()
+            enable_progress_bars()
 
 
 def _is_valid(name: str) -> bool:
-    hub = _hub()
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
     try:
-        hub.utils.validate_repo_id(name)
-    except hub.errors.HFValidationError:
+        validate_repo_id(name)
+    except HFValidationError:
         return False
     return True
-
-
-def _hub() -> Any:
-    """The hub's client, or an error that says how to get it."""
-    try:
-        import huggingface_hub
-        import huggingface_hub.errors
-        import huggingface_hub.hf_api
-        import huggingface_hub.utils
-    except ImportError as error:
-        raise MissingExtraError("huggingface_hub", "export") from error
-    return huggingface_hub

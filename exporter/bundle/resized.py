@@ -1,10 +1,10 @@
-"""A plan and a calibration told for another draft vocabulary size, from what planning foresaw there."""
+"""A plan and a calibration rewritten for another draft vocabulary size, from the forecast at that size."""
 
 import math
 from dataclasses import replace
 from statistics import NormalDist
 
-from edgedraft.exporter.bundle.token_order import Foreseen
+from edgedraft.exporter.bundle.token_order import SizeForecast
 from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
 from edgedraft.runtime.bundle.manifest import CalibrationEntry
 from edgedraft.runtime.core.plan import DecodingPlan
@@ -13,21 +13,21 @@ _NEVER = 1e-3
 """Chances nearer to 0 or 1 than this are as good as that: no resampling could tell them from certainty."""
 
 
-def resized_plan(plan: DecodingPlan, size: int, foreseen: Foreseen) -> DecodingPlan:
-    """``plan`` with ``size`` draft tokens and all else as it was decided, draft length and threads too.
+def resized_plan(plan: DecodingPlan, size: int, forecast: SizeForecast) -> DecodingPlan:
+    """Return ``plan`` with ``size`` draft tokens and everything else unchanged, draft length and threads too.
 
-    Speed, τ and pass times are what the planner had found at that size. The interval of the speed-up moves with its
-    middle and keeps its relative width; the chance to pay is that of a log-normal speed-up moved likewise.
+    Speed, τ and pass times come from the forecast. The interval of the speed-up moves with its middle and keeps its
+    relative width; the chance to pay is that of a log-normal speed-up moved by the same factor.
     """
-    faster = foreseen.tokens_per_second / plan.predicted_tokens_per_second
+    faster = forecast.tokens_per_second / plan.predicted_tokens_per_second
     speed_up = plan.predicted_speed_up * faster
     resized = replace(
         plan,
         draft_vocab_size=size,
-        predicted_tokens_per_second=foreseen.tokens_per_second,
-        predicted_block_efficiency=foreseen.block_efficiency,
-        predicted_acceptance_rate=foreseen.acceptance_rate,
-        drafter_pass_seconds=foreseen.drafter_pass_seconds,
+        predicted_tokens_per_second=forecast.tokens_per_second,
+        predicted_block_efficiency=forecast.block_efficiency,
+        predicted_acceptance_rate=forecast.acceptance_rate,
+        drafter_pass_seconds=forecast.drafter_pass_seconds,
         speculate=speed_up >= WORTHWHILE_SPEED_UP,
         speed_up_low=plan.speed_up_low * faster,
         speed_up_high=plan.speed_up_high * faster,
@@ -36,18 +36,21 @@ def resized_plan(plan: DecodingPlan, size: int, foreseen: Foreseen) -> DecodingP
     return replace(resized, reason=_reason(resized))
 
 
-def resized_calibration(calibration: CalibrationEntry, foreseen: Foreseen) -> CalibrationEntry:
-    """The same calibration with what that size covers of the same held-out answers."""
+def resized_calibration(calibration: CalibrationEntry, forecast: SizeForecast) -> CalibrationEntry:
+    """Return the same calibration with the coverage of that size, on the same held-out answers."""
     return replace(
         calibration,
-        coverage=foreseen.coverage,
-        coverage_low=foreseen.coverage_low,
-        coverage_high=foreseen.coverage_high,
+        coverage=forecast.coverage,
+        coverage_low=forecast.coverage_low,
+        coverage_high=forecast.coverage_high,
     )
 
 
 def _moved_chance(plan: DecodingPlan, faster: float) -> float:
-    """The chance that a speed-up ``faster`` times the plan's lies above 1; low and high are its 10 % and 90 % ends."""
+    """Return the chance that a speed-up ``faster`` times the plan's lies above 1.
+
+    The plan's low and high are its 10 % and 90 % quantiles.
+    """
     normal = NormalDist()
     width = math.log(plan.speed_up_high / plan.speed_up_low) / (2 * normal.inv_cdf(0.9))
     if width == 0:
@@ -57,7 +60,7 @@ def _moved_chance(plan: DecodingPlan, faster: float) -> float:
 
 
 def _reason(plan: DecodingPlan) -> str:
-    """The verdict in one sentence."""
+    """Write the verdict in one sentence."""
     gamma, ends = plan.draft_length, f"[{plan.speed_up_low:.2f}–{plan.speed_up_high:.2f}]"
     drafting = 1e3 * gamma * plan.drafter_pass_seconds[0]
     return (

@@ -1,4 +1,4 @@
-"""The token order inside a bundle, with what planning foresaw by size: what another size is cut by later.
+"""The token order inside a bundle, with a forecast for each size: a later trim to another size needs only this.
 
 Only sums over all held-out answers are kept, from which no answer can be read.
 """
@@ -16,14 +16,13 @@ from edgedraft.runtime.core.index_map import IndexMap
 
 TOKEN_ORDER_NAME = "token_order.safetensors"
 
-
 _EXPORT_AGAIN = "export the bundle again"
 _TENSORS = {"token_ids": np.int32, "sizes": np.int32, "coverage": np.float32, "foreseen": np.float32}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Foreseen:
-    """What planning foresaw at one size with the plan's draft length; coverage with its 95 % interval.
+class SizeForecast:
+    """A forecast for one draft vocabulary size at the plan's draft length; coverage with its 95 % interval.
 
     ``drafter_pass_seconds`` are of passes over one and over two tokens.
     """
@@ -38,29 +37,29 @@ class Foreseen:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Outlook:
-    """`Foreseen` by size: ``sizes`` (sizes,) ascending, ``coverage`` (sizes, 3): value, low, high.
+class SizeForecasts:
+    """Forecasts by size: ``sizes`` (sizes,) ascending, ``coverage`` (sizes, 3): value, low, high.
 
-    ``foreseen`` (sizes, 5): tokens per second, τ, acceptance rate, drafter seconds of one and of two tokens.
+    ``speeds`` (sizes, 5): tokens per second, τ, acceptance rate, drafter seconds of one and of two tokens.
     """
 
     sizes: Ids
     coverage: Float64Array
-    foreseen: Float64Array
+    speeds: Float64Array
 
     def __post_init__(self) -> None:
-        shapes = (self.coverage.shape, self.foreseen.shape)
-        wanted = ((len(self.sizes), 3), (len(self.sizes), 5))
-        require(shapes == wanted, f"outlook: expected shapes {wanted}", got=shapes)
+        shapes = (self.coverage.shape, self.speeds.shape)
+        expected = ((len(self.sizes), 3), (len(self.sizes), 5))
+        require(shapes == expected, f"forecasts: expected shapes {expected}", got=shapes)
 
-    def at(self, size: int) -> Foreseen | None:
-        """What was foreseen at ``size``; None where it was not weighed."""
+    def at(self, size: int) -> SizeForecast | None:
+        """Return the forecast at ``size``, None for a size that planning did not score."""
         places = np.flatnonzero(self.sizes == size)
         if not len(places):
             return None
-        (value, low, high), found = (table[places[0]].tolist() for table in (self.coverage, self.foreseen))
-        speed, efficiency, rate, one, two = found
-        return Foreseen(
+        value, low, high = self.coverage[places[0]].tolist()
+        speed, efficiency, rate, one, two = self.speeds[places[0]].tolist()
+        return SizeForecast(
             coverage=value,
             coverage_low=low,
             coverage_high=high,
@@ -73,24 +72,24 @@ class Outlook:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class TokenOrder:
-    """All target token ids, most wanted first, int64 (vocab,), and the outlook of each size."""
+    """All target token ids, most frequent first, int64 (vocab,), and the forecasts by size."""
 
     token_ids: Ids
-    outlook: Outlook
+    forecasts: SizeForecasts
 
     def __post_init__(self) -> None:
         whole = np.array_equal(np.sort(self.token_ids), np.arange(len(self.token_ids)))
         require(whole, "token order: expected every token once", got=f"{len(self.token_ids)} ids")
 
     def kept(self, size: int) -> IndexMap:
-        """The map of the ``size`` most wanted tokens."""
+        """Return the map of the ``size`` most frequent tokens."""
         return IndexMap(target_ids=np.sort(self.token_ids[:size]), target_vocab_size=len(self.token_ids))
 
 
 def write_token_order(path: Path, order: TokenOrder) -> None:
-    """Write the order and its outlook as one safetensors file."""
-    outlook = order.outlook
-    arrays = (order.token_ids, outlook.sizes, outlook.coverage, outlook.foreseen)
+    """Write the order and its forecasts as one safetensors file."""
+    forecasts = order.forecasts
+    arrays = (order.token_ids, forecasts.sizes, forecasts.coverage, forecasts.speeds)
     write_tensors(
         path, {name: array.astype(kind) for (name, kind), array in zip(_TENSORS.items(), arrays, strict=True)}
     )
@@ -104,9 +103,9 @@ def read_token_order(path: Path) -> TokenOrder:
     with naming(path, _EXPORT_AGAIN):
         return TokenOrder(
             token_ids=tensors["token_ids"].astype(np.int64),
-            outlook=Outlook(
+            forecasts=SizeForecasts(
                 sizes=tensors["sizes"].astype(np.int64),
                 coverage=tensors["coverage"].astype(np.float64),
-                foreseen=tensors["foreseen"].astype(np.float64),
+                speeds=tensors["foreseen"].astype(np.float64),
             ),
         )

@@ -1,4 +1,4 @@
-"""Which tokens a drafter's folder keeps: as a bundle has them, by a calibration's counts, or as a file says."""
+"""Choosing the tokens that a drafter's folder keeps: by a bundle's order, a calibration's counts, or a map file."""
 
 from pathlib import Path
 
@@ -7,11 +7,11 @@ from edgedraft.exporter.bundle.retrim import bundle_order
 from edgedraft.exporter.graph.head import round_to_tile
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.convert import end_token_ids
-from edgedraft.exporter.models.tokenizer_folder import tokenizer_of
+from edgedraft.exporter.models.tokenization import tokenizer_of
 from edgedraft.exporter.planning.ranking import index_map, rank_tokens
 from edgedraft.exporter.vocab.kinds import KINDS
 from edgedraft.exporter.vocab.order import vocab_order
-from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
+from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
 from edgedraft.runtime.bundle.reading import read_bundle
@@ -19,7 +19,7 @@ from edgedraft.runtime.core.index_map import IndexMap
 
 
 def kept_like(bundle_path: Path, folder: Path, size: int | None) -> IndexMap:
-    """The ``size`` tokens (the bundle's own number when None) that the bundle's order puts first."""
+    """Return the first ``size`` tokens of the bundle's order (as many as the bundle keeps when None)."""
     bundle = read_bundle(bundle_path, verify_hashes=False)
     _require_tokenizer(folder, bundle.manifest.tokenizer_fingerprint, f"--like {bundle_path}")
     if size is None or size == bundle.index_map.draft_vocab_size:
@@ -28,7 +28,7 @@ def kept_like(bundle_path: Path, folder: Path, size: int | None) -> IndexMap:
 
 
 def kept_by_calibration(calibration: Path, folder: Path, size: int) -> IndexMap:
-    """The ``size`` tokens that a saved calibration or a counts file ranks first, the end of turn among them."""
+    """Return the ``size`` tokens that a calibration or a counts file ranks first, the end of turn among them."""
     saved = load_calibration(calibration)
     for counts in saved.ranking.values():
         _require_tokenizer(folder, counts.provenance.tokenizer_fingerprint, f"--calibration {calibration}")
@@ -37,32 +37,27 @@ def kept_by_calibration(calibration: Path, folder: Path, size: int) -> IndexMap:
     return index_map(order, round_to_tile(size, len(order)))
 
 
-def kept_in_file(file: Path, declared: Declared, folder: Path, size: int | None) -> IndexMap:
-    """The tokens of a map file of any kind, or where its order says what is wanted most, the first ``size`` of them."""
+def kept_in_file(file: Path, declared: DeclaredMap, folder: Path, size: int | None) -> IndexMap:
+    """Return the tokens of a map file, or their first ``size`` where the file lists the most frequent first."""
     assert declared.vocab_size is not None
-    found = read_vocab_map(file, declared)
-    order, held = vocab_order(found, declared.vocab_size, _end_token_ids(folder)), found.entries
-    kind = KINDS[found.kind]
-    size = size or held
-    require(size <= held, f"--vocab {file}: holds {held} tokens", got=size, remedy="leave out --vocab-size")
-    remedy = "leave out --vocab-size"
-    require(
-        size == held or kind.by_frequency,
-        f"--vocab {file}: its {held} tokens have no order to cut them by",
-        remedy=remedy,
-    )
+    vocab_map = read_vocab_map(file, declared)
+    order, held = vocab_order(vocab_map, declared.vocab_size, _end_token_ids(folder)), vocab_map.entries
+    size, remedy = size or held, "leave out --vocab-size"
+    require(size <= held, f"--vocab {file}: holds {held} tokens", got=size, remedy=remedy)
+    rule = f"--vocab {file}: its {held} tokens have no order to cut them by"
+    require(size == held or KINDS[vocab_map.kind].by_frequency, rule, remedy=remedy)
     return index_map(order, size)
 
 
 def _end_token_ids(folder: Path) -> tuple[int, ...]:
-    """Of a folder with or without onnxruntime-genai's settings."""
+    """Return the ids that end a turn, of a folder with or without onnxruntime-genai's settings."""
     if (folder / "genai_config.json").is_file():
         return end_token_ids(folder)
     return tokenizer_of(str(folder), cache_folder()).end_token_ids
 
 
-def _require_tokenizer(folder: Path, wanted: str, what: str) -> None:
-    """The ids of the order must mean the tokens of the drafter."""
-    found = tokenizer_fingerprint(folder / "tokenizer.json")
-    rule = f"{what}: made for the tokenizer {wanted[:12]}"
-    require(found == wanted, rule, got=f"{found[:12]} in {folder}", remedy="use one made for this drafter's tokenizer")
+def _require_tokenizer(folder: Path, expected: str, what: str) -> None:
+    """Refuse an order whose ids do not mean the tokens of the drafter."""
+    own = tokenizer_fingerprint(folder / "tokenizer.json")
+    rule = f"{what}: made for the tokenizer {expected[:12]}"
+    require(own == expected, rule, got=f"{own[:12]} in {folder}", remedy="use one made for this drafter's tokenizer")

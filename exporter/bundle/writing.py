@@ -4,27 +4,33 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
 from edgedraft.exporter.bundle.card import model_card
 from edgedraft.exporter.bundle.genai_config import GenaiPair, genai_config
 from edgedraft.exporter.bundle.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
-from edgedraft.exporter.graph.loading import ModelSize, load_graph
-from edgedraft.exporter.graph.needs import GraphNeeds, graph_needs, require_bindable
+from edgedraft.exporter.graph.loading import ModelSize, load_graph, save_graph
+from edgedraft.exporter.graph.needs import graph_needs, require_bindable
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, PROVIDERS, TARGET, Provider
-from edgedraft.exporter.graph.sharding import save_in_shards
 from edgedraft.exporter.models.convert import GRAPH_NAME, OnnxFolder
-from edgedraft.exporter.models.model_config import MODEL_CONFIG_NAME, model_config
+from edgedraft.exporter.models.genai_settings import MODEL_CONFIG_NAME, model_config
 from edgedraft.exporter.models.pair import Pair
-from edgedraft.exporter.models.trimmed import DATA_NAME, EXPANDED_NAME, REDUCED_NAME, trim_for, write_trimmed
+from edgedraft.exporter.models.trimmed import (
+    DATA_NAME,
+    EXPANDED_NAME,
+    INDEX_MAP_NAME,
+    REDUCED_NAME,
+    trim_for,
+    write_trimmed,
+)
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json, replacing_folder, require_own_folder, sha256, write_json
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
-from edgedraft.runtime.bundle.index_map_file import write_index_map
 from edgedraft.runtime.bundle.manifest import (
     MANIFEST_NAME,
     SCHEMA_VERSION,
@@ -43,15 +49,24 @@ TARGET_GRAPH, DRAFTER_GRAPH, EXPANDED_GRAPH = (
     f"{DRAFTER}/{REDUCED_NAME}",
     f"{DRAFTER}/{EXPANDED_NAME}",
 )
-INDEX_MAP, TOKEN_ORDER = f"{DRAFTER}/index_map.safetensors", f"{DRAFTER}/{TOKEN_ORDER_NAME}"
+INDEX_MAP, TOKEN_ORDER = f"{DRAFTER}/{INDEX_MAP_NAME}", f"{DRAFTER}/{TOKEN_ORDER_NAME}"
 CARD = "README.md"
+
+
+class GraphFacts(TypedDict):
+    """The fields of `ModelEntry` that follow from the graph itself; ``data`` by their names in the bundle."""
+
+    data: tuple[str, ...]
+    largest_tensor_bytes: int
+    half: bool
+    operators: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class BundleContents:
-    """What goes into a bundle, and the ``provider`` its graphs are prepared for.
+    """Contents of a bundle, and the ``provider`` its graphs are prepared for.
 
-    Without the ``order`` behind its map it cannot be cut to another size later.
+    Without the token ``order`` it cannot be trimmed to another size later.
     """
 
     pair: Pair
@@ -66,11 +81,11 @@ class BundleContents:
 def write_bundle(contents: BundleContents, path: Path, progress: Progress = silent) -> None:
     """Write the bundle to ``path``, replacing one that is there; nothing else is ever overwritten.
 
-    Raises `EdgedraftError` before anything is written where the provider cannot hold a weight.
+    Raises `EdgedraftError` before anything is written if the provider cannot hold a weight or the disk is too full.
     """
     check_output(path)
     check_weights(contents.pair, contents.index_map, contents.provider)
-    _require_space(contents.pair, path)
+    require_space(path, contents.pair.target.file_bytes + contents.pair.drafter.file_bytes, "the bundle")
     with replacing_folder(path) as folder:
         progress("bundle parts", 0, 3)
         _write_target(contents, folder)
@@ -78,45 +93,52 @@ def write_bundle(contents: BundleContents, path: Path, progress: Progress = sile
         _write_drafter(contents, folder)
         progress("bundle parts", 2, 3)
         _write_texts(contents, folder)
-        manifest = _manifest(contents, folder)
-        (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
-        names = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*")) if file.is_file()]
-        write_json(folder / MANIFEST_NAME, to_plain(replace(manifest, files=file_entries(folder, names))))
+        names = [file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()]
+        write_manifest(replace(_manifest(contents, folder), files=file_entries(folder, names)), folder)
         progress("bundle parts", 3, 3)
 
 
+def write_manifest(manifest: BundleManifest, folder: Path) -> BundleManifest:
+    """Write the card, then the manifest with the card among its files; return the manifest as written."""
+    (folder / CARD).write_text(model_card(manifest), encoding="utf-8")
+    files = {**manifest.files, **file_entries(folder, [CARD])}
+    written = replace(manifest, files=dict(sorted(files.items())))
+    write_json(folder / MANIFEST_NAME, to_plain(written))
+    return written
+
+
 def check_output(path: Path) -> None:
-    """Refuse to write where something other than a bundle is; callers ask before they begin long work."""
+    """Refuse to write over anything but a bundle; callers check before they begin long work."""
     require_own_folder(path, "a bundle", MANIFEST_NAME)
 
 
 def file_entries(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
-    """Size and sum of files of a bundle, by their names in it."""
+    """Return size and SHA-256 of a bundle's files, by their names in it."""
     return {name: FileEntry(bytes=(folder / name).stat().st_size, sha256=sha256(folder / name)) for name in names}
 
 
 def is_current(contents: BundleContents, path: Path) -> bool:
-    """Whether ``path`` already holds exactly this bundle, whole."""
+    """Check whether ``path`` already holds exactly this bundle, whole."""
     try:
         bundle = read_bundle(path)
     except EdgedraftError:
         return False
-    wanted = replace(_manifest(contents, path), files=bundle.manifest.files)
+    expected = replace(_manifest(contents, path), files=bundle.manifest.files)
     same_tokens = np.array_equal(bundle.index_map.target_ids, contents.index_map.target_ids)
-    same_card = (path / CARD).read_text(encoding="utf-8") == model_card(wanted)
-    same_facts = bundle.manifest == wanted
+    same_card = (path / CARD).read_text(encoding="utf-8") == model_card(expected)
+    same_facts = bundle.manifest == expected
     return same_tokens and same_card and same_facts and _same_order(bundle, contents.order)
 
 
 def _same_order(bundle: Bundle, order: TokenOrder | None) -> bool:
-    """Whether the bundle keeps the same order; its outlook follows from what the manifest and the order say."""
+    """Check whether the bundle keeps the same order; its forecasts follow from the order and the manifest."""
     if order is None or TOKEN_ORDER not in bundle.manifest.files:
         return (order is None) == (TOKEN_ORDER not in bundle.manifest.files)
     return np.array_equal(read_token_order(bundle.path / TOKEN_ORDER).token_ids, order.token_ids)
 
 
 def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
-    """What the contents promise, but for the sums of the files; their graphs lie in ``folder``."""
+    """Describe the contents, whose graphs lie in ``folder``, without listing the files."""
     pair = contents.pair
     drafter_size = pair.trimmed_size(contents.index_map.draft_vocab_size)
     return BundleManifest(
@@ -137,7 +159,6 @@ def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
 
 
 def _model_entry(folder: OnnxFolder, graph: Path, size: ModelSize) -> ModelEntry:
-    needs = graph_needs(load_graph(graph))
     return ModelEntry(
         name=folder.source.name,
         base_model=folder.source.base_model,
@@ -147,44 +168,46 @@ def _model_entry(folder: OnnxFolder, graph: Path, size: ModelSize) -> ModelEntry
         parameters=size.parameters,
         weight_bytes=size.weight_bytes,
         conversion=folder.key,
-        data=data_files(graph.parent.name, needs),
-        largest_tensor_bytes=needs.largest_tensor_bytes,
-        half=needs.half,
-        operators=needs.operators,
+        **graph_facts(graph),
     )
 
 
-def data_files(role: str, needs: GraphNeeds) -> tuple[str, ...]:
-    """A graph's data files by their names in the bundle."""
-    return tuple(f"{role}/{name}" for name in needs.data)
+def graph_facts(graph: Path) -> GraphFacts:
+    """Read from a bundle's graph what its `ModelEntry` says a device must provide."""
+    needs = graph_needs(load_graph(graph))
+    return {
+        "data": tuple(f"{graph.parent.name}/{name}" for name in needs.data),
+        "largest_tensor_bytes": needs.largest_tensor_bytes,
+        "half": needs.half,
+        "operators": needs.operators,
+    }
 
 
 def check_weights(pair: Pair, kept: IndexMap, provider: Provider) -> None:
-    """Refuse a pair with a weight that ``provider`` may not hold, when ``kept`` is left of the drafter's head."""
+    """Refuse a pair with a weight that ``provider`` cannot hold, once the drafter's head is trimmed to ``kept``."""
     if provider.largest_tensor_bytes is not None:
         require_bindable(load_graph(pair.target.graph), TARGET, provider)
         trim_for(load_graph(pair.drafter.graph), kept, provider)
 
 
 def _write_target(contents: BundleContents, folder: Path) -> None:
-    """Copies, never hard links: onnx refuses external data that has several names."""
+    """Write the target by copying, never by hard links: onnx refuses external data that has several names."""
     target, provider = contents.pair.target, contents.provider
     (folder / TARGET).mkdir()
     model, data = load_graph(target.graph), target.path / DATA_NAME
     fits = provider.data_file_bytes is None or data.stat().st_size <= provider.data_file_bytes
     if prepare(model, provider) or not fits:
-        save_in_shards(model, folder / TARGET_GRAPH, DATA_NAME, provider.data_file_bytes)
+        save_graph(model, folder / TARGET_GRAPH, DATA_NAME, provider.data_file_bytes)
         return
     for name in (GRAPH_NAME, DATA_NAME):
         shutil.copyfile(target.path / name, folder / TARGET / name)
 
 
 def _write_drafter(contents: BundleContents, folder: Path) -> None:
-    """The reduced graph with its data file, the expanded graph over the same data, the map and the order behind it."""
+    """Write the reduced and the expanded graph over one data file, the map, and the token order."""
     (folder / DRAFTER).mkdir()
     model, kept = load_graph(contents.pair.drafter.graph), contents.index_map
     write_trimmed(model, kept, kept, folder / DRAFTER, contents.provider)
-    write_index_map(folder / INDEX_MAP, contents.index_map)
     if contents.order is not None:
         write_token_order(folder / TOKEN_ORDER, contents.order)
 
@@ -203,12 +226,6 @@ def _write_texts(contents: BundleContents, folder: Path) -> None:
     write_json(folder / "genai_config.json", genai_config(both, contents.plan.draft_length))
     write_json(folder / DRAFTER / MODEL_CONFIG_NAME, model_config(both.drafter))
     write_json(folder / "generation_config.json", {"do_sample": False, "eos_token_id": list(pair.end_token_ids)})
-
-
-def _require_space(pair: Pair, path: Path) -> None:
-    """Room for both models; found out before anything is written."""
-    needed = sum(file.stat().st_size for part in (pair.target, pair.drafter) for file in part.path.glob("model.onnx*"))
-    require_space(path, needed, "the bundle")
 
 
 def require_space(path: Path, needed: int, what: str) -> None:

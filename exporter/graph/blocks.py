@@ -10,12 +10,14 @@ from edgedraft.runtime.base.arrays import Float32Array, UInt8Array
 from edgedraft.runtime.base.records import require
 
 _PIECE = 1 << 18
+"""Weights quantized at a time."""
+
 _SHRINKS = (1.0, 0.94, 0.88, 0.82, 0.76)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockScheme:
-    """How rows are cut into blocks that share a scale.
+    """A way to cut rows into blocks that share a scale.
 
     Without ``symmetric`` each block has a zero point too; with ``search`` the scale is the one of least weighted
     error among several, without it the one that just spans the block.
@@ -47,7 +49,7 @@ class Blocks:
 
 
 def quantize(rows: Float32Array, scheme: BlockScheme) -> Blocks:
-    """Quantize (rows, features), piece by piece: little more than the result is held."""
+    """Quantize a (rows, features) matrix piece by piece, so that memory holds little more than the result."""
     count, blocks = rows.shape[0], -(-rows.shape[1] // scheme.block_size)
     values = np.empty((count, blocks, scheme.block_size * scheme.bits // 8), dtype=np.uint8)
     scales = np.empty((count, blocks), dtype=np.float32)
@@ -67,7 +69,8 @@ def quantize(rows: Float32Array, scheme: BlockScheme) -> Blocks:
 
 
 def dequantize(blocks: Blocks, scheme: BlockScheme, features: int) -> Float32Array:
-    """The (rows, features) matrix that ``blocks`` stands for."""
+    """Return the (rows, features) matrix that ``blocks`` stands for."""
+    # Without zero points the format takes the middle of the codes for zero.
     middle = np.uint8(1 << (scheme.bits - 1))
     codes = unpack(blocks.values, scheme.bits).astype(np.float32)
     count = blocks.scales.shape[1]
@@ -76,7 +79,7 @@ def dequantize(blocks: Blocks, scheme: BlockScheme, features: int) -> Float32Arr
 
 
 def pack(codes: UInt8Array, bits: int) -> UInt8Array:
-    """Codes along the last axis as bytes, the low half first; an odd end is filled with zero."""
+    """Pack codes along the last axis into bytes, the low half first; an odd end is filled with zero."""
     if bits == 8:
         return codes
     if codes.shape[-1] % 2:
@@ -86,29 +89,34 @@ def pack(codes: UInt8Array, bits: int) -> UInt8Array:
 
 
 def unpack(packed: UInt8Array, bits: int) -> UInt8Array:
-    """The codes that `pack` packed, with its filling."""
+    """Return the codes that `pack` packed, filling included."""
     if bits == 8:
         return packed
-    return np.stack([packed & 15, packed >> 4], axis=-1).reshape(*packed.shape[:-1], -1)
+    low, high = packed & np.uint8(15), packed >> np.uint8(4)
+    return np.stack([low, high], axis=-1).reshape(*packed.shape[:-1], -1)
 
 
 def _pieces(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Slices of rows that fit a processor's cache."""
+    """Yield slices of rows that fit a processor's cache."""
     step = max(_PIECE // max(shape[1], 1), 1)
     return (slice(start, start + step) for start in range(0, shape[0], step))
 
 
 def _symmetric(blocks: Float32Array, bits: int) -> tuple[UInt8Array, Float32Array, UInt8Array]:
-    """Zero in the middle; the value farthest from zero gets the lowest code, as ONNX Runtime's quantizer has it."""
+    """Quantize with zero in the middle of the codes; the value farthest from zero gets the lowest code.
+
+    ONNX Runtime's own quantizer does the same. Returns codes, scales and zero points.
+    """
     middle = 1 << (bits - 1)
     low, high = blocks.min(axis=-1), blocks.max(axis=-1)
+    # Codes reach one further below the middle (-8..7 for 4 bits), so the larger side is put there, sign and all.
     scales = np.where(np.abs(high) > np.abs(low), high, low) / np.float32(-middle)
     codes = np.rint(blocks * _inverse(scales)[..., None]) + middle
     return _codes(codes, bits), scales, np.full(scales.shape, middle, dtype=np.uint8)
 
 
 def _spanned(blocks: Float32Array, scheme: BlockScheme) -> tuple[UInt8Array, Float32Array, UInt8Array]:
-    """Codes from the lowest to the highest value, zero among them."""
+    """Quantize from the lowest to the highest value, zero included; return codes, scales and zero points."""
     top = (1 << scheme.bits) - 1
     low, high = np.minimum(blocks.min(axis=-1), 0), np.maximum(blocks.max(axis=-1), 0)
     scales = (high - low) / np.float32(top)
@@ -120,10 +128,10 @@ def _spanned(blocks: Float32Array, scheme: BlockScheme) -> tuple[UInt8Array, Flo
 
 
 def _searched(blocks: Float32Array, spans: Float32Array, points: Float32Array, top: int) -> Float32Array:
-    """For every block the scale of least error among shrunken spans, each refitted to the steps it gives.
+    """Search for each block the scale of least error among shrunken spans, each refitted to the steps it gives.
 
-    Squared errors weigh w = |x| + rms(x), as in llama.cpp's k-quants: large weights matter more. With steps d from the
-    zero point the best scale is Σwxd / Σwd², and it takes (Σwxd)² / Σwd² off the error.
+    Squared errors are weighted by w = |x| + rms(x), as in llama.cpp's k-quants: large weights matter more. With steps d
+    from the zero point the best scale is Σwxd / Σwd², and it takes (Σwxd)² / Σwd² off the error.
     """
     weights = np.abs(blocks) + np.sqrt(np.square(blocks).mean(axis=-1, keepdims=True))
     weighted = weights * blocks
@@ -133,6 +141,7 @@ def _searched(blocks: Float32Array, spans: Float32Array, points: Float32Array, t
         steps = np.rint(blocks * _inverse(spans * np.float32(shrink))[..., None])
         np.clip(steps, lowest, highest, out=steps)
         along = np.einsum("rbi,rbi->rb", weighted, steps)
+        # A block of zeros has no steps: the floor keeps 0 / 0 out, and such a block keeps its scale of 0 below.
         squares = np.maximum(np.einsum("rbi,rbi,rbi->rb", weights, steps, steps), np.float32(1e-30))
         better = along * along / squares > gain
         np.copyto(gain, along * along / squares, where=better)
@@ -141,7 +150,7 @@ def _searched(blocks: Float32Array, spans: Float32Array, points: Float32Array, t
 
 
 def _inverse(scales: Float32Array) -> Float32Array:
-    """1 / scale, and 0 for a block of zeros."""
+    """Return 1 / scale, and 0 for a block of zeros."""
     return np.divide(np.float32(1), scales, out=np.zeros_like(scales), where=scales != 0)
 
 

@@ -1,4 +1,4 @@
-"""The token table, packed: a step reads one row of it, so it may be small. It keeps every row, trimmed head or not."""
+"""The token table, packed: every row is kept, also beside a trimmed head, because any token may be accepted."""
 
 import onnx_ir as ir
 
@@ -10,7 +10,7 @@ INPUT_IDS = "input_ids"
 
 
 def find_embedding(model: ir.Model) -> ir.Node:
-    """The Gather that turns token ids into states, from a table or from a head's matrix turned round."""
+    """Return the Gather that turns token ids into states, from a table or from a head's matrix transposed."""
     readers = [node for value in model.graph.inputs if value.name == INPUT_IDS for node in value.consumers()]
     for node in readers:
         if node.op_type == "Gather" and _source(node) is not None:
@@ -23,7 +23,7 @@ def find_embedding(model: ir.Model) -> ir.Node:
 
 
 def _source(gather: ir.Node) -> ir.Value | None:
-    """The constant matrix behind the Gather's table: the table itself, or what a Transpose makes it of."""
+    """Return the constant matrix behind the Gather's table: the table itself, or the input of a Transpose."""
     table = gather.inputs[0]
     maker = table.producer() if table is not None else None
     source = maker.inputs[0] if maker is not None and maker.op_type == "Transpose" else table
@@ -32,7 +32,7 @@ def _source(gather: ir.Node) -> ir.Value | None:
 
 
 def pack_embedding(model: ir.Model, scheme: BlockScheme) -> None:
-    """Make the Gather a GatherBlockQuantized over packed rows, in place; a tied head goes on reading the floats."""
+    """Replace the Gather by a GatherBlockQuantized over packed rows; a tied head goes on reading the floats."""
     gather = find_embedding(model)
     table, ids, source = gather.inputs[0], gather.inputs[1], _source(gather)
     assert table is not None and source is not None and source.const_value is not None
@@ -41,6 +41,7 @@ def pack_embedding(model: ir.Model, scheme: BlockScheme) -> None:
     packed = quantize(rows, scheme)
     width = -(-rows.shape[1] * scheme.bits // 8)  # a last block that is not full ends where the row does
     values = packed.values.reshape(len(rows), -1)[:, :width]
+    # Nothing may hold the floats any longer, or the file's pages would count as ours.
     del numbers, rows
     release(source.const_value)
     inputs = [

@@ -1,31 +1,57 @@
-"""Weights outside the graph: checked before anything is read or written, and taken from their file by pieces."""
+"""Weights outside the graph: checked before anything is read or written, and read from their file piece by piece."""
 
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
-from edgedraft.exporter.graph.hub_cache import snapshot_around
-from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.arrays import AnyArray, Ids
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import require
 
 PROTOBUF_BYTES = 2**31 - 1
 """The largest message that protobuf reads or writes."""
 
+# The hub client's cache: models--ORG--NAME/snapshots/REVISION holds links into models--ORG--NAME/blobs.
+_SNAPSHOTS, _BLOBS, _MODELS = "snapshots", "blobs", "models--"
+
 _PIECE_BYTES = 1 << 24
 _LARGEST_CONSTANT_BYTES = 1 << 26
 _COPY_AFRESH = "copy the model's folder afresh"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Snapshot:
+    """A revision of a hub repository: links into the ``blobs`` of ``root``, each named by the sum of its content."""
+
+    repository: str
+    root: Path
+
+
+def snapshot_around(folder: Path) -> Snapshot | None:
+    """Return the snapshot that ``folder`` is or lies in, None for any other folder."""
+    absolute = folder.absolute()
+    for revision in (absolute, *absolute.parents):
+        root = revision.parent.parent
+        if revision.parent.name == _SNAPSHOTS and root.name.startswith(_MODELS) and (root / _BLOBS).is_dir():
+            return Snapshot(repository=root.name.removeprefix(_MODELS).replace("--", "/", 1), root=root)
+    return None
+
+
+def blob_name(file: Path) -> str | None:
+    """Return the name of the blob that ``file`` links to, a sum of its content; None for any other file."""
+    if not file.is_symlink():
+        return None
+    target = file.resolve()
+    return target.name if target.parent.name == _BLOBS else None
+
+
 def check_protobuf_size(path: Path) -> None:
-    """Refuse a graph file that protobuf cannot read, before it tries."""
+    """Refuse a graph file that is too large for protobuf, before protobuf tries."""
     size = path.stat().st_size
     remedy = "save the model with its weights as external data"
     require(
@@ -39,24 +65,24 @@ def check_external(model: ir.Model, path: Path) -> None:
     Several names of one file are refused because onnx refuses them; the same goes for a link out of the folder, but not
     for those of a hub snapshot into its own repository's blobs: such tensors are then read from where the links lead.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     folder = path.parent.resolve()
     for holder in _holders(model):
         tensor = holder.tensor
         location = os.fspath(tensor.location)
         where = f"{path}: tensor {tensor.name}" if holder.node is None else f"{path}: node {_label(holder.node)}"
-        if location not in found:
-            found[location] = _data_file(path.parent, location, where)
-        _require_whole(tensor, found[location].stat().st_size, where)
-        if not found[location].is_relative_to(folder):
-            holder.put(_moved(tensor, found[location]))
+        if location not in files:
+            files[location] = _data_file(path.parent, location, where)
+        _require_whole(tensor, files[location].stat().st_size, where)
+        if not files[location].is_relative_to(folder):
+            holder.put(_moved(tensor, files[location]))
 
 
 def take_constants_inside(model: ir.Model, path: Path) -> None:
-    """Read the tensors that nodes hold themselves from the data file; the weights stay where they are.
+    """Read into memory the tensors that nodes hold in attributes; the weights stay in the data file.
 
-    Optimum moves everything above a kilobyte out of a large graph, also what is a node's own: there, a copied graph
-    would lose it, for only initializers are written to a data file.
+    Optimum moves everything above a kilobyte out of a large graph, attributes of nodes too. A copied graph would lose
+    those, because only initializers are written to a data file.
     """
     for holder in _holders(model):
         if holder.node is None:
@@ -69,15 +95,15 @@ def take_constants_inside(model: ir.Model, path: Path) -> None:
         tensor.release()
 
 
-def taken(tensor: ir.TensorProtocol, ids: Ids, axis: int) -> npt.NDArray[Any]:
-    """``np.take(tensor, ids, axis)`` with ascending ``ids``, along the first axis or the last.
+def taken(tensor: ir.TensorProtocol, ids: Ids, axis: int) -> AnyArray:
+    """Return ``np.take(tensor, ids, axis)`` for ascending ``ids``, along the first axis or the last.
 
     A tensor on disk is read a piece at a time: the result and one piece are held, never the whole.
     """
-    shape = tuple(int(size) for size in tensor.shape.numpy())
+    shape = tuple(tensor.shape.numpy())
     first, last = axis in (0, -len(shape)), axis in (-1, len(shape) - 1)
-    on_disk = isinstance(tensor, ir.ExternalTensor) and tensor.dtype.bitwidth >= 8
-    if not on_disk or not (first or last):
+    # Types under a byte are packed on disk, so that an element has no address of its own.
+    if not isinstance(tensor, ir.ExternalTensor) or tensor.dtype.bitwidth < 8 or not (first or last):
         return np.take(tensor.numpy(), ids, axis=axis)
     result = np.empty((len(ids), *shape[1:]) if first else (*shape[:-1], len(ids)), dtype=tensor.dtype.numpy())
     for start, piece in _pieces(tensor, shape):
@@ -89,8 +115,8 @@ def taken(tensor: ir.TensorProtocol, ids: Ids, axis: int) -> npt.NDArray[Any]:
     return result
 
 
-def _pieces(tensor: ir.ExternalTensor, shape: tuple[int, ...]) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-    """Runs of whole rows with the place of their first."""
+def _pieces(tensor: ir.ExternalTensor, shape: tuple[int, ...]) -> Iterator[tuple[int, AnyArray]]:
+    """Yield pieces of whole rows, each with the index of its first row."""
     rows, *rest = shape
     dtype = np.dtype(tensor.dtype.numpy()).newbyteorder("<")
     row_items = int(np.prod(rest, dtype=np.int64))
@@ -105,7 +131,7 @@ def _pieces(tensor: ir.ExternalTensor, shape: tuple[int, ...]) -> Iterator[tuple
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Holder:
-    """What an external tensor belongs to: an initializer, or an attribute of ``node``."""
+    """An external tensor of an initializer or of an attribute of ``node``; ``put`` replaces it there."""
 
     tensor: ir.ExternalTensor
     node: ir.Node | None
@@ -113,35 +139,39 @@ class _Holder:
 
 
 def _holders(model: ir.Model) -> list[_Holder]:
-    """Every external tensor of the model."""
-    found = []
+    """List every external tensor of the model."""
+    holders = []
     for graph in model.graphs():
         for value in graph.initializers.values():
             if isinstance(value.const_value, ir.ExternalTensor):
-                put = partial(setattr, value, "const_value")
-                found.append(_Holder(tensor=value.const_value, node=None, put=put))
-    for part in (model.graph, *model.functions.values()):
+                put = partial(_put_initializer, value)
+                holders.append(_Holder(tensor=value.const_value, node=None, put=put))
+    parts: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for part in parts:
         for node in ir.traversal.RecursiveGraphIterator(part):
             for attribute in node.attributes.values():
-                found += _held(node, attribute)
-    return found
+                holders += _held(node, attribute)
+    return holders
 
 
 def _held(node: ir.Node, attribute: ir.Attr) -> list[_Holder]:
-    """The external tensors of one attribute."""
+    """List the external tensors of one attribute."""
     if attribute.is_ref() or attribute.type not in (ir.AttributeType.TENSOR, ir.AttributeType.TENSORS):
         return []
     name = attribute.name
     if attribute.type == ir.AttributeType.TENSOR:
-        tensor = attribute.value
-        is_outside = isinstance(tensor, ir.ExternalTensor)
+        tensor = attribute.as_tensor()
         put = partial(_put_one, node, name)
-        return [_Holder(tensor=tensor, node=node, put=put)] if is_outside else []
+        return [_Holder(tensor=tensor, node=node, put=put)] if isinstance(tensor, ir.ExternalTensor) else []
     return [
         _Holder(tensor=tensor, node=node, put=partial(_put_among, node, name, place))
-        for place, tensor in enumerate(attribute.value)
+        for place, tensor in enumerate(attribute.as_tensors())
         if isinstance(tensor, ir.ExternalTensor)
     ]
+
+
+def _put_initializer(value: ir.Value, tensor: ir.TensorProtocol) -> None:
+    value.const_value = tensor
 
 
 def _put_one(node: ir.Node, name: str, tensor: ir.TensorProtocol) -> None:
@@ -149,7 +179,7 @@ def _put_one(node: ir.Node, name: str, tensor: ir.TensorProtocol) -> None:
 
 
 def _put_among(node: ir.Node, name: str, place: int, tensor: ir.TensorProtocol) -> None:
-    tensors = list(node.attributes[name].value)
+    tensors = list(node.attributes[name].as_tensors())
     tensors[place] = tensor
     node.attributes[name] = ir.AttrTensors(name, tensors)
 
@@ -159,7 +189,7 @@ def _label(node: ir.Node) -> str:
 
 
 def _moved(tensor: ir.ExternalTensor, file: Path) -> ir.ExternalTensor:
-    """The same tensor, read from ``file``."""
+    """Return the same tensor, read from ``file``."""
     return ir.ExternalTensor(
         file.name,
         tensor.offset,
@@ -172,26 +202,27 @@ def _moved(tensor: ir.ExternalTensor, file: Path) -> ir.ExternalTensor:
 
 
 def _data_file(folder: Path, location: str, where: str) -> Path:
-    """Where a data file really lies, which is where it may."""
+    """Return the resolved path of a data file, or refuse one that lies outside the model's folder."""
     rule = f"{where}: data file: expected a relative path inside the model's folder"
     parts = PurePosixPath(location.replace("\\", "/")).parts
     inside = bool(parts) and ".." not in parts and not location.startswith("/") and not PureWindowsPath(location).anchor
     require(inside, rule, got=repr(location), remedy="save the model with its data beside the graph")
     file = folder / location
-    found = file.resolve()
+    resolved = file.resolve()
     snapshot = snapshot_around(folder)
     home = (folder if snapshot is None else snapshot.root).resolve()
-    if not found.is_relative_to(home):
-        raise EdgedraftError(f"{where}: {file} links out of the model's folder", got=found, remedy="put the file there")
+    if not resolved.is_relative_to(home):
+        rule = f"{where}: {file} links out of the model's folder"
+        raise EdgedraftError(rule, got=resolved, remedy="put the file there")
     require(file.is_file(), f"{where}: {file}: no such data file", remedy=_COPY_AFRESH)
     rule = f"{where}: {file}: expected a file with one name, since onnx refuses hard links"
     names = file.stat().st_nlink
     require(names == 1, rule, got=f"{names} names", remedy="copy the file")
-    return found
+    return resolved
 
 
 def _require_whole(tensor: ir.ExternalTensor, file_bytes: int, where: str) -> None:
-    """The tensor's bytes are as many as its shape asks for and end within the file."""
+    """Refuse a tensor whose bytes are not as many as its shape asks for, or end behind the file."""
     offset, length, needed = tensor.offset or 0, tensor.length or tensor.nbytes, tensor.nbytes
     rule = f"{where}: expected {needed} bytes of data, as its type and shape have"
     require(length == needed, rule, got=length, remedy="export the model again")

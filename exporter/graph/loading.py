@@ -1,4 +1,4 @@
-"""ONNX decoder graphs through onnx-ir: load, save, find values, change nodes, count what a step reads."""
+"""ONNX decoder graphs through onnx-ir: load, save, look up values, change nodes, count weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.external import check_external, check_protobuf_size, take_constants_inside
+from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.signature import IN_PLACE, cache_slot
@@ -26,7 +27,7 @@ _TABLE_READERS = {"Gather", "GatherBlockQuantized", "GroupQueryAttention", "Rota
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSize:
-    """``parameters`` and ``weight_bytes`` that one step multiplies with; tables only looked up do not count."""
+    """Weights that one step multiplies with, as a number and in bytes; tables that are only looked up do not count."""
 
     parameters: int
     weight_bytes: int
@@ -46,53 +47,54 @@ def load_graph(path: Path) -> ir.Model:
 
 
 def _root(error: BaseException) -> BaseException:
-    """What first went wrong; onnx-ir wraps it once for every part that it lies in."""
+    """Return the first cause of an error; onnx-ir wraps it once for every part that it lies in."""
     before = error.__cause__ or error.__context__
     return error if before is None else _root(before)
 
 
-def save_graph(model: ir.Model, path: Path, data_name: str) -> None:
-    """Write the graph with its tensors in one data file beside it, all but those of `INLINE_BYTES` or fewer.
+def save_graph(model: ir.Model, path: Path, data_name: str, limit: int | None = None) -> None:
+    """Write the graph with its tensors in a data file beside it, all but those of `INLINE_BYTES` or fewer.
 
-    Tensors that lie on disk are copied from file to file, one after the other; none of them is loaded.
+    Data of more than ``limit`` bytes goes to several files, each of at most ``limit`` bytes or one tensor. Tensors that
+    lie on disk are copied from file to file, one after the other; none of them is loaded.
     """
-    ir.save(model, path, external_data=data_name, size_threshold_bytes=INLINE_BYTES)
+    ir.save(model, path, external_data=data_name, size_threshold_bytes=INLINE_BYTES, max_shard_size_bytes=limit)
 
 
-def add_constant(graph: ir.Graph, name: str, array: np.ndarray) -> ir.Value:
-    """A new constant of ``graph`` that holds ``array``."""
+def add_constant(graph: ir.Graph, name: str, array: AnyArray) -> ir.Value:
+    """Add a constant to ``graph`` that holds ``array``."""
     value = ir.val(name, const_value=ir.tensor(np.asarray(array, order="C"), name=name))
     graph.register_initializer(value)
     return value
 
 
 def drop_unread(graph: ir.Graph, value: ir.Value) -> None:
-    """Forget a constant that nothing reads any more; a tied one stays for its other readers."""
-    if not value.uses() and value.name in graph.initializers:
+    """Delete a constant that nothing reads any more; a tied one stays for its other readers."""
+    if value.name is not None and value.name in graph.initializers and not value.uses():
         del graph.initializers[value.name]
 
 
 def drop_maker(graph: ir.Graph, value: ir.Value) -> None:
-    """Forget the node that makes ``value`` where nothing reads it any more."""
+    """Delete the node that makes ``value`` if nothing reads that any more."""
     maker = value.producer()
     if maker is not None and not value.uses():
         graph.remove(maker, safe=True)
 
 
 def release(tensor: ir.TensorProtocol) -> None:
-    """Let go of the file behind a tensor that was read from one, so that its pages no longer count as ours."""
+    """Close the file behind a tensor that was read from one, so that its pages no longer count as ours."""
     if isinstance(tensor, ir.ExternalTensor):
         tensor.release()
 
 
 def replace_node(graph: ir.Graph, old: ir.Node, new: ir.Node) -> None:
-    """Put ``new`` where ``old`` was; both make one value, which keeps its name, type and shape."""
+    """Put ``new`` in the place of ``old``; both make one value, which keeps its name, type and shape."""
     ir.convenience.replace_nodes_and_values(graph, old, [old], [new], old.outputs, new.outputs)
     graph.opset_imports.setdefault(MICROSOFT, 1)
 
 
 def output_named(model: ir.Model, name: str) -> ir.Value:
-    """A graph output, or an error that lists those there are."""
+    """Return the graph output called ``name``; the error lists those there are."""
     for value in model.graph.outputs:
         if value.name == name:
             return value
@@ -100,11 +102,12 @@ def output_named(model: ir.Model, name: str) -> ir.Value:
 
 
 def vocabulary_width(model: ir.Model) -> int:
-    """Width of the logits."""
+    """Return the width of the logits."""
     shape = output_named(model, LOGITS).shape
     width = shape[-1] if shape is not None else None
-    require(isinstance(width, int), "graph output logits: expected a fixed width", got=width)
-    return int(width)  # type: ignore[arg-type]
+    if not isinstance(width, int):
+        raise EdgedraftError("graph output logits: expected a fixed width", got=width)
+    return width
 
 
 def model_size(model: ir.Model) -> ModelSize:
@@ -119,7 +122,7 @@ def model_size(model: ir.Model) -> ModelSize:
 
 
 def past_and_present(model: ir.Model) -> list[tuple[ir.Value, ir.Value]]:
-    """The keys and values among the inputs, each with the output that it becomes."""
+    """Pair each input of past keys or values with the output that it becomes."""
     presents = {cache_slot(str(value.name)): value for value in model.graph.outputs}
     pasts = [(value, cache_slot(str(value.name))) for value in model.graph.inputs]
     return [
@@ -130,7 +133,7 @@ def past_and_present(model: ir.Model) -> list[tuple[ir.Value, ir.Value]]:
 
 
 def in_place(past: ir.Value, present: ir.Value) -> bool:
-    """Whether ``present`` is written into the buffer of ``past``, by the same rule as the runtime's."""
+    """Check whether ``present`` is written into the buffer of ``past``, by the same rule as the runtime's."""
     assert past.shape is not None and present.shape is not None
     length = past.shape[2]
     named = isinstance(length, int) or length.value is not None
@@ -139,13 +142,14 @@ def in_place(past: ir.Value, present: ir.Value) -> bool:
 
 
 def cache_bytes_per_token(model: ir.Model) -> int:
-    """What keys and values of one token take in all layers; a graph that appends to its past needs them twice."""
+    """Return the bytes of one token's keys and values in all layers, twice where the graph appends to its past."""
     total = 0
     for past, present in past_and_present(model):
         assert past.shape is not None and past.dtype is not None
         heads, size = past.shape[1], past.shape[3]
         if not isinstance(heads, int) or not isinstance(size, int):
             raise EdgedraftError(f"graph input {past.name}: expected fixed heads and head size", got=past.shape)
+        # The runtime keeps one buffer where the graph writes in place; else past and present are alive together.
         total += heads * size * int(past.dtype.itemsize) * (1 if in_place(past, present) else 2)
     return total
 
@@ -165,35 +169,35 @@ def fix_cache_shapes(model: ir.Model) -> None:
 
 
 def drop_cache_windows(model: ir.Model) -> bool:
-    """Let layers that attend to a window keep their whole past, in place; whether there were any that did not.
+    """Let layers that attend to a window keep their whole past, in place; return whether any did not.
 
     Such a buffer must be as long as the window even where the context is shorter, and forgets what a rewind may need.
     What a layer attends to stays the same.
     """
-    found = [node for node in model.graph if _CACHE_WINDOW in node.attributes]
-    for node in found:
+    windowed = [node for node in model.graph if _CACHE_WINDOW in node.attributes]
+    for node in windowed:
         del node.attributes[_CACHE_WINDOW]
-    return bool(found)
+    return bool(windowed)
 
 
 def _head_size(past: ir.Value) -> int:
-    """Head size from the attention node that reads ``past`` and the projection behind it."""
+    """Return the head size, from the attention node that reads ``past`` and the projection behind it."""
     for attention in past.consumers():
         heads = attention.attributes.get("num_heads")
-        for projection in attention.outputs[0].consumers() if heads is not None else ():
-            width = _input_width(projection)
-            if width is not None:
-                return int(width // heads.as_int())
+        widths = [_input_width(projection) for projection in attention.outputs[0].consumers()]
+        width = next((width for width in widths if width is not None), None)
+        if heads is not None and width is not None:
+            return width // heads.as_int()
     raise EdgedraftError(f"graph input {past.name}: cannot tell the head size", remedy="export with fixed cache shapes")
 
 
 def _input_width(node: ir.Node) -> int | None:
-    """How many features a matrix product takes in."""
+    """Return how many features a matrix product takes in, None for any other node."""
     if node.op_type == "MatMulNBits":
-        return int(node.attributes["K"].as_int())
-    whole = node.op_type in ("MatMul", "DynamicQuantizeMatMul") and node.inputs[1] is not None
-    weight = node.inputs[1].const_value if whole else None
-    return int(weight.shape[0]) if weight is not None else None
+        return node.attributes["K"].as_int()
+    operand = node.inputs[1] if node.op_type in ("MatMul", "DynamicQuantizeMatMul") else None
+    weight = operand.const_value if operand is not None else None
+    return weight.shape.numpy()[0] if weight is not None else None
 
 
 def _is_multiplied(value: ir.Value) -> bool:
@@ -201,7 +205,7 @@ def _is_multiplied(value: ir.Value) -> bool:
 
 
 def _parameters(value: ir.Value) -> int:
-    """Weights behind an initializer; a quantized matrix counts once, by its packed values, its scales not at all."""
+    """Count the weights of an initializer; a quantized matrix counts by its packed values, its scales not at all."""
     for node, position in _uses(value):
         if node.op_type == "MatMulNBits":
             return node.attributes["K"].as_int() * node.attributes["N"].as_int() if position == 1 else 0

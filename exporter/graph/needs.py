@@ -1,4 +1,4 @@
-"""What a graph asks of a device: its data files, its largest weight, half-precision tensors, operators of its own."""
+"""The needs of a graph: its data files, its largest weight, half precision, and operators outside of ONNX's own."""
 
 import os
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ _HALF = ir.DataType.FLOAT16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GraphNeeds:
-    """``data`` are the names of the data files beside the graph, ``largest`` the name of its largest weight.
+    """The needs of one graph: ``data`` names the data files beside it, ``largest`` its largest weight.
 
     ``operators`` are those outside of ONNX's own by name, sorted, and `ODD_TOKEN_TABLE` where there is one.
     """
@@ -28,7 +28,7 @@ class GraphNeeds:
 
 
 def graph_needs(model: ir.Model) -> GraphNeeds:
-    """The needs of a model, whose weights may lie in memory or on disk."""
+    """Collect the needs of a model, whose weights may lie in memory or on disk."""
     tensors = list(weights(model))
     sizes = {str(tensor.name): tensor.nbytes for tensor in tensors}
     largest = max(sizes, key=sizes.__getitem__, default="")
@@ -49,7 +49,7 @@ def require_bindable(model: ir.Model, role: str, provider: Provider) -> None:
 
 
 def weights(model: ir.Model) -> Iterator[ir.TensorProtocol]:
-    """Every initializer, those of subgraphs too."""
+    """Yield every initializer, those of subgraphs too."""
     for graph in model.graphs():
         for value in graph.initializers.values():
             if value.const_value is not None:
@@ -57,7 +57,7 @@ def weights(model: ir.Model) -> Iterator[ir.TensorProtocol]:
 
 
 def has_odd_blocks(gather: ir.Node) -> bool:
-    """Whether a GatherBlockQuantized reads packed 4-bit zero points of an odd number of blocks a row.
+    """Check whether a GatherBlockQuantized reads 4-bit zero points of an odd number of blocks a row.
 
     Two of them share a byte, so that such a row leaves half a byte over, which WebGPU's kernel refuses.
     """
@@ -65,18 +65,18 @@ def has_odd_blocks(gather: ir.Node) -> bool:
     bits = gather.attributes.get("bits")
     if scales is None or points is None or points.dtype != ir.DataType.UINT8 or (bits and bits.as_int() != 4):
         return False
-    return bool(int(scales.shape[-1]) % 2)
+    return bool(scales.shape.numpy()[-1] % 2)
 
 
 def _operators(model: ir.Model) -> set[str]:
-    """Operators that not every provider has a kernel for."""
+    """Return the operators that not every provider has a kernel for."""
     nodes = [node for graph in model.graphs() for node in graph if node.domain == MICROSOFT]
     odd = any(node.op_type == "GatherBlockQuantized" and has_odd_blocks(node) for node in nodes)
     return {node.op_type for node in nodes} | ({ODD_TOKEN_TABLE} if odd else set())
 
 
 def _computes_in_half(model: ir.Model) -> bool:
-    """Whether a value or a constant of a node is half; types that nobody wrote down follow from those."""
+    """Check whether a value or a constant of a node is half; types that the graph does not state follow from those."""
     for graph in model.graphs():
         values = [*graph.inputs, *graph.outputs, *(value for node in graph for value in node.outputs)]
         if any(value.dtype == _HALF for value in values):
@@ -87,9 +87,9 @@ def _computes_in_half(model: ir.Model) -> bool:
 
 
 def _makes_half(attribute: ir.Attr) -> bool:
-    """A tensor of half numbers, or the type that a Cast turns to."""
+    """Check for a tensor of half numbers, or a Cast to half."""
     if attribute.is_ref():
         return False
     if attribute.type == ir.AttributeType.TENSOR:
-        return bool(attribute.value.dtype == _HALF)
-    return bool(attribute.name == "to" and attribute.type == ir.AttributeType.INT and attribute.as_int() == _HALF)
+        return attribute.as_tensor().dtype == _HALF
+    return attribute.name == "to" and attribute.type == ir.AttributeType.INT and attribute.as_int() == _HALF

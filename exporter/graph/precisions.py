@@ -1,4 +1,4 @@
-"""The precisions a model can be converted to: one record each, by the name users type."""
+"""The precisions that a model can be converted to: one record each, by the name that users type."""
 
 from dataclasses import dataclass, replace
 
@@ -12,7 +12,7 @@ EMBEDDING_BLOCK_SIZE = 128
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Precision:
-    """How weights are stored and multiplied.
+    """A way to store and multiply weights.
 
     ``layout`` is FLOAT (as built), BLOCKS (``block_size`` weights of a row share a scale; MatMulNBits) or CHANNELS (a
     row shares one; DynamicQuantizeMatMul, where activations allow it). ``attention_bits`` are for the attention's
@@ -38,16 +38,16 @@ class Precision:
             assert self.scheme() and self.scheme(attention=True)  # their own rules
 
     def scheme(self, *, attention: bool = False) -> BlockScheme:
-        """How a matrix is cut into blocks."""
+        """Return how a matrix is cut into blocks."""
         return _scheme(self.attention_bits if attention else self.bits, self.block_size, self.symmetric)
 
     def embedding_scheme(self) -> BlockScheme | None:
-        """How the token table is cut; None leaves it float."""
+        """Return how the token table is cut; None leaves it float."""
         return None if self.embedding_bits == 32 else _scheme(self.embedding_bits, EMBEDDING_BLOCK_SIZE, False)
 
 
 def _scheme(bits: int, block_size: int, symmetric: bool) -> BlockScheme:
-    """8 bits are symmetric and just span their block: there, zero points and searching win nothing."""
+    """Return the scheme; with 8 bits, zero points and a search for scales gain nothing and are left out."""
     plain = symmetric or bits == 8
     return BlockScheme(bits=bits, block_size=block_size, symmetric=plain, search=not plain)
 
@@ -100,6 +100,6 @@ DEFAULT = "int4"
 
 
 def precision_named(name: str) -> Precision:
-    """The precision users call ``name``."""
+    """Return the precision called ``name``."""
     require(name in TABLE, f"precision: expected one of {', '.join(PRECISIONS)}", got=name)
     return TABLE[name]

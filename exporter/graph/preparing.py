@@ -1,4 +1,4 @@
-"""Preparing a copied graph for a provider: exact products, and a token table that its kernel reads rightly."""
+"""Preparing a copied graph for a provider: exact products, and a token table that its kernel can read."""
 
 from collections.abc import Sequence
 
@@ -16,10 +16,10 @@ _SMALLEST_BLOCK = 16
 
 
 def prepare(model: ir.Model, provider: Provider) -> bool:
-    """Change ``model``, in place, so that ``provider`` runs it well; whether anything changed.
+    """Change ``model``, in place, so that ``provider`` runs it well; return whether anything changed.
 
-    A prepared model is left as it is. The weights keep every value. What is for WebGPU but runs better on WebAssembly
-    beside it gets a token table that both can read.
+    A prepared model is left as it is. The weights keep every value. A model for WebGPU that runs better on WebAssembly
+    gets a token table that both can read.
     """
     changed, nodes = False, list(model.graph.all_nodes())
     plain = provider.plain_tables or (provider.even_blocks and _better_on_wasm(nodes))
@@ -35,12 +35,12 @@ def prepare(model: ir.Model, provider: Provider) -> bool:
 
 
 def _better_on_wasm(nodes: Sequence[ir.Node]) -> bool:
-    """Whether WebGPU has no kernel for the products, so that a page runs this drafter on WebAssembly beside it."""
+    """Check for products that WebGPU has no kernel for, so that a page runs this drafter on WebAssembly instead."""
     return any(node.op_type == "DynamicQuantizeMatMul" for node in nodes)
 
 
 def set_accuracy_level(product: ir.Node, level: int) -> bool:
-    """How precisely a MatMulNBits multiplies; whether that is new."""
+    """Set how precisely a MatMulNBits multiplies; return whether that changed anything."""
     known = product.attributes.get("accuracy_level")
     if known is not None and known.as_int() == level:
         return False
@@ -49,21 +49,22 @@ def set_accuracy_level(product: ir.Node, level: int) -> bool:
 
 
 def even_blocks(gather: ir.Node) -> bool:
-    """Halve the blocks of a 4-bit token table until a row has an even number of them; whether that was needed.
+    """Halve the blocks of a 4-bit token table until a row has an even number; return whether that was needed.
 
     See `has_odd_blocks`. Both halves of a block get its scale and its zero point: every value stays the same.
     """
     if not has_odd_blocks(gather):
         return False
     data, scales, points = (_constant(gather, position) for position in (0, 2, 3))
-    block = int(gather.attributes["block_size"].as_int())
+    block = gather.attributes["block_size"].as_int()
     assert data is not None and scales is not None and points is not None and gather.graph is not None
-    features, count = 2 * int(data.shape[1]), int(scales.shape[1])
+    features, count = 2 * data.shape.numpy()[1], scales.shape.numpy()[1]
     numbers, codes = scales.numpy(), unpack(points.numpy(), 4)[:, :count]
     while numbers.shape[1] % 2:
         if block == _SMALLEST_BLOCK:
             rule = f"node {gather.name}: rows of {numbers.shape[1]} blocks of {block} cannot be cut to an even number"
             raise EdgedraftError(rule, remedy="export for another provider, or with a float token table")
+        # Ceilings of odd counts: halving may leave an odd number again, as with 5 blocks cut to 9.
         block //= 2
         blocks = -(-features // block)
         numbers, codes = (np.repeat(each, 2, axis=1)[:, :blocks] for each in (numbers, codes))

@@ -1,4 +1,4 @@
-"""What each execution provider runs well: whose latency to assume, how its graphs are prepared, what it cannot take."""
+"""The execution providers: whose latency to assume, how their graphs are prepared, and what they cannot run."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +12,11 @@ CPU, GPU = "cpu", "gpu"
 TARGET, DRAFTER = "target", "drafter"
 
 BINDING_BYTES = 128 * 2**20
-"""What every WebGPU device can bind as one tensor; that it can hold buffers of twice the size does not help."""
+"""The largest tensor that every WebGPU device can bind, although its buffers may be twice as large."""
 DATA_FILE_BYTES = 10**9
 """A data file is fetched into one buffer, and pages may not have buffers of 2 GB on every phone."""
 IPHONE_FILES_BYTES, PHONE_FILES_BYTES = 5 * 10**8, 10**9
-"""What a page may load in all before the browser ends it, by experience: iPhones, and phones with 6 to 8 GB."""
+"""The files that a page may load before the browser ends it, by experience: iPhones, and phones with 6 to 8 GB."""
 
 _RUNTIME_BYTES = 3 * 10**8
 _PAGE_SHARE = 0.5
@@ -27,14 +27,15 @@ _DYNAMIC = "int8-dynamic"
 class Provider:
     """An execution provider by the name users know.
 
-    ``kind`` is the processor whose prior is assumed where it was not probed, for WebAssembly none is.
-    ``accuracy_level`` is what its MatMulNBits get, None leaves them as they were packed: 1 multiplies in float, so that
-    WebGPU, WebAssembly and CPU agree but for the last bits, in passes of any number of rows; 4 is faster, but rounds
-    activations, each provider in its own way.
+    ``kind``: the processor whose latency prior is assumed for a device that was not probed (none for WebAssembly).
+    ``accuracy_level``: set on its MatMulNBits nodes; None leaves them as packed. 1 multiplies in float, so that WebGPU,
+    WebAssembly and CPU agree to the last bits in passes of any number of rows. 4 is faster, but rounds activations, and
+    each provider does so in its own way.
     The limits are None where only the machine's memory counts; loading takes ``peak_factor`` times the files.
     ``even_blocks`` asks for token tables whose zero points fill whole bytes in each row, ``plain_tables`` for tables
-    that plain operators read: onnxruntime-web's WebAssembly has no GatherBlockQuantized (1.30, tried). ``cautions`` are
-    told by precision, "" for all; ``refused`` are target precisions that it would not run itself, with the reason.
+    that plain operators read: onnxruntime-web's WebAssembly has no GatherBlockQuantized (1.30, tried).
+    ``cautions``: warnings by precision, "" for all; ``refused``: target precisions that it would hand to the CPU, with
+    the reason.
     """
 
     name: str
@@ -49,7 +50,7 @@ class Provider:
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def peak_bytes(self, file_bytes: int) -> int | None:
-        """Memory while models of ``file_bytes`` are loaded, None where nobody measured it."""
+        """Return the memory that loading models of ``file_bytes`` takes, None where it was not measured."""
         return None if self.peak_factor is None else _RUNTIME_BYTES + round(self.peak_factor * file_bytes)
 
 
@@ -106,29 +107,29 @@ PROVIDERS: Mapping[str, Provider] = {each.name: each for each in _ALL}
 
 
 def provider_named(name: str) -> Provider:
-    """The provider users call ``name``; a bundle may name one of an onnxruntime that is not known here."""
+    """Return the provider called ``name``; a bundle may name one that this version does not know."""
     require(name in PROVIDERS, f"provider: expected one of {', '.join(PROVIDERS)}", got=name)
     return PROVIDERS[name]
 
 
 def cautions(provider: Provider, precisions: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """What a user should know who runs any of these ``precisions`` by role on ``provider``, a sentence each.
+    """Return the cautions, a sentence each, for running these ``precisions`` by role on ``provider``.
 
     A target precision that the provider would hand to the CPU is refused.
     """
-    told = [f"{provider.name} {provider.cautions['']}."] if "" in provider.cautions else []
+    sentences = [f"{provider.name} {provider.cautions['']}."] if "" in provider.cautions else []
     for role, names in precisions.items():
         for name in dict.fromkeys(names):
             if role == TARGET and name in provider.refused:
                 rule = f"target precision {name}: {provider.name} {provider.refused[name]}"
                 raise EdgedraftError(rule, remedy="choose int4, int8 or fp32")
             if name in provider.cautions:
-                told.append(f"{role} {name}: {provider.name} {provider.cautions[name]}.")
-    return tuple(told)
+                sentences.append(f"{role} {name}: {provider.name} {provider.cautions[name]}.")
+    return tuple(sentences)
 
 
 def check_tensor(provider: Provider, what: str, nbytes: int) -> None:
-    """Refuse a weight that every device of the provider may not be able to bind."""
+    """Refuse a weight that not every device of the provider can bind."""
     limit = provider.largest_tensor_bytes
     require(
         limit is None or nbytes <= limit,
@@ -139,7 +140,7 @@ def check_tensor(provider: Provider, what: str, nbytes: int) -> None:
 
 
 def files_limit(provider: Provider, profile: DeviceProfile) -> int | None:
-    """Bytes of models that a page on the device may load; None outside of browsers."""
+    """Return the bytes of models that a page on the device may load; None outside of browsers."""
     if provider.peak_factor is None:
         return None
     limits = []
@@ -152,7 +153,7 @@ def files_limit(provider: Provider, profile: DeviceProfile) -> int | None:
 
 
 def check_files(provider: Provider, profile: DeviceProfile, file_bytes: int) -> None:
-    """Refuse models that a page on the device would be ended for."""
+    """Refuse models so large that the browser of the device would end the page."""
     limit, peak = files_limit(provider, profile), provider.peak_bytes(file_bytes)
     if limit is not None and peak is not None:
         require(

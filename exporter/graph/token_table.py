@@ -1,4 +1,4 @@
-"""A packed token table read by plain operators, for a runtime without a kernel that unpacks as it looks up."""
+"""A packed token table read by plain operators, for a runtime without GatherBlockQuantized."""
 
 import numpy as np
 import onnx_ir as ir
@@ -10,7 +10,7 @@ _NIBBLE = 16.0
 
 
 def spell_out(gather: ir.Node) -> None:
-    """Put plain nodes in place of a GatherBlockQuantized over ids (batch, tokens); every value stays the same.
+    """Replace a GatherBlockQuantized over ids (batch, tokens) by plain nodes; every value stays the same.
 
     Rows are looked up packed, then unpacked: (code - zero point) · scale, block by block.
     """
@@ -19,7 +19,7 @@ def spell_out(gather: ir.Node) -> None:
     bits, block = gather.attributes["bits"].as_int(), gather.attributes["block_size"].as_int()
     data, ids, scales, *rest = gather.inputs
     assert data is not None and ids is not None and scales is not None and data.shape is not None and scales.shape
-    blocks, features = int(scales.shape[1]), int(data.shape[1]) * 8 // bits
+    blocks, features = scales.shape.numpy()[1], data.shape.numpy()[1] * 8 // bits
     require(features == blocks * block, f"node {gather.name}: rows must be whole blocks of {block}", got=features)
     made = _Nodes(graph, gather)
     codes = made.codes(made.node("Gather", data, ids, axis=0), bits)
@@ -37,7 +37,7 @@ def spell_out(gather: ir.Node) -> None:
 
 
 class _Nodes:
-    """Nodes put before the one that they stand for."""
+    """Builder of nodes that are inserted before the one that they replace."""
 
     def __init__(self, graph: ir.Graph, place: ir.Node) -> None:
         self._graph, self._place, self._count = graph, place, 0
@@ -54,7 +54,7 @@ class _Nodes:
         return add_constant(self._graph, f"{self._place.name}/ids_{self._next()}", np.array(values, np.int64))
 
     def codes(self, packed: ir.Value, bits: int) -> ir.Value:
-        """Bytes (batch, tokens, n) as codes (batch, tokens, n · 8 / bits) in float, the low half of a byte first."""
+        """Unpack bytes (batch, tokens, n) to codes (batch, tokens, n · 8 / bits) in float, the low half first."""
         whole = self.node("Cast", packed, to=int(ir.DataType.FLOAT))
         if bits == 8:
             return whole

@@ -1,4 +1,4 @@
-"""Child process: pack a float ONNX folder's weights in a precision, so that its memory goes back when it ends.
+"""Child process that packs a float ONNX folder's weights in a precision; its memory is freed when it ends.
 
 Usage: python -m edgedraft.exporter.graph.worker_pack FLOAT_FOLDER OUTPUT_FOLDER PRECISION
 """

@@ -1,4 +1,4 @@
-"""Child process: unpack a GGUF file into a Hugging Face folder, so that its memory goes back when it ends.
+"""Child process that unpacks a GGUF file into a Hugging Face folder; its memory is freed when it ends.
 
 Usage: python -m edgedraft.exporter.graph.worker_unpack GGUF_FILE OUTPUT_FOLDER DTYPE
 """

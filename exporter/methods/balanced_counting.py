@@ -7,10 +7,10 @@ from pathlib import Path
 
 from edgedraft.calibration.data.reading import ReadReport, place_of, samples
 from edgedraft.calibration.data.samples import Sample
-from edgedraft.calibration.text.counting import Counted, Counting
-from edgedraft.calibration.text.encoding import starts_specially
+from edgedraft.calibration.text.count_result import CountResult
+from edgedraft.calibration.text.counting import Counting, SampleCounter
 from edgedraft.calibration.text.spans import SpanFinder, Spans, Turn
-from edgedraft.calibration.text.tally import Tally
+from edgedraft.calibration.text.token_counter import starts_specially
 from edgedraft.exporter.models.tokenization import Tokenization
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
@@ -41,7 +41,7 @@ class CountingLimits:
 
 def count_dataset(
     reference: str | Path, tokens: Tokenization, limits: CountingLimits, progress: Progress = silent
-) -> Tally:
+) -> CountResult:
     """The assistant's tokens of a data set, every turn and every end of turn counted.
 
     Raises `EdgedraftError` where nothing can be counted.
@@ -58,7 +58,7 @@ def count_dataset(
         counted.add(number, sample)
         if done % _SAMPLES_BETWEEN_REPORTS == 0:
             progress("samples counted", done, limits.sample_size or 0)
-    tally = counted.tally(report)
+    tally = counted.result(report)
     tally.reading.require_samples(place_of(reference))
     problems = tally.report.problems
     rule = f"{place_of(reference)}: expected an assistant's token to count"
@@ -66,7 +66,7 @@ def count_dataset(
     return tally
 
 
-class _LimitedCounted(Counted):
+class _LimitedCounted(SampleCounter):
     """Counts what is left of a sample's turns within the limits."""
 
     def __init__(self, counting: Counting, limits: CountingLimits) -> None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from edgedraft.calibration.text.tally import Tally
+from edgedraft.calibration.text.count_result import CountResult
 from edgedraft.exporter.methods.balanced import BalancedResult, BalancedSettings, balance
 from edgedraft.exporter.methods.balanced_counting import CountingLimits, count_dataset
 from edgedraft.exporter.methods.balanced_report import write_reports
@@ -11,7 +11,7 @@ from edgedraft.exporter.methods.chat_families import require_family, require_tem
 from edgedraft.exporter.methods.eagle_config import EagleConfig, read_eagle_config, rewrite_draft_vocab_size
 from edgedraft.exporter.methods.flops import EagleShape
 from edgedraft.exporter.methods.utility import UtilitySettings
-from edgedraft.exporter.models.tokenizer_folder import tokenizer_of
+from edgedraft.exporter.models.tokenization import tokenizer_of
 from edgedraft.exporter.planning.search import SearchSettings
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
@@ -77,7 +77,7 @@ class BalancedRun:
     """
 
     result: BalancedResult
-    tally: Tally
+    tally: CountResult
     shape: EagleShape
     shape_assumed: bool
     previous_size: int | None

@@ -1,4 +1,4 @@
-"""Where fetched and converted models stay between runs."""
+"""The folder for fetched and converted models."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,7 @@ from edgedraft.runtime.base.errors import MissingExtraError
 
 
 def cache_folder() -> Path:
-    """Where fetched models stay: ``EDGEDRAFT_CACHE``, else the user's cache folder."""
+    """Return ``EDGEDRAFT_CACHE`` where it is set, else the user's cache folder."""
     if chosen := os.environ.get("EDGEDRAFT_CACHE"):
         return Path(chosen)
     try:

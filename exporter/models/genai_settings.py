@@ -1,4 +1,4 @@
-"""genai_config.json for a graph that another exporter made, from the model's own config.json and the graph itself."""
+"""genai_config.json from config.json and the graph, and back: the settings that engines read beside a graph."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,24 @@ from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.signature import cache_slot
 
-_CONFIG = "config.json"
+MODEL_CONFIG_NAME = "config.json"
+
+# Settings by the names of Hugging Face, and what genai_config.json calls them.
+_MODEL_KEYS = {
+    "model_type": "type",
+    "vocab_size": "vocab_size",
+    "max_position_embeddings": "context_length",
+    "bos_token_id": "bos_token_id",
+    "eos_token_id": "eos_token_id",
+    "pad_token_id": "pad_token_id",
+}
+_DECODER_KEYS = {
+    "hidden_size": "hidden_size",
+    "num_hidden_layers": "num_hidden_layers",
+    "num_attention_heads": "num_attention_heads",
+    "num_key_value_heads": "num_key_value_heads",
+    "head_dim": "head_size",
+}
 
 # What each setting is called in the configurations of different models.
 _CONTEXT = ("max_position_embeddings", "n_positions", "max_sequence_length", "seq_length", "n_ctx")
@@ -22,10 +39,13 @@ _HEADS = ("num_attention_heads", "n_head", "n_heads")
 
 
 def genai_settings(folder: Path, model: ir.Model, graph_name: str) -> dict[str, Any]:
-    """The settings that onnxruntime-genai and we read beside ``model``, which lies in ``graph_name``."""
+    """Return the settings that onnxruntime-genai and we read beside ``model``, which lies in ``graph_name``.
+
+    Raises `EdgedraftError` where config.json or the graph lacks one of them.
+    """
     config = _configuration(folder)
     end = config.get("eos_token_id")
-    require(end is not None, f"{folder}: no eos_token_id in {_CONFIG}", remedy="add generation_config.json")
+    require(end is not None, f"{folder}: no eos_token_id in {MODEL_CONFIG_NAME}", remedy="add generation_config.json")
     first = end[0] if isinstance(end, list) else end
     caches = past_and_present(model)
     require(bool(caches), f"{folder}: the graph has no past", remedy="export a decoder with past")
@@ -54,10 +74,25 @@ def genai_settings(folder: Path, model: ir.Model, graph_name: str) -> dict[str, 
     }
 
 
+def model_config(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the config.json that engines for Hugging Face folders, such as Optimum's, ask for beside a graph.
+
+    ``settings`` are those of genai_config.json. It says enough to feed the graph, which holds all else itself; not
+    enough to build the model anew.
+    """
+    model = settings["model"]
+    parts = [(_MODEL_KEYS, model), (_DECODER_KEYS, model["decoder"])]
+    return {name: values[key] for names, values in parts for name, key in names.items() if key in values}
+
+
 def _configuration(folder: Path) -> Mapping[str, Any]:
-    """config.json, its text part where it has one, and above them generation_config.json."""
-    file = folder / _CONFIG
-    require(file.is_file(), f"{folder}: neither genai_config.json nor {_CONFIG}", remedy="give the whole model folder")
+    """Merge config.json, its text part where it has one, and generation_config.json; later ones win."""
+    file = folder / MODEL_CONFIG_NAME
+    require(
+        file.is_file(),
+        f"{folder}: neither genai_config.json nor {MODEL_CONFIG_NAME}",
+        remedy="give the whole model folder",
+    )
     config = read_json(file)
     generation = folder / "generation_config.json"
     chosen = read_json(generation) if generation.is_file() else {}
@@ -69,7 +104,7 @@ def _first(folder: Path, config: Mapping[str, Any], keys: tuple[str, ...]) -> An
     for key in keys:
         if config.get(key) is not None:
             return config[key]
-    raise EdgedraftError(f"{folder}/{_CONFIG}: no {keys[0]}", remedy="give the model's own configuration")
+    raise EdgedraftError(f"{folder}/{MODEL_CONFIG_NAME}: no {keys[0]}", remedy="give the model's own configuration")
 
 
 def _or(value: Any, otherwise: Any) -> Any:
@@ -77,7 +112,7 @@ def _or(value: Any, otherwise: Any) -> Any:
 
 
 def _shape(caches: list[tuple[ir.Value, ir.Value]]) -> dict[str, int]:
-    """Layers, heads and head size, from the past itself."""
+    """Return layers, heads and head size, taken from the past itself."""
     past = caches[0][0]
     assert past.shape is not None
     heads, size = past.shape[1], past.shape[3]
@@ -86,7 +121,7 @@ def _shape(caches: list[tuple[ir.Value, ir.Value]]) -> dict[str, int]:
 
 
 def _names(model: ir.Model, caches: list[tuple[ir.Value, ir.Value]]) -> dict[str, dict[str, str]]:
-    """What each input and output is called; ``%d`` stands for the layer."""
+    """Return the names of inputs and outputs; ``%d`` stands for the layer."""
     inputs = {str(value.name): str(value.name) for value in model.graph.inputs if cache_slot(str(value.name)) is None}
     outputs = {"logits": LOGITS}
     for past, present in caches:

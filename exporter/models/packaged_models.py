@@ -1,4 +1,4 @@
-"""Packaged models: what they are and which pinned wheels carry their pieces, read from the files in `packaged/`."""
+"""Packaged models and the pinned wheels that carry their pieces, read from the files in `packaged/`."""
 
 import difflib
 import functools
@@ -16,7 +16,7 @@ _PIN = re.compile(r"(?P<project>[\w.-]+)==(?P<version>[\w.]+) --hash=sha256:(?P<
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackagedModel:
-    """A model that comes as wheels: what it is, and what the joined file must be."""
+    """A model that comes as wheels, with the size and the sum of the joined file."""
 
     name: str
     title: str
@@ -44,24 +44,24 @@ class PinnedWheel:
 
     @property
     def line(self) -> str:
-        """The pip requirement."""
+        """Return the pip requirement."""
         return f"{self.project}=={self.version} --hash=sha256:{self.sha256}"
 
     @property
     def file(self) -> str:
-        """The name under which pip saves it."""
+        """Return the name under which pip saves it."""
         return f"{re.sub('[-_.]+', '_', self.project).lower()}-{self.version}-py3-none-any.whl"
 
 
 @functools.cache
 def packaged_models() -> tuple[PackagedModel, ...]:
-    """Every packaged model, by name."""
+    """Return every packaged model, sorted by name."""
     files = sorted((file for file in _packaged_folder().iterdir() if file.name.endswith(".toml")), key=lambda f: f.name)
     return tuple(from_plain(PackagedModel, tomllib.loads(f.read_text(encoding="utf-8")), f.name) for f in files)
 
 
 def packaged_model(name: str) -> PackagedModel:
-    """The packaged model called ``name``."""
+    """Return the packaged model called ``name``."""
     known = {model.name: model for model in packaged_models()}
     if name in known:
         return known[name]
@@ -71,7 +71,7 @@ def packaged_model(name: str) -> PackagedModel:
 
 
 def pinned_wheels(model: PackagedModel) -> tuple[PinnedWheel, ...]:
-    """The model's wheels, in the order in which their pieces are joined."""
+    """Return the model's wheels, in the order in which their pieces are joined."""
     lines = (_packaged_folder() / model.requirements).read_text(encoding="utf-8").splitlines()
     return tuple(_pinned_wheel(line, f"{model.requirements}:{i}") for i, line in enumerate(lines, start=1))
 

@@ -1,14 +1,31 @@
-"""A target and its drafter, converted, checked against each other, and opened when first needed."""
+"""A target and its drafter: converted, checked against each other, prepared for a provider, opened on first use."""
 
+import shutil
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 from edgedraft.exporter.graph.head import head_row_size
-from edgedraft.exporter.graph.loading import ModelSize, cache_bytes_per_token, load_graph, model_size, vocabulary_width
-from edgedraft.exporter.models.convert import OnnxFolder, context_length, convert, end_token_ids
-from edgedraft.exporter.models.routes import BUILDER
+from edgedraft.exporter.graph.loading import (
+    ModelSize,
+    cache_bytes_per_token,
+    load_graph,
+    model_size,
+    save_graph,
+    vocabulary_width,
+)
+from edgedraft.exporter.graph.preparing import prepare
+from edgedraft.exporter.graph.providers import Provider
+from edgedraft.exporter.models.convert import (
+    BUILDER,
+    GRAPH_NAME,
+    OnnxFolder,
+    context_length,
+    convert,
+    end_token_ids,
+)
 from edgedraft.exporter.models.sources import check_reference, resolve
+from edgedraft.runtime.base.files import replacing_folder
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
@@ -19,14 +36,14 @@ from edgedraft.runtime.text.codec import TextCodec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairRequest:
-    """Which models, in which precisions, exported by which route where they are not ONNX yet, and opened how."""
+    """The models by name, their precisions, the backend that exports those not in ONNX yet, and session settings."""
 
     target: str
     drafter: str
     target_precision: str
     drafter_precision: str
     settings: SessionSettings
-    via: str = BUILDER
+    export_backend: str = BUILDER
 
 
 class Pair:
@@ -52,7 +69,7 @@ class Pair:
         self._cache_bytes = a_token * longest
 
     def trimmed_size(self, size: int) -> ModelSize:
-        """What one step of the drafter multiplies with when its head has ``size`` rows."""
+        """Return the weights that one step of the drafter multiplies with if its head has ``size`` rows."""
         dropped = self.vocab_size - size
         return ModelSize(
             parameters=self.drafter_size.parameters - dropped * self.head_row.parameters,
@@ -60,34 +77,34 @@ class Pair:
         )
 
     def memory_bytes(self, size: int) -> int:
-        """What both take when the drafter's head has ``size`` rows: files, and key/value buffers of a context."""
+        """Return the memory of both models, weights and key/value buffers, if the drafter's head has ``size`` rows."""
         dropped = (self.vocab_size - size) * self.head_row.weight_bytes
         return self.target.file_bytes + self.drafter.file_bytes - dropped + self._cache_bytes
 
     @cached_property
     def codec(self) -> TextCodec:
-        """The target's tokenizer and chat template."""
+        """Return the target's tokenizer and chat template."""
         return TextCodec(self.target.path)
 
     @cached_property
     def target_graph(self) -> OnnxGraph:
-        """The target, loaded."""
+        """Return the target, loaded."""
         return OnnxGraph(self.target.graph, self.settings)
 
     @cached_property
     def drafter_graph(self) -> OnnxGraph:
-        """The drafter with its full vocabulary, loaded."""
+        """Return the drafter with its full vocabulary, loaded."""
         return OnnxGraph(self.drafter.graph, self.settings)
 
     @cached_property
     def target_model(self) -> OnnxModel:
-        """The target with a memory of its own."""
-        return self.target_graph.memory()
+        """Return the target with a memory of its own."""
+        return self.target_graph.new_model()
 
     @cached_property
     def drafter_model(self) -> OnnxModel:
-        """The drafter with its full vocabulary and a memory of its own."""
-        return self.drafter_graph.memory()
+        """Return the drafter with its full vocabulary and a memory of its own."""
+        return self.drafter_graph.new_model()
 
 
 def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent) -> Pair:
@@ -95,18 +112,39 @@ def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent)
     for reference in (request.drafter, request.target):
         check_reference(reference)
     drafter_source, target_source = (resolve(name, cache, progress) for name in (request.drafter, request.target))
-    drafter = convert(drafter_source, request.drafter_precision, cache, progress, request.via)
-    target = convert(target_source, request.target_precision, cache, progress, request.via)
+    drafter = convert(drafter_source, request.drafter_precision, cache, progress, request.export_backend)
+    target = convert(target_source, request.target_precision, cache, progress, request.export_backend)
     return Pair(target, drafter, request.settings)
 
 
+def prepared_pair(pair: Pair, provider: Provider, cache: Path) -> Pair:
+    """Return the pair with graphs prepared for ``provider``, to be opened on it: what is timed is what is bundled."""
+    target, drafter = (prepared_folder(folder, provider, cache) for folder in (pair.target, pair.drafter))
+    return Pair(target, drafter, replace(pair.settings, provider=provider.name))
+
+
+def prepared_folder(folder: OnnxFolder, provider: Provider, cache: Path) -> OnnxFolder:
+    """Return the folder itself if ``provider`` needs no change, else a prepared copy in ``cache``, made once."""
+    path = cache / "onnx" / f"{folder.key}-{provider.name}"
+    if not (path / GRAPH_NAME).is_file():
+        model = load_graph(folder.graph)
+        if not prepare(model, provider):
+            return folder
+        with replacing_folder(path) as temporary:
+            save_graph(model, temporary / GRAPH_NAME, f"{GRAPH_NAME}.data")
+            for file in folder.path.iterdir():
+                if file.is_file() and not file.name.startswith(GRAPH_NAME):
+                    shutil.copyfile(file, temporary / file.name)
+    return replace(folder, path=path)
+
+
 def _shared_fingerprint(target: Path, drafter: Path) -> str:
-    """The fingerprint of both tokenizers, or an error: a drafter's ids must mean the target's tokens."""
-    wanted, found = (tokenizer_fingerprint(folder / "tokenizer.json") for folder in (target, drafter))
+    """Return the fingerprint of both tokenizers; refuse a drafter whose ids do not mean the target's tokens."""
+    of_target, of_drafter = (tokenizer_fingerprint(folder / "tokenizer.json") for folder in (target, drafter))
     require(
-        wanted == found,
-        f"target and drafter must share one tokenizer: {target.name} has {wanted[:12]}",
-        got=f"{found[:12]} from {drafter.name}",
+        of_target == of_drafter,
+        f"target and drafter must share one tokenizer: {target.name} has {of_target[:12]}",
+        got=f"{of_drafter[:12]} from {drafter.name}",
         remedy="choose a drafter of the target's family",
     )
-    return wanted
+    return of_target

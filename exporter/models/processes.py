@@ -1,4 +1,4 @@
-"""Running a conversion step as a child process: quiet, logged, and with its peak memory told."""
+"""Running a conversion step as a child process: quiet, logged, with its time and peak memory."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProcessCost:
-    """What one child took. ``peak_bytes`` is its largest resident set, 0 where the system does not tell.
+    """Cost of one child process; ``peak_bytes`` is its largest resident set, 0 where the system cannot say.
 
     Linux counts the parent's own size at the start as a child's, so start children from a small process.
     """
@@ -46,7 +46,7 @@ def run_python(what: str, arguments: Sequence[str], log: Path, python: Path | No
 
 
 def _wait(child: "subprocess.Popen[bytes]") -> tuple[int, int]:
-    """Exit status and peak memory of ``child``."""
+    """Wait for ``child`` to end; return its exit status and peak memory."""
     if not hasattr(os, "wait4"):
         return child.wait(), 0
     _, status, usage = os.wait4(child.pid, 0)

@@ -1,14 +1,14 @@
-"""Where a model comes from: a packaged name, a GGUF file, a Hugging Face folder or hub id, an ONNX folder."""
+"""Model sources: a packaged name, a GGUF file, a Hugging Face folder or hub id, an ONNX folder."""
 
 import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.exporter.graph.hub_cache import blob_name, snapshot_around
+from edgedraft.exporter.graph.external import blob_name, snapshot_around
 from edgedraft.exporter.models.fetch import fetch
 from edgedraft.exporter.models.packaged_models import packaged_model, packaged_models
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.files import read_json, sha256
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
@@ -34,7 +34,10 @@ class ModelSource:
 
 
 def resolve(reference: str, cache: Path, progress: Progress = silent) -> ModelSource:
-    """Find the model that ``reference`` names, downloading it when it is packaged or on a hub."""
+    """Return the model that ``reference`` names; it is downloaded if it is packaged or on a hub.
+
+    Raises `EdgedraftError` for a reference that names no model, or a folder that holds none.
+    """
     check_reference(reference)
     path = Path(reference).expanduser()
     if _is_packaged(reference):
@@ -62,7 +65,7 @@ def _is_packaged(reference: str) -> bool:
 
 
 def _may_be_hub_id(reference: str) -> bool:
-    """``org/name``; what looks like a path or a model file is a mistyped path instead."""
+    """Check for ``org/name``; what looks like a path or a model file is a mistyped path instead."""
     is_path = reference.startswith(".") or reference.endswith((".gguf", ".onnx"))
     return _HUB_ID.fullmatch(reference) is not None and not is_path
 
@@ -110,7 +113,7 @@ def _folder(path: Path) -> ModelSource:
 
 
 def _repository(name: str, folder: Path) -> ModelSource:
-    """A hub repository whose files lie in ``folder``."""
+    """Describe a hub repository whose files lie in ``folder``."""
     return ModelSource(
         kind=_folder_kind(folder),
         path=folder,
@@ -122,13 +125,13 @@ def _repository(name: str, folder: Path) -> ModelSource:
 
 
 def onnx_file(path: Path) -> Path | None:
-    """The graph of an ONNX folder: beside the other files, or in ``onnx`` as hub repositories have it."""
+    """Return the graph of an ONNX folder: beside the other files, or in ``onnx`` as hub repositories have it."""
     places = (path / "model.onnx", path / "onnx" / "model.onnx")
     return next((place for place in places if place.is_file()), None)
 
 
 def _folder_kind(path: Path) -> str:
-    """What the folder holds; a repository with both weights and an ``onnx`` folder is exported anew."""
+    """Return the kind of the folder; a repository with both weights and an ``onnx`` folder is exported anew."""
     weights = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
     whole = (path / "config.json").is_file() and weights
     graph = onnx_file(path)
@@ -139,47 +142,52 @@ def _folder_kind(path: Path) -> str:
 
 
 def _base_model(path: Path) -> str:
-    """What config.json says the model came from; a folder on somebody's disk is nobody's business."""
+    """Return the hub id in config.json; a path on somebody's disk stays private and counts as unknown."""
     config = path / "config.json"
     name = str(read_json(config).get("_name_or_path") or "") if config.is_file() else ""
     return name if _may_be_hub_id(name) else _UNKNOWN
 
 
 def _folder_identity(path: Path) -> str:
-    """Names, sizes and times of the files: reading the weights to key a cache would take longer than it saves.
+    """Hash names, sizes and times of the files; reading gigabytes of weights would take longer than the cache saves.
 
-    A link into a hub's cache says the content itself, wherever and whenever it was downloaded.
+    A link into a hub's cache is named by its content, so there the name takes the place of size and time.
     """
     digest = hashlib.sha256()
     for file in sorted([*path.iterdir(), *(path / "onnx").glob("*")]):
         if file.is_file():
             facts = file.stat()
-            told = blob_name(file) or f"{facts.st_size} {facts.st_mtime_ns}"
-            digest.update(f"{file.name} {told}\n".encode())
+            content = blob_name(file) or f"{facts.st_size} {facts.st_mtime_ns}"
+            digest.update(f"{file.name} {content}\n".encode())
     return digest.hexdigest()
 
 
 def _hub(reference: str, cache: Path) -> ModelSource:
-    """Download a hub repository; the library's own cache makes the second time free."""
+    return _repository(reference, hub_folder(reference, cache, ignore=_NOT_NEEDED))
+
+
+def hub_folder(reference: str, cache: Path, *, only: list[str] | None = None, ignore: list[str] | None = None) -> Path:
+    """Download files of a hub repository, those that match ``only`` but not ``ignore``; a second call is free.
+
+    Raises `EdgedraftError` for whatever the hub or the network refuses.
+    """
+    from huggingface_hub import snapshot_download
+
+    where = cache / "hub"
     try:
-        from huggingface_hub import snapshot_download
-    except ImportError as error:
-        raise MissingExtraError("huggingface_hub", "export") from error
-    try:
-        folder = Path(snapshot_download(reference, cache_dir=cache / "hub", ignore_patterns=_NOT_NEEDED))
+        return Path(snapshot_download(reference, cache_dir=where, allow_patterns=only, ignore_patterns=ignore))
     except Exception as error:  # the hub's client raises classes of several libraries
-        remedy = "check the name and the network"
+        remedy = "check the name and the network, or give a folder"
         raise EdgedraftError(f"{reference}: the hub did not give it", got=first_line(error), remedy=remedy) from error
-    return _repository(reference, folder)
 
 
 def _card_license(folder: Path) -> str:
-    """The licence that the model card's front matter names, by its own name where the hub knows none for it."""
-    try:
-        from huggingface_hub import ModelCard
+    """Return the licence in the model card's front matter, by its own name where the hub calls it "other"."""
+    from huggingface_hub import ModelCard
 
+    try:
         facts = ModelCard.load(folder / "README.md").data
-        told = facts.get("license_name") if facts.get("license") == "other" else facts.get("license")
-        return " and ".join(told) if isinstance(told, list) else str(told or facts.get("license") or _UNKNOWN)
+        names = facts.get("license_name") if facts.get("license") == "other" else facts.get("license")
+        return " and ".join(names) if isinstance(names, list) else str(names or facts.get("license") or _UNKNOWN)
     except Exception:  # the file may be missing, or its YAML broken in many ways; neither is the weights' fault
         return _UNKNOWN

@@ -6,19 +6,25 @@ from pathlib import Path
 from typing import Any
 
 from edgedraft.exporter.graph.precisions import DEFAULT
-from edgedraft.exporter.models.convert import convert, end_token_ids
-from edgedraft.exporter.models.sources import HUGGING_FACE, resolve
+from edgedraft.exporter.models.convert import convert
+from edgedraft.exporter.models.packaged_models import packaged_models
+from edgedraft.exporter.models.sources import HUGGING_FACE, check_reference, hub_folder, resolve
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, TOKENIZER_SETTINGS
 from edgedraft.runtime.text.codec import TextCodec
 
+_TOKENIZER = "tokenizer.json"
+_ENDS, _SIZE = "eos_token_id", "vocab_size"
+
+# The first that says something counts: an instruction-tuned model may end its turns by other ids than config.json has.
 _CONFIGS = ("generation_config.json", "config.json")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tokenization:
-    """What counting a model's tokens takes."""
+    """A model's tokenizer and the two numbers that counting its tokens needs."""
 
     codec: TextCodec
     end_token_ids: tuple[int, ...]
@@ -26,31 +32,73 @@ class Tokenization:
 
 
 def tokenization(reference: str, cache: Path, progress: Progress = silent) -> Tokenization:
-    """The tokens of the model that ``reference`` names; only other models than Hugging Face folders are converted."""
+    """Return the tokens of the model that ``reference`` names; models other than Hugging Face folders are converted.
+
+    Raises `EdgedraftError` where the model's configuration lacks the end of a turn or the vocabulary size.
+    """
     source = resolve(reference, cache, progress)
-    if source.kind == HUGGING_FACE and (source.path / "tokenizer.json").is_file():
-        return _of_folder(source.path)
+    if source.kind == HUGGING_FACE and (source.path / _TOKENIZER).is_file():
+        configs = _configurations(source.path)
+        return _tokenization(source.path, _stated(configs, _ENDS, source.path), _stated(configs, _SIZE, source.path))
     folder = convert(source, DEFAULT, cache, progress).path
     model = read_json(folder / "genai_config.json")["model"]
-    ends = end_token_ids(folder)
-    return Tokenization(codec=TextCodec(folder), end_token_ids=ends, vocab_size=int(model["vocab_size"]))
+    return _tokenization(folder, model[_ENDS], model[_SIZE])
 
 
-def _of_folder(folder: Path) -> Tokenization:
-    """From the configurations beside the tokenizer; where both name the end of turn, the generation's counts."""
-    found = [read_json(folder / name) for name in _CONFIGS if (folder / name).is_file()]
-    ends = _first(found, "eos_token_id", folder)
-    return Tokenization(
-        codec=TextCodec(folder),
-        end_token_ids=tuple(sorted(ends)) if isinstance(ends, list) else (int(ends),),
-        vocab_size=int(_first(found, "vocab_size", folder)),
-    )
+def tokenizer_of(reference: str, cache: Path, progress: Progress = silent) -> Tokenization:
+    """Return the tokens of a tokenizer's folder, of a hub repository, or of anything that `tokenization` takes.
+
+    The model itself may be missing: of a repository only the tokenizer and its configurations are downloaded, and the
+    tokenizer says what the configurations leave open.
+    """
+    path = Path(reference).expanduser()
+    if (path / _TOKENIZER).is_file():
+        return _of_tokenizer(path)
+    if path.exists() or reference in {model.name for model in packaged_models()}:
+        return tokenization(reference, cache, progress)
+    check_reference(reference)
+    folder = hub_folder(reference, cache, only=[*TEXT_FILES, *_CONFIGS])
+    if not (folder / _TOKENIZER).is_file():
+        raise EdgedraftError(f"{reference}: no {_TOKENIZER} in this repository", remedy="name the target's own")
+    return _of_tokenizer(folder)
 
 
-def _first(configurations: list[Mapping[str, Any]], key: str, folder: Path) -> Any:
-    for configuration in configurations:
-        text = configuration.get("text_config") or {}
-        value = configuration.get(key, text.get(key))
-        if value is not None:
-            return value
-    raise EdgedraftError(f"{folder}: no {key} in {' or '.join(_CONFIGS)}", remedy="give the model's whole folder")
+def _tokenization(folder: Path, ends: Any, vocab_size: Any) -> Tokenization:
+    end_token_ids = tuple(sorted(ends)) if isinstance(ends, list) else (int(ends),)
+    return Tokenization(codec=TextCodec(folder), end_token_ids=end_token_ids, vocab_size=int(vocab_size))
+
+
+def _of_tokenizer(folder: Path) -> Tokenization:
+    configs, tokenizer = _configurations(folder), TextCodec(folder).tokenizer
+    ends, vocab_size = _first(configs, _ENDS), _first(configs, _SIZE) or tokenizer.get_vocab_size()
+    if ends is None:
+        token = _first([_settings(folder)], "eos_token")
+        name = token.get("content") if isinstance(token, Mapping) else token
+        ends = tokenizer.token_to_id(name) if isinstance(name, str) else None
+    if ends is None:
+        names = f"{', '.join(_CONFIGS)} or {TOKENIZER_SETTINGS}"
+        raise EdgedraftError(f"{folder}: no token that ends an answer in {names}", remedy="give the model's own folder")
+    return _tokenization(folder, ends, vocab_size)
+
+
+def _configurations(folder: Path) -> list[Mapping[str, Any]]:
+    return [read_json(folder / name) for name in _CONFIGS if (folder / name).is_file()]
+
+
+def _settings(folder: Path) -> Mapping[str, Any]:
+    path = folder / TOKENIZER_SETTINGS
+    data = read_json(path) if path.is_file() else {}
+    return data if isinstance(data, Mapping) else {}
+
+
+def _first(configs: list[Mapping[str, Any]], key: str) -> Any:
+    """Return the first value of ``key``, also from a model's text part; None where no configuration has one."""
+    values = (config.get(key, (config.get("text_config") or {}).get(key)) for config in configs)
+    return next((value for value in values if value is not None), None)
+
+
+def _stated(configs: list[Mapping[str, Any]], key: str, folder: Path) -> Any:
+    value = _first(configs, key)
+    if value is None:
+        raise EdgedraftError(f"{folder}: no {key} in {' or '.join(_CONFIGS)}", remedy="give the model's whole folder")
+    return value

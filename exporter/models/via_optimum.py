@@ -1,4 +1,4 @@
-"""The second export route: Optimum, in a Python environment of its own because it needs an older transformers."""
+"""The second export backend: Optimum, in a Python environment of its own because it needs an older transformers."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ OPTIMUM_PINS = (
     "onnx>=1.18",
     "onnxruntime>=1.20",
 )
-"""What the environment holds: those of ``edgedraft[optimum]``."""
+"""The packages of the environment, the same as in ``edgedraft[optimum]``."""
 
 OWN_PYTHON = "EDGEDRAFT_OPTIMUM_PYTHON"
 """Environment variable that names the Python of an environment that the user has made."""
@@ -31,7 +31,7 @@ _STEPS = "making Optimum's environment"
 
 
 def optimum_python(cache: Path, progress: Progress = silent) -> Path:
-    """The Python that runs Optimum: the user's own, or that of an environment in ``cache``, made on first use."""
+    """Return the Python that runs Optimum: the user's own, or one in ``cache`` that is made on first use."""
     if own := os.environ.get(OWN_PYTHON):
         require(
             Path(own).is_file(), f"{OWN_PYTHON}: no such Python", got=own, remedy="name an interpreter, or unset it"
@@ -47,7 +47,7 @@ def optimum_python(cache: Path, progress: Progress = silent) -> Path:
 
 
 def export_with_optimum(name: str, weights: Path, output: Path, python: Path, log: Path) -> ProcessCost:
-    """``output/model.onnx``, float32, of the Hugging Face folder ``weights``; nothing else stays in ``output``."""
+    """Write ``output/model.onnx``, float32, and nothing else, from the Hugging Face folder ``weights``."""
     # -I: neither our packages nor the user's may be found in the other environment.
     cost = run_python(f"exporting {name} with Optimum", ["-I", str(_WORKER), str(weights), str(output)], log, python)
     for file in output.iterdir():
@@ -57,13 +57,13 @@ def export_with_optimum(name: str, weights: Path, output: Path, python: Path, lo
 
 
 def _key() -> str:
-    """Names the environment by what is in it."""
+    """Name the environment by its content."""
     facts = [*OPTIMUM_PINS, sys.version_info[:2], sys.platform]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
 def _make(folder: Path, python: Path, log: Path, progress: Progress) -> None:
-    """A virtual environment with Optimum; what pip answers is told in one line."""
+    """Make a virtual environment with Optimum; a failure of pip becomes an error of one line."""
     quietly = ["--quiet", "--disable-pip-version-check", "--no-input"]
     try:
         progress(_STEPS, 0, 2)

@@ -1,4 +1,4 @@
-"""Child process: onnxruntime-genai's model builder makes a Hugging Face folder a float32 graph with its settings.
+"""Child process that turns a Hugging Face folder into a float32 graph with onnxruntime-genai's model builder.
 
 Usage: python -m edgedraft.exporter.models.worker_build MODEL_FOLDER OUTPUT_FOLDER
 """

@@ -1,4 +1,4 @@
-"""Child process in Optimum's own environment: a Hugging Face folder becomes a decoder graph that appends to its past.
+"""Child process in Optimum's environment that turns a Hugging Face folder into a decoder graph with past.
 
 Usage: python worker_optimum.py MODEL_FOLDER OUTPUT_FOLDER
 
@@ -15,13 +15,13 @@ _BASES = {"full_attention": "rope_theta", "sliding_attention": "rope_local_base_
 
 
 def readable_by_4(config: dict[str, Any]) -> dict[str, Any]:
-    """A configuration as transformers 4 reads it.
+    """Translate a configuration to the form that transformers 4 reads.
 
     transformers 5 writes the rotary settings into ``rope_parameters``, which 4 ignores: it would take its default base
     of 10,000 and export another model without a word.
     """
     config = dict(config)
-    rope = config.pop("rope_parameters", None)
+    rope: dict[str, Any] | None = config.pop("rope_parameters", None)
     if rope is None or "rope_theta" in config:
         return config
     by_kind = {kind: values for kind, values in rope.items() if isinstance(values, dict)}
@@ -29,7 +29,7 @@ def readable_by_4(config: dict[str, Any]) -> dict[str, Any]:
         raise SystemExit(f"config.json: rope_parameters: unknown kinds of attention: {', '.join(sorted(by_kind))}")
     for kind, values in by_kind.items():
         config[_BASES[kind]] = values["rope_theta"]
-    whole = dict(by_kind.get("full_attention", rope))
+    whole: dict[str, Any] = dict(by_kind.get("full_attention", rope))
     for key in ("rope_theta", "partial_rotary_factor"):
         if key in whole:
             config[key] = whole.pop(key)

@@ -16,7 +16,7 @@ from edgedraft.calibration.counts import RANKED_BY, TEXT, TokenCounts
 from edgedraft.calibration.data.samples import RANK, SCORE
 from edgedraft.calibration.prompts import Prompt, take
 from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray
-from edgedraft.calibration.run import Calibration, CalibrationJob, Voice, calibrate
+from edgedraft.calibration.run import Calibration, CalibrationJob, ModelHandle, calibrate
 from edgedraft.exporter.graph.precisions import CHANNELS, TABLE
 from edgedraft.exporter.models.convert import OnnxFolder
 from edgedraft.exporter.models.pair import Pair
@@ -101,8 +101,8 @@ def calibrate_pair(
         if settings.endpoint is None
         else _served(endpoint_answering(settings.endpoint, pair.codec, wanted), settings.cluster)
     )
-    target = Voice(name=pair.target.key, answering=by_target, open_model=lambda: pair.target_model)
-    drafter = Voice(name=pair.drafter.key, answering=by_drafter, open_model=lambda: pair.drafter_model)
+    target = ModelHandle(name=pair.target.key, answering=by_target, open_model=lambda: pair.target_model)
+    drafter = ModelHandle(name=pair.drafter.key, answering=by_drafter, open_model=lambda: pair.drafter_model)
     made = calibrate(job, target, drafter, pair.codec, progress)
     everything = {**made.ranking, **({TEXT: settings.text} if settings.text else {})}
     return replace(made, ranking={source: everything[source] for source in settings.sources})
@@ -120,7 +120,7 @@ def _local(folder: OnnxFolder, graph: Callable[[], OnnxGraph], limits: Limits, s
     alone = folder.precision in TABLE and TABLE[folder.precision].layout == CHANNELS
 
     def batch() -> Batch:
-        return OneByOne(graph().memory()) if alone else graph().batch(settings.batch_rows)
+        return OneByOne(graph().new_model()) if alone else graph().batch(settings.batch_rows)
 
     return batched_answering(batch, limits, settings.draws)
 

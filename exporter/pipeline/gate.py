@@ -28,7 +28,7 @@ def target_divergence(
     exported = pair.target.precision == AS_EXPORTED
     require(not exported, "--max-divergence: an ONNX folder has no fp32 build to compare with", remedy=remedy)
     judged = answers[:JUDGED_ANSWERS]
-    float_target = convert(pair.target.source, _FLOAT, cache, progress, pair.target.via)
+    float_target = convert(pair.target.source, _FLOAT, cache, progress, pair.target.export_backend)
     facts = [pair.target.key, float_target.key, [[*entry.prompt_ids, -1, *entry.token_ids] for entry in judged]]
     kept = cache / "quality" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
     if kept.exists():

@@ -61,7 +61,7 @@ def answer_log_probs(model: LanguageModel, entry: Answer) -> Float64Array:
     *before, last = entry.prompt_ids
     for piece in prompt_pieces(before):
         model.read(piece)
-    logits = model.read((last, *entry.token_ids[:-1])).astype(np.float64)
+    logits = model.read((last, *entry.token_ids[:-1])).logits.astype(np.float64)
     logits -= logits.max(axis=-1, keepdims=True)
     result: Float64Array = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
     return result

@@ -4,7 +4,7 @@ import contextlib
 import textwrap
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgedraft.runtime.base.errors import MissingExtraError
 from edgedraft.runtime.base.files import replacing_file, require_own_file
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist as Artist
     from matplotlib.axes import Axes as Axes
     from matplotlib.figure import Figure as Figure
+    from matplotlib.typing import RcKeyType
 
 COLORS = BLUE, ORANGE, GREEN, PURPLE, SKY, AMBER = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00"
 """Colours that colour-blind people tell apart. Source: Okabe and Ito, Color Universal Design, 2008."""
@@ -25,7 +26,12 @@ _MARKERS = {"png": b"Software\0edgedraft", "svg": b"<dc:title>edgedraft</dc:titl
 _DOTS_PER_INCH = 144
 _LETTERS_PER_INCH = 10.5
 _MOST_TICKS = 9
-_STYLE = {"svg.hashsalt": "edgedraft", "axes.formatter.useoffset": False, "figure.titlesize": 11, "legend.fontsize": 9}
+_STYLE: "dict[RcKeyType, Any]" = {
+    "svg.hashsalt": "edgedraft",
+    "axes.formatter.useoffset": False,
+    "figure.titlesize": 11,
+    "legend.fontsize": 9,
+}
 
 
 def require_own_pictures(*paths: Path) -> None:

@@ -25,9 +25,9 @@ from edgedraft.exporter.planning.weighing import LONGER_ANSWERS
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.core.plan import DecodingPlan
-from edgedraft.runtime.core.statistics import resampling
-from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.core.statistics import bootstrap_rng
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -172,7 +172,7 @@ def _planned(
     }
     candidates = [candidate for _, candidate in by_setup.values()]
     covered = coverage_by_size(calibration.scoring, order)[np.array(sizes) - 1]
-    decision = decide(candidates, covered, request.limits, device, resampling())
+    decision = decide(candidates, covered, request.limits, device, bootstrap_rng())
     pair = by_setup[decision.best.setup][0]
     return Planned(decision=decision, pair=pair, order=order, ranked_by=ranked_by, replayed=replayed)
 

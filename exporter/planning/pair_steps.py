@@ -25,8 +25,7 @@ from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import from_plain, require, to_plain
-from edgedraft.runtime.core.model import LanguageModel
-from edgedraft.runtime.core.timing import Clock
+from edgedraft.runtime.core.model import Clock, LanguageModel
 from edgedraft.runtime.onnx.session import SessionSettings, onnxruntime_version
 
 PROBED_SIZES = (4096, 32768)

@@ -16,7 +16,7 @@ from edgedraft.exporter.planning.replaying import Replaying
 from edgedraft.exporter.planning.weighing import require_tokens
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.core.plan import DecodingPlan
-from edgedraft.runtime.core.statistics import ratio_interval, resampling
+from edgedraft.runtime.core.statistics import bootstrap_rng, ratio_interval
 
 if TYPE_CHECKING:
     from edgedraft.exporter.planning.figures import Axes
@@ -64,13 +64,13 @@ def _coverage_intervals(calibration: Calibration, order: Ids, sizes: Sequence[in
     places = [ranks[answer] for answer in token_ids if len(answer)]
     lengths = [len(answer) for answer in places]
     covered = [[int((answer < size).sum()) for answer in places] for size in sizes]
-    return [ratio_interval(parts, lengths, resampling()) for parts in covered]
+    return [ratio_interval(parts, lengths, bootstrap_rng()) for parts in covered]
 
 
 def _block_efficiency_interval(outcome: Replay) -> tuple[float, float]:
     """The 95 % interval of τ; answers of one token, which take no round, say nothing about it."""
     counted = outcome.rounds > 0
-    return ratio_interval(outcome.tokens[counted], outcome.rounds[counted], resampling())
+    return ratio_interval(outcome.tokens[counted], outcome.rounds[counted], bootstrap_rng())
 
 
 def draw(drawn: Curves, plan: DecodingPlan, title: str, *paths: Path) -> None:

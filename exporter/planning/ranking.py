@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.calibration.counts import TokenCounts
-from edgedraft.calibration.order import order_tokens
+from edgedraft.calibration.counts import TokenCounts, order_tokens
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.core.index_map import IndexMap
 

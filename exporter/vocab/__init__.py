@@ -1,1 +1,1 @@
-"""Token maps of other engines: reading, judging, converting and writing which target tokens a drafter's head keeps."""
+"""Token maps of other engines (the target tokens that a drafter's head keeps): reading, checking and writing them."""

@@ -1,4 +1,4 @@
-"""Token maps as arrays: safetensors (one tensor read out of gigabytes), NumPy pairs, and what torch files hold."""
+"""Token maps as arrays: safetensors (one tensor read out of gigabytes), NumPy pairs, and torch files."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,8 +11,9 @@ from edgedraft.exporter.vocab.engine_files import D2T
 from edgedraft.exporter.vocab.kinds import EAGLE3, EAGLE3_CACHE, EDGEDRAFT, FR_SPEC, MODELOPT, NEMO, SPECULATORS
 from edgedraft.exporter.vocab.torch_files import read_torch
 from edgedraft.runtime.base.arrays import BoolArray
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.tensors import read_tensors, tensor_names
 from edgedraft.runtime.bundle.index_map_file import TENSOR_NAME
 
 T2D, VOCAB_SIZE = "t2d", "target_vocab_size"
@@ -22,39 +23,30 @@ _NO_MAP = "a missing map is never taken as ids 0..K-1; its map may lie in anothe
 
 
 def read_safetensors(path: Path) -> Numbers:
-    """``target_ids`` of an index map, or ``d2t`` and ``t2d`` of a drafter's weights."""
-    try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError as error:
-        raise MissingExtraError("safetensors", "export") from error
-    try:
-        with safe_open(path, framework="numpy") as file:
-            names = tuple(file.keys())
-            if TENSOR_NAME in names:
-                size = (file.metadata() or {}).get(VOCAB_SIZE)
-                return _index_map(path, file.get_tensor(TENSOR_NAME), size)
-            found = {key: file.get_tensor(name) for key, name in _named(path, names).items()}
-    except EdgedraftError:
-        raise
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
-        raise EdgedraftError(f"{path}: not a safetensors file that can be read", got=first_line(error)) from error
-    return _pair(path, found, EAGLE3)
+    """Read ``target_ids`` of an index map, or ``d2t`` and ``t2d`` of a drafter's weights."""
+    names = tensor_names(path)
+    if TENSOR_NAME in names:
+        tensors, metadata = read_tensors(path, (TENSOR_NAME,))
+        return _index_map(path, tensors[TENSOR_NAME], metadata.get(VOCAB_SIZE))
+    stored = _named(path, names)
+    tensors, _ = read_tensors(path, stored.values())
+    return _pair(path, {key: tensors[name] for key, name in stored.items()}, EAGLE3)
 
 
 def read_npy(path: Path) -> Numbers:
-    """speculators' pair, from its folder or its d2t file; newer names end in the size, such as d2t-32000.npy."""
+    """Read speculators' pair from its folder or its d2t file; newer names end in the size, such as d2t-32000.npy."""
     file = _d2t_of(path) if path.is_dir() else path
     rule = f"{file}: expected the d2t file of the pair"
     require(file.name.startswith(D2T), rule, got=file.name, remedy="give d2t.npy, or their folder")
-    found = {D2T: _array(file)}
+    arrays = {D2T: _array(file)}
     mask = file.with_name(T2D + file.name.removeprefix(D2T))
     if mask.is_file():
-        found[T2D] = _array(mask)
-    return _pair(path, found, SPECULATORS)
+        arrays[T2D] = _array(mask)
+    return _pair(path, arrays, SPECULATORS)
 
 
 def read_torch_map(path: Path) -> Numbers:
-    """What a torch file may hold: a list (FR-Spec), a bare tensor (FR-Spec or ModelOpt), a dict (EAGLE, NeMo)."""
+    """Read the map in a torch file: a list (FR-Spec), a bare tensor (FR-Spec or ModelOpt), a dict (EAGLE, NeMo)."""
     value = read_torch(path)
     if isinstance(value, list | tuple):
         require(all(type(each) is int for each in value), f"{path}: expected a list of ids", got=_kinds_of(value))
@@ -73,7 +65,7 @@ def read_torch_map(path: Path) -> Numbers:
 
 
 def is_frequencies(value: Any) -> bool:
-    """Whether a torch file's value is speculators' token_freq.pt: counts by token id."""
+    """Check whether a torch file's value is that of speculators' token_freq.pt: counts by token id."""
     return (
         isinstance(value, Mapping)
         and len(value) > 0
@@ -82,17 +74,17 @@ def is_frequencies(value: Any) -> bool:
 
 
 def _named(path: Path, names: tuple[str, ...]) -> dict[str, str]:
-    """Which tensors are ``d2t`` and ``t2d``, whatever module of the model holds them."""
-    found = {key: [name for name in names if name.split(".")[-1] == key] for key in (D2T, T2D)}
-    several = [name for same in found.values() if len(same) > 1 for name in same]
+    """Return the names of the tensors ``d2t`` and ``t2d``, whatever module of the model holds them."""
+    matches = {key: [name for name in names if name.split(".")[-1] == key] for key in (D2T, T2D)}
+    several = [name for same in matches.values() if len(same) > 1 for name in same]
     require(not several, f"{path}: expected one map", got=", ".join(several))
-    require(bool(found[D2T]), f"{path}: expected a tensor {D2T} or {TENSOR_NAME}", got=_few(names), remedy=_NO_MAP)
-    return {key: same[0] for key, same in found.items() if same}
+    require(bool(matches[D2T]), f"{path}: expected a tensor {D2T} or {TENSOR_NAME}", got=_few(names), remedy=_NO_MAP)
+    return {key: same[0] for key, same in matches.items() if same}
 
 
-def _pair(path: Path, found: Mapping[str, Any], kind: str) -> Numbers:
-    kept = marks(found[T2D], f"{path}: {T2D}") if T2D in found else None
-    return _numbers((kind,), whole_numbers(found[D2T], f"{path}: {D2T}"), kept)
+def _pair(path: Path, arrays: Mapping[str, Any], kind: str) -> Numbers:
+    kept = marks(arrays[T2D], f"{path}: {T2D}") if T2D in arrays else None
+    return _numbers((kind,), whole_numbers(arrays[D2T], f"{path}: {D2T}"), kept)
 
 
 def _numbers(kinds: tuple[str, ...], values: Any, kept: BoolArray | None) -> Numbers:
@@ -102,16 +94,16 @@ def _numbers(kinds: tuple[str, ...], values: Any, kept: BoolArray | None) -> Num
 def _index_map(path: Path, values: Any, size: str | None) -> Numbers:
     require(size is None or size.isdecimal(), f"{path}: {VOCAB_SIZE}: expected a number", got=size)
     ids = whole_numbers(values, f"{path}: {TENSOR_NAME}")
-    known = None if size is None else int(size)
-    return Numbers(kinds=(EDGEDRAFT,), values=ids, vocab_size=known, absolute_by_format=True)
+    vocab_size = None if size is None else int(size)
+    return Numbers(kinds=(EDGEDRAFT,), values=ids, vocab_size=vocab_size, absolute_by_format=True)
 
 
 def _d2t_of(folder: Path) -> Path:
-    found = sorted(folder.glob(f"{D2T}*.npy"))
-    names = ", ".join(file.name for file in found) or "none"
+    files = sorted(folder.glob(f"{D2T}*.npy"))
+    names = ", ".join(file.name for file in files) or "none"
     remedy = "give the map's file itself"
-    require(len(found) == 1, f"{folder}: expected one {D2T}.npy in this folder", got=names, remedy=remedy)
-    return found[0]
+    require(len(files) == 1, f"{folder}: expected one {D2T}.npy in this folder", got=names, remedy=remedy)
+    return files[0]
 
 
 def _array(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""A token map against a target's tokenizer: the vocabulary sizes, the special tokens, the ids that end a turn."""
+"""Checking a token map against a target's tokenizer: vocabulary sizes, special tokens, the ids that end a turn."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from edgedraft.exporter.vocab.vocab_map import VocabMap
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TokenizerCheck:
-    """What a map keeps of a target's tokens. ``nameless``: kept ids that the tokenizer has no token for (padding)."""
+    """Counts of the target's tokens that a map keeps; ``nameless``: kept ids that are no tokens (padding)."""
 
     target_vocab_size: int
     tokens: int
@@ -23,7 +23,7 @@ class TokenizerCheck:
 
 
 def check_tokenizer(vocab_map: VocabMap, tokens: Tokenization) -> TokenizerCheck:
-    """What the map keeps of the target's tokens, and what does not fit."""
+    """Count what the map keeps of the target's tokens, and list the problems."""
     tokenizer = tokens.codec.tokenizer
     special = [each for each, token in tokenizer.get_added_tokens_decoder().items() if token.special]
     missing = vocab_map.missing(tokens.end_token_ids)
@@ -42,15 +42,15 @@ def check_tokenizer(vocab_map: VocabMap, tokens: Tokenization) -> TokenizerCheck
 
 
 def _problems(vocab_map: VocabMap, tokens: Tokenization, missing: tuple[int, ...], nameless: int) -> list[str]:
-    told = []
+    problems = []
     if vocab_map.target_vocab_size not in (None, tokens.vocab_size):
-        told.append(f"it was made for {vocab_map.target_vocab_size} tokens; this target knows {tokens.vocab_size}")
+        problems.append(f"it was made for {vocab_map.target_vocab_size} tokens; this target knows {tokens.vocab_size}")
     highest = int(vocab_map.target_ids.max())
     if highest >= tokens.vocab_size:
-        told.append(f"its id {highest} lies outside this target's 0..{tokens.vocab_size - 1}")
+        problems.append(f"its id {highest} lies outside this target's 0..{tokens.vocab_size - 1}")
     if missing:
         names = ", ".join(f"{each} ({tokens.codec.tokenizer.id_to_token(each)})" for each in missing)
-        told.append(f"it lacks {names}, which end a turn: the drafter would never propose the end")
+        problems.append(f"it lacks {names}, which end a turn: the drafter would never propose the end")
     if nameless:
-        told.append(f"{nameless} of its ids are no tokens of the tokenizer: rows spent on padding")
-    return told
+        problems.append(f"{nameless} of its ids are no tokens of the tokenizer: rows spent on padding")
+    return problems

@@ -1,4 +1,4 @@
-"""Absolute ids or offsets: what a file's numbers can mean, decided only where one reading is possible.
+"""Absolute ids or offsets: deciding what a file's numbers mean, only where one reading is possible.
 
 A wrong reading still looks like a map: ids 0..K-1 read as offsets mean 0, 2, 4... So a file's name decides nothing;
 where the numbers fit both readings, the user has to say.
@@ -15,10 +15,9 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import require
 
 _FEW = 100
-"""A repeat in this many entries is what lists of ids are seen with."""
+"""Lists of ids occur with one repeat in this many entries."""
 
 _AS = {ABSOLUTE: "as ids", OFFSET: "as offsets"}
-
 
 ASK = "say which it is with --kind absolute or --kind offset"
 _ASK_MORE = f"{ASK}; the target's --target-vocab-size or --tokenizer may decide it too"
@@ -26,7 +25,7 @@ _ASK_MORE = f"{ASK}; the target's --target-vocab-size or --tokenizer may decide 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Numbers:
-    """What a file holds: ``values`` int64 (entries,); ``kept`` (vocab,) marks the tokens of the map, where it is given.
+    """Content of a file: ``values`` int64 (entries,), and ``kept`` (vocab,), which marks the tokens of the map.
 
     ``kinds``: what the file may be. ``absolute_by_format``: the format knows nothing but ids, so only a plain
     contradiction raises doubt.
@@ -40,17 +39,17 @@ class Numbers:
 
 
 def as_ids(values: Ids, convention: str) -> Ids:
-    """Absolute ids of values in a convention."""
+    """Return the absolute ids of values in a convention."""
     return values + np.arange(len(values)) if convention == OFFSET else values
 
 
 def as_values(ids: Ids, convention: str) -> Ids:
-    """The numbers that stand for ids in a convention: the inverse of `as_ids`."""
+    """Return the numbers that stand for ids in a convention, the inverse of `as_ids`."""
     return ids - np.arange(len(ids)) if convention == OFFSET else ids
 
 
 def decide(numbers: Numbers, declared: str | None = None) -> str:
-    """The convention of the numbers: what was ``declared``, or the only one in which they are a map.
+    """Return the convention of the numbers: the ``declared`` one, or the only one in which they are a map.
 
     They are a map when the ids are unique, lie in the vocabulary and are those that ``kept`` marks. A second reading
     that fails by few repeats counts as possible too, because lists with a token twice occur.
@@ -61,19 +60,19 @@ def decide(numbers: Numbers, declared: str | None = None) -> str:
         return declared
     possible = [name for name in CONVENTIONS if faults[name].none]
     if numbers.absolute_by_format:
-        return _of_list(faults)
+        return _decide_list(faults)
     if not possible:
-        told = "; ".join(f"{_AS[name]}, {faults[name]}" for name in CONVENTIONS)
-        mendable = any(not each.fatal for each in faults.values())
-        raise EdgedraftError(f"neither reading is a map: {told}", remedy=ASK if mendable else None)
+        reasons = "; ".join(f"{_AS[name]}, {faults[name]}" for name in CONVENTIONS)
+        repairable = any(not each.fatal for each in faults.values())
+        raise EdgedraftError(f"neither reading is a map: {reasons}", remedy=ASK if repairable else None)
     doubtful = all(faults[name].none or faults[name].few for name in CONVENTIONS)
     if doubtful and len(numbers.values) > 1:
         raise EdgedraftError(f"two readings are possible: {_two_readings(numbers.values)}", remedy=_ASK_MORE)
     return possible[0]
 
 
-def _of_list(faults: "dict[str, _Faults]") -> str:
-    """A list of ids is one, unless its ids are no map and offsets would be."""
+def _decide_list(faults: "dict[str, _Faults]") -> str:
+    """Return the convention of a format that holds ids, unless only offsets would be a map."""
     absolute = faults[ABSOLUTE]
     doubtful = not absolute.none and not absolute.few and faults[OFFSET].none
     rule = f"expected ids, but {absolute}; as offsets they are a map"
@@ -84,7 +83,7 @@ def _of_list(faults: "dict[str, _Faults]") -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Faults:
-    """Why ids are no map: ``repeats`` may be mended, ``fatal`` may not.
+    """Reasons why ids are no map: ``repeats`` can be repaired, a ``fatal`` one cannot.
 
     ``few``: the repeats are so few that a list of ids may hold them. Where offsets are taken for ids, every run of
     neighbours repeats one, so these are many.
@@ -124,7 +123,7 @@ def _first_few(ids: Ids) -> str:
 
 
 def whole_numbers(values: Any, what: str) -> Ids:
-    """An array of whole numbers as int64; anything else is refused, and so is what does not lie in one row."""
+    """Return one row of whole numbers as int64; refuse anything else."""
     array = np.asarray(values)
     require(array.size > 0, f"{what}: expected at least one number", got="none")
     whole = array.ndim == 1 and array.dtype.kind in "iu"
@@ -134,7 +133,7 @@ def whole_numbers(values: Any, what: str) -> Ids:
 
 
 def marks(values: Any, what: str) -> BoolArray:
-    """An array of booleans, or of zeros and ones, that marks tokens."""
+    """Return one row of booleans, or of zeros and ones, as the mask of the marked tokens."""
     array = np.asarray(values)
     fits = array.ndim == 1 and array.dtype.kind in "biu" and bool(np.isin(array, (0, 1)).all())
     require(fits, f"{what}: expected one row of yes and no", got=f"{array.dtype} {list(array.shape)}")

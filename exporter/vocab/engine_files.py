@@ -21,7 +21,7 @@ _OPS, _MAIN_TYPE, _MAIN, _NAME, _INT32S, _BLOB = 3, 1, 2, 3, 5, 7
 
 
 def read_gguf(path: Path) -> Numbers:
-    """The tensor ``d2t``, and how many tokens the file's tokenizer knows."""
+    """Read the tensor ``d2t``, and how many tokens the file's tokenizer knows."""
     try:
         from gguf import GGUFReader
     except ImportError as error:
@@ -30,22 +30,22 @@ def read_gguf(path: Path) -> Numbers:
         reader = GGUFReader(path)
     except Exception as error:  # the reader trusts its input and fails in many ways
         raise EdgedraftError(f"{path}: not a whole GGUF file", got=first_line(error)) from error
-    found = [tensor for tensor in reader.tensors if _names_map(tensor.name)]
-    _require_one(path, len(found), "tensor")
+    maps = [tensor for tensor in reader.tensors if _names_map(tensor.name)]
+    _require_one(path, len(maps), "tensor")
     tokens = reader.fields.get("tokenizer.ggml.tokens")
     size = len(tokens.data) if tokens is not None else 0
-    return Numbers(kinds=(GGUF,), values=whole_numbers(found[0].data, f"{path}: {D2T}"), vocab_size=size or None)
+    return Numbers(kinds=(GGUF,), values=whole_numbers(maps[0].data, f"{path}: {D2T}"), vocab_size=size or None)
 
 
 def read_openvino(path: Path) -> Numbers:
-    """The constant whose name holds ``d2t`` in an IR, from the .bin file beside the .xml."""
+    """Read the constant with ``d2t`` in its name from an IR: its values lie in the .bin file beside the .xml."""
     try:
         layers = ElementTree.parse(path).iter("layer")
-        found = [each for each in layers if each.get("type") == "Const" and D2T in each.get("name", "")]
+        maps = [each for each in layers if each.get("type") == "Const" and D2T in each.get("name", "")]
     except ElementTree.ParseError as error:
         raise EdgedraftError(f"{path}: not an OpenVINO IR", got=first_line(error)) from error
-    _require_one(path, len(found), "constant")
-    described = found[0].find("data")
+    _require_one(path, len(maps), "constant")
+    described = maps[0].find("data")
     facts = {} if described is None else described.attrib
     code = _OPENVINO_TYPES.get(facts.get("element_type", ""))
     require(code is not None, f"{path}: {D2T}: expected i64 or i32", got=facts.get("element_type"))
@@ -58,17 +58,17 @@ def read_openvino(path: Path) -> Numbers:
 
 
 def read_mnn(path: Path) -> Numbers:
-    """The int32 constant ``d2t`` of an MNN graph (a flatbuffer)."""
+    """Read the int32 constant ``d2t`` of an MNN graph (a flatbuffer)."""
     try:
-        found = [values for name, values in _mnn_constants(path.read_bytes()) if _names_map(name)]
+        maps = [values for name, values in _mnn_constants(path.read_bytes()) if _names_map(name)]
     except (struct.error, ValueError, TypeError, IndexError, UnicodeDecodeError) as error:
         raise EdgedraftError(f"{path}: not a whole MNN file", got=first_line(error)) from error
-    _require_one(path, len(found), "constant")
-    return Numbers(kinds=(MNN,), values=whole_numbers(found[0], f"{path}: {D2T}"))
+    _require_one(path, len(maps), "constant")
+    return Numbers(kinds=(MNN,), values=whole_numbers(maps[0], f"{path}: {D2T}"))
 
 
 def _names_map(name: str) -> bool:
-    """Whether a tensor is the map, whatever module of the model holds it."""
+    """Check whether a tensor is the map, whatever module of the model holds it."""
     return name.split(".")[-1] == D2T
 
 
@@ -79,7 +79,7 @@ def _require_one(path: Path, count: int, what: str) -> None:
 
 
 def _piece(path: Path, offset: str, size: str) -> bytes:
-    """``size`` bytes at ``offset``, all of them."""
+    """Read exactly ``size`` bytes at ``offset``."""
     require(path.is_file(), f"{path}: no such file", remedy="an IR is two files: keep the .bin beside the .xml")
     held = path.stat().st_size
     whole = offset.isdecimal() and size.isdecimal() and int(offset) + int(size) <= held
@@ -90,7 +90,7 @@ def _piece(path: Path, offset: str, size: str) -> bytes:
 
 
 def _mnn_constants(data: bytes) -> Iterator[tuple[str, Any]]:
-    """Names and values of the int32 constants in an MNN graph."""
+    """Yield names and values of the int32 constants in an MNN graph."""
     try:
         from flatbuffers import encode, number_types, packer
         from flatbuffers.table import Table
@@ -98,7 +98,8 @@ def _mnn_constants(data: bytes) -> Iterator[tuple[str, Any]]:
         raise MissingExtraError("flatbuffers", "export") from error
 
     def place(table: Any, field: int) -> int:
-        """Where a field of a table lies; 0 where the table lacks it."""
+        """Return the position of a table's field; 0 if the table lacks it."""
+        # A flatbuffer's table of offsets: two sizes of 2 bytes each, then 2 bytes for every field.
         relative = table.Offset(4 + 2 * field)
         return table.Pos + relative if relative else 0
 

@@ -1,4 +1,4 @@
-"""The kinds of token-map files: who writes them, in which convention their readers take the numbers, in which order."""
+"""The kinds of token-map files: who writes them, and the convention and order of ids that their readers expect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ EXECUTORCH, TEXT, JSON, EDGEDRAFT = "executorch", "text", "json", "edgedraft"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """``convention``: what its readers take. ``ascending``: they need ids in ascending order.
+    """One kind of file. ``convention``: the one its readers expect. ``ascending``: they need ids in ascending order.
 
-    ``holds_vocab_size``: the file says how many tokens the target knows. ``by_frequency``: the most wanted come first.
+    ``holds_vocab_size``: the file says how many tokens the target knows. ``by_frequency``: the most frequent first.
     """
 
     name: str
@@ -81,7 +81,7 @@ WRITABLE = tuple(kind.name for kind in KINDS.values() if kind.writable)
 
 
 def kind_named(name: str, known: Sequence[str] = tuple(KINDS)) -> Kind:
-    """The kind called ``name``, which must be one of ``known``."""
+    """Return the kind called ``name``, which must be one of ``known``."""
     if name not in known:
         raise EdgedraftError("vocab: unknown kind of file", got=name, remedy=f"known: {', '.join(known)}")
     return KINDS[name]

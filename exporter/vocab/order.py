@@ -1,4 +1,4 @@
-"""A token order that begins with the tokens of a map: planning a draft vocabulary of their number takes just them."""
+"""A token order that begins with the tokens of a map, so that planning with as many tokens keeps just those."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from edgedraft.runtime.base.records import require
 
 
 def vocab_order(vocab_map: VocabMap, vocab_size: int, end_token_ids: Sequence[int]) -> Ids:
-    """All token ids, int64 (vocab,): the map's first, the ends of a turn before the others, then the rest by id.
+    """Return all token ids, int64 (vocab,): ids that end a turn, the map's others, then the rest by id.
 
     The first ``vocab_map.entries`` are exactly the map's tokens. Refused: a map made for another vocabulary size, with
     repeats, or without an id that ends a turn (a drafter that lacks one never proposes the end).

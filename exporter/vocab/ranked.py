@@ -1,4 +1,4 @@
-"""New token maps from counts: the most wanted tokens of a calibration, of counts, or of speculators' token_freq.pt."""
+"""New token maps from counts: the most frequent tokens of a calibration, a counts file, or a token_freq.pt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedraft.calibration.order import order_tokens
+from edgedraft.calibration.counts import order_tokens
 from edgedraft.calibration.saved import SavedCalibration, load_calibration
 from edgedraft.exporter.models.tokenization import Tokenization
 from edgedraft.exporter.vocab.array_files import is_frequencies
@@ -21,7 +21,7 @@ _GIVE_TOKENIZER = "give the target's --tokenizer"
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Ranked:
-    """Counts that rank, int64 (vocab,) each, the most important first; those a map is judged by; the ends of a turn."""
+    """Counts that rank tokens, int64 (vocab,) each, the most important first, and counts that a map is judged by."""
 
     counts: tuple[Int64Array, ...]
     judged: Int64Array
@@ -30,26 +30,26 @@ class Ranked:
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens the target knows."""
+        """Return how many tokens the target knows."""
         return len(self.counts[0])
 
     def unseen(self, token_ids: Ids) -> int:
-        """How many of ``token_ids`` none of the counts saw; the ends of a turn are kept anyway."""
+        """Count the ``token_ids`` that occur in none of the counts; ids that end a turn are kept anyway."""
         never = np.sum(self.counts, axis=0)[token_ids] == 0
         return int((never & ~np.isin(token_ids, self.end_token_ids)).sum())
 
     @property
     def frequencies(self) -> Mapping[int, int]:
-        """The first counts by token id, those of zero left out."""
+        """Return the first counts by token id, without those of zero."""
         first = self.counts[0]
         return {int(token): int(first[token]) for token in np.flatnonzero(first)}
 
     def coverage(self, token_ids: Ids) -> float:
-        """Share of the judged tokens that ``token_ids`` hold."""
+        """Return the share of the judged tokens that ``token_ids`` cover."""
         return float(self.judged[token_ids].sum() / max(self.judged.sum(), 1))
 
     def vocab_map(self, size: int, kind: str) -> VocabMap:
-        """The ``size`` most wanted tokens, for a file of ``kind``: most wanted first, or ascending where it must be.
+        """Return the ``size`` most frequent tokens for a file of ``kind``: by frequency, or ascending if it must be.
 
         Beyond the tokens that were seen the smallest ids come first, because byte-pair ids are roughly in order of
         frequency.
@@ -63,7 +63,7 @@ class Ranked:
 
 
 def read_ranked(path: Path, tokens: Tokenization | None) -> Ranked:
-    """The counts in a calibration's folder, a counts file or a token_freq.pt; ``tokens`` are the target's.
+    """Read the counts in a calibration's folder, a counts file or a token_freq.pt; ``tokens`` are the target's.
 
     Only a calibration knows by itself which ids end a turn.
     """
@@ -86,9 +86,9 @@ def read_ranked(path: Path, tokens: Tokenization | None) -> Ranked:
 def _require_same(path: Path, saved: SavedCalibration, tokens: Tokenization) -> None:
     """Refuse counts of another tokenizer: their ids mean other tokens."""
     counts = next(iter(saved.ranking.values()))
-    wanted, found = counts.provenance.tokenizer_fingerprint, tokens.codec.fingerprint
-    rule = f"{path}: these are counts of the tokenizer {wanted[:12]}"
-    require(found == wanted, rule, got=found[:12], remedy="give the tokenizer that counted")
+    counted_by, given = counts.provenance.tokenizer_fingerprint, tokens.codec.fingerprint
+    rule = f"{path}: these are counts of the tokenizer {counted_by[:12]}"
+    require(given == counted_by, rule, got=given[:12], remedy="give the tokenizer that counted")
     rule = f"{path}: these are counts of {counts.vocab_size} tokens, and the target has as many"
     require(counts.vocab_size == tokens.vocab_size, rule, got=tokens.vocab_size)
 

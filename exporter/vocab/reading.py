@@ -1,4 +1,4 @@
-"""Reading a token-map file of any kind: what it is by its first bytes, then what its numbers mean."""
+"""Reading a token-map file of any kind: its first bytes tell the kind, its numbers the convention."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,8 +18,8 @@ _PICKLE = 0x80
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Declared:
-    """What the user says about a file: ``kind``, one of `KINDS` or a convention.
+class DeclaredMap:
+    """Facts that the user states about a file: ``kind`` is one of `KINDS` or a convention.
 
     ``vocab_size``: how many tokens the target knows; it counts where the file does not say it.
     """
@@ -29,17 +29,17 @@ class Declared:
 
     @property
     def convention(self) -> str | None:
-        """What the kind says about the numbers."""
+        """Return the convention that the kind stands for, None where no kind is stated."""
         return self.kind if self.kind is None or self.kind in CONVENTIONS else kind_named(self.kind).convention
 
 
-NOTHING_DECLARED = Declared()
+NOTHING_DECLARED = DeclaredMap()
 
 
-def read_vocab_map(path: Path, declared: Declared = NOTHING_DECLARED) -> VocabMap:
-    """The map in ``path``; what is no map, or could be two, is an `EdgedraftError` that names the file.
+def read_vocab_map(path: Path, declared: DeclaredMap = NOTHING_DECLARED) -> VocabMap:
+    """Read the map in ``path``; raise an `EdgedraftError` that names the file for no map, or numbers with two readings.
 
-    Repeated ids do not stop the reading: `VocabMap.problems` tells them.
+    Repeated ids are no error here: `VocabMap.problems` lists them.
     """
     require(path.exists(), f"{path}: no such file")
     numbers = _numbers(path)
@@ -51,7 +51,7 @@ def read_vocab_map(path: Path, declared: Declared = NOTHING_DECLARED) -> VocabMa
         return _read(_sized(numbers, declared.vocab_size), declared)
 
 
-def _read(numbers: Numbers, declared: Declared) -> VocabMap:
+def _read(numbers: Numbers, declared: DeclaredMap) -> VocabMap:
     convention = decide(numbers, declared.convention)
     fitting = [kind for kind in numbers.kinds if KINDS[kind].convention == convention]
     named = declared.kind if declared.kind in numbers.kinds else None
@@ -64,7 +64,7 @@ def _read(numbers: Numbers, declared: Declared) -> VocabMap:
 
 
 def _sized(numbers: Numbers, vocab_size: int | None) -> Numbers:
-    """The numbers, with the vocabulary size that the user gave where the file says none."""
+    """Return the numbers, with the user's vocabulary size where the file states none."""
     return numbers if numbers.vocab_size is not None else replace(numbers, vocab_size=vocab_size)
 
 
@@ -84,5 +84,5 @@ def _numbers(path: Path) -> Numbers:
 
 
 def _is_safetensors(start: bytes, path: Path) -> bool:
-    """A header's length, then its brace."""
+    """Check for a header's length followed by its brace."""
     return start[8:9] == b"{" and 8 + int.from_bytes(start[:8], "little") <= path.stat().st_size

@@ -12,7 +12,7 @@ from edgedraft.runtime.base.records import require
 
 
 def read_text_map(path: Path) -> Numbers:
-    """The map in a text file of any of the three kinds."""
+    """Read the map in a text file of any of the three kinds."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -24,17 +24,17 @@ def read_text_map(path: Path) -> Numbers:
 
 
 def ids_as_text(ids: Sequence[int]) -> str:
-    """One id a line."""
+    """Write one id a line."""
     return "".join(f"{each}\n" for each in ids)
 
 
 def ids_as_json(ids: Sequence[int]) -> str:
-    """A JSON list."""
+    """Write a JSON list."""
     return json.dumps(list(ids)) + "\n"
 
 
 def ids_as_executorch(ids: Sequence[int]) -> str:
-    """ExecuTorch's object: the pruned id as text, then the original id."""
+    """Write ExecuTorch's object: from the pruned id, as text, to the original id."""
     return json.dumps({str(row): each for row, each in enumerate(ids)}, indent=2) + "\n"
 
 
@@ -53,11 +53,11 @@ def _of_json(path: Path, text: str) -> Numbers:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object whose keys differ; JSON's own reading would let the last one win in silence."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    """Make an object, refusing repeated keys: JSON's own reading would silently let the last one win."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
         raise ValueError("a key stands twice")
-    return found
+    return value
 
 
 def _list(path: Path, kind: str, values: Sequence[Any]) -> Numbers:

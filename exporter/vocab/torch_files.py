@@ -1,5 +1,6 @@
-"""Torch files of plain data: lists, dicts and tensors in and out, and never code."""
+"""Torch files of plain data: lists, dicts and tensors are read and written, code is never run."""
 
+import importlib.util
 import pickle
 import re
 import warnings
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.files import replacing_file
@@ -18,7 +18,7 @@ _CODE = re.compile(r"GLOBAL ([\w.]+)|Unsupported (operand \d+)")
 
 
 def read_torch(path: Path) -> Any:
-    """What ``torch.save`` wrote, one-row tensors of whole numbers or booleans as arrays.
+    """Read what ``torch.save`` wrote, with one-row tensors of whole numbers or booleans as arrays.
 
     Other tensors become a text that says what they are: checkpoints of gigabytes are mapped, not read. Only torch's
     own loader of plain data runs; a file that names any class or function is refused before it is called.
@@ -31,15 +31,19 @@ def read_torch(path: Path) -> Any:
 
 def write_torch(path: Path, value: Any) -> None:
     """Write a list, or a dict of numbers and arrays (as tensors), or one array, atomically."""
-    torch = _torch()
+    _require_torch()
+    import torch
+
     with replacing_file(path) as temporary:
         if isinstance(value, Mapping):
-            value = {name: _tensor(torch, each) for name, each in value.items()}
-        torch.save(_tensor(torch, value), temporary)
+            value = {name: _tensor(each) for name, each in value.items()}
+        torch.save(_tensor(value), temporary)
 
 
 def _load(path: Path) -> Any:
-    torch = _torch()
+    _require_torch()
+    import torch
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about pickle protocols that other tools chose
@@ -51,32 +55,34 @@ def _load(path: Path) -> Any:
 
 
 def _refusal(path: Path, reason: str) -> EdgedraftError:
-    """One line for a file that is more than data; the library's own advice is to run it."""
-    found = _CODE.search(reason)
-    if found is None:
+    """Make an error of one line for a file that is more than data; the library's own text advises to run it."""
+    code = _CODE.search(reason)
+    if code is None:
         return EdgedraftError(f"{path}: not a torch file that can be read", got=reason.splitlines()[-1].strip())
     remedy = "nothing of it was run; ask its maker for tensors, lists or numbers"
-    named = found[1] or f"pickle {found[2]}"
+    named = code[1] or f"pickle {code[2]}"
     return EdgedraftError(f"{path}: holds pickled code or objects, not only data", got=named, remedy=remedy)
 
 
-def _torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingExtraError("torch", "export") from error
-    return torch
+def _require_torch() -> None:
+    if importlib.util.find_spec("torch") is None:
+        raise MissingExtraError("torch", "export")
 
 
-def _plain(value: Any) -> Any:
-    if not hasattr(value, "detach"):
+def _plain(value: object) -> object:
+    """Return a tensor of one row of whole numbers as an array, any other tensor as a description."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
         return value
-    whole = not value.is_floating_point() and not value.is_complex() and value.layout == _torch().strided
+    whole = not value.is_floating_point() and not value.is_complex() and value.layout == torch.strided
     if whole and value.dim() == 1 and not value.is_quantized:
-        array: npt.NDArray[Any] = value.detach().numpy().copy()
-        return array
+        # A copy, because the file behind a mapped tensor may be replaced while the array lives.
+        return value.detach().numpy().copy()
     return f"a tensor of {str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
 
 
-def _tensor(torch: Any, value: Any) -> Any:
+def _tensor(value: object) -> object:
+    import torch
+
     return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value

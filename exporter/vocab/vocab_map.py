@@ -1,4 +1,4 @@
-"""VocabMap: the target tokens that a token-map file keeps, in the file's order, and what is wrong with them."""
+"""VocabMap: the target tokens that a token-map file keeps, in the file's order, with checks and repairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,10 +14,10 @@ REPAIR = "edgedraft vocab convert --repair drops repeats and, with --tokenizer, 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class VocabMap:
-    """``target_ids``: int64 (entries,), absolute, in the file's order, which is that of the drafter head's rows.
+    """A map as read. ``target_ids``: int64 (entries,), absolute, in the file's order, that of the drafter's rows.
 
     ``kind`` is the file's (`KINDS`), ``convention`` what its numbers were read as; ``target_vocab_size`` is None where
-    neither the file nor the user said it. Repeated ids are kept as they are and told by `problems`.
+    neither the file nor the user said it. Repeated ids are kept; `problems` reports them.
     """
 
     kind: str
@@ -36,33 +36,34 @@ class VocabMap:
 
     @property
     def entries(self) -> int:
-        """Ids in the file, repeats included."""
+        """Return the number of ids in the file, repeats included."""
         return len(self.target_ids)
 
     @property
     def distinct(self) -> int:
-        """How many tokens can really be drafted."""
+        """Return how many tokens can really be drafted."""
         return len(np.unique(self.target_ids))
 
     @property
     def ascending(self) -> bool:
-        """Whether ids strictly increase, as engines with a ``t2d`` mask need it."""
+        """Check whether ids strictly increase, as engines with a ``t2d`` mask need it."""
         return bool(np.all(np.diff(self.target_ids) > 0))
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What makes this map wrong or doubtful, a sentence each."""
-        told = []
+        """List what makes this map wrong or doubtful, a sentence each."""
+        problems = []
         if self.distinct < self.entries:
-            told.append(_repeats(self.target_ids))
+            problems.append(_repeats(self.target_ids))
         kind = KINDS[self.kind]
         if self.convention != kind.convention:
-            told.append(f"it holds {self.convention} ids, but readers of {kind.file} take them as {kind.convention}")
+            readers = f"readers of {kind.file} take them as {kind.convention}"
+            problems.append(f"it holds {self.convention} ids, but {readers}")
         if kind.ascending and not self.ascending:
-            told.append(f"its ids do not ascend, as readers of {kind.file} expect")
+            problems.append(f"its ids do not ascend, as readers of {kind.file} expect")
         if self.entries > 1 and np.array_equal(self.target_ids, np.arange(self.entries)):
-            told.append(f"its ids are just 0..{self.entries - 1}: a map that was never filled in looks like this")
-        return tuple(told)
+            problems.append(f"its ids are just 0..{self.entries - 1}: a map that was never filled in looks like this")
+        return tuple(problems)
 
     def require_distinct(self) -> None:
         """Refuse a map that holds a token twice: no format or head can give one token two rows."""
@@ -70,12 +71,12 @@ class VocabMap:
         require(self.distinct == self.entries, rule, remedy=REPAIR)
 
     def missing(self, token_ids: Sequence[int]) -> tuple[int, ...]:
-        """Those of ``token_ids`` that the map lacks."""
-        wanted = np.asarray(token_ids, dtype=np.int64)
-        return tuple(wanted[~np.isin(wanted, self.target_ids)].tolist())
+        """Return those of ``token_ids`` that the map lacks."""
+        ids = np.asarray(token_ids, dtype=np.int64)
+        return tuple(ids[~np.isin(ids, self.target_ids)].tolist())
 
     def with_vocab_size(self, size: int) -> "VocabMap":
-        """The map of a target of ``size`` tokens; refused where the map was made for another number."""
+        """Return the map for a target of ``size`` tokens; refuse one that was made for another number."""
         known = self.target_vocab_size
         rule = f"vocab map: it was made for a target of {known} tokens"
         remedy = "give the target's own folder, config.json included: a tokenizer alone may know fewer than the model"
@@ -83,11 +84,11 @@ class VocabMap:
         return replace(self, target_vocab_size=size)
 
     def sorted(self) -> "VocabMap":
-        """The same tokens in ascending order. Rows of a head trained for the old order must move with them."""
+        """Return the same tokens in ascending order; rows of a head trained for the old order must move with them."""
         return replace(self, target_ids=np.sort(self.target_ids))
 
     def repaired(self, end_token_ids: Sequence[int] = ()) -> "VocabMap":
-        """Without repeats (the first stays) and with ``end_token_ids``: in their place where ids ascend, else first."""
+        """Return the map without repeats (the first stays) and with ``end_token_ids``, first unless ids ascend."""
         ids = np.concatenate([np.asarray(self.missing(end_token_ids), dtype=np.int64), self.target_ids])
         _, firsts = np.unique(ids, return_index=True)
         kept = ids[np.sort(firsts)]
@@ -95,7 +96,8 @@ class VocabMap:
 
 
 def _repeats(ids: Ids) -> str:
-    """How many entries repeat an id, and the first that does."""
+    """Say how many entries repeat an id, and which is the first."""
+    # places: for each entry, which of the unique ids it is; firsts[places]: where that id stands first.
     _, firsts, places = np.unique(ids, return_index=True, return_inverse=True)
     again = np.flatnonzero(firsts[places] != np.arange(len(ids)))
     if not len(again):

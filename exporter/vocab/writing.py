@@ -1,4 +1,4 @@
-"""Writing a token map in another kind of file: the same tokens in the same order, or a refusal that says why."""
+"""Writing a token map in another kind of file: the same tokens in the same order, or an error that says why not."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -38,7 +38,7 @@ Frequencies = Mapping[int, int]
 
 
 def write_vocab_map(path: Path, vocab_map: VocabMap, kind: str, frequencies: Frequencies | None = None) -> None:
-    """Write the map as ``kind``, atomically; nothing is written where the file could not hold it as it is.
+    """Write the map as ``kind``, atomically; refuse a kind of file that could not hold it unchanged.
 
     ``frequencies``, counts by token id, go into speculators' folder beside the map.
     """
@@ -66,7 +66,7 @@ def _offsets(vocab_map: VocabMap) -> Any:
 
 
 def _pair(vocab_map: VocabMap) -> dict[str, Any]:
-    """``d2t`` int64 (K,) offsets and ``t2d`` bool (vocab,)."""
+    """Return ``d2t`` int64 (K,) offsets and ``t2d`` bool (vocab,)."""
     assert vocab_map.target_vocab_size is not None
     kept = np.zeros(vocab_map.target_vocab_size, dtype=np.bool_)
     kept[vocab_map.target_ids] = True
@@ -79,7 +79,7 @@ def _write_index_map(path: Path, vocab_map: VocabMap) -> None:
 
 
 def _write_folder(path: Path, vocab_map: VocabMap, frequencies: Frequencies | None) -> None:
-    """speculators' files in a folder that held nothing else."""
+    """Write speculators' files to a folder that holds nothing else."""
     require_own_folder(path, "a map", NPY_NAMES[0], (*NPY_NAMES, FREQUENCIES))
     with replacing_folder(path) as temporary:
         for name, array in zip(NPY_NAMES, _pair(vocab_map).values(), strict=True):

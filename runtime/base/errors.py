@@ -1,4 +1,4 @@
-"""The one exception root: every message says the rule, what was found, and what to do."""
+"""The one exception root: every message says the rule, what it got instead, and what to do."""
 
 import contextlib
 import errno
@@ -9,7 +9,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class EdgedraftError(ValueError):
-    """An error that the user can mend. Its text is one line: ``rule, got X - remedy``.
+    """An error that the user can correct; its text is one line: ``rule, got X - remedy``.
 
     The command line prints it and exits with 2.
     """
@@ -18,9 +18,9 @@ class EdgedraftError(ValueError):
         self.rule = rule
         self.got = got
         self.remedy = remedy
-        found = "" if got is None else f", got {got}"
+        value = "" if got is None else f", got {got}"
         advice = "" if remedy is None else f" - {remedy}"
-        super().__init__(f"{rule}{found}{advice}")
+        super().__init__(f"{rule}{value}{advice}")
 
 
 class MissingExtraError(EdgedraftError):
@@ -31,7 +31,7 @@ class MissingExtraError(EdgedraftError):
 
 
 def first_line(error: BaseException) -> str:
-    """What a foreign error says, in one line; its class where it says nothing."""
+    """Return the first line of a foreign error's text, or its class where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

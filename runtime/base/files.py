@@ -1,4 +1,4 @@
-"""Writing that cannot be half done, hashing, and JSON: what every room needs from the file system."""
+"""Atomic writing of files and folders, hashing, and JSON."""
 
 import contextlib
 import hashlib
@@ -15,13 +15,13 @@ from edgedraft.runtime.base.records import require
 
 
 def sha256(path: Path) -> str:
-    """The file's SHA-256 in hexadecimal."""
+    """Return the file's SHA-256 in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value in ``path``; a missing or broken file is an `EdgedraftError` that names it."""
+    """Read the JSON value in ``path``; a missing or broken file raises an `EdgedraftError` that names it."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -72,7 +72,7 @@ def require_file_name(path: Path) -> None:
 
 @contextlib.contextmanager
 def replacing_file(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling to write; when the block succeeds it takes the place of ``path``."""
+    """Give a temporary sibling to write to; when the block succeeds it takes the place of ``path``."""
     with full_disk_is_users(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

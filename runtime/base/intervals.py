@@ -1,15 +1,18 @@
-"""Interval: a number and how sure it is."""
+"""Interval: a number with its uncertainty."""
 
 from dataclasses import dataclass
 
 from edgedraft.runtime.base.records import require
 
+QUARTILES = 0.5
+"""The level of an interval from the lower to the upper quartile."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
-    """``value``, and the range ``low``..``high`` that holds the truth with probability ``level``.
+    """A number and the range ``low``..``high`` that contains the true one with probability ``level``.
 
-    A median with its quartiles is an interval of level 0.5.
+    A median with its quartiles is an interval of level `QUARTILES`.
     """
 
     value: float
@@ -20,3 +23,9 @@ class Interval:
     def __post_init__(self) -> None:
         require(self.low <= self.high, "interval: low must be at most high", got=(self.low, self.high))
         require(0 < self.level < 1, "interval: level must lie between 0 and 1", got=self.level)
+
+    def json_form(self) -> dict[str, float]:
+        """Return the form in JSON. A median with its quartiles keeps the keys that readers of ``--json`` know."""
+        if self.level == QUARTILES:
+            return {"median": self.value, "low": self.low, "high": self.high}
+        return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}

@@ -1,4 +1,4 @@
-"""How long work reports itself: the library calls, the caller shows."""
+"""Progress of long work: the library reports it, the caller shows it."""
 
 from collections.abc import Callable
 
@@ -7,4 +7,4 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """A `Progress` that shows nothing."""
+    """Show nothing; the default `Progress`."""

@@ -4,15 +4,20 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from edgedraft.runtime.base.errors import EdgedraftError
 
-Record = TypeVar("Record")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Record = TypeVar("Record", bound="DataclassInstance")
 
 
 def to_plain(value: object) -> Any:
-    """A record as nested dicts, lists, strings, numbers and booleans."""
+    """Return a record as nested dicts, lists, strings, numbers and booleans, or as its own ``json_form``."""
+    if hasattr(value, "json_form"):
+        return value.json_form()
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
@@ -27,7 +32,7 @@ def from_plain(record: type[Record], data: object, where: str) -> Record:
     if not isinstance(data, Mapping):
         raise EdgedraftError(f"{where}: expected an object", got=type(data).__name__)
     hints = typing.get_type_hints(record)
-    fields = {field.name: field for field in dataclasses.fields(record)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(record)}
     unknown = sorted(set(map(str, data)) - set(fields))
     if unknown:
         raise EdgedraftError(f"{where}: unknown key", got=", ".join(unknown))
@@ -41,7 +46,7 @@ def from_plain(record: type[Record], data: object, where: str) -> Record:
 
 
 def _convert(hint: Any, value: object, where: str) -> object:
-    """``value`` as ``hint``, or an error at ``where``."""
+    """Convert ``value`` to the type ``hint``, or raise an error that names ``where``."""
     if hint is Any:
         return value
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
@@ -56,12 +61,12 @@ def _convert(hint: Any, value: object, where: str) -> object:
             raise EdgedraftError(f"{where}: expected an object", got=type(value).__name__)
         return {str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint):
-        return from_plain(typing.cast(type, hint), value, where)
+        return from_plain(typing.cast("type[DataclassInstance]", hint), value, where)
     return _scalar(hint, value, where)
 
 
 def _scalar(hint: type, value: object, where: str) -> object:
-    """A bool, int, float or str; an int serves where a float is asked for, a bool never serves as a number."""
+    """Check a bool, int, float or str; an int is accepted for a float, a bool never for a number."""
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):

@@ -1,60 +1,78 @@
-"""The part of the safetensors format that edgedraft writes, read and written with numpy alone.
+"""Reading and writing safetensors files through the safetensors package."""
 
-The runtime may not depend on more than numpy, so the format (8-byte header length, JSON header, raw little-endian
-data; https://huggingface.co/docs/safetensors) is spelled out here for whole-array use.
-"""
-
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from edgedraft.runtime.base.arrays import AnyArray
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.files import replacing_file
 
-_DTYPES = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "U8": "u1", "BOOL": "?"}
-_NAMES = {np.dtype(code): name for name, code in _DTYPES.items()}
+_LENGTH_BYTES = 8
 
 
 def write_tensors(path: Path, tensors: Mapping[str, AnyArray], metadata: Mapping[str, str] | None = None) -> None:
-    """Write arrays and string metadata to ``path``, atomically."""
-    header: dict[str, object] = {"__metadata__": dict(metadata)} if metadata else {}
-    offset = 0
-    for name, array in tensors.items():
-        end = offset + array.nbytes
-        header[name] = {"dtype": _NAMES[array.dtype], "shape": list(array.shape), "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header).encode()
+    """Write arrays and text metadata to ``path``, atomically.
+
+    Equal arrays and metadata give equal bytes. Raises `EdgedraftError` for a dtype that the format lacks.
+    """
+    # The package copies an array's memory as it lies, so rows must follow each other there.
+    whole = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
+    try:
+        content = save(whole, dict(metadata or {}) or None)
+    except (SafetensorError, TypeError, ValueError) as error:
+        raise EdgedraftError(f"{path}: arrays that safetensors cannot hold", got=first_line(error)) from error
+    with replacing_file(path) as temporary:
+        temporary.write_bytes(_with_sorted_metadata(content))
+
+
+def read_tensors(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, AnyArray], dict[str, str]]:
+    """Return the arrays in ``path`` and its metadata; of a large file, only the arrays called ``names`` are read.
+
+    Raises `EdgedraftError` for a file that is not whole.
+    """
+    with _opened(path) as file:
+        tensors = {name: file.get_tensor(name) for name in (file.keys() if names is None else names)}
+        # numpy knows bfloat16 only where another package has registered it: refused, so that no import decides.
+        foreign = [f"{name} is {array.dtype}" for name, array in tensors.items() if array.dtype.isbuiltin != 1]
+        if foreign:
+            raise TypeError(", ".join(foreign))
+        return tensors, file.metadata() or {}
+
+
+def tensor_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the arrays in ``path`` without reading the arrays."""
+    with _opened(path) as file:
+        return tuple(file.keys())
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    if not path.is_file():
+        raise EdgedraftError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            yield file
+    except (SafetensorError, OSError, TypeError, ValueError) as error:
+        raise EdgedraftError(f"{path}: not a safetensors file edgedraft can read", got=first_line(error)) from error
+
+
+def _with_sorted_metadata(content: bytes) -> bytes:
+    """Return the same file with its metadata in order of the keys.
+
+    The package writes them in random order, but files are compared by their sums: a bundle's, a merge of counts.
+    """
+    start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    header = json.loads(content[_LENGTH_BYTES:start])
+    if "__metadata__" in header:
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    # Offsets in the header count from its end, which stays a multiple of 8 so that mapped arrays are aligned.
     text += b" " * (-len(text) % 8)
-    with replacing_file(path) as temporary, temporary.open("wb") as file:
-        file.write(len(text).to_bytes(8, "little"))
-        file.write(text)
-        for array in tensors.values():
-            file.write(np.ascontiguousarray(array).tobytes())
-
-
-def read_tensors(path: Path) -> tuple[dict[str, AnyArray], dict[str, str]]:
-    """All arrays in ``path`` and its metadata; a file that is not whole raises `EdgedraftError`."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise EdgedraftError(f"{path}: no such file") from error
-    try:
-        size = int.from_bytes(data[:8], "little")
-        header = json.loads(data[8 : 8 + size])
-        metadata = header.pop("__metadata__", {})
-        body = memoryview(data)[8 + size :]
-        tensors = {name: _array(body, entry) for name, entry in header.items()}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EdgedraftError(f"{path}: not a safetensors file edgedraft can read", got=str(error)) from error
-    return tensors, metadata
-
-
-def _array(body: memoryview, entry: Mapping[str, Any]) -> AnyArray:
-    start, end = entry["data_offsets"]
-    if not 0 <= start <= end <= len(body):
-        raise ValueError(f"offsets {start}..{end} lie outside the file's {len(body)} bytes")
-    return np.frombuffer(body[start:end], dtype=_DTYPES[entry["dtype"]]).reshape(entry["shape"]).copy()
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + content[start:]

@@ -17,9 +17,9 @@ _MEANING = ("model", "normalizer", "pre_tokenizer", "added_tokens")
 
 
 def tokenizer_fingerprint(path: Path) -> str:
-    """SHA-256 over what decides the ids: vocabulary, merges, normalizer, pre-tokenizer and added tokens.
+    """Return the SHA-256 of all that decides the ids: vocabulary, merges, normalizer, pre-tokenizer, added tokens.
 
-    Two files with one fingerprint turn every text into the same ids, whatever else they hold.
+    Two files with the same fingerprint turn every text into the same ids, whatever else they hold.
     """
     data = read_json(path)
     require(isinstance(data, dict) and "model" in data, f"{path}: not a tokenizer file", got=type(data).__name__)

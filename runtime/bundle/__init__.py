@@ -1,1 +1,1 @@
-"""Reading bundles: the manifest, the index map file, and the checks before anything runs."""
+"""Reading bundles: the manifest, the index map's file, and every check before anything runs."""

@@ -17,7 +17,10 @@ def write_index_map(path: Path, index_map: IndexMap) -> None:
 
 
 def read_index_map(path: Path, target_vocab_size: int) -> IndexMap:
-    """Read and check a map; any fault is an `EdgedraftError` that names the file."""
+    """Read and check an index map.
+
+    Raises `EdgedraftError` naming the file when the tensor is missing or its ids are not valid.
+    """
     tensors, _ = read_tensors(path)
     require(TENSOR_NAME in tensors, f"{path}: no tensor {TENSOR_NAME}", got=", ".join(sorted(tensors)) or "none")
     with naming(path, "export the bundle again"):

@@ -1,4 +1,4 @@
-"""BundleManifest: everything a bundle promises, as written in its edgedraft.json."""
+"""BundleManifest: the contents of a bundle, as written in its edgedraft.json."""
 
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -10,7 +10,10 @@ from edgedraft.runtime.core.plan import DecodingPlan
 SCHEMA_VERSION = 4
 MANIFEST_NAME = "edgedraft.json"
 ODD_TOKEN_TABLE = "GatherBlockQuantized/odd"
-"""Among a model's operators: packed tokens are looked up in rows of an odd number of blocks, which WebGPU refuses."""
+"""Listed among a model's operators when its packed token table has rows of an odd number of blocks.
+
+WebGPU's kernel refuses such tables.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,12 +28,11 @@ class FileEntry:
 class ModelEntry:
     """One ONNX model of the bundle.
 
-    ``data`` are the files of its external data, in the bundle; ``largest_tensor_bytes`` is of its largest weight and
-    ``half`` tells of a float16 tensor anywhere: a GPU may refuse either, which is asked before anything is loaded.
-    ``operators`` are those outside of ONNX's own, for which a browser may have no kernel; bundles written before it was
-    told name none.
-    ``parameters`` counts the weights that one step multiplies with, ``weight_bytes`` their bytes; ``conversion`` names
-    the exact conversion it came from.
+    ``graph`` is its ONNX file and ``data`` the files of its external data, in the bundle. ``parameters`` counts the
+    weights that one step multiplies with, ``weight_bytes`` their bytes; ``conversion`` names the exact conversion that
+    made it. A browser checks the rest before it loads anything: ``largest_tensor_bytes`` (of one weight) and ``half``
+    (true with any float16 tensor), which a GPU may not support, and ``operators``, those that are not ONNX's own, for
+    which it may have no kernel. Older bundles list no operators.
     """
 
     name: str
@@ -49,9 +51,10 @@ class ModelEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationEntry:
-    """Where the draft vocabulary came from, and what it covers on prompts held out from choosing it.
+    """The prompts that ranked the draft vocabulary, and its coverage on other prompts, which scored it.
 
-    ``ranked_by`` names the sources of the counts that chose it; the ranking numbers are of the first, which leads.
+    ``coverage`` is a share of tokens, 0..1, with its confidence interval. ``ranked_by`` names the counts' sources;
+    ``ranking_prompts`` and ``ranking_tokens`` are of the first source, which ranks before the others.
     """
 
     prompts: str
@@ -67,10 +70,10 @@ class CalibrationEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DivergenceEntry:
-    """What ``positions`` tokens of answers say of the target's precision.
+    """How much the target's precision changes its predictions, measured at ``positions`` tokens of answers.
 
-    ``kl_per_token`` is the mean of KL(float ‖ packed) in nats; ``greedy_agreement`` the share of positions where both
-    would choose the same token.
+    ``kl_per_token`` is the mean of KL(float ‖ packed) in nats; ``greedy_agreement`` is the share of positions where
+    both choose the same token.
     """
 
     precision: str
@@ -81,10 +84,10 @@ class DivergenceEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleManifest:
-    """The bundle's contract. Paths are relative POSIX paths inside the bundle; token ids are the target's.
+    """The contents of a bundle. Paths are relative POSIX paths inside the bundle; token ids are the target's.
 
-    ``provider`` names what the bundle was planned and its graphs prepared for; ``divergence`` is how far the target
-    strays from fp32, None where nobody measured it.
+    ``provider`` is the execution provider that the bundle was planned for. ``divergence`` is the target's distance from
+    fp32, None where it was not measured.
     """
 
     schema_version: int
@@ -115,7 +118,7 @@ class BundleManifest:
 
 
 def require_schema(version: int) -> None:
-    """Refuse manifests of another schema than this version reads."""
+    """Raise `EdgedraftError` for a manifest of any schema but the one that this version reads."""
     require(
         version == SCHEMA_VERSION,
         f"schema_version: this edgedraft reads {SCHEMA_VERSION}",
@@ -125,7 +128,7 @@ def require_schema(version: int) -> None:
 
 
 def _check_inside(name: str) -> None:
-    """Refuse names that could reach outside the bundle."""
+    """Raise `EdgedraftError` for a name that could lead outside the bundle, on Windows too."""
     path = PurePosixPath(name)
     if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
         raise EdgedraftError("files: expected a relative path inside the bundle", got=repr(name))

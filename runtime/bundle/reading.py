@@ -1,4 +1,4 @@
-"""Reading a bundle: schema, paths, sizes, hashes, index map and tokenizer are checked before anything runs."""
+"""Read a bundle, checking schema, paths, sizes, hashes, index map and tokenizer before anything runs."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,10 +35,10 @@ class Bundle:
 
 
 def read_bundle(path: Path, *, verify_hashes: bool = True) -> Bundle:
-    """Open the bundle in folder ``path``.
+    """Read the bundle in folder ``path`` and check it against its manifest.
 
-    Raises `EdgedraftError` naming the file and the key for anything the manifest promises and the folder does not keep.
-    ``verify_hashes=False`` skips only the SHA-256 sums, for a bundle that was verified before.
+    Raises `EdgedraftError` naming the file and the key for anything that differs. ``verify_hashes=False`` skips only
+    the SHA-256 sums, for a bundle that was verified before.
     """
     manifest_path = path / MANIFEST_NAME
     require(path.is_dir(), f"{path}: no such bundle folder", remedy="name a folder written by edgedraft export")
@@ -70,11 +70,12 @@ def _check_file(bundle: Path, name: str, entry: FileEntry, verify_hashes: bool) 
     size = file.stat().st_size
     require(size == entry.bytes, f"{file}: expected {entry.bytes} bytes", got=size, remedy=_EXPORT_AGAIN)
     if verify_hashes:
-        found = sha256(file)
-        require(found == entry.sha256, f"{file}: SHA-256: expected {entry.sha256}", got=found, remedy=_EXPORT_AGAIN)
+        digest = sha256(file)
+        require(digest == entry.sha256, f"{file}: SHA-256: expected {entry.sha256}", got=digest, remedy=_EXPORT_AGAIN)
 
 
 def _check_listed(manifest: BundleManifest, where: Path) -> None:
+    """Check that every file that anything reads is listed, and thereby hashed."""
     texts = [name for name in TEXT_FILES if (where.parent / name).exists()]
     models = [name for model in (manifest.target, manifest.drafter) for name in (model.graph, *model.data)]
     for name in (*models, manifest.index_map, "tokenizer.json", *texts):

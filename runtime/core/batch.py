@@ -6,7 +6,8 @@ from typing import Protocol
 
 from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.core.chooser import GREEDY, Chooser, GreedyChooser
+from edgedraft.runtime.core.acceptance import GreedyVerifier, Verifier
+from edgedraft.runtime.core.decoding import GREEDY
 from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.core.model import LanguageModel, prefill
 from edgedraft.runtime.core.verify import greedy_choices
@@ -19,11 +20,11 @@ Numbered = tuple[int, tuple[int, ...]]
 
 
 class Batch(Protocol):
-    """Memories that are stepped together, each with a length of its own."""
+    """Models that are stepped together, each with a memory and a length of its own."""
 
     @property
     def rows(self) -> Sequence[LanguageModel]:
-        """The memories; what one row holds changes no other."""
+        """Return the models; what one row holds changes no other."""
         ...
 
     def step(self, token_ids: Sequence[int]) -> Logits:
@@ -38,24 +39,25 @@ class Batch(Protocol):
         ...
 
 
-def always_greedy(number: int) -> Chooser:
-    """The same chooser for every prompt: the best token."""
-    return GREEDY
+def always_greedy(number: int) -> Verifier:
+    """Return the verifier that takes the best token, for every prompt."""
+    return GREEDY.verifier
 
 
 def batched_answers(
     batch: Batch,
     prompts: Iterable[Sequence[int]],
     limits: Limits,
-    choosers: Callable[[int], Chooser] = always_greedy,
+    verifiers: Callable[[int], Verifier] = always_greedy,
 ) -> Iterator[Numbered]:
-    """What `plain_rounds` would answer each prompt within ``limits``: prompt numbers and tokens, each as it ends.
+    """Answer each prompt as `plain_rounds` would within ``limits``; yield prompt numbers and tokens, each as it ends.
 
-    A prompt is taken when a row is free for it. ``choosers`` gives the chooser for a prompt's number: one that draws
-    needs a generator of its own, so that an answer depends on its own prompt and seed alone. Raises `EdgedraftError`
-    at a prompt that is empty or does not fit. May be closed at any answer: the batch can be used again.
+    A prompt is taken when a row is free for it. ``verifiers`` gives what picks the tokens for a prompt's number: one
+    that draws needs a generator of its own, so that an answer depends on its own prompt and seed alone. Raises
+    `EdgedraftError` at a prompt that is empty or does not fit. May be closed at any answer: the batch can be used
+    again.
     """
-    waiting = _waiting(prompts, batch.rows[0].context_length, limits, choosers)
+    waiting = _waiting(prompts, batch.rows[0].context_length, limits, verifiers)
     running: list[_Answer] = []
     for row in batch.rows:
         answer = yield from _begun(row, waiting)
@@ -63,7 +65,7 @@ def batched_answers(
             break
         running.append(answer)
     while running:
-        _settle(running, batch.step([answer.settled[-1] for answer in running]))
+        _commit(running, batch.step([answer.committed[-1] for answer in running]))
         for place in reversed(range(len(running))):
             if running[place].ended:
                 yield running[place].result
@@ -72,29 +74,29 @@ def batched_answers(
 
 @dataclass(kw_only=True, slots=True)
 class _Answer:
-    """One answer under way: ``settled`` begins with the prompt and holds at most ``longest`` tokens."""
+    """One answer under way: ``committed`` begins with the prompt and holds at most ``longest`` tokens."""
 
     number: int
-    settled: list[int]
+    committed: list[int]
     prompt_length: int
     longest: int
     end_token_ids: tuple[int, ...]
-    chooser: Chooser
+    verifier: Verifier
 
     @property
     def ended(self) -> bool:
-        """Whether the last token, which is not the prompt's, ends the answer."""
-        return len(self.settled) >= self.longest or self.settled[-1] in self.end_token_ids
+        """Return whether the last token, which is not the prompt's, ends the answer."""
+        return len(self.committed) >= self.longest or self.committed[-1] in self.end_token_ids
 
     @property
     def result(self) -> Numbered:
-        return self.number, tuple(self.settled[self.prompt_length :])
+        return self.number, tuple(self.committed[self.prompt_length :])
 
 
 def _waiting(
-    prompts: Iterable[Sequence[int]], context_length: int, limits: Limits, choosers: Callable[[int], Chooser]
+    prompts: Iterable[Sequence[int]], context_length: int, limits: Limits, verifiers: Callable[[int], Verifier]
 ) -> Iterator[_Answer]:
-    """The answers to give, in the prompts' order; a full context still scores one more token."""
+    """Yield the answers to give, in the prompts' order; a full context still scores one more token."""
     for number, prompt_ids in enumerate(prompts):
         length = len(prompt_ids)
         require(length > 0, f"prompt {number}: holds no token", remedy="write something in it")
@@ -102,11 +104,11 @@ def _waiting(
         require(length <= context_length, rule, got=length, remedy="shorten it or open the model with a larger context")
         yield _Answer(
             number=number,
-            settled=[int(token_id) for token_id in prompt_ids],
+            committed=[int(token_id) for token_id in prompt_ids],
             prompt_length=length,
             longest=min(length + limits.max_new_tokens, context_length + 1),
             end_token_ids=limits.end_token_ids,
-            chooser=choosers(number),
+            verifier=verifiers(number),
         )
 
 
@@ -117,7 +119,7 @@ def _begun(row: LanguageModel, waiting: Iterator[_Answer]) -> Generator[Numbered
     """
     for answer in waiting:
         row.rewind(0)
-        _settle([answer], prefill(row, answer.settled)[None])
+        _commit([answer], prefill(row, answer.committed)[None])
         if not answer.ended:
             return answer
         yield answer.result
@@ -135,12 +137,12 @@ def _replaced(batch: Batch, running: list[_Answer], place: int, waiting: Iterato
     running[place] = successor
 
 
-def _settle(answers: Sequence[_Answer], logits: Logits) -> None:
-    """Append to each answer the token that its chooser takes from its row of (answers, vocab) logits."""
-    if all(isinstance(answer.chooser, GreedyChooser) for answer in answers):
+def _commit(answers: Sequence[_Answer], logits: Logits) -> None:
+    """Append to each answer the token that its verifier takes from its row of (answers, vocab) logits."""
+    if all(isinstance(answer.verifier, GreedyVerifier) for answer in answers):
         choices = greedy_choices(logits, "the target")
     else:
         rows = zip(answers, logits, strict=True)
-        choices = [answer.chooser.settle([], row[None], answer.settled)[0] for answer, row in rows]
+        choices = [answer.verifier.verify([], row[None], answer.committed)[0] for answer, row in rows]
     for answer, token_id in zip(answers, choices, strict=True):
-        answer.settled.append(token_id)
+        answer.committed.append(token_id)

@@ -1,59 +1,97 @@
 """The decoding loop: one `Round` per target pass; stopping, timing and printing are the caller's."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
 
 from edgedraft.runtime.base.arrays import Logits
-from edgedraft.runtime.core.chooser import GREEDY, Chooser, Proposal
-from edgedraft.runtime.core.drafting import NO_DRAFTS, DraftPolicy
-from edgedraft.runtime.core.model import LanguageModel, prefill
+from edgedraft.runtime.core.acceptance import GreedyVerifier, RandomVerifier, Verifier
+from edgedraft.runtime.core.drafter import NO_DRAFTS, Draft, Drafter
+from edgedraft.runtime.core.model import Clock, LanguageModel, PromptPasses, stopped_clock
 from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.sampler import GreedySampler, RandomSampler, Sampler
+from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.verify import log_probability
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class DecodingMethod:
+    """The way tokens are chosen: ``sampler`` draws drafts, ``verifier`` judges them, for one answer at a time."""
+
+    sampler: Sampler
+    verifier: Verifier
+
+
+GREEDY = DecodingMethod(sampler=GreedySampler(), verifier=GreedyVerifier())
+"""The best token, always."""
+
+
+def sampled(settings: SamplingSettings, rng: np.random.Generator) -> DecodingMethod:
+    """Return the method that draws by ``settings``, all its random numbers from ``rng``."""
+    return DecodingMethod(sampler=RandomSampler(settings, rng), verifier=RandomVerifier(settings, rng))
+
+
 def plain_rounds(
-    target: LanguageModel, prompt_ids: Sequence[int], chooser: Chooser = GREEDY, *, log_probs: bool = False
+    target: LanguageModel, prompt_ids: Sequence[int], method: DecodingMethod = GREEDY, *, log_probs: bool = False
 ) -> Iterator[Round]:
-    """Decoding by the target alone, one token a pass, until its context is full."""
-    return speculative_rounds(target, NO_DRAFTS, prompt_ids, chooser, log_probs=log_probs)
+    """Decode by the target alone, one token a pass, until its context is full."""
+    return speculative_rounds(target, NO_DRAFTS, prompt_ids, method, log_probs=log_probs)
 
 
 def speculative_rounds(
     target: LanguageModel,
-    policy: DraftPolicy,
+    drafter: Drafter,
     prompt_ids: Sequence[int],
-    chooser: Chooser = GREEDY,
+    method: DecodingMethod = GREEDY,
     *,
     log_probs: bool = False,
+    clock: Clock = stopped_clock,
 ) -> Iterator[Round]:
-    """Draft-and-verify: what `plain_rounds` would settle (by drawing: in distribution), several tokens a pass.
+    """Draft and verify: commit what `plain_rounds` would (by drawing: in distribution), several tokens a pass.
 
-    The target keeps the beginning of the prompt that its memory already holds; the prompt is read, by the policy's
-    drafter too, before the first token. Ends when the target's context is full. May be closed at any round: the
-    memories then hold what was settled. Source: Leviathan et al. 2023.
+    The target keeps the beginning of the prompt that its memory already holds; the prompt is read, by the drafter too,
+    before the first token. Ends when the target's context is full. May be closed at any round: the memories then hold
+    what was committed. Source: Leviathan et al. 2023.
     """
-    settled = list(prompt_ids)
-    turn = _settle(settled, [], prefill(target, prompt_ids)[None], chooser, log_probs)
-    policy.begin(prompt_ids)
-    yield turn
-    while len(settled) <= target.context_length:
-        proposals = policy.propose(settled, target.context_length - len(settled), chooser)
-        logits = target.read([settled[-1], *(proposal.token_id for proposal in proposals)])
-        turn = _settle(settled, proposals, logits, chooser, log_probs)
-        target.rewind(len(settled) - 1)
-        policy.learn(turn)
-        yield turn
+    committed = list(prompt_ids)
+    passes = PromptPasses(target, prompt_ids, clock)
+    started = clock()
+    drafter.begin(prompt_ids, passes)
+    drafter_seconds = clock() - started - passes.seconds
+    last_row = passes.last_row()
+    seconds = (passes.seconds, drafter_seconds)
+    yield _commit(committed, Draft(), last_row[None], method.verifier, seconds, log_probs)
+    while len(committed) <= target.context_length:
+        draft = drafter.propose(committed, target.context_length - len(committed), method.sampler)
+        started = clock()
+        target_pass = target.read([committed[-1], *draft.token_ids])
+        seconds = (clock() - started, draft.seconds)
+        round_ = _commit(committed, draft, target_pass.logits, method.verifier, seconds, log_probs)
+        # The last committed token is the target's own choice: no pass has read it yet.
+        target.rewind(len(committed) - 1)
+        drafter.rewind(len(committed) - 1)
+        drafter.observe(round_, target_pass)
+        yield round_
 
 
-def _settle(
-    settled: list[int], proposals: Sequence[Proposal], logits: Logits, chooser: Chooser, log_probs: bool
+def _commit(
+    committed: list[int],
+    draft: Draft,
+    logits: Logits,
+    verifier: Verifier,
+    seconds: tuple[float, float],
+    log_probs: bool,
 ) -> Round:
-    """Append what this pass settles to ``settled`` and say what it was."""
-    kept = chooser.settle(proposals, logits, settled)
-    settled += kept
-    scored = zip(logits, kept, strict=False) if log_probs else ()
+    """Append what this pass gives to ``committed`` and return it; ``seconds`` are the target's and the drafter's."""
+    token_ids = verifier.verify(draft.tokens, logits, committed)
+    committed += token_ids
+    scored = zip(logits, token_ids, strict=False) if log_probs else ()
     return Round(
-        token_ids=tuple(kept),
-        proposed=len(proposals),
-        accepted=len(kept) - 1,
+        token_ids=tuple(token_ids),
+        drafted=len(draft.tokens),
+        accepted=len(token_ids) - 1,
         log_probs=tuple(log_probability(row, token_id) for row, token_id in scored),
+        target_seconds=seconds[0],
+        drafter_seconds=seconds[1],
     )

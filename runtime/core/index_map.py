@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedraft.runtime.base.arrays import Ids, Logits
+from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.records import require
 
 
@@ -36,33 +36,27 @@ class IndexMap:
 
     @classmethod
     def identity(cls, vocab_size: int) -> "IndexMap":
-        """The map of a drafter that keeps every token."""
+        """Return the map of a drafter that keeps every token."""
         return cls(target_ids=np.arange(vocab_size, dtype=np.int64), target_vocab_size=vocab_size)
 
     @property
     def draft_vocab_size(self) -> int:
-        """K, the number of tokens the drafter can propose."""
+        """Return K, the number of tokens the drafter can propose."""
         return len(self.target_ids)
 
     def to_target(self, draft_id: int) -> int:
-        """The target token id behind one draft id."""
+        """Return the target token id behind one draft id."""
         return int(self.target_ids[draft_id])
 
     def to_draft(self, token_ids: Sequence[int]) -> Ids:
-        """Draft ids of those of the ascending target ``token_ids`` that can be drafted."""
-        wanted = np.asarray(token_ids, dtype=np.int64)
-        places = np.searchsorted(self.target_ids, wanted)
+        """Return the draft ids of those of the ascending target ``token_ids`` that can be drafted."""
+        asked = np.asarray(token_ids, dtype=np.int64)
+        places = np.searchsorted(self.target_ids, asked)
         inside = places < len(self.target_ids)
         candidates: Ids = places[inside]
-        found: Ids = candidates[self.target_ids[candidates] == wanted[inside]]
-        return found
-
-    def scatter(self, logits: Logits) -> Logits:
-        """Logits (rows, K) spread over the target's vocabulary, -inf for every token the drafter lacks."""
-        full = np.full((*logits.shape[:-1], self.target_vocab_size), -np.inf, dtype=logits.dtype)
-        full[..., self.target_ids] = logits
-        return full
+        draft_ids: Ids = candidates[self.target_ids[candidates] == asked[inside]]
+        return draft_ids
 
     def holds(self, token_ids: Iterable[int]) -> bool:
-        """Whether every one of ``token_ids`` can be drafted."""
+        """Return whether every one of ``token_ids`` can be drafted."""
         return bool(np.isin(list(token_ids), self.target_ids).all())

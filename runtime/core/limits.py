@@ -9,7 +9,7 @@ from edgedraft.runtime.core.rounds import Round
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """When an answer ends: after ``max_new_tokens``, or with one of ``end_token_ids`` (which is kept)."""
+    """An answer ends after ``max_new_tokens``, or with one of ``end_token_ids``, which is kept."""
 
     max_new_tokens: int
     end_token_ids: tuple[int, ...] = ()
@@ -19,14 +19,14 @@ class Limits:
 
 
 def limited(rounds: Iterable[Round], limits: Limits) -> Iterator[Round]:
-    """The rounds of one answer, the last one cut where the answer ends."""
-    room = limits.max_new_tokens
-    for turn in rounds:
-        kept = _until_end(turn.token_ids[:room], limits.end_token_ids)
-        room -= len(kept)
-        log_probs = turn.log_probs[: len(kept)]
-        yield replace(turn, token_ids=kept, accepted=min(turn.accepted, len(kept)), log_probs=log_probs)
-        if room == 0 or kept[-1] in limits.end_token_ids:
+    """Yield the rounds of one answer, the last one cut where the answer ends."""
+    max_tokens = limits.max_new_tokens
+    for round_ in rounds:
+        kept = _until_end(round_.token_ids[:max_tokens], limits.end_token_ids)
+        max_tokens -= len(kept)
+        log_probs = round_.log_probs[: len(kept)]
+        yield replace(round_, token_ids=kept, accepted=min(round_.accepted, len(kept)), log_probs=log_probs)
+        if max_tokens == 0 or kept[-1] in limits.end_token_ids:
             return
 
 

@@ -2,11 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
-from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.provider_names import WEBGPU
-from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.core.model import LanguageModel, ModelFactory, Pass
 
 _LEAST_GAIN = 0.05
 """Share of a pass's time that padding must save, so that noise in the plan's times does not decide it."""
@@ -15,12 +13,13 @@ _WEBGPU_TILE = 4
 """Rows from which WebGPU's int4 kernel computes tiles: 2 or 3 rows take 2 to 3 plain steps, 4 to 16 about 1.5."""
 
 
-def padded_rows(rows: int, pass_seconds: Sequence[float], provider: str) -> int:
-    """How many rows to give a pass that needs ``rows``: those that take least time on ``provider``.
+def padded_rows(rows: int, pass_seconds: Sequence[float], provider: str, minimum_rows: int = 1) -> int:
+    """Return how many rows to give a pass that needs ``rows``: those that take least time on ``provider``.
 
-    ``pass_seconds[i]`` are seconds of a pass over i + 1 rows there; empty if nobody measured them there. A single row,
-    a plain step, is never padded.
+    ``pass_seconds[i]`` are seconds of a pass over i + 1 rows there; empty if nobody measured them there. Every pass
+    gets ``minimum_rows`` at least. A single row, a plain step, is padded no further than that asks.
     """
+    rows = max(rows, minimum_rows) if rows else 0
     if rows < 2:
         return rows
     if not pass_seconds:
@@ -32,14 +31,14 @@ def padded_rows(rows: int, pass_seconds: Sequence[float], provider: str) -> int:
 
 
 def paid_seconds(pass_seconds: Sequence[float]) -> tuple[float, ...]:
-    """Seconds of a pass that needs i + 1 rows, padded by `padded_rows`; ``pass_seconds`` as there, one or more."""
+    """Return the seconds of passes that need 1, 2, ... rows and are padded by `padded_rows`."""
     return tuple(pass_seconds[padded_rows(i + 1, pass_seconds, "") - 1] for i in range(len(pass_seconds)))
 
 
 class Padded:
     """Wraps a model: its passes are padded by `padded_rows`, and what was added is forgotten at once.
 
-    A pass that the memory has no room to pad is left as it is.
+    A pass whose padding would not fit into the memory is left as it is.
     """
 
     def __init__(self, model: LanguageModel, pass_seconds: Sequence[float], provider: str) -> None:
@@ -62,37 +61,29 @@ class Padded:
         """See `LanguageModel.context_length`."""
         return self._model.context_length
 
-    def read(self, token_ids: Sequence[int]) -> Logits:
-        """See `LanguageModel.read`; the scores of what was added are left out."""
+    def read(self, token_ids: Sequence[int]) -> Pass:
+        """See `LanguageModel.read`; the logits of what was added are left out."""
         rows, held = len(token_ids), self.length
         added = padded_rows(rows, self._pass_seconds, self._provider) - rows
         if added == 0 or held + rows + added > self.context_length:
             return self._model.read(token_ids)
-        logits = self._model.read([*token_ids, *[token_ids[-1]] * added])
+        padded = self._model.read([*token_ids, *[token_ids[-1]] * added])
         self._model.rewind(held + rows)
-        return logits[:rows]
+        return Pass(logits=padded.logits[:rows], features=padded.features)
 
     def rewind(self, length: int) -> None:
         """See `LanguageModel.rewind`."""
         self._model.rewind(length)
 
 
-class Memories(Protocol):
-    """A loaded graph that opens memories."""
-
-    def memory(self) -> LanguageModel:
-        """A model that has read nothing."""
-        ...
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PaddedGraph:
-    """A graph whose memories are padded; see `padded_rows`."""
+    """A graph whose models' passes are padded; see `padded_rows`."""
 
-    graph: Memories
+    graph: ModelFactory
     pass_seconds: tuple[float, ...]
     provider: str
 
-    def memory(self) -> LanguageModel:
-        """A model that has read nothing."""
-        return Padded(self.graph.memory(), self.pass_seconds, self.provider)
+    def new_model(self) -> LanguageModel:
+        """Return a model that has read nothing."""
+        return Padded(self.graph.new_model(), self.pass_seconds, self.provider)

@@ -1,16 +1,16 @@
-"""DecodingPlan: what the exporter decided for one device, and why."""
+"""DecodingPlan: the exporter's decisions for one device, and the reason for them."""
 
 from dataclasses import dataclass
 
 from edgedraft.runtime.base.records import require
 
 WORTH_TRYING = 0.1
-"""From this chance on, what the adaptive policy may lose (a plain step and 1.5 % of the time) is well risked."""
+"""From this chance on the adaptive policy is worth its risk, a plain step and 1.5 % of the time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingPlan:
-    """How to decode with a bundle on the device it was planned for.
+    """The decisions for decoding with a bundle on the device it was planned for.
 
     ``predicted_*`` are tokens per second of decoding (prompt reading excluded); ``predicted_block_efficiency`` is τ on
     the held-out prompts. ``threads`` counts intra-op threads of the pool that target and drafter share.
@@ -56,10 +56,10 @@ class DecodingPlan:
 
     @property
     def predicted_speed_up(self) -> float:
-        """Predicted tokens per second with speculation over those without."""
+        """Return the predicted tokens per second with speculation over those without."""
         return self.predicted_tokens_per_second / self.predicted_plain_tokens_per_second
 
     @property
     def worth_trying(self) -> bool:
-        """Whether drafting may pay: an adaptive policy, which gives up what does not pay, may then find out."""
+        """Return whether drafting may pay, so that an adaptive policy, which gives up what does not, may try."""
         return self.speculate or self.chance_to_pay >= WORTH_TRYING

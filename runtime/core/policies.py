@@ -1,14 +1,17 @@
-"""Draft policies by name: what a user asks for, made into a policy over one slot."""
+"""Draft policies by name: a source of tokens and a stop rule, composed for one answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.core.adaptive import AdaptiveDrafts, Pace
-from edgedraft.runtime.core.drafting import NO_DRAFTS, ConfidentDrafts, Drafter, DraftPolicy, FixedDrafts
-from edgedraft.runtime.core.index_map import IndexMap
-from edgedraft.runtime.core.ngram import NgramDrafts, NgramOrDrafter
-from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.core.adaptive import ExpectedGain
+from edgedraft.runtime.core.drafter import NO_DRAFTS, Drafter
+from edgedraft.runtime.core.model import Clock
+from edgedraft.runtime.core.ngram import NgramSource
+from edgedraft.runtime.core.pass_times import PairPassTimes
+from edgedraft.runtime.core.sources import FirstOf
+from edgedraft.runtime.core.stop_rules import Confident, FixedLength
+from edgedraft.runtime.core.token_drafter import StopRule, TokenDrafter, TokenSource
 
 P_MIN = 0.6
 
@@ -28,33 +31,33 @@ class PolicyChoice:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Parts:
-    """What policies are made from: both memories, timed, what the drafter's ids mean, and the pace so far."""
+class PolicyParts:
+    """Parts of a policy: the model's source of tokens, the pass times, and a clock for the model's passes."""
 
-    target: TimedModel
-    drafter: TimedModel
-    index_map: IndexMap
-    pace: Pace
-
-    def drafting(self) -> Drafter:
-        """The drafter with its index map."""
-        return Drafter(model=self.drafter, index_map=self.index_map)
+    source: TokenSource
+    pass_times: PairPassTimes
+    clock: Clock
 
 
 PLAIN, FIXED, CONFIDENT, ADAPTIVE = "plain", "fixed", "confident", "adaptive"
 
-_BUILDERS: dict[str, Callable[[PolicyChoice, Parts], DraftPolicy]] = {
-    PLAIN: lambda choice, parts: NO_DRAFTS,
-    FIXED: lambda choice, parts: FixedDrafts(parts.drafting(), choice.draft_length),
-    CONFIDENT: lambda choice, parts: ConfidentDrafts(parts.drafting(), choice.draft_length, choice.p_min),
-    "ngram": lambda choice, parts: NgramDrafts(choice.draft_length),
-    "ngram-or-drafter": lambda choice, parts: NgramOrDrafter(parts.drafting(), choice.draft_length),
-    ADAPTIVE: lambda choice, parts: AdaptiveDrafts(parts.drafting(), parts.drafter, parts.target, parts.pace),
+_BUILDERS: dict[str, Callable[[PolicyChoice, PolicyParts], tuple[TokenSource, StopRule]]] = {
+    FIXED: lambda choice, parts: (parts.source, FixedLength(choice.draft_length)),
+    CONFIDENT: lambda choice, parts: (parts.source, Confident(choice.draft_length, choice.p_min)),
+    "ngram": lambda choice, parts: (NgramSource(), FixedLength(choice.draft_length)),
+    "ngram-or-drafter": lambda choice, parts: (
+        FirstOf(NgramSource(), parts.source),
+        FixedLength(choice.draft_length),
+    ),
+    ADAPTIVE: lambda choice, parts: (FirstOf(NgramSource(), parts.source), ExpectedGain(parts.pass_times)),
 }
 
-POLICIES = tuple(_BUILDERS)
+POLICIES = (PLAIN, *_BUILDERS)
 
 
-def build_policy(choice: PolicyChoice, parts: Parts) -> DraftPolicy:
-    """The policy that ``choice`` names, for one answer over ``parts``."""
-    return _BUILDERS[choice.name](choice, parts)
+def build_drafter(choice: PolicyChoice, parts: PolicyParts) -> Drafter:
+    """Return the drafter of the policy that ``choice`` names, for one answer over ``parts``."""
+    if choice.name == PLAIN:
+        return NO_DRAFTS
+    source, stop = _BUILDERS[choice.name](choice, parts)
+    return TokenDrafter(source, stop, parts.clock)

@@ -1,17 +1,21 @@
-"""Round: what one target pass settled. The one record that decoding yields."""
+"""Round: what one target pass gave. The one record that decoding yields."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """One target pass: the tokens it settled, how many drafts it was given and how many of those it kept.
+    """One target pass: the tokens it committed, how many were drafted for it, and how many of those it accepted.
 
     The first ``accepted`` tokens were drafted; the one after them is the target's own, unless the answer was cut.
     ``log_probs`` holds the target's log-probability of each token where it was asked for, and is empty otherwise.
+    ``target_seconds`` and ``drafter_seconds`` are those of the models' passes alone, on the clock that the loop was
+    given (0 without one); an answer's first round has those of the prompt.
     """
 
     token_ids: tuple[int, ...]
-    proposed: int = 0
+    drafted: int = 0
     accepted: int = 0
     log_probs: tuple[float, ...] = ()
+    target_seconds: float = field(default=0.0, compare=False)
+    drafter_seconds: float = field(default=0.0, compare=False)

@@ -19,7 +19,7 @@ _COLDEST = 0.0001
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SamplingSettings:
-    """How tokens are drawn; the meaning and the order of the steps are those of transformers' ``generate``.
+    """Settings of drawing; the meaning and the order of the steps are those of transformers' ``generate``.
 
     ``temperature`` 0 takes the best token. ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and ``repetition_penalty`` 1 switch
     the step off. ``logit_bias`` adds to the logits of target token ids.
@@ -44,12 +44,12 @@ class SamplingSettings:
 
     @property
     def reads_context(self) -> bool:
-        """Whether logits depend on tokens seen, beyond the model itself."""
+        """Return whether logits depend on tokens seen, beyond the model itself."""
         return self.repetition_penalty != 1.0
 
 
 def probabilities(logits: Logits, settings: SamplingSettings) -> Probabilities:
-    """The distribution (vocab,) that one row of adjusted logits (vocab,) stands for."""
+    """Return the distribution (vocab,) that one row of adjusted logits (vocab,) stands for."""
     scores: Probabilities = logits.astype(np.float64)
     if settings.temperature == 0:
         best = np.zeros_like(scores)
@@ -70,7 +70,7 @@ def probabilities(logits: Logits, settings: SamplingSettings) -> Probabilities:
 def adjusted(
     logits: Logits, settings: SamplingSettings, seen_ids: npt.NDArray[np.int64], bias_ids: Mapping[int, float]
 ) -> Logits:
-    """Logits (vocab,) after the repetition penalty on ``seen_ids`` and the bias; ids index this row."""
+    """Return logits (vocab,) after the repetition penalty on ``seen_ids`` and the bias; ids index this row."""
     if not (settings.reads_context and len(seen_ids)) and not bias_ids:
         return logits
     scores = logits.copy()
@@ -84,14 +84,14 @@ def adjusted(
 
 
 def draw(distribution: Probabilities, rng: np.random.Generator) -> int:
-    """One token; never one of probability 0."""
+    """Draw one token, never one of probability 0."""
     cumulative = np.cumsum(distribution)
     place = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
     return min(place, int(np.flatnonzero(distribution)[-1]))
 
 
 def residual(by_target: Probabilities, by_drafter: Probabilities) -> Probabilities:
-    """norm((p - q)+): what a refused draft is replaced from; p itself where rounding leaves nothing."""
+    """Return norm((p - q)+), from which a refused draft is replaced; p itself where rounding leaves nothing."""
     rest: Probabilities = np.maximum(by_target - by_drafter, 0.0)
     total = float(rest.sum())
     if total == 0:
@@ -101,17 +101,17 @@ def residual(by_target: Probabilities, by_drafter: Probabilities) -> Probabiliti
 
 
 def keeps(draft_id: int, by_target: Probabilities, by_drafter: Probabilities, rng: np.random.Generator) -> bool:
-    """Whether a draft that was drawn from ``by_drafter`` is kept: with probability min(1, p/q)."""
+    """Decide whether a draft drawn from ``by_drafter`` is kept: with probability min(1, p/q)."""
     return bool(rng.random() * by_drafter[draft_id] < by_target[draft_id])
 
 
-def settle_draws(
+def verify_draws(
     draft_ids: Sequence[int],
     by_drafter: Sequence[Probabilities | None],
     by_target: Sequence[Probabilities],
     rng: np.random.Generator,
 ) -> list[int]:
-    """The tokens a round settles: the drafts kept, then one of the target's own.
+    """Return the tokens that a round commits: the drafts accepted, then one of the target's own.
 
     ``by_drafter`` has one distribution a draft, ``by_target`` one more; all are (vocab,) over the target's ids. None
     stands for a draft that was not drawn but looked up: all its probability lies on that token.
@@ -126,7 +126,7 @@ def settle_draws(
 
 
 def _certain(token_id: int, vocab_size: int) -> Probabilities:
-    """The distribution that always draws ``token_id``."""
+    """Return the distribution that always draws ``token_id``."""
     one = np.zeros(vocab_size)
     one[token_id] = 1.0
     return one
@@ -139,7 +139,7 @@ def _softmax(scores: Probabilities) -> Probabilities:
 
 
 def _nucleus(drawn: Probabilities, top_p: float) -> Probabilities:
-    """The fewest most likely tokens whose probabilities reach ``top_p``; equal ones leave by falling id."""
+    """Keep the fewest most likely tokens whose probabilities reach ``top_p``; equal ones leave by falling id."""
     order = np.argsort(-drawn, kind="stable")
     before = np.cumsum(drawn[order]) - drawn[order]
     kept = drawn.copy()

@@ -1,4 +1,4 @@
-"""What decoding achieved, as numbers: counts of one run, memory-bound speed-up, medians, spreads and intervals."""
+"""Numbers that say what decoding achieved: counts of a run, memory-bound speed-up, medians and intervals."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edgedraft.runtime.base.intervals import QUARTILES, Interval
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.rounds import Round
 
@@ -25,22 +26,13 @@ class DraftStatistics:
 
     @property
     def acceptance_rate(self) -> float:
-        """Accepted over evaluated drafts; 0 when nothing was drafted."""
+        """Return accepted over evaluated drafts; 0 when nothing was drafted."""
         return self.draft_tokens_accepted / self.draft_tokens_evaluated if self.draft_tokens_evaluated else 0.0
 
     @property
     def block_efficiency(self) -> float:
-        """τ: mean tokens emitted per target pass, the target's own included."""
+        """Return τ: the mean of tokens committed per target pass, the target's own included."""
         return self.tokens / self.rounds if self.rounds else 0.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Spread:
-    """A median with the quartiles around it."""
-
-    median: float
-    low: float
-    high: float
 
 
 def count_rounds(rounds: Iterable[Round]) -> DraftStatistics:
@@ -48,48 +40,48 @@ def count_rounds(rounds: Iterable[Round]) -> DraftStatistics:
     counted = list(rounds)
     return DraftStatistics(
         rounds=len(counted),
-        tokens=sum(len(turn.token_ids) for turn in counted),
-        draft_tokens_proposed=sum(turn.proposed for turn in counted),
-        draft_tokens_evaluated=sum(_evaluated(turn) for turn in counted),
-        draft_tokens_accepted=sum(turn.accepted for turn in counted),
+        tokens=sum(len(round_.token_ids) for round_ in counted),
+        draft_tokens_proposed=sum(round_.drafted for round_ in counted),
+        draft_tokens_evaluated=sum(_evaluated(round_) for round_ in counted),
+        draft_tokens_accepted=sum(round_.accepted for round_ in counted),
     )
 
 
-def _evaluated(turn: Round) -> int:
-    """Drafts the target looked at; where an answer was cut after a kept draft, none was refused."""
-    return min(turn.proposed, turn.accepted + (len(turn.token_ids) > turn.accepted))
+def _evaluated(round_: Round) -> int:
+    """Count the drafts that the target looked at; where an answer was cut after an accepted draft, none was refused."""
+    return min(round_.drafted, round_.accepted + (len(round_.token_ids) > round_.accepted))
 
 
 def memory_bound_speed_up(block_efficiency: float, cost_ratio: float, draft_length: int) -> float:
-    """MBSU = τ / (c·γ + 1), c the drafter's cost over the target's. Source: VocabTrim, arXiv 2506.22694."""
+    """Return τ / (c·γ + 1), c being the drafter's cost over the target's. Source: VocabTrim, arXiv 2506.22694."""
     return block_efficiency / (cost_ratio * draft_length + 1)
 
 
-def spread(values: Sequence[float]) -> Spread:
-    """Median and quartiles."""
+def median_interval(values: Sequence[float]) -> Interval:
+    """Return the median of ``values`` with their quartiles, an interval of level `QUARTILES`."""
     low, median, high = np.quantile(np.asarray(values, dtype=np.float64), (0.25, 0.5, 0.75))
-    return Spread(median=float(median), low=float(low), high=float(high))
+    return Interval(value=float(median), low=float(low), high=float(high), level=QUARTILES)
 
 
-def middle_mean(values: Sequence[float]) -> float:
-    """The mean without the lowest and the highest tenth: what many passes cost each, but for bursts of other work.
+def trimmed_mean(values: Sequence[float]) -> float:
+    """Return the mean without the lowest and the highest tenth: what a pass costs on average, bursts of load left out.
 
-    A median is less than that wherever times lean to one side.
+    A median would be less wherever times lean to one side.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     left_out = len(ordered) // 10
     return float(ordered[left_out : len(ordered) - left_out].mean())
 
 
-def resampling() -> np.random.Generator:
-    """The same random numbers every time, so that resampled intervals repeat."""
+def bootstrap_rng() -> np.random.Generator:
+    """Return the same random numbers every time, so that bootstrap intervals repeat."""
     return np.random.default_rng(0)
 
 
 def ratio_interval(
     parts: npt.ArrayLike, wholes: npt.ArrayLike, rng: np.random.Generator, draws: int = 1000
 ) -> tuple[float, float]:
-    """95 % bootstrap interval of sum(parts) / sum(wholes), resampling prompts (one entry each) with replacement."""
+    """Return the 95 % bootstrap interval of sum(parts) / sum(wholes), one entry a prompt, drawn with replacement."""
     part, whole = np.asarray(parts, dtype=np.float64), np.asarray(wholes, dtype=np.float64)
     require(bool((whole > 0).all()), "bootstrap: every prompt must count for something", got=float(whole.min()))
     picks = rng.integers(0, len(part), size=(draws, len(part)))

@@ -1,4 +1,4 @@
-"""The maths of greedy draft-and-verify, on arrays alone."""
+"""The maths of greedy draft-and-verify on arrays: best tokens, common prefixes, margins and confidences."""
 
 from collections.abc import Sequence
 
@@ -9,12 +9,12 @@ from edgedraft.runtime.base.records import require
 
 
 def greedy_choices(logits: npt.NDArray[np.float32], by: str = "the model") -> list[int]:
-    """The arg-max of each row of (rows, vocab) logits; ties go to the smaller id.
+    """Return the arg-max of each row of (rows, vocab) logits; ties go to the smaller id.
 
-    Raises `EdgedraftError` where a row's best logit is not a finite number: a damaged model says nothing.
+    Raises `EdgedraftError` where a row's best logit is not a finite number.
     """
     choices = np.argmax(logits, axis=-1)
-    best = logits[np.arange(len(choices)), choices]  # a NaN anywhere in a row is what arg-max finds
+    best = logits[np.arange(len(choices)), choices]  # arg-max returns the place of a NaN where there is one
     require_finite(bool(np.isfinite(best).all()), by)
     return [int(choice) for choice in choices]
 
@@ -26,7 +26,7 @@ def require_finite(finite: bool, by: str) -> None:
 
 
 def accepted_prefix(draft_ids: Sequence[int], target_ids: Sequence[int]) -> int:
-    """Length of the common prefix of two token sequences: the draft and the target's own choices."""
+    """Return the length of the common prefix of two token sequences."""
     for position, (drafted, chosen) in enumerate(zip(draft_ids, target_ids, strict=False)):
         if drafted != chosen:
             return position
@@ -34,17 +34,17 @@ def accepted_prefix(draft_ids: Sequence[int], target_ids: Sequence[int]) -> int:
 
 
 def logit_margin(row: npt.NDArray[np.float32]) -> float:
-    """How far the best logit of one (vocab,) row lies above the second best."""
+    """Return the best logit of one (vocab,) row less the second best."""
     second, best = np.partition(row, -2)[-2:]
     return float(best - second)
 
 
 def log_probability(row: npt.NDArray[np.float32], token_id: int) -> float:
-    """Natural log of the probability that (vocab,) logits give ``token_id``, before any temperature or filter."""
+    """Return the natural log of the probability of ``token_id`` under (vocab,) logits, before any filter."""
     top = float(row.max())
     return float(row[token_id]) - top - float(np.log(np.exp(row - top).sum(dtype=np.float64)))
 
 
 def confidence(row: npt.NDArray[np.float32]) -> float:
-    """Probability of the best token of (vocab,) logits; it does not depend on which token is drawn."""
+    """Return the probability of the best token of (vocab,) logits; it does not depend on which token is drawn."""
     return 1.0 / float(np.exp(row - row.max()).sum(dtype=np.float64))

@@ -1,1 +1,1 @@
-"""ONNX Runtime sessions, their key and value memory, and execution providers."""
+"""ONNX Runtime: sessions, keys and values, and execution providers."""

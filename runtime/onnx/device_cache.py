@@ -1,4 +1,4 @@
-"""Keys and values that stay in the memory of the device that computes."""
+"""Keys and values that stay in the memory of the GPU that computes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from edgedraft.runtime.onnx.signature import CacheInput
 
 
 class DeviceBinding(Binding, Protocol):
-    """A binding that takes values in a device's memory, too; it keeps them alive."""
+    """A binding that also takes values in a device's memory, and keeps them alive."""
 
     def bind_ortvalue_input(self, name: str, value: Any) -> None:
         """Have the graph read ``name`` from ``value``."""
@@ -22,9 +22,10 @@ class DeviceBinding(Binding, Protocol):
 
 
 class DeviceCache:
-    """Past and present in one value on the device, written in place: a pass copies tokens there and logits back.
+    """Keys and values in device memory, where past and present are one value that a pass writes in place.
 
-    ``on_device(shape, dtype)`` makes a value. What lies behind the tokens held is whatever lay there, never read.
+    A pass copies only its tokens there and its logits back. ``on_device(shape, dtype)`` allocates a value. The memory
+    behind the last token read is not initialised; the attention mask keeps the graph from reading it.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class DeviceCache:
     ) -> None:
         self._binding, self._context_length = binding, context_length
         for cache in caches:
+            # The same value as input and output: the graph appends to it, and no keys or values are ever copied.
             value = on_device((1, cache.heads, context_length, cache.width), cache.dtype)
             binding.bind_ortvalue_input(cache.name, value)
             binding.bind_ortvalue_output(cache.present, value)
@@ -46,8 +48,8 @@ class DeviceCache:
         return self._context_length
 
     def bound(self, length: int, total: int) -> Binding:
-        """See `Cache.bound`; always the same one."""
+        """See `Cache.bound`; the binding is always the same."""
         return self._binding
 
     def written(self, total: int) -> None:
-        """See `Cache.written`; a length is all there is to note, and its model notes it."""
+        """See `Cache.written`; only the length changes, and the model counts it."""

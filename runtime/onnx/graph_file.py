@@ -1,7 +1,7 @@
-"""Which operators read a graph's inputs, from the ONNX file itself: onnxruntime tells names and shapes only.
+"""Find the operators that read a graph's inputs, in the ONNX file itself: onnxruntime reveals only names and shapes.
 
-An ONNX file is a protobuf message: fields, each a number, a kind and a value. Only the nodes are looked at; weights
-are skipped by their length.
+An ONNX file is a protobuf message: a row of fields, each a number, a wire type and a value. Only nodes are read;
+weights are skipped by their length, so that large files take milliseconds, without the onnx package.
 """
 
 import mmap
@@ -10,28 +10,30 @@ from pathlib import Path
 
 from edgedraft.runtime.base.errors import EdgedraftError
 
+# Field numbers from onnx.proto: ModelProto.graph, GraphProto.node, NodeProto.input and NodeProto.op_type.
 _MODEL_GRAPH, _GRAPH_NODE, _NODE_INPUT, _NODE_OPERATOR = 7, 1, 1, 4
-_VARINT, _EIGHT_BYTES, _MESSAGE, _FOUR_BYTES = 0, 1, 2, 5
-
-Span = tuple[int, int]
-"""Where a message begins and ends in the file."""
+# Protobuf's wire types: they say how long a value is.
+_VARINT, _EIGHT_BYTES, _LENGTH_DELIMITED, _FOUR_BYTES = 0, 1, 2, 5
 
 
 def input_readers(path: Path, names: Collection[str]) -> dict[str, set[str]]:
-    """The operators among the graph's own nodes that read each of ``names``."""
-    found: dict[str, set[str]] = {name: set() for name in names}
+    """Return the operators that read each of ``names``, among the nodes of the outermost graph.
+
+    Raises `EdgedraftError` when the file is not an ONNX model.
+    """
+    readers: dict[str, set[str]] = {name: set() for name in names}
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             for operator, inputs in _nodes(data):
-                for name in found.keys() & inputs:
-                    found[name].add(operator)
+                for name in readers.keys() & inputs:
+                    readers[name].add(operator)
     except (IndexError, ValueError) as error:
         raise EdgedraftError(f"{path}: not an ONNX model that can be read") from error
-    return found
+    return readers
 
 
 def _nodes(data: mmap.mmap) -> Iterator[tuple[str, set[str]]]:
-    """Operator and input names of each node."""
+    """Yield the operator and the input names of each node."""
     for graph in _messages(data, (0, len(data)), _MODEL_GRAPH):
         for node in _messages(data, graph, _GRAPH_NODE):
             texts: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OPERATOR: [""]}
@@ -41,32 +43,35 @@ def _nodes(data: mmap.mmap) -> Iterator[tuple[str, set[str]]]:
             yield texts[_NODE_OPERATOR][-1], set(texts[_NODE_INPUT])
 
 
-def _messages(data: mmap.mmap, span: Span, wanted: int) -> Iterator[Span]:
-    return (inner for number, inner in _fields(data, span) if number == wanted)
+def _messages(data: mmap.mmap, span: tuple[int, int], field_number: int) -> Iterator[tuple[int, int]]:
+    return (inner for number, inner in _fields(data, span) if number == field_number)
 
 
-def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, Span]]:
-    """Numbers and places of the fields in ``span`` that have a length of their own; the others are skipped."""
+def _fields(data: mmap.mmap, span: tuple[int, int]) -> Iterator[tuple[int, tuple[int, int]]]:
+    """Yield the number and the byte range of each text or message in ``span``, and skip plain numbers."""
     place, end = span
     while place < end:
         key, place = _varint(data, place)
-        kind = key & 7
-        if kind == _VARINT:
+        wire_type = key & 7  # a key is the field's number, and its wire type in the lowest three bits
+        if wire_type == _VARINT:
             _, place = _varint(data, place)
-        elif kind in (_EIGHT_BYTES, _FOUR_BYTES):
-            place += 8 if kind == _EIGHT_BYTES else 4
-        elif kind == _MESSAGE:
+        elif wire_type in (_EIGHT_BYTES, _FOUR_BYTES):
+            place += 8 if wire_type == _EIGHT_BYTES else 4
+        elif wire_type == _LENGTH_DELIMITED:
             length, place = _varint(data, place)
             if place + length > end:
                 raise ValueError("a field ends behind its message")
             yield key >> 3, (place, place + length)
             place += length
         else:
-            raise ValueError(f"unknown kind of field {kind}")
+            raise ValueError(f"unknown wire type {wire_type}")
 
 
 def _varint(data: mmap.mmap, place: int) -> tuple[int, int]:
-    """A number of seven bits a byte, the lowest first, and where it ends."""
+    """Read a number of variable length at ``place``; return it and where it ends.
+
+    Each byte carries seven bits, the lowest first; its top bit says that another byte follows.
+    """
     value = shift = 0
     while True:
         byte = data[place]

@@ -1,8 +1,8 @@
-"""Keys and values over graphs whose present is the past with the new tokens appended (Optimum, transformers.js, torch).
+"""Keys and values of graphs whose present is a copy of the past with new tokens appended, as Optimum exports them.
 
-Such a graph takes a past of exactly the tokens that count, so a rewind shortens it. Keys lie head by head, so a shorter
-past is another layout: it is copied, once, when the next pass needs it. A pass of such a graph copies its whole past
-anyway; the rewind makes that twice.
+The past of such a graph has exactly the tokens that count, so a rewind must shorten it. Keys lie head by head, so a
+shorter past has another layout: the next pass after a rewind copies it. These graphs copy the whole past in every pass
+anyway; after a rewind they do so twice.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from edgedraft.runtime.onnx.signature import CacheInput
 
 
 class GrowingCache:
-    """Two buffers for each cache input: a pass reads the one and writes the other, and then they change places.
+    """Two buffers for each cache input: a pass reads one and writes the other, and then they swap.
 
-    Nothing is allocated from pass to pass; the system commits the buffers' pages as the text grows.
+    No pass allocates memory; the system commits the buffers' pages as the text grows.
     """
 
     def __init__(self, graph: DecoderGraph, context_length: int) -> None:
@@ -49,14 +49,14 @@ class GrowingCache:
         self._held = total
 
     def _shorten(self, length: int) -> None:
-        """Lay out the first ``length`` tokens anew."""
+        """Copy the first ``length`` tokens into a past of that length."""
         for past, spare in zip(self._past, self._spare, strict=True):
             spare.tokens(length)[:] = past.tokens(self._held)[:, :, :length]
         self.written(length)
 
 
 class _Buffer:
-    """Room for one layer's keys or values, laid out for as many tokens as are asked for."""
+    """Memory for one layer's keys or values, viewed as an array of as many tokens as needed."""
 
     def __init__(self, cache: CacheInput, context_length: int) -> None:
         self._cache = cache
@@ -64,17 +64,17 @@ class _Buffer:
         self.address: int = self._numbers.ctypes.data
 
     def shape(self, length: int) -> tuple[int, int, int, int]:
-        """(1, heads, length, width)."""
+        """Return (1, heads, length, width)."""
         return 1, self._cache.heads, length, self._cache.width
 
     def tokens(self, length: int) -> CacheArray:
-        """The first of the room, laid out for ``length`` tokens."""
+        """Return a view of the memory as an array of ``length`` tokens."""
         shape = self.shape(length)
         return self._numbers[: prod(shape)].reshape(shape)
 
 
 class InTurn:
-    """Memories with lengths of their own, each stepped by a pass of its own; they share their ``logits``."""
+    """A batch that steps its models one after the other, each in a pass of its own."""
 
     def __init__(self, models: Sequence[OnnxModel]) -> None:
         self._rows = list(models)
@@ -86,18 +86,18 @@ class InTurn:
         return self._rows
 
     def step(self, token_ids: Sequence[int]) -> Logits:
-        """See `Batch.step`. Raises `EdgedraftError`, with nothing read, when a row's memory would overflow."""
+        """See `Batch.step`. Raises `EdgedraftError`, with nothing read, when a row's context is full."""
         count = len(token_ids)
         require(1 <= count <= len(self._rows), f"a step takes 1..{len(self._rows)} tokens", got=count)
         for row in self._rows[:count]:
             require_room(row.length + 1, row.context_length)
         logits = self._logits.rows(count)
         for row, token_id, scores in zip(self._rows, token_ids, logits, strict=False):
-            scores[:] = row.read([token_id])[0]
+            scores[:] = row.read([token_id]).logits[0]
         return logits
 
     def move(self, source: int, destination: int) -> None:
-        """See `Batch.move`; the two rows change places, and nothing is copied."""
+        """See `Batch.move`; the two rows swap, and nothing is copied."""
         if source != destination:
             rows = self._rows
             rows[source], rows[destination] = rows[destination], rows[source]

@@ -1,6 +1,6 @@
-"""Huge pages under the weights: a step streams all of them, and with 4 KiB pages it waits for address translation.
+"""Move weights onto huge pages: each step reads all of them, and with 4 KiB pages it waits for address translation.
 
-Linux only (5.14 for the advice, 6.1 to act on it at once); elsewhere, and where the system declines, nothing happens.
+Linux only (5.14 for the advice, 6.1 to act on it at once). Elsewhere, and where the kernel declines, nothing happens.
 """
 
 import ctypes
@@ -9,18 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-HUGE = 2 * 2**20
-LEAST = 4 * HUGE
+HUGE = 2 * 2**20  # bytes of a huge page on x86-64, and on ARM with 4 KiB pages
+LEAST = 4 * HUGE  # smaller mappings are not weights
 
 _MAPS = Path("/proc/self/maps")
-_MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25
+_MADV_HUGEPAGE, _MADV_COLLAPSE = 14, 25  # from <linux/mman.h>
 
 
 @contextmanager
 def huge_pages_under_new_memory() -> Iterator[None]:
-    """Move the large anonymous mappings that appear meanwhile onto huge pages, about a second a gigabyte.
+    """Move the large anonymous mappings that appear while the block runs onto huge pages.
 
-    The weights that a session has packed lie in such mappings; what the process held before is left alone.
+    These hold the weights that a session has packed; older mappings are left alone. Takes about a second per gigabyte.
     """
     before = set(_large_mappings())
     yield
@@ -31,10 +31,11 @@ def huge_pages_under_new_memory() -> Iterator[None]:
 
 
 def _large_mappings() -> Iterator[tuple[int, int]]:
-    """Start and end of this process's writable anonymous mappings of ``LEAST`` bytes and more."""
+    """Yield start and end of this process's writable anonymous mappings of at least ``LEAST`` bytes."""
     if sys.platform != "linux" or not _MAPS.exists():
         return
     for line in _MAPS.read_text().splitlines():
+        # 7f3c00000000-7f3c40000000 rw-p 00000000 00:00 0: inode 0 means that no file lies behind the mapping.
         addresses, access, _, _, inode, *_ = line.split()
         start, end = (int(address, 16) for address in addresses.split("-"))
         if access.startswith("rw") and inode == "0" and end - start >= LEAST:
@@ -42,7 +43,8 @@ def _large_mappings() -> Iterator[tuple[int, int]]:
 
 
 def _collapse(start: int, end: int) -> None:
-    """Ask for huge pages in the aligned inside of a mapping; refusals are the system's right."""
+    """Ask the kernel for huge pages inside a mapping; it may refuse, which only costs speed."""
+    # Round inwards to whole huge pages: the start up (-(-a // b) divides rounding up), the end down.
     first, last = -(-start // HUGE) * HUGE, end // HUGE * HUGE
     madvise = ctypes.CDLL(None).madvise
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)

@@ -1,4 +1,4 @@
-"""Memories over a loaded decoder graph: one alone, or the rows of a batch that are stepped in one pass."""
+"""Models over a loaded decoder graph, each with its own keys and values: one alone, or rows of a batch."""
 
 import contextlib
 import mmap
@@ -13,11 +13,15 @@ import numpy.typing as npt
 
 from edgedraft.runtime.base.arrays import CacheArray, Int64Array, Logits
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.model import Pass
 from edgedraft.runtime.onnx.signature import CACHE_POSITION, IDS, LOGITS, MASK, POSITIONS, CacheInput
 
 
 class Binding(Protocol):
-    """Arrays bound by address to a graph's inputs and outputs; who binds keeps them alive until the run."""
+    """Arrays bound by address to a graph's inputs and outputs.
+
+    An address does not keep its array alive: whoever binds an array holds it until the pass has run.
+    """
 
     def bind_input(
         self, name: str, device_type: str, device_id: int, element_type: npt.DTypeLike, shape: object, buffer_ptr: int
@@ -32,54 +36,54 @@ class Binding(Protocol):
         ...
 
 
-class Session(Protocol):
-    """What a memory needs of an ONNX Runtime session."""
+class OrtSession(Protocol):
+    """The methods of an ONNX Runtime session that models use."""
 
     def io_binding(self) -> Binding:
-        """A new, empty binding."""
+        """Return a new, empty binding."""
         ...
 
     def run_with_iobinding(self, binding: Binding) -> None:
-        """One pass."""
+        """Run one pass."""
         ...
 
 
 class DecoderGraph(Protocol):
-    """A loaded graph: its session, and what it takes and gives (see `Signature`)."""
+    """A loaded graph: its session, and its inputs and outputs (see `Signature`)."""
 
     feeds: frozenset[str]
     caches: tuple[CacheInput, ...]
     vocab_size: int
 
     @property
-    def session(self) -> Session:
+    def session(self) -> OrtSession:
         """The session; a property, so that a graph may declare a class of its own."""
         ...
 
 
 class Cache(Protocol):
-    """Keys and values of one memory."""
+    """The keys and values of one model."""
 
     @property
     def context_length(self) -> int:
-        """Tokens there is room for."""
+        """Largest number of tokens."""
         ...
 
     def bound(self, length: int, total: int) -> Binding:
-        """A binding for a pass that reads the first ``length`` tokens and makes them ``total``.
+        """Return a binding for a pass after the first ``length`` tokens, which makes them ``total``.
 
-        What is held stays as it is until `written`, so that a pass that fails can be tried again.
+        Keys and values of those tokens stay as they are until `written`, so that a pass that fails can be repeated.
         """
         ...
 
     def written(self, total: int) -> None:
-        """The pass has run: ``total`` tokens are held."""
+        """Note that the pass has run and keys and values of ``total`` tokens are stored."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pass:
-    """What one pass reads and writes.
+class PassBuffers:
+    """The arrays that one pass reads and writes.
 
     ``ids`` and their ``positions`` in each row's text: (rows, tokens); ``mask``: (rows, total); ``logits``: (rows ·
     tokens, vocab).
@@ -92,31 +96,31 @@ class Pass:
 
 
 class LogitsRoom:
-    """Room for the largest pass so far; passes that share it overwrite each other's logits."""
+    """A buffer for the logits of the largest pass so far; passes that share it overwrite each other's logits."""
 
     def __init__(self, vocab_size: int) -> None:
         self._logits = np.empty((0, vocab_size), dtype=np.float32)
 
     def rows(self, rows: int) -> Logits:
-        """The first (rows, vocab) of it."""
+        """Return a view of the first ``rows`` rows: (rows, vocab)."""
         if len(self._logits) < rows:
             self._logits = np.empty((rows, self._logits.shape[1]), dtype=np.float32)
         return self._logits[:rows]
 
 
 def cache_buffers(graph: DecoderGraph, rows: int, context_length: int) -> list[CacheArray]:
-    """Zeroed (rows, heads, context, width) buffers, one for each cache input of ``graph``.
+    """Allocate a zeroed (rows, heads, context, width) buffer for each cache input of ``graph``.
 
-    numpy would ask for huge pages, which commit a whole row with its first token. Raises `OSError` or `OverflowError`
-    where the address space is too small.
+    Raises `OSError` or `OverflowError` where the address space is too small.
     """
     return [zeros_on_demand((rows, cache.heads, context_length, cache.width), cache.dtype) for cache in graph.caches]
 
 
 class SharedCache:
-    """Past and present in one buffer, written in place (GroupQueryAttention): nothing is bound or copied twice.
+    """Keys and values in buffers that are past and present at once, and that a pass writes in place.
 
-    ``buffers``: (1, heads, context, width) for each cache input; they may be a row of a batch's.
+    Such graphs use GroupQueryAttention: no pass copies keys and values, and the binding is made only once.
+    ``buffers``: (1, heads, context, width) for each cache input; they may be one row of a batch's buffers.
     """
 
     def __init__(self, graph: DecoderGraph, buffers: Sequence[CacheArray]) -> None:
@@ -129,20 +133,20 @@ class SharedCache:
         return int(self._buffers[0].shape[2])
 
     def bound(self, length: int, total: int) -> Binding:
-        """See `Cache.bound`; always the same one."""
+        """See `Cache.bound`; the binding is always the same."""
         return self._binding
 
     def written(self, total: int) -> None:
-        """See `Cache.written`; a length is all there is to note, and its model notes it."""
+        """See `Cache.written`; only the length changes, and the model counts it."""
 
     def take_over(self, other: "SharedCache", length: int) -> None:
-        """Copy the first ``length`` tokens of ``other``."""
+        """Copy the keys and values of the first ``length`` tokens of ``other``."""
         for mine, theirs in zip(self._buffers, other._buffers, strict=True):
             mine[:, :, :length] = theirs[:, :, :length]
 
 
 class OnnxModel:
-    """One memory over a graph: a `LanguageModel`.
+    """A `LanguageModel` over a graph, with keys and values of its own.
 
     Models that are given the same ``logits`` overwrite each other's results.
     """
@@ -169,16 +173,16 @@ class OnnxModel:
 
     @property
     def context_length(self) -> int:
-        """Tokens there is room for."""
+        """Largest number of tokens."""
         return self._context_length
 
     @property
     def vocab_size(self) -> int:
-        """Width of the logits."""
+        """Width of the logits: the size of the vocabulary."""
         return self._graph.vocab_size
 
-    def read(self, token_ids: Sequence[int]) -> Logits:
-        """See `LanguageModel.read`; the result is a view that the next call overwrites."""
+    def read(self, token_ids: Sequence[int]) -> Pass:
+        """See `LanguageModel.read`; the logits are a view that the next call overwrites."""
         rows = len(token_ids)
         total = self.length + rows
         require(rows > 0, "nothing to read", got="0 tokens")
@@ -187,34 +191,34 @@ class OnnxModel:
             self._ids = np.zeros((1, rows), dtype=np.int64)
         ids, places, logits = self._ids[:, :rows], self._places[:, self.length : total], self._logits.rows(rows)
         ids[0] = token_ids
-        laid_out = Pass(ids=ids, mask=self._mask[:, :total], positions=places, logits=logits)
+        laid_out = PassBuffers(ids=ids, mask=self._mask[:, :total], positions=places, logits=logits)
         binding = self._cache.bound(self.length, total)
         bind_pass(binding, self._graph.feeds, laid_out)
         self._graph.session.run_with_iobinding(binding)
         self._cache.written(total)
         self._token_ids.extend(token_ids)
-        return logits
+        return Pass(logits=logits)
 
     def rewind(self, length: int) -> None:
-        """See `LanguageModel.rewind`; nothing is copied here."""
+        """See `LanguageModel.rewind`; only the length changes, later passes overwrite keys and values."""
         require(0 <= length <= self.length, f"cannot rewind to {length}: only {self.length} tokens were read")
         del self._token_ids[length:]
 
     def append(self, token_id: int) -> None:
-        """Note a token whose keys and values a pass of the whole batch wrote."""
+        """Add a token whose keys and values a pass of the whole batch has written."""
         self._token_ids.append(token_id)
 
     def replace_tokens(self, token_ids: Sequence[int]) -> None:
-        """Note what the cache has taken over from another."""
+        """Set the tokens to those whose keys and values the cache has copied from another."""
         self._token_ids[:] = token_ids
 
 
 class OnnxBatch:
-    """Memories over one graph that can be stepped together, each with a length of its own.
+    """Models over one graph that one pass steps together, each with a length of its own.
 
-    ``buffers``: (rows, heads, context, width), rows even, for each cache input; the last row may be a spare one. Passes
-    are always over an even number of rows: kernels take rows in pairs, and at int4 a last single one rounds
-    differently, so that a row's logits would depend on how many others there are.
+    ``buffers``: (rows, heads, context, width), rows even, for each cache input; the last row may be a spare one. A pass
+    always has an even number of rows: kernels take rows in pairs, and at int4 a single last row rounds differently, so
+    that a row's logits would depend on how many other rows there are.
     """
 
     def __init__(self, graph: DecoderGraph, buffers: Sequence[CacheArray], rows: int) -> None:
@@ -235,14 +239,14 @@ class OnnxBatch:
 
     @property
     def rows(self) -> Sequence[OnnxModel]:
-        """The memories, each a `LanguageModel`; the logits of all of them and of `step` share one room."""
+        """The models; their logits and those of `step` share one buffer."""
         return self._rows
 
     def step(self, token_ids: Sequence[int]) -> Logits:
         """Append one token to each of the first rows; row i of the (rows, vocab) result scores what follows in row i.
 
-        A view that the next call on the batch or on one of its rows overwrites. Raises `EdgedraftError`, with nothing
-        read, when a row's memory would overflow.
+        The result is a view that the next call on the batch or on one of its rows overwrites. Raises `EdgedraftError`,
+        with nothing read, when a row's context is full.
         """
         count = len(token_ids)
         require(1 <= count <= len(self._rows), f"a step takes 1..{len(self._rows)} tokens", got=count)
@@ -250,7 +254,8 @@ class OnnxBatch:
         for row, model in enumerate(self._models[:paired]):
             self._lengths[row] = model.length + 1
         require_room(int(self._lengths[:count].max()), self._context_length)
-        # An idle partner writes behind what it holds; when full, into its last place, which is read before it counts.
+        # An idle partner row writes behind its own tokens, where nothing is lost. When it is full it writes into its
+        # last place: it can read nothing more until a rewind frees that place, and the next token overwrites it.
         np.minimum(self._lengths[:paired], self._context_length, out=self._lengths[:paired])
         self._ids[:count, 0] = token_ids
         logits = self._pass(paired)[:count]
@@ -259,7 +264,7 @@ class OnnxBatch:
         return logits
 
     def move(self, source: int, destination: int) -> None:
-        """Row ``destination`` holds what row ``source`` has read, which is empty then; only that much is copied."""
+        """Move what row ``source`` has read to row ``destination``, and leave ``source`` empty."""
         if source == destination:
             return
         moved = self._rows[source]
@@ -268,22 +273,23 @@ class OnnxBatch:
         moved.rewind(0)
 
     def _pass(self, paired: int) -> Logits:
-        """Run the first ``paired`` rows with what `step` has laid out."""
+        """Run the first ``paired`` rows on the tokens and lengths that `step` has set."""
         total = int(self._lengths[:paired].max())
         mask = self._mask[: paired * total].reshape(paired, total)
+        # Row i of the mask is 1 at its own tokens, up to lengths[i], and 0 behind them.
         np.less(self._places[:total], self._lengths[:paired], out=mask)
         logits = self._logits.rows(paired)
         if paired not in self._bindings:
             self._bindings[paired] = bound(self._graph, [buffer[:paired] for buffer in self._buffers])
         positions = self._lengths[:paired] - 1
-        laid_out = Pass(ids=self._ids[:paired], mask=mask, positions=positions, logits=logits)
+        laid_out = PassBuffers(ids=self._ids[:paired], mask=mask, positions=positions, logits=logits)
         bind_pass(self._bindings[paired], self._graph.feeds, laid_out)
         self._graph.session.run_with_iobinding(self._bindings[paired])
         return logits
 
 
 def require_room(total: int, context_length: int) -> None:
-    """Refuse a memory of ``total`` tokens where there is no room for them."""
+    """Refuse a text of ``total`` tokens that is longer than the context."""
     require(
         total <= context_length,
         f"the context holds {context_length} tokens",
@@ -293,7 +299,8 @@ def require_room(total: int, context_length: int) -> None:
 
 
 def bound(graph: DecoderGraph, buffers: Sequence[CacheArray]) -> Binding:
-    """A binding of ``graph`` whose past and present are both ``buffers``."""
+    """Return a binding of ``graph`` whose past and present are both ``buffers``."""
+    # The same address as input and output is what lets GroupQueryAttention append without copying.
     binding = graph.session.io_binding()
     for cache, buffer in zip(graph.caches, buffers, strict=True):
         binding.bind_input(cache.name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
@@ -301,8 +308,8 @@ def bound(graph: DecoderGraph, buffers: Sequence[CacheArray]) -> Binding:
     return binding
 
 
-def bind_pass(binding: Binding, feeds: Collection[str], one: Pass) -> None:
-    """Bind what ``one`` pass reads, as far as the graph takes it, and its logits."""
+def bind_pass(binding: Binding, feeds: Collection[str], one: PassBuffers) -> None:
+    """Bind the inputs of ``one`` pass that the graph has, and its logits."""
     rows, tokens = one.ids.shape
     arrays = {IDS: one.ids, MASK: one.mask, POSITIONS: one.positions, CACHE_POSITION: one.positions[0]}
     for name, array in arrays.items():

@@ -1,4 +1,4 @@
-"""The only file that knows onnxruntime: which execution providers there are, and how a session is opened on one."""
+"""Execution providers, and sessions opened on one of them; the only file that imports onnxruntime."""
 
 import importlib.util
 import os
@@ -16,23 +16,23 @@ import onnxruntime
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.provider_names import CPU, WEBGPU
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE, missing_gpu
-from edgedraft.runtime.onnx.vulkan import vulkan_devices
+from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE, missing_gpu, vulkan_devices
 
 onnxruntime_version: str = onnxruntime.__version__
 
-_NO_LOG = 4  # what goes wrong is raised, and told once
+_NO_LOG = 4  # above "fatal": errors are raised, and must not be printed as well
+# Parts of the messages by which ONNX Runtime and the systems below it report that memory ran out.
 _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate", "Cannot allocate memory", "MemoryError", "mmap")
 
 _WEBGPU_PACKAGE, _WEBGPU_NAME = "onnxruntime_ep_webgpu", "WebGpuExecutionProvider"
-_OLDEST_WEBGPU = (0, 4)  # earlier ones read keys and values that the same pass has overwritten
+_OLDEST_WEBGPU = (0, 4)  # older versions read keys and values that the same pass has overwritten
 _NO_ADAPTER = "Failed to get a WebGPU adapter"
 
 _pool_threads: int | None = None
 _passing: set[int] = set()
-"""Threads that run a pass now."""
+"""Identifiers of the threads that are running a pass."""
 _left_behind: str | None = None
-"""Of a forked process: what its parent's sessions need and the fork did not copy."""
+"""In a forked process: what sessions opened before the fork need, and the fork did not copy."""
 
 
 class GuardedSession:
@@ -75,10 +75,10 @@ class GuardedSession:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Opened:
-    """A session, and how to make values in its device's memory: ``on_device(shape, dtype)``.
+class OpenedSession:
+    """A session, and ``on_device(shape, dtype)``, which allocates a value in its device's own memory.
 
-    None where the device computes in the system's memory.
+    ``on_device`` is None where the device computes in the system's memory.
     """
 
     session: GuardedSession
@@ -86,20 +86,22 @@ class Opened:
 
 
 def available_providers() -> dict[str, str]:
-    """Short names of the execution providers that are installed, and onnxruntime's own names for them.
+    """Map the short names of the installed execution providers to onnxruntime's own names.
 
-    `webgpu` is a package of its own; whether there is a GPU for it shows when a session is opened.
+    `webgpu` comes in a package of its own, and is listed when that is installed; opening a session shows if a GPU is
+    there.
     """
     suffix = "ExecutionProvider"
     names = (name for name in onnxruntime.get_available_providers() if name.endswith(suffix))
-    found = {name.removesuffix(suffix).lower(): name for name in names if name != _WEBGPU_NAME}
-    return found | {WEBGPU: _WEBGPU_NAME} if importlib.util.find_spec(_WEBGPU_PACKAGE) else found
+    built_in = {name.removesuffix(suffix).lower(): name for name in names if name != _WEBGPU_NAME}
+    return built_in | {WEBGPU: _WEBGPU_NAME} if importlib.util.find_spec(_WEBGPU_PACKAGE) else built_in
 
 
 def share_thread_pool(threads: int) -> None:
-    """Size the process-wide pool; sessions with pools of their own fight over the cores when they alternate.
+    """Set the size of the one thread pool that all sessions of the process share.
 
-    ONNX Runtime fixes the size when the first session opens, so a later call with another size is refused.
+    With a pool each, target and drafter fight over the cores when they alternate. ONNX Runtime fixes the size when the
+    first session opens, so a later call with another size raises `EdgedraftError`.
     """
     global _pool_threads
     _require_own_threads()
@@ -115,7 +117,7 @@ def share_thread_pool(threads: int) -> None:
 
 
 def _note_fork() -> None:
-    """Note in a forked child what it lacks; with a pool of one thread, passes run on the caller's and nothing does."""
+    """Record in a forked child what it lacks; a pool of one thread is no loss, as passes run on the caller's thread."""
     global _left_behind
     if _pool_threads is not None and _pool_threads > 1:
         _left_behind = f"its parent's pool of {_pool_threads} threads"
@@ -131,6 +133,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _require_own_threads() -> None:
+    """Raise `EdgedraftError` in a forked process whose sessions need what only its parent has."""
     require(
         _left_behind is None,
         "a forked process cannot use ONNX Runtime where threads or a GPU stay with its parent",
@@ -139,10 +142,10 @@ def _require_own_threads() -> None:
     )
 
 
-def open_session(path: Path, provider: str, *, alone: bool = False) -> Opened:
-    """The graph in ``path`` on ``provider``; with ``alone`` the CPU may not step in for nodes that it lacks.
+def open_session(path: Path, provider: str, *, alone: bool = False) -> OpenedSession:
+    """Open the graph in ``path`` on ``provider``; with ``alone`` the CPU may not run nodes that the provider lacks.
 
-    An `EdgedraftError` says what is missing: a package, a driver, memory, or a graph that can be read.
+    Raises `EdgedraftError` when a package, a driver or memory is missing, or the graph cannot be read.
     """
     known = available_providers()
     if provider == WEBGPU and provider not in known:
@@ -160,11 +163,11 @@ def open_session(path: Path, provider: str, *, alone: bool = False) -> Opened:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
     if provider == WEBGPU:
         return _opened_on_webgpu(path, options)
-    return Opened(session=_session(path, options, [known[provider]]))
+    return OpenedSession(session=_session(path, options, [known[provider]]))
 
 
-def _opened_on_webgpu(path: Path, options: "onnxruntime.SessionOptions") -> Opened:
-    """ONNX Runtime goes on without a provider that it cannot have; here, that is an error."""
+def _opened_on_webgpu(path: Path, options: "onnxruntime.SessionOptions") -> OpenedSession:
+    """Open a session that must run on WebGPU: ONNX Runtime by itself silently falls back to the CPU."""
     device = _webgpu_device()
     options.add_provider_for_devices([device], {})
     session = _session(path, options, None)
@@ -175,7 +178,7 @@ def _opened_on_webgpu(path: Path, options: "onnxruntime.SessionOptions") -> Open
     def on_device(shape: tuple[int, ...], dtype: npt.DTypeLike) -> Any:
         return onnxruntime.OrtValue.ortvalue_from_shape_and_type(shape, dtype, memory_info=memory)
 
-    return Opened(session=session, on_device=on_device)
+    return OpenedSession(session=session, on_device=on_device)
 
 
 def _session(path: Path, options: "onnxruntime.SessionOptions", providers: list[str] | None) -> GuardedSession:
@@ -193,22 +196,22 @@ def _session(path: Path, options: "onnxruntime.SessionOptions", providers: list[
 
 
 def _webgpu_device() -> "onnxruntime.OrtEpDevice":
-    """The plugin's device; it stands for whichever GPU the plugin takes."""
+    """Return the plugin's device, which stands for whichever GPU the plugin will take."""
     _register_webgpu()
-    found = [device for device in onnxruntime.get_ep_devices() if device.ep_name == _WEBGPU_NAME]
-    if not found:
+    devices = [device for device in onnxruntime.get_ep_devices() if device.ep_name == _WEBGPU_NAME]
+    if not devices:
         raise _no_gpu()
-    version = found[0].ep_metadata["version"]
+    version = devices[0].ep_metadata["version"]
     new_enough = tuple(int(part) for part in version.split(".")[:2]) >= _OLDEST_WEBGPU
     oldest = ".".join(map(str, _OLDEST_WEBGPU))
     remedy = MissingExtraError(_WEBGPU_PACKAGE, WEBGPU).remedy
     require(new_enough, f"{_WEBGPU_PACKAGE} must be {oldest} or newer", got=version, remedy=remedy)
-    return found[0]
+    return devices[0]
 
 
 @cache
 def _register_webgpu() -> None:
-    """Load the plugin, once in a process."""
+    """Load the plugin, once per process."""
     try:
         import onnxruntime_ep_webgpu
     except ModuleNotFoundError as error:
@@ -220,7 +223,7 @@ def _register_webgpu() -> None:
         remedy = "install versions of onnxruntime and onnxruntime-ep-webgpu that fit each other"
         raise EdgedraftError(
             "provider webgpu: the plugin cannot be loaded", got=first_line(error), remedy=remedy
-        ) from (error)
+        ) from error
 
 
 def _no_gpu(reason: str | None = None) -> EdgedraftError:

@@ -1,8 +1,8 @@
-"""ONNX Runtime's sessions behind `LanguageModel`: loaded graphs, and the memories opened on them.
+"""Load decoder graphs into ONNX Runtime and open models on them, each a `LanguageModel`.
 
-A graph is loaded once; every memory opened on it has its own keys and values. Where a graph writes them in place
-(GroupQueryAttention), past and present share one buffer per layer, on the device that computes, and rewinding is a
-length; a graph that appends to its past has them copied (see `GrowingCache`).
+A graph is loaded once; every model on it has its own keys and values. Where a graph writes them in place
+(GroupQueryAttention), past and present share one buffer per layer, on the device that computes, and a rewind only
+changes a length. A graph that appends to its past has them copied (see `GrowingCache`).
 """
 
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ from edgedraft.runtime.onnx.growing import GrowingCache, InTurn
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.onnx.memory import Cache, LogitsRoom, OnnxBatch, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.onnx.providers import (
-    Opened,
+    OpenedSession,
     available_providers,
     onnxruntime_version,
     open_session,
     share_thread_pool,
 )
-from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, Declared, read_signature
+from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, GraphValue, read_signature
 
 __all__ = [
     "CPU",
@@ -47,11 +47,11 @@ __all__ = [
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SessionSettings:
-    """How sessions are opened. ``threads`` sizes the one pool that all sessions of the process share.
+    """Settings of a session.
 
-    ``provider`` is an execution provider by its short name (`cpu`, `webgpu`, ...); `available_providers` lists them.
-    ``huge_pages`` moves the CPU's weights onto huge pages where the system lets us. On a GPU, ``threads`` size what
-    little the CPU does beside it.
+    ``threads`` is the size of the one pool that all sessions of the process share; on a GPU the CPU has little left to
+    do. ``context_length`` is in tokens. ``provider`` is an execution provider by its short name (`cpu`, `webgpu`, ...);
+    `available_providers` lists them. ``huge_pages`` moves the CPU's weights onto huge pages where the system allows it.
     """
 
     threads: int
@@ -61,9 +61,9 @@ class SessionSettings:
 
 
 class OnnxGraph:
-    """A decoder graph, loaded, whoever exported it: what it takes is told from the graph (see `Signature`).
+    """A loaded decoder graph of any exporter: its inputs and outputs are read from the graph (see `Signature`).
 
-    ``shared`` tells graphs that write keys and values in place from those that append to their past.
+    ``shared`` is true for graphs that write keys and values in place, false for those that append to their past.
     """
 
     def __init__(self, path: Path, settings: SessionSettings) -> None:
@@ -74,8 +74,8 @@ class OnnxGraph:
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
         self._path, self._rows = path, signature.rows
 
-    def memory(self, logits: LogitsRoom | None = None) -> OnnxModel:
-        """A model over this graph that has read nothing; memories share the weights and, if given, the ``logits``."""
+    def new_model(self, logits: LogitsRoom | None = None) -> OnnxModel:
+        """Return a model that has read nothing; all over this graph share the weights and, if given, the ``logits``."""
         with self._enough_memory("a context"):
             model = OnnxModel(self, self._cache(self.settings.context_length), logits)
         if self._on_device is not None:
@@ -90,15 +90,15 @@ class OnnxGraph:
         return SharedCache(self, cache_buffers(self, 1, context_length))
 
     def batch(self, rows: int) -> Batch:
-        """Memories that are stepped together, all empty; the system's memory is taken as their texts grow.
+        """Return ``rows`` empty models that step together; memory is committed as their texts grow.
 
-        A pass of a graph that appends to its past has one length for all rows: there, they are stepped one by one, and
-        so they are where each has its keys and values in a device's memory.
+        A graph that appends to its past has one length for all rows, and on a device each model has keys and values of
+        its own: there, the models step one after the other.
         """
         require(rows >= 1, "a batch needs at least one row", got=rows)
         if not self.shared or CACHE_POSITION in self.feeds or self._on_device is not None:
             room = LogitsRoom(self.vocab_size)
-            return InTurn([self.memory(room) for _ in range(rows)])
+            return InTurn([self.new_model(room) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)
         require(symbolic, f"{self._path}: input_ids: a batch needs a symbolic number of rows", got=self._rows)
         with self._enough_memory(f"{rows} contexts"):
@@ -107,7 +107,7 @@ class OnnxGraph:
     def _try_out(self, model: OnnxModel) -> None:
         """Read one token and forget it."""
         with _first_pass(self._path, self.settings):
-            _require_scores(model.read([0])[0])
+            _require_scores(model.read([0]).logits[0])
         model.rewind(0)
 
     @contextmanager
@@ -120,7 +120,7 @@ class OnnxGraph:
 
 
 class PlainGraph:
-    """Any graph of one input and one output; every node must run on the chosen provider."""
+    """A graph with one input and one output, all of whose nodes must run on the chosen provider."""
 
     def __init__(self, path: Path, settings: SessionSettings) -> None:
         opened = _open(path, settings, alone=True)
@@ -130,12 +130,12 @@ class PlainGraph:
                 self.bind(_ones_for(self._session.get_inputs()[0])).run()
 
     def bind(self, values: np.ndarray) -> "BoundPass":
-        """Passes over ``values``, which stay bound to the input; a GPU keeps them as they were when bound."""
+        """Return a pass over ``values``, which stay bound to the input; a GPU copies them once, here."""
         return BoundPass(self._session, values)
 
 
 class BoundPass:
-    """A pass of a plain graph over the same input, as often as it is run."""
+    """A pass of a plain graph that can be run repeatedly over the same input."""
 
     def __init__(self, session: Any, values: np.ndarray) -> None:
         self._session, self._binding = session, session.io_binding()
@@ -143,22 +143,22 @@ class BoundPass:
         self._binding.bind_output(session.get_outputs()[0].name)
 
     def run(self) -> None:
-        """One pass, finished when this returns."""
+        """Run one pass to its end."""
         self._session.run_with_iobinding(self._binding)
 
     def output(self) -> np.ndarray:
-        """What the last pass yielded."""
-        found: np.ndarray = self._binding.copy_outputs_to_cpu()[0]
-        return found
+        """Copy the result of the last pass to the system's memory."""
+        output: np.ndarray = self._binding.copy_outputs_to_cpu()[0]
+        return output
 
 
 def open_model(path: Path, settings: SessionSettings) -> OnnxModel:
     """A graph with a single memory."""
-    return OnnxGraph(path, settings).memory()
+    return OnnxGraph(path, settings).new_model()
 
 
-def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> Opened:
-    """A session on the shared pool; its weights lie on huge pages if they are the CPU's and the settings say so."""
+def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> OpenedSession:
+    """Open a session on the shared pool, with weights on huge pages if the settings ask for it on the CPU."""
     share_thread_pool(settings.threads)
     with huge_pages_under_new_memory() if settings.huge_pages and settings.provider == CPU else nullcontext():
         return open_session(path, settings.provider, alone=alone)
@@ -166,7 +166,7 @@ def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> Open
 
 @contextmanager
 def _first_pass(path: Path, settings: SessionSettings) -> Iterator[None]:
-    """Say that a GPU cannot run a graph: what is beyond its limits opens all the same, and fails in its first pass."""
+    """Explain a failure of the first pass: a graph beyond a GPU's limits opens without an error, and fails here."""
     try:
         yield
     except Exception as error:  # onnxruntime's exception classes are not importable by name
@@ -176,12 +176,12 @@ def _first_pass(path: Path, settings: SessionSettings) -> Iterator[None]:
 
 
 def _require_scores(scores: np.ndarray) -> None:
-    """Some drivers leave out what they cannot do, and everything comes back as nothing."""
+    """Refuse logits that are not finite or all equal: some drivers skip what they cannot compute, without an error."""
     sound = bool(np.isfinite(scores).all()) and float(np.ptp(scores)) > 0
     require(sound, "scores must be finite, and not all alike", got=float(scores[0]))
 
 
-def _ones_for(declared: Declared) -> np.ndarray:
-    """An input of one row."""
+def _ones_for(declared: GraphValue) -> np.ndarray:
+    """Return ones for an input, with size 1 along every axis that has no fixed size."""
     shape = [size if isinstance(size, int) else 1 for size in declared.shape]
     return np.ones(shape, dtype=FLOATS[declared.type])

@@ -1,4 +1,4 @@
-"""What a decoder graph takes and gives, told from its own inputs and outputs and never from a configuration."""
+"""Signature: the inputs and outputs of a decoder graph, read from the graph itself, never from a configuration."""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -18,13 +18,13 @@ LOGITS = "logits"
 
 _FEEDS = frozenset((IDS, MASK, POSITIONS, CACHE_POSITION))
 FLOATS: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
-"""Types that keys, values and plain graphs' inputs come in."""
+"""The types that keys, values and the inputs of plain graphs may have."""
 
 IN_PLACE = frozenset(("GroupQueryAttention",))
-"""Operators that write keys and values into the buffer they read them from."""
+"""Operators that write keys and values into the buffer that they read them from."""
 
-
-# past_key_values.0.key, past.0.key, past_0_key; past_key_0, past_key_values.key.0; the same for presents.
+# Layer first: past_key_values.0.key, past.0.key, past_0_key. Kind first: past_key_0, past_key_values.key.0.
+# Outputs are called "present" where inputs are called "past".
 _LAYER_FIRST = re.compile(r"(?:past|present)(?:_key_values)?[._](?P<layer>\d+)[._](?P<kind>key|value)")
 _KIND_FIRST = re.compile(r"(?:past|present)(?:_key_values)?[._](?P<kind>key|value)[._](?P<layer>\d+)")
 
@@ -36,12 +36,9 @@ _REFUSED = (
     ("inputs_embeds", "graphs without their embedding are not read", _EXPORT_AGAIN),
 )
 
-Slot = tuple[int, str]
-"""A layer and ``key`` or ``value``."""
 
-
-class Declared(Protocol):
-    """An input or output as ONNX Runtime declares it: an axis is a number, a symbol, or None where it has no name."""
+class GraphValue(Protocol):
+    """An input or output as ONNX Runtime declares it; an axis is a number, a symbol, or None where it has no name."""
 
     @property
     def name(self) -> str:
@@ -61,7 +58,7 @@ class Declared(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CacheInput:
-    """One layer's keys or values as the graph declares them: names of the past and of the present, axes, type."""
+    """One layer's keys or values as the graph declares them: input ``name``, output ``present``, axes and type."""
 
     name: str
     present: str
@@ -72,11 +69,11 @@ class CacheInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signature:
-    """A decoder graph from outside.
+    """The inputs and outputs of a decoder graph.
 
-    ``feeds`` are its inputs beside the past, among `input_ids`, `attention_mask`, `position_ids` and `cache_position`.
-    ``shared``: past and present are one buffer, written in place; else the present is the past with the new tokens
-    appended. ``rows``: the batch axis, a number or a symbol.
+    ``feeds`` are its inputs beside the past: `input_ids`, and perhaps `attention_mask`, `position_ids` and
+    `cache_position`. ``shared``: past and present are one buffer, written in place; otherwise the present is a copy of
+    the past with the new tokens appended. ``rows``: the batch axis, a number or a symbol.
     """
 
     feeds: frozenset[str]
@@ -86,8 +83,11 @@ class Signature:
     rows: int | str | None
 
 
-def read_signature(path: Path, inputs: Sequence[Declared], outputs: Sequence[Declared]) -> Signature:
-    """The signature of the graph in ``path``; an `EdgedraftError` names the input or output that is not understood."""
+def read_signature(path: Path, inputs: Sequence[GraphValue], outputs: Sequence[GraphValue]) -> Signature:
+    """Check the inputs and outputs of the graph in ``path`` and return its signature.
+
+    Raises `EdgedraftError` naming the input or output that is not understood.
+    """
     pasts = {node.name: slot for node in inputs if (slot := cache_slot(node.name)) is not None}
     presents = {slot: node for node in outputs if (slot := cache_slot(node.name)) is not None}
     feeds = {node.name: node for node in inputs if node.name not in pasts}
@@ -106,27 +106,26 @@ def read_signature(path: Path, inputs: Sequence[Declared], outputs: Sequence[Dec
     )
 
 
-def cache_slot(name: str) -> Slot | None:
-    """Which keys or values the input or output called ``name`` stands for, if any."""
-    found = _LAYER_FIRST.fullmatch(name) or _KIND_FIRST.fullmatch(name)
-    return None if found is None else (int(found["layer"]), found["kind"])
+def cache_slot(name: str) -> tuple[int, str] | None:
+    """Return the layer, and ``key`` or ``value``, that an input or output stands for; None if for neither."""
+    match = _LAYER_FIRST.fullmatch(name) or _KIND_FIRST.fullmatch(name)
+    return None if match is None else (int(match["layer"]), match["kind"])
 
 
-def _check_feed(path: Path, node: Declared) -> None:
+def _check_feed(path: Path, node: GraphValue) -> None:
     for pattern, reason, remedy in _REFUSED:
         require(re.fullmatch(pattern, node.name) is None, f"{path}: input {node.name}: {reason}", remedy=remedy)
     known = f"{', '.join(sorted(_FEEDS))} and a key and a value for each layer"
     require(node.name in _FEEDS, f"{path}: input {node.name}: not known; a decoder takes {known}", remedy=_EXPORT_AGAIN)
     ranks = 1 if node.name == CACHE_POSITION else 2
     right = node.type == "tensor(int64)" and len(node.shape) == ranks
-    found = f"{node.type} of {len(node.shape)}"
     rule = f"{path}: input {node.name}: expected tensor(int64) of {ranks} axes"
-    require(right, rule, got=found, remedy=_EXPORT_AGAIN)
+    require(right, rule, got=f"{node.type} of {len(node.shape)}", remedy=_EXPORT_AGAIN)
     fixed = isinstance(node.shape[-1], int)
     require(not fixed, f"{path}: input {node.name}: expected a symbolic number of tokens", got=node.shape)
 
 
-def _cache(path: Path, past: Declared, present: Declared | None) -> CacheInput:
+def _cache(path: Path, past: GraphValue, present: GraphValue | None) -> CacheInput:
     rule = f"{path}: input {past.name}:"
     if present is None:
         raise EdgedraftError(f"{rule} no output holds what it becomes", remedy=_EXPORT_AGAIN)
@@ -141,11 +140,11 @@ def _cache(path: Path, past: Declared, present: Declared | None) -> CacheInput:
     return CacheInput(name=past.name, present=present.name, heads=heads, width=width, dtype=FLOATS[past.type])
 
 
-def _width(path: Path, outputs: Collection[Declared]) -> int:
-    """Width of the logits."""
-    found = {node.name: node for node in outputs}
-    require(LOGITS in found, f"{path}: no output named {LOGITS}", got=sorted(found)[:3])
-    logits = found[LOGITS]
+def _width(path: Path, outputs: Collection[GraphValue]) -> int:
+    """Return the width of the logits: the size of the vocabulary."""
+    by_name = {node.name: node for node in outputs}
+    require(LOGITS in by_name, f"{path}: no output named {LOGITS}", got=sorted(by_name)[:3])
+    logits = by_name[LOGITS]
     require(logits.type == "tensor(float)", f"{path}: {LOGITS}: expected tensor(float)", got=logits.type)
     width = logits.shape[-1]
     if not isinstance(width, int):
@@ -153,11 +152,12 @@ def _width(path: Path, outputs: Collection[Declared]) -> int:
     return width
 
 
-def _is_shared(path: Path, pasts: Sequence[Declared], presents: Mapping[str, Declared]) -> bool:
-    """Whether every present can be its past's own buffer.
+def _is_shared(path: Path, pasts: Sequence[GraphValue], presents: Mapping[str, GraphValue]) -> bool:
+    """Return whether every present may share its past's buffer.
 
-    It can where it is declared to be as long as the past, or where only operators read the past that write in place.
+    It may where it is declared to be as long as the past, or where only operators that write in place read the past.
     """
+    # Axis 2 counts tokens. Equal symbols are the graph's promise; else the operators decide, and the file is read.
     unlike = [past.name for past in pasts if past.shape[2] is None or past.shape[2] != presents[past.name].shape[2]]
     readers = input_readers(path, unlike) if unlike else {}
     return all(readers[name] and readers[name] <= IN_PLACE for name in unlike)

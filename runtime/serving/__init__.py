@@ -1,1 +1,1 @@
-"""Serving pages and their files: what exists, who may ask, on which socket, with which certificate."""
+"""Serving the page: its files, who may ask for them, the socket and the certificate."""

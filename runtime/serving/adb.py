@@ -1,4 +1,7 @@
-"""A phone on a cable: its own loopback address leads to a port here, which makes plain HTTP a secure context there."""
+"""A phone on a cable: adb forwards a port of the phone's loopback address to this machine.
+
+Browsers treat plain HTTP from loopback as secure, which WebGPU and threads require: no certificate is needed.
+"""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -15,7 +18,7 @@ _STATES = {
 _NO_PHONE = "plug the phone in and switch on USB debugging, under developer options"
 
 
-class Listed(Protocol):
+class AdbPhone(Protocol):
     """A phone as adb lists it."""
 
     serial: str
@@ -23,21 +26,21 @@ class Listed(Protocol):
 
 
 class AdbClient(Protocol):
-    """The part of adbutils that is used here."""
+    """The methods of adbutils' client that are used here."""
 
-    def list(self) -> Sequence[Listed]:
-        """All phones, those that are not ready too."""
+    def list(self) -> Sequence[AdbPhone]:
+        """List all phones, including those that are not ready."""
         ...
 
     def device(self, serial: str) -> Any:
-        """The phone of that serial number, which can ``reverse`` and ``reverse_remove``."""
+        """Return the phone with that serial number; it has ``reverse`` and ``reverse_remove``."""
         ...
 
 
 def adb_client() -> AdbClient:
-    """The adb server of this machine, started if need be at the first question."""
+    """Return a client of this machine's adb server, which the first request starts if need be."""
     try:
-        import adbutils  # type: ignore[import-untyped]
+        import adbutils
     except ImportError as error:
         raise MissingExtraError("adbutils", "adb") from error
 
@@ -47,35 +50,35 @@ def adb_client() -> AdbClient:
 
 @contextlib.contextmanager
 def reversed_port(client: AdbClient, port: int, serial: str | None = None) -> Iterator[str]:
-    """Give the serial number of the phone on whose ``127.0.0.1:port`` this machine's answers while the block runs."""
-    with _adbs_errors():
+    """Forward ``127.0.0.1:port`` of a phone to this machine while the block runs, and yield its serial number."""
+    with _adb_errors():
         serial = _chosen(client.list(), serial)
         phone = client.device(serial)
         phone.reverse(f"tcp:{port}", f"tcp:{port}")
     try:
         yield serial
     finally:
-        with contextlib.suppress(EdgedraftError), _adbs_errors():  # a phone that was unplugged needs no tidying
+        with contextlib.suppress(EdgedraftError), _adb_errors():  # a phone that was unplugged needs no tidying
             phone.reverse_remove(f"tcp:{port}")
 
 
-def _chosen(phones: Sequence[Listed], serial: str | None) -> str:
-    """The serial number of the one phone, or of the one that was named; it must be ready."""
+def _chosen(phones: Sequence[AdbPhone], serial: str | None) -> str:
+    """Return the serial number of the named phone, or of the only one; it must be ready."""
     require(len(phones) > 0, "--adb: adb finds no phone", remedy=_NO_PHONE)
     known = ", ".join(phone.serial for phone in phones)
     if serial is None:
         require(len(phones) == 1, "--adb: expected one phone", got=known, remedy="name one with --serial")
-    found = [phone for phone in phones if serial in (None, phone.serial)]
-    require(len(found) > 0, f"--serial: expected one of {known}", got=serial)
-    phone = found[0]
+    phone = next((phone for phone in phones if serial in (None, phone.serial)), None)
+    if phone is None:
+        raise EdgedraftError(f"--serial: expected one of {known}", got=serial)
     remedy = _STATES.get(phone.state, "look at the phone's screen")
     require(phone.state == _READY, f"--adb: the phone {phone.serial} is not ready", got=phone.state, remedy=remedy)
     return phone.serial
 
 
 @contextlib.contextmanager
-def _adbs_errors() -> Iterator[None]:
-    """What adbutils, its adb or the way there say, as one line."""
+def _adb_errors() -> Iterator[None]:
+    """Turn any error of adbutils, of adb or of the connection into one line."""
     try:
         yield
     except EdgedraftError:

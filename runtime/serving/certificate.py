@@ -1,4 +1,4 @@
-"""The self-signed certificate of this machine: kept with its key where only its owner reads it, renewed when due."""
+"""The self-signed certificate of this machine, kept in a file that only its owner can read, and renewed when due."""
 
 import contextlib
 import datetime
@@ -20,36 +20,37 @@ if TYPE_CHECKING:
 
 _NAME = "https.pem"
 _OWN_MODE = 0o600
-_LASTS = datetime.timedelta(days=365)
+_VALID_FOR = datetime.timedelta(days=365)
 _RENEWED_BEFORE = datetime.timedelta(days=7)
-_CLOCKS_DIFFER = datetime.timedelta(days=1)
+_CLOCK_TOLERANCE = datetime.timedelta(days=1)  # a phone whose clock is behind must not find it "not yet valid"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeptCertificate:
-    """A PEM file with the key and the certificate, and the certificate's SHA-256 as browsers show it."""
+    """A PEM file with key and certificate, and the certificate's SHA-256 as browsers show it."""
 
     path: Path
     fingerprint: str
 
 
 def kept_certificate(folder: Path, addresses: Sequence[str], now: datetime.datetime) -> KeptCertificate:
-    """The certificate in ``folder`` for these IP ``addresses``, the same from run to run.
+    """Return the certificate in ``folder`` for these IP ``addresses``, made anew only when it must be.
 
-    It is made anew when there is none, when it ends within a week, is for other addresses, cannot be read, or when
-    others may read its key. ``now`` has a time zone.
+    It stays the same from run to run, so that a browser asks once. It is replaced when it is missing or unreadable,
+    ends within a week, is for other addresses, or when others may read its key. ``now`` has a time zone.
     """
     path = folder / _NAME
     certificate = _read(path)
     if certificate is None or not _good(certificate, addresses, now):
-        certificate = _made(path, addresses, now)
+        certificate = _created(path, addresses, now)
     return KeptCertificate(path=path, fingerprint=_fingerprint(certificate))
 
 
 def _read(path: Path) -> "Certificate | None":
-    """The certificate in ``path``; None where there is none, or its key is not a secret of its owner alone."""
+    """Read the certificate in ``path``; None where there is none, or where others may read its key."""
     x509 = _cryptography()
     try:
+        # Windows has no mode bits: there, the user's profile folder protects the key.
         private = os.name == "nt" or stat.S_IMODE(path.stat().st_mode) == _OWN_MODE
         return x509.load_pem_x509_certificate(path.read_bytes()) if private and not path.is_symlink() else None
     except (OSError, ValueError):
@@ -58,12 +59,13 @@ def _read(path: Path) -> "Certificate | None":
 
 def _good(certificate: "Certificate", addresses: Sequence[str], now: datetime.datetime) -> bool:
     names = certificate.extensions.get_extension_for_class(_cryptography().SubjectAlternativeName).value
-    held = {str(address) for address in names.get_values_for_type(_cryptography().IPAddress)}
-    begun, lasts = certificate.not_valid_before_utc <= now, certificate.not_valid_after_utc - now > _RENEWED_BEFORE
-    return held == set(addresses) and begun and lasts
+    covered = {str(address) for address in names.get_values_for_type(_cryptography().IPAddress)}
+    begun = certificate.not_valid_before_utc <= now
+    lasts = certificate.not_valid_after_utc - now > _RENEWED_BEFORE
+    return covered == set(addresses) and begun and lasts
 
 
-def _made(path: Path, addresses: Sequence[str], now: datetime.datetime) -> "Certificate":
+def _created(path: Path, addresses: Sequence[str], now: datetime.datetime) -> "Certificate":
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 
@@ -77,7 +79,7 @@ def _made(path: Path, addresses: Sequence[str], now: datetime.datetime) -> "Cert
 
 
 def _signed(key: "EllipticCurvePrivateKey", addresses: Sequence[str], now: datetime.datetime) -> "Certificate":
-    """For servers only: it can sign no other certificate, and vouches for nothing but these addresses."""
+    """Sign a certificate for these addresses that serves as a server's and cannot sign others."""
     from cryptography.hazmat.primitives import hashes
 
     x509 = _cryptography()
@@ -88,10 +90,11 @@ def _signed(key: "EllipticCurvePrivateKey", addresses: Sequence[str], now: datet
         subject_name=name,
         public_key=key.public_key(),
         serial_number=x509.random_serial_number(),
-        not_valid_before=now - _CLOCKS_DIFFER,
-        not_valid_after=now + _LASTS,
+        not_valid_before=now - _CLOCK_TOLERANCE,
+        not_valid_after=now + _VALID_FOR,
     )
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    # Whoever accepts it trusts this server alone: a stolen key cannot vouch for other sites.
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     usage = x509.ExtendedKeyUsage([x509.ExtendedKeyUsageOID.SERVER_AUTH])
     signed: Certificate = builder.add_extension(usage, critical=False).sign(key, hashes.SHA256())
@@ -105,7 +108,7 @@ def _fingerprint(certificate: "Certificate") -> str:
 
 
 def _write_secret(path: Path, text: bytes) -> None:
-    """Whole or not at all, and never readable by others, not even for a moment."""
+    """Write ``text`` whole or not at all, and never readable by others, not even for a moment."""
     with full_disk_is_users(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600

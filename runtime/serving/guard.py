@@ -1,7 +1,12 @@
-"""Who may ask, and what browsers may do with the answers: the token in the path and the headers of every response."""
+"""The rules of the page server: the token, the headers of every response, and the limits of what may be posted."""
 
 import hmac
+import json
 import secrets
+from collections.abc import AsyncIterator
+from typing import Any, NoReturn
+
+from edgedraft.runtime.base.errors import EdgedraftError, first_line
 
 _POLICY = (
     "default-src 'none'",
@@ -25,21 +30,58 @@ HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Referrer-Policy", "no-referrer"),
 )
-"""On every response: the page may load nothing from elsewhere, and is isolated, which WebAssembly's threads need."""
+"""On every response: the page loads nothing from other servers, and is isolated, as WebAssembly threads require."""
 
+MAX_POST_BYTES = 2**20
+
+_MAX_READ_BYTES = 8 * MAX_POST_BYTES
 _TOKEN_BYTES = 16
 
 
 def new_token() -> str:
-    """A token that nobody guesses: 128 random bits, 22 letters that need no escaping in an address."""
+    """Return a token that nobody can guess: 128 random bits as 22 characters that are safe in a URL."""
     return secrets.token_urlsafe(_TOKEN_BYTES)
 
 
 def below_token(path: str, token: str) -> str | None:
-    """The part of an absolute ``path`` below ``/token/``, None without the right token.
-
-    The comparison takes as long however much of the token is right.
-    """
+    """Return the part of an absolute ``path`` below ``/token/``, or None without the right token."""
     given, slash, rest = path.removeprefix("/").partition("/")
+    # Takes equally long for every wrong token, so that timing does not reveal how much of a guess is right.
     right = hmac.compare_digest(given.encode("utf-8", "replace"), token.encode())
     return rest if right and slash and path.startswith("/") else None
+
+
+async def body_of(chunks: AsyncIterator[bytes], announced: str | None) -> bytes | None:
+    """Read a whole request body of at most ``MAX_POST_BYTES``, or return None when it is larger.
+
+    ``announced`` is the Content-Length header: a body that announces far too much is not read at all.
+    """
+    # Only the first 20 digits are parsed: Python refuses to parse numbers of thousands of digits.
+    if announced is not None and announced.isdecimal() and int(announced[:20]) > _MAX_READ_BYTES:
+        return None
+    body, count = bytearray(), 0
+    async for chunk in chunks:
+        count += len(chunk)
+        # Read on for a while without keeping it: a browser that is cut off while it sends shows no answer.
+        if count > _MAX_READ_BYTES:
+            break
+        if count <= MAX_POST_BYTES:
+            body += chunk
+    return bytes(body) if count <= MAX_POST_BYTES else None
+
+
+def parsed(body: bytes) -> Any:
+    """Parse the JSON value in ``body``.
+
+    Raises `EdgedraftError` for what is not JSON: NaN and Infinity, which Python accepts, and endless nesting too.
+    """
+    try:
+        return json.loads(body, parse_constant=_not_json)
+    except RecursionError:
+        raise EdgedraftError("results: not valid JSON", got="values nested too deeply") from None
+    except ValueError as error:
+        raise EdgedraftError("results: not valid JSON", got=first_line(error)) from error
+
+
+def _not_json(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON number")

@@ -1,4 +1,4 @@
-"""The page server: answers what its site lists to those who know the token. The only file that knows the web server."""
+"""The page server: it answers what its site lists to whoever knows the token. Only this file knows the web server."""
 
 import asyncio
 import socket
@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
-from edgedraft.runtime.serving.guard import HEADERS, below_token
-from edgedraft.runtime.serving.posting import MAX_POST_BYTES, body_of, parsed
+from edgedraft.runtime.serving.guard import HEADERS, MAX_POST_BYTES, below_token, body_of, parsed
 from edgedraft.runtime.serving.site import Site, SiteFile, Taker
 
 if TYPE_CHECKING:
@@ -18,14 +17,14 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
 _FAREWELL_SECONDS = 3
-"""How long a download may go on after the server was told to end."""
+"""Time that a download has to finish after the server is asked to stop."""
 _LONGEST_LINE = 500
 _READING, _POSTING = "GET, HEAD", "POST"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Offer:
-    """What a server serves below which token, and the PEM file with its key and certificate; None speaks plain HTTP."""
+    """A site below a token, over HTTPS with the key and certificate of a PEM file, or over HTTP without one."""
 
     site: Site
     token: str
@@ -40,22 +39,25 @@ class PageServer:
 
     @property
     def address(self) -> tuple[str, int]:
-        """Host and port that are listened on."""
+        """Host and port of the listening socket."""
         host, port = self._listener.getsockname()[:2]
         return str(host), int(port)
 
     def run(self) -> None:
-        """Answer until `stop`, or until Ctrl-C, which is raised again once all answers have ended."""
+        """Answer until `stop` or Ctrl-C, which is raised again once all answers have ended."""
         with self._listener:
             self._server.run(sockets=[self._listener])
 
     def stop(self) -> None:
-        """End from any thread; answers that were begun are given a few seconds."""
+        """Stop serving, from any thread; answers that have begun get a few seconds to finish."""
         self._server.should_exit = True
 
 
 class _Answers:
-    """The application: one request, one answer. It reads the path alone, never a header that says where it is."""
+    """The ASGI application: one request, one answer.
+
+    It trusts only the path: headers such as Host and X-Forwarded-Prefix come from the client, and are not read.
+    """
 
     def __init__(self, offer: Offer) -> None:
         from starlette import responses
@@ -93,17 +95,18 @@ class _Answers:
         return self._responses.Response(text, headers=headers, media_type="application/json")
 
     def _file(self, file: SiteFile, request: "Request") -> "Response":
-        """The file or the ranges of it that were asked for; nothing where the browser has it already."""
+        """Answer with the file or the requested ranges of it, or with 304 where the browser has it already."""
         if not file.is_there:
             return self._said(404, "the file was changed after edgedraft started: start it again")
         etag = f'"{file.sha256}"'
         headers = {"ETag": etag, "Cache-Control": "no-cache" if file.kept else "no-store"}
         if etag in request.headers.get("if-none-match", ""):
             return self._responses.Response(status_code=304, headers=headers)
+        # FileResponse answers Range and If-Range, by the ETag: an interrupted download of weights goes on where it was.
         return self._responses.FileResponse(file.path.resolve(), headers=headers, media_type=file.media_type)
 
     async def _taken(self, taker: Taker, request: "Request") -> "Response":
-        """One post after the other, away from the loop that answers."""
+        """Hand a post to its taker, one at a time, in a thread so that other answers go on."""
         from starlette.concurrency import run_in_threadpool
 
         body = await body_of(request.stream(), request.headers.get("content-length"))
@@ -121,7 +124,7 @@ class _Answers:
 
 
 def _server(offer: Offer) -> "uvicorn.Server":
-    """Nothing is logged, since addresses hold the token, and no header of a proxy is believed."""
+    """Set up uvicorn without logs, since URLs hold the token, and without trust in headers of a proxy."""
     try:
         import starlette  # noqa: F401
         import uvicorn
@@ -146,7 +149,7 @@ def _server(offer: Offer) -> "uvicorn.Server":
 
 
 def _protocol() -> Any:
-    """HTTP whose answer to what is not HTTP has the headers of every other answer."""
+    """Return a uvicorn protocol whose answer to what is not HTTP has the usual headers too."""
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Guarded(H11Protocol):

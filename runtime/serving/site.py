@@ -1,12 +1,13 @@
-"""Site: every address that a page server answers, as a table; what is not in the table does not exist."""
+"""Site: a table of every address that a page server answers; anything else does not exist."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgedraft.runtime.base.files import sha256
-from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import read_json, sha256, write_json
+from edgedraft.runtime.base.records import from_plain, require, to_plain
 from edgedraft.runtime.bundle.manifest import FileEntry
 
 INDEX = "index.html"
@@ -33,7 +34,7 @@ _PAGE = Path(__file__).resolve().parents[1] / "web" / "dist" / "page"
 class SiteFile:
     """A file under ``root`` with the size and SHA-256 that were promised for it.
 
-    Browsers may keep a file that is ``kept`` and ask whether it changed; the others the page keeps by itself, by hash.
+    ``kept``: browsers may cache the file and ask whether it changed. The page caches the other files itself, by hash.
     """
 
     path: Path
@@ -44,41 +45,79 @@ class SiteFile:
 
     @property
     def media_type(self) -> str:
-        """By the name alone: what a system's own table says of .js differs."""
+        """Media type by the file's name alone, since operating systems differ in theirs for .js."""
         return _TYPES.get(self.path.suffix.lower(), _OTHER_TYPE)
 
     @property
     def is_there(self) -> bool:
-        """Whether the file still is what was promised, and no link leads out of its root."""
+        """True while the file has the promised size, and no link leads out of its root."""
         real = self.path.resolve()
         return real.is_relative_to(self.root.resolve()) and real.is_file() and real.stat().st_size == self.bytes
 
 
 Taker = Callable[[Any], None]
-"""Takes parsed JSON that was posted; an `EdgedraftError` refuses it, and its text is the answer."""
+"""Handles a posted JSON value; an `EdgedraftError` refuses it, and the error's text becomes the answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """What is served, by paths below the token: files, JSON texts that are made here, and takers of posts."""
+    """What a server offers, by path below the token: files, JSON texts made in memory, and handlers of posts."""
 
     files: Mapping[str, SiteFile]
     texts: Mapping[str, bytes] = field(default_factory=dict)
     takers: Mapping[str, Taker] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _KnownSum:
+    """The SHA-256 that a file had when it was this large and last changed at this time."""
+
+    bytes: int
+    changed_nanoseconds: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _KnownSums:
+    """Known sums, by the files' absolute paths."""
+
+    files: dict[str, _KnownSum]
+
+
 def page_folder() -> Path:
-    """Where the built page lies, in this checkout and in an installed package alike."""
+    """Return the folder of the built page, in this checkout or in an installed package."""
     return _PAGE
 
 
 def page_files(folder: Path) -> dict[str, SiteFile]:
-    """Every file of the built page; the index also is the site's root."""
+    """List every file of the built page; the index is also the site's root."""
     remedy = "run `npm ci --ignore-scripts && npm run build` in runtime/web"
     require((folder / INDEX).is_file(), f"{folder}: the page is not built", remedy=remedy)
-    found = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files = {name: _page_file(path, folder) for name, path in found.items()}
+    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    files = {path.relative_to(folder).as_posix(): _page_file(path, folder) for path in paths}
     return {"": files[INDEX], **files}
+
+
+def listed_files(folder: Path, entries: Mapping[str, FileEntry], prefix: str) -> dict[str, SiteFile]:
+    """Put the files of ``folder`` that ``entries`` names, and no others, at addresses that begin with ``prefix``."""
+    return {
+        f"{prefix}{name}": SiteFile(path=folder / name, root=folder, bytes=entry.bytes, sha256=entry.sha256)
+        for name, entry in entries.items()
+    }
+
+
+def kept_entry(file: Path, store: Path) -> FileEntry:
+    """Return the size and SHA-256 of ``file``, hashing it only if it changed since it was last hashed.
+
+    ``store`` is a JSON file of known sums: weights have gigabytes, and would otherwise be hashed at every start.
+    """
+    about, key = file.stat(), str(file.resolve())
+    sums = _known_sums(store)
+    known = sums.get(key)
+    if known is None or (known.bytes, known.changed_nanoseconds) != (about.st_size, about.st_mtime_ns):
+        known = _KnownSum(bytes=about.st_size, changed_nanoseconds=about.st_mtime_ns, sha256=sha256(file))
+        write_json(store, to_plain(_KnownSums(files={**sums, key: known})))
+    return FileEntry(bytes=known.bytes, sha256=known.sha256)
 
 
 def _page_file(path: Path, folder: Path) -> SiteFile:
@@ -87,9 +126,9 @@ def _page_file(path: Path, folder: Path) -> SiteFile:
     return SiteFile(path=path, root=folder, bytes=path.stat().st_size, sha256=sha256(path), kept=True)
 
 
-def listed_files(folder: Path, entries: Mapping[str, FileEntry], prefix: str) -> dict[str, SiteFile]:
-    """The files of ``folder`` that ``entries`` name, and no others, below ``prefix``."""
-    return {
-        f"{prefix}{name}": SiteFile(path=folder / name, root=folder, bytes=entry.bytes, sha256=entry.sha256)
-        for name, entry in entries.items()
-    }
+def _known_sums(store: Path) -> dict[str, _KnownSum]:
+    """Read the known sums; a store that is missing or broken holds none, which only costs time."""
+    try:
+        return from_plain(_KnownSums, read_json(store), str(store)).files
+    except EdgedraftError:
+        return {}

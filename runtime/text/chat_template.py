@@ -1,4 +1,4 @@
-"""The format of a model's conversations: its Jinja template, rendered in a sandbox as Hugging Face templates expect."""
+"""Render conversations in a model's own format: its Jinja template, in a sandbox as Hugging Face templates expect."""
 
 import hashlib
 import json
@@ -26,14 +26,18 @@ _FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, A
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChatTemplate:
-    """``source`` is Jinja, None where a model has no format; ``special_tokens`` are texts that it may name."""
+    """A model's chat format.
+
+    ``source`` is a Jinja template, None where the model has no format; ``special_tokens`` are texts by the names that
+    the template may use.
+    """
 
     source: str | None
     special_tokens: Mapping[str, str]
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over what decides how a conversation is rendered."""
+        """SHA-256 over everything that decides how a conversation is rendered."""
         return hashlib.sha256(json.dumps([self.source, self.special_tokens], sort_keys=True).encode()).hexdigest()
 
     def render(
@@ -44,11 +48,11 @@ class ChatTemplate:
         answer: bool = True,
         environment: Environment | None = None,
     ) -> str:
-        """The conversation, ending where the assistant's answer begins, or without ``answer`` with the last message.
+        """Return the conversation as text, up to where the assistant's answer begins.
 
-        ``tools`` are the functions that the assistant may call, as JSON schemas. Without a template the contents are
-        joined by blank lines. ``environment`` takes the place of `chat_environment`. Raises `EdgedraftError` where the
-        template does not render the conversation.
+        Without ``answer`` it ends with the last message. ``tools`` are the functions that the assistant may call, as
+        JSON schemas. Without a template the contents are joined by blank lines. ``environment`` replaces
+        `chat_environment`. Raises `EdgedraftError` when the template fails on the conversation.
         """
         if self.source is None:
             return "\n\n".join(str(message["content"]) for message in messages)
@@ -60,15 +64,15 @@ class ChatTemplate:
 
 
 def read_chat_template(folder: Path) -> ChatTemplate:
-    """A model folder's; older folders keep the source among the tokenizer's settings, several of them by name."""
+    """Read the chat template of a model folder; older folders keep it among the tokenizer's settings."""
     path = folder / TOKENIZER_SETTINGS
-    found = read_json(path) if path.is_file() else {}
-    settings = found if isinstance(found, Mapping) else {}
+    content = read_json(path) if path.is_file() else {}
+    settings = content if isinstance(content, Mapping) else {}
     return ChatTemplate(source=_source(folder / CHAT_TEMPLATE, settings), special_tokens=_special_tokens(settings))
 
 
 def chat_environment(kind: type[Environment] = ImmutableSandboxedEnvironment, **options: Any) -> Environment:
-    """What Hugging Face chat templates expect: a sandbox with the tags, filters and globals that they use."""
+    """Return a sandbox with the tags, filters and globals that Hugging Face chat templates use."""
     environment = kind(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _GenerationTag], **options)
     environment.filters["tojson"] = _to_json
     environment.globals["raise_exception"] = _raise_exception
@@ -77,38 +81,38 @@ def chat_environment(kind: type[Environment] = ImmutableSandboxedEnvironment, **
 
 
 class _GenerationTag(Extension):
-    """``{% generation %}`` marks what the assistant said, for training tools; rendered, it is what stands in it."""
+    """The tag ``{% generation %}``, which marks the assistant's words for training; only its contents are rendered."""
 
     tags = {"generation"}  # noqa: RUF012 - the base class declares it so
 
     def parse(self, parser: Parser) -> nodes.Node:
-        """The block as a scope of its own."""
+        """Parse the block as a scope of its own."""
         line = next(parser.stream).lineno
         return nodes.Scope(parser.parse_statements(("name:endgeneration",), drop_needle=True), lineno=line)
 
 
 def _source(path: Path, settings: Mapping[str, Any]) -> str | None:
-    """The template in its own file, or the one among the settings; of several there the one named ``default``."""
+    """Return the template of the file ``path``, or that of the settings: of several, the one named ``default``."""
     if path.is_file():
         return path.read_text(encoding="utf-8")
-    found = settings.get("chat_template")
-    if isinstance(found, list):
-        found = next((each.get("template") for each in found if each.get("name") == "default"), None)
-    return found if isinstance(found, str) else None
+    source = settings.get("chat_template")
+    if isinstance(source, list):
+        source = next((each.get("template") for each in source if each.get("name") == "default"), None)
+    return source if isinstance(source, str) else None
 
 
 def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
-    found = {name: settings.get(name) for name in _SPECIAL}
-    return {name: token["content"] if isinstance(token, dict) else token for name, token in found.items() if token}
+    tokens = {name: settings.get(name) for name in _SPECIAL}
+    return {name: token["content"] if isinstance(token, dict) else token for name, token in tokens.items() if token}
 
 
 @lru_cache(maxsize=8)
 def _compiled(source: str, environment: Environment | None) -> Template:
-    return (environment or _usual_environment()).from_string(source)
+    return (environment or _shared_environment()).from_string(source)
 
 
 @lru_cache(maxsize=1)
-def _usual_environment() -> Environment:
+def _shared_environment() -> Environment:
     return chat_environment()
 
 
@@ -119,7 +123,7 @@ def _to_json(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    """The filter with the arguments that transformers gives it; Jinja's own would escape HTML."""
+    """Write JSON as transformers' filter does, with its arguments; Jinja's own filter escapes HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
 
 

@@ -1,4 +1,4 @@
-"""Text in and out: the tokenizer, and decoding a stream of ids into whole characters."""
+"""Turn text into token ids and back, with the tokenizer and chat template of a model folder."""
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
@@ -12,11 +12,12 @@ from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
 from edgedraft.runtime.text.chat_template import Message, read_chat_template
 
-_PIECES, _BETWEEN = 1024, "\n"
+# encode_pieces joins many pieces into one text, since each call of the tokenizer has a cost of its own.
+_PIECES_PER_TEXT, _SEPARATOR = 1024, "\n"
 
 
 def matching_parts(pattern: str, text: str) -> list[str]:
-    """The parts of ``text`` that match, by the regular expressions that tokenizers themselves use."""
+    """Return the parts of ``text`` that match ``pattern``, a regular expression of the tokenizers library."""
     split = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
     return [part for part, _ in split.pre_tokenize_str(text)]
 
@@ -24,7 +25,7 @@ def matching_parts(pattern: str, text: str) -> list[str]:
 class TextCodec:
     """The tokenizer and chat template of one model folder.
 
-    Who knows the tokenizer's ``fingerprint`` already spares making it again.
+    ``fingerprint`` is the tokenizer's, if the caller knows it: computing it reads the whole vocabulary.
     """
 
     def __init__(self, folder: Path, fingerprint: str = "") -> None:
@@ -32,6 +33,7 @@ class TextCodec:
         require(path.is_file(), f"{path}: no such file", remedy="the folder must hold the model's tokenizer")
         self._path = path
         self.tokenizer = Tokenizer.from_file(str(path))
+        # A tokenizer file may ask for truncation or padding, which models want in training only.
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.chat = read_chat_template(folder)
@@ -39,7 +41,7 @@ class TextCodec:
 
     @property
     def folder(self) -> Path:
-        """Where the codec was read from."""
+        """The model folder."""
         return self._path.parent
 
     @cached_property
@@ -54,51 +56,53 @@ class TextCodec:
 
     @property
     def has_template(self) -> bool:
-        """Whether conversations have a format of their own."""
+        """True where the model has a chat format of its own."""
         return self.chat.source is not None
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of ``text`` as it stands; special tokens written in it count as such."""
+        """Return the token ids of ``text``; special tokens are recognised in it, and none are added."""
         return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
-        """`encode` of every text, on all cores."""
-        return [found.ids for found in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        """Encode every text as `encode` does, on all cores."""
+        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
 
     def encode_pieces(self, pieces: Sequence[str]) -> tuple[Ids, Ids]:
-        """What the model alone makes of pieces of text, which are neither normalized nor split, on all cores.
+        """Encode pieces of text with the tokenizer's model alone, without normalizing or splitting, on all cores.
 
-        The ids one behind the other, and how many each piece has, both int64. No piece may hold a line feed.
+        Returns the ids of all pieces in one array, and the number of ids of each piece, both int64. No piece may hold a
+        line feed.
         """
-        batches = [pieces[start : start + _PIECES] for start in range(0, len(pieces), _PIECES)]
-        encoded = self._by_model.encode_batch([_BETWEEN.join(batch) for batch in batches])
-        ids = [np.asarray(found.ids, dtype=np.int64) for found in encoded]
+        batches = [pieces[start : start + _PIECES_PER_TEXT] for start in range(0, len(pieces), _PIECES_PER_TEXT)]
+        encoded = self._by_model.encode_batch([_SEPARATOR.join(batch) for batch in batches])
+        ids = [np.asarray(encoding.ids, dtype=np.int64) for encoding in encoded]
+        # A token's word_id is the number of its piece, since the only pre-tokenizer splits at the separator.
         lengths = [
-            np.bincount(np.asarray(found.word_ids, dtype=np.int64), minlength=len(batch))
-            for found, batch in zip(encoded, batches, strict=True)
+            np.bincount(np.asarray(encoding.word_ids, dtype=np.int64), minlength=len(batch))
+            for encoding, batch in zip(encoded, batches, strict=True)
         ]
-        nothing = np.zeros(0, dtype=np.int64)
-        return np.concatenate([nothing, *ids]), np.concatenate([nothing, *lengths])
+        empty = np.zeros(0, dtype=np.int64)  # numpy cannot concatenate no arrays
+        return np.concatenate([empty, *ids]), np.concatenate([empty, *lengths])
 
     @cached_property
     def _by_model(self) -> Tokenizer:
-        found = Tokenizer(self.tokenizer.model)
-        found.pre_tokenizer = pre_tokenizers.Split(_BETWEEN, "removed")
-        return found
+        tokenizer = Tokenizer(self.tokenizer.model)
+        tokenizer.pre_tokenizer = pre_tokenizers.Split(_SEPARATOR, "removed")
+        return tokenizer
 
     def encode_with_bounds(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
-        """Ids of every text and, for each id, where its characters begin and end."""
-        found = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [(each.ids, each.offsets) for each in found]
+        """Return the ids of every text and, for each id, the start and end of its characters in the text."""
+        encoded = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [(encoding.ids, encoding.offsets) for encoding in encoded]
 
     def decode(self, token_ids: Iterable[int]) -> str:
-        """Text of ``token_ids`` without special tokens."""
+        """Return the text of ``token_ids`` without special tokens."""
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
     def encode_chat(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> list[int]:
-        """Token ids of a conversation that the assistant is to continue."""
+        """Return the token ids of a conversation that the assistant is to continue."""
         return self.encode(self.render_chat(messages, tools))
 
     def render_chat(self, messages: Sequence[Message], tools: Sequence[Message] = (), *, answer: bool = True) -> str:
-        """The conversation in the model's own chat format: see `ChatTemplate.render`."""
+        """Render a conversation in the model's own chat format: see `ChatTemplate.render`."""
         return self.chat.render(messages, tools, answer=answer)

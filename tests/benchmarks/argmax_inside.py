@@ -18,10 +18,11 @@ import onnxruntime
 
 from edgedraft.console import Console
 from edgedraft.exporter.graph.loading import LOGITS, add_constant, load_graph, output_named
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.bundle.reading import read_bundle
-from edgedraft.runtime.core.statistics import Spread, spread
+from edgedraft.runtime.core.statistics import median_interval
 from edgedraft.runtime.core.verify import greedy_choices
-from edgedraft.runtime.onnx.memory import Pass, bind_pass, bound, cache_buffers
+from edgedraft.runtime.onnx.memory import PassBuffers, bind_pass, bound, cache_buffers
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 
 CONTEXT, READ = 256, 128
@@ -63,7 +64,7 @@ class Ways:
         self._outside = bound(self.graph, self._buffers)
         self._inside = bound(_Opened(self._choosing, self.graph), self._buffers)
 
-    def outside(self, one: Pass) -> Callable[[], list[int]]:
+    def outside(self, one: PassBuffers) -> Callable[[], list[int]]:
         bind_pass(self._outside, self.graph.feeds, one)
 
         def run() -> list[int]:
@@ -73,7 +74,7 @@ class Ways:
 
         return run
 
-    def inside(self, one: Pass) -> Callable[[], list[int]]:
+    def inside(self, one: PassBuffers) -> Callable[[], list[int]]:
         ids = np.zeros(one.ids.shape, dtype=np.int64)
         for name, array in (("input_ids", one.ids), ("attention_mask", one.mask), ("position_ids", one.positions)):
             if name in self.graph.feeds:
@@ -94,9 +95,9 @@ class _Opened:
         self.session, self.caches, self.feeds, self.vocab_size = session, like.caches, like.feeds, like.vocab_size
 
 
-def laid_out(graph: OnnxGraph, rows: int) -> Pass:
+def laid_out(graph: OnnxGraph, rows: int) -> PassBuffers:
     ids = np.arange(100, 100 + rows, dtype=np.int64)[None]
-    return Pass(
+    return PassBuffers(
         ids=ids,
         mask=np.ones((1, READ + rows), dtype=np.int64),
         positions=np.arange(READ, READ + rows, dtype=np.int64)[None],
@@ -104,7 +105,7 @@ def laid_out(graph: OnnxGraph, rows: int) -> Pass:
     )
 
 
-def compared(ways: Ways, rows: int, repeats: int) -> tuple[Spread, Spread, Spread]:
+def compared(ways: Ways, rows: int, repeats: int) -> tuple[Interval, Interval, Interval]:
     """Milliseconds outside and inside, and the ratio, turn by turn."""
     one = laid_out(ways.graph, rows)
     runs = ways.outside(one), ways.inside(one)
@@ -114,7 +115,11 @@ def compared(ways: Ways, rows: int, repeats: int) -> tuple[Spread, Spread, Sprea
         started = time.perf_counter()
         runs[turn % 2]()
         taken[turn % 2].append(1e3 * (time.perf_counter() - started))
-    return spread(taken[0]), spread(taken[1]), spread([a / b for a, b in zip(*taken, strict=True)])
+    return (
+        median_interval(taken[0]),
+        median_interval(taken[1]),
+        median_interval([a / b for a, b in zip(*taken, strict=True)]),
+    )
 
 
 def main() -> None:
@@ -132,7 +137,7 @@ def main() -> None:
         ways = Ways(path, ids, settings)
         for rows in counts:
             outside, inside, ratio = compared(ways, rows, options.repeats)
-            shown = (f"{each.median:.3f} [{each.low:.3f}, {each.high:.3f}]" for each in (outside, inside, ratio))
+            shown = (f"{each.value:.3f} [{each.low:.3f}, {each.high:.3f}]" for each in (outside, inside, ratio))
             table.append((name, str(rows), *shown))
     Console().table(("graph", "rows", "ms, chosen outside", "ms, chosen inside", "outside ÷ inside"), table)
 

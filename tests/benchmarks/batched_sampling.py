@@ -26,7 +26,7 @@ from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.core.batch import batched_answers
 from edgedraft.runtime.core.decoding import plain_rounds
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.model import LanguageModel, prefill
+from edgedraft.runtime.core.model import LanguageModel, Pass, prefill
 from edgedraft.runtime.core.verify import accepted_prefix, logit_margin
 from edgedraft.runtime.onnx.memory import OnnxBatch, OnnxModel
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings, onnxruntime_version
@@ -101,7 +101,7 @@ class Run:
         try:
             turns.take(self)
             if self.batch_size == ONE_BY_ONE:
-                model = TimedModel(graph.memory(), self, turns)
+                model = TimedModel(graph.new_model(), self, turns)
                 for number, prompt in enumerate(prompts):
                     self.texts[number] = alone(model, prompt, limits)
             else:
@@ -127,17 +127,17 @@ class TimedModel:
     def length(self) -> int:
         return self._model.length
 
-    def read(self, token_ids: Sequence[int]) -> Logits:
+    def read(self, token_ids: Sequence[int]) -> Pass:
         self._turns.take(self._run)
         started, step = time.perf_counter(), len(token_ids) == 1 and self._model.length > 0
-        logits = self._model.read(token_ids)
+        done = self._model.read(token_ids)
         seconds = time.perf_counter() - started
         if step:
             self._run.step_seconds.append(seconds)
         else:
             self._run.prompt_seconds += seconds
         self._run.read += len(token_ids)
-        return logits
+        return done
 
 
 class TimedBatch:
@@ -180,7 +180,7 @@ def alone(model: LanguageModel, prompt: Sequence[int], limits: Limits) -> tuple[
 
 def margins(graph: OnnxGraph, prompts: Sequence[Sequence[int]], texts: Texts, others: Texts) -> tuple[float, ...]:
     """How far the best logit lies above the second where texts part for the first time."""
-    model, found = graph.memory(), []
+    model, found = graph.new_model(), []
     for number in sorted(texts):
         one, other = texts[number], others[number]
         if one != other:
@@ -241,7 +241,7 @@ def main() -> None:
     prompts = [codec.encode_chat(prompt.messages) for prompt in shipped_prompts()[: options.prompts]]
     limits = Limits(max_new_tokens=options.max_new_tokens, end_token_ids=end_token_ids(options.model))
     sizes = [ONE_BY_ONE, *options.batch_sizes]
-    alone(graph.memory(), prompts[0], Limits(max_new_tokens=8))  # warm up
+    alone(graph.new_model(), prompts[0], Limits(max_new_tokens=8))  # warm up
     repeats = []
     for repeat in range(options.repeats):
         console.progress("repeats", repeat, options.repeats)

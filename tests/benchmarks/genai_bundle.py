@@ -26,12 +26,13 @@ from edgedraft.console import Console
 from edgedraft.devices.machine import this_machine, usable_cores
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.convert import GRAPH_NAME
-from edgedraft.exporter.models.full_drafter import full_graph
+from edgedraft.exporter.models.trimmed import full_graph
 from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.model import LanguageModel, prefill
-from edgedraft.runtime.core.statistics import Spread, spread
+from edgedraft.runtime.core.statistics import median_interval
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from edgedraft.runtime.text.codec import TextCodec
 from tests.benchmarks.peer_workers.host_graphs import plain_config
@@ -139,7 +140,7 @@ def parting(target: LanguageModel, prompt: Sequence[int], own: Sequence[int], ot
     target.rewind(0)
     together = prefill(target, context).copy()
     target.rewind(len(context) - 1)
-    alone = target.read(context[-1:])[0]
+    alone = target.read(context[-1:]).logits[0]
     return Parting(
         place=place,
         apart=float(abs(together[own[place]] - together[other[place]])),
@@ -183,10 +184,10 @@ def measured(
     return said
 
 
-def ratio(said: Sequence[Said], others: Sequence[Said]) -> Spread:
+def ratio(said: Sequence[Said], others: Sequence[Said]) -> Interval:
     """Speed over that of another way, prompt by prompt; answers of one token have none."""
     pairs = [(one.tokens_per_second, other.tokens_per_second) for one, other in zip(said, others, strict=True)]
-    return spread([one / other for one, other in pairs if one and other])
+    return median_interval([one / other for one, other in pairs if one and other])
 
 
 def row(way: str, said: Mapping[str, list[Said]], partings: Mapping[str, list[Parting | None]]) -> tuple[str, ...]:
@@ -194,7 +195,7 @@ def row(way: str, said: Mapping[str, list[Said]], partings: Mapping[str, list[Pa
     own, proposed = said[way], sum(each.proposed for each in said[way])
     return (
         way,
-        told(spread([each.tokens_per_second for each in own if each.tokens_per_second]), ".1f"),
+        told(median_interval([each.tokens_per_second for each in own if each.tokens_per_second]), ".1f"),
         told(ratio(own, said[ALONE]), ".2f", "×"),
         told(ratio(own, said[FULL]), ".2f", "×"),
         f"{sum(each.accepted for each in own) / proposed:.1%} of {proposed:,}" if proposed else "–",
@@ -202,9 +203,9 @@ def row(way: str, said: Mapping[str, list[Said]], partings: Mapping[str, list[Pa
     )
 
 
-def told(value: Spread, form: str, unit: str = "") -> str:
+def told(value: Interval, form: str, unit: str = "") -> str:
     """Median and quartiles in words."""
-    return f"{value.median:{form}}{unit} [{value.low:{form}}–{value.high:{form}}]"
+    return f"{value.value:{form}}{unit} [{value.low:{form}}–{value.high:{form}}]"
 
 
 def main() -> None:

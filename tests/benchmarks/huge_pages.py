@@ -13,8 +13,9 @@ from pathlib import Path
 from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
 from edgedraft.devices.steps import StepCase, measure_steps
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.bundle.reading import read_bundle
-from edgedraft.runtime.core.statistics import Spread, spread
+from edgedraft.runtime.core.statistics import median_interval
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
 
 ROWS = (1, 2, 4, 8)
@@ -31,8 +32,8 @@ def step_milliseconds(graph: Path, huge_pages: bool) -> list[float]:
     return [1e3 * step.seconds for step in steps]
 
 
-def shown(found: Spread) -> str:
-    return f"{found.median:.1f} [{found.low:.1f}–{found.high:.1f}]"
+def shown(found: Interval) -> str:
+    return f"{found.value:.1f} [{found.low:.1f}–{found.high:.1f}]"
 
 
 def main() -> None:
@@ -51,9 +52,9 @@ def main() -> None:
     rows = []
     for place, count in enumerate(ROWS):
         without, within = ([turn[place] for turn in turns[huge_pages]] for huge_pages in (False, True))
-        ratio = spread([slow / fast for slow, fast in zip(without, within, strict=True)])
-        gain = f"{ratio.median:.2f}× [{ratio.low:.2f}–{ratio.high:.2f}]"
-        rows.append((str(count), shown(spread(without)), shown(spread(within)), gain))
+        ratio = median_interval([slow / fast for slow, fast in zip(without, within, strict=True)])
+        gain = f"{ratio.value:.2f}× [{ratio.low:.2f}–{ratio.high:.2f}]"
+        rows.append((str(count), shown(median_interval(without)), shown(median_interval(within)), gain))
     console.table(("rows", "ms without", "ms with huge pages", "gain"), rows)
 
 

@@ -22,13 +22,12 @@ from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
 from edgedraft.exporter.graph.precisions import PRECISIONS
 from edgedraft.exporter.models.cache import cache_folder
-from edgedraft.exporter.models.convert import OnnxFolder, convert, end_token_ids
-from edgedraft.exporter.models.routes import BUILDER, OPTIMUM, ROUTES
+from edgedraft.exporter.models.convert import BUILDER, EXPORT_BACKENDS, OPTIMUM, OnnxFolder, convert, end_token_ids
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.models.trimmed import write_trimmed
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import prefill
-from edgedraft.runtime.core.statistics import spread
+from edgedraft.runtime.core.statistics import median_interval
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from edgedraft.runtime.text.codec import TextCodec
@@ -61,7 +60,7 @@ def greedy(model: OnnxModel, prompt: Sequence[int], count: int) -> Said:
     started = time.perf_counter()
     while len(tokens) < count:
         tokens.append(int(row.argmax()))
-        row = model.read(tokens[-1:])[0]
+        row = model.read(tokens[-1:]).logits[0]
     return Said(tokens=tuple(tokens), tokens_per_second=count / (time.perf_counter() - started))
 
 
@@ -76,7 +75,7 @@ def pass_milliseconds(model: OnnxModel, text: Sequence[int], repeats: int = 15) 
             started = time.perf_counter()
             model.read(text[:1])
             taken[rewinds].append(1e3 * (time.perf_counter() - started))
-    return spread(taken[False]).median, spread(taken[True]).median
+    return median_interval(taken[False]).value, median_interval(taken[True]).value
 
 
 def trimmed(folder: OnnxFolder, kept: IndexMap, output: Path) -> tuple[Path, float]:
@@ -101,7 +100,7 @@ class Comparison:
         self.settings = SessionSettings(threads=options.threads, context_length=2 * REWOUND)
         source = resolve(options.model, cache, console.progress)
         self.folders = {}
-        for route in ROUTES:
+        for route in EXPORT_BACKENDS:
             started = time.perf_counter()
             made = self.folders[route] = convert(source, options.precision, cache, console.progress, route)
             console.note(f"{route}: {time.perf_counter() - started:.0f} s in all")
@@ -117,7 +116,7 @@ class Comparison:
             model = open_model(folder.graph, self.settings)
             said[route] = [greedy(model, prompt, self.count) for prompt in self.prompts]
             del model
-            self.console.progress("full drafters", len(said), len(ROUTES))
+            self.console.progress("full drafters", len(said), len(EXPORT_BACKENDS))
         return said
 
     def kept(self, said: Sequence[Said], size: int) -> IndexMap:
@@ -133,24 +132,25 @@ class Comparison:
         """The trimmed drafters, open together and answering in turns."""
         cut = {route: trimmed(folder, kept, room / route) for route, folder in self.folders.items()}
         models = {route: open_model(graph, self.settings) for route, (graph, _) in cut.items()}
-        said: dict[str, list[Said]] = {route: [] for route in ROUTES}
+        said: dict[str, list[Said]] = {route: [] for route in EXPORT_BACKENDS}
         for number, prompt in enumerate(self.prompts):
-            for route in ROUTES if number % 2 else ROUTES[::-1]:
+            for route in EXPORT_BACKENDS if number % 2 else EXPORT_BACKENDS[::-1]:
                 said[route].append(greedy(models[route], prompt, self.count))
             self.console.progress("trimmed drafters in turns", number + 1, len(self.prompts))
         passes = {route: pass_milliseconds(model, self.prompts[0]) for route, model in models.items()}
         return {
-            route: Trimmed(seconds=cut[route][1], said=said[route], pass_milliseconds=passes[route]) for route in ROUTES
+            route: Trimmed(seconds=cut[route][1], said=said[route], pass_milliseconds=passes[route])
+            for route in EXPORT_BACKENDS
         }
 
     def row(self, route: str, found: Trimmed) -> tuple[str, ...]:
-        folder, speed = self.folders[route], spread([said.tokens_per_second for said in found.said])
+        folder, speed = self.folders[route], median_interval([said.tokens_per_second for said in found.said])
         return (
             route,
             f"{len(load_graph(folder.graph).graph):,}",
             f"{folder.file_bytes / 1e6:,.0f}",
             f"{found.seconds:.1f}",
-            f"{speed.median:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
+            f"{speed.value:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
             *(f"{value:.1f}" for value in found.pass_milliseconds),
         )
 
@@ -167,11 +167,11 @@ def main() -> None:
     console = Console()
     comparison = Comparison(options, console)
     whole = comparison.whole()
-    kept = comparison.kept([said for route in ROUTES for said in whole[route]], options.vocab_size)
+    kept = comparison.kept([said for route in EXPORT_BACKENDS for said in whole[route]], options.vocab_size)
     with tempfile.TemporaryDirectory(dir=cache_folder()) as room:
         found = comparison.trimmed(kept, Path(room))
     header = ("route", "nodes", "MB", "s to trim", "tokens/s, trimmed", f"ms a pass at {REWOUND}", "ms with a rewind")
-    console.table(header, [comparison.row(route, found[route]) for route in ROUTES])
+    console.table(header, [comparison.row(route, found[route]) for route in EXPORT_BACKENDS])
     pairs = {
         "full drafters": (whole[BUILDER], whole[OPTIMUM]),
         "trimmed drafters": (found[BUILDER].said, found[OPTIMUM].said),

@@ -67,7 +67,7 @@ def our_text(model: OnnxModel, prompt: Sequence[int], count: int, ends: Sequence
     model.rewind(0)
     tokens = [int(prefill(model, prompt).argmax())]
     while len(tokens) < count and tokens[-1] not in ends:
-        tokens.append(int(model.read(tokens[-1:])[0].argmax()))
+        tokens.append(int(model.read(tokens[-1:]).logits[0].argmax()))
     return tuple(tokens)
 
 

@@ -36,19 +36,17 @@ from edgedraft.exporter.planning.replaying import Replaying, replaying
 from edgedraft.exporter.planning.weighing import predicted_seconds
 from edgedraft.runtime.base.files import write_json
 from edgedraft.runtime.base.records import to_plain
-from edgedraft.runtime.core.adaptive import Pace
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.model import LanguageModel
-from edgedraft.runtime.core.pace import PassTimes
-from edgedraft.runtime.core.policies import FIXED, Parts, PolicyChoice, build_policy
+from edgedraft.runtime.core.model import LanguageModel, stopped_clock
+from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
+from edgedraft.runtime.core.policies import FIXED, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.onnx.session import SessionSettings, onnxruntime_version
 
 CONTEXT_TOKENS, TURN_TOKENS = 128, 4
-UNUSED_PACE = Pace(target=PassTimes((1.0,)), drafter=PassTimes((1.0,)), acceptance_rate=0.5)
+UNUSED_TIMES = PairPassTimes(target=PassTimes((1.0,)), drafter=PassTimes((1.0,)), acceptance_rate=0.5)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -59,7 +57,7 @@ class Way:
     size: int
     length: int
     target: LanguageModel
-    drafter: Drafter | None
+    drafter: ModelTokenSource | None
 
     @property
     def name(self) -> str:
@@ -72,15 +70,10 @@ class Way:
         self.target.rewind(0)
         if self.drafter is None:
             return plain_rounds(self.target, prompt_ids)
-        self.drafter.model.rewind(0)
-        parts = Parts(
-            target=TimedModel(self.target, time.perf_counter),
-            drafter=TimedModel(self.drafter.model, time.perf_counter),
-            index_map=self.drafter.index_map,
-            pace=UNUSED_PACE,
-        )
-        policy = build_policy(PolicyChoice(name=FIXED, draft_length=self.length), parts)
-        return speculative_rounds(self.target, policy, prompt_ids)
+        self.drafter.rewind(0)
+        parts = PolicyParts(source=self.drafter, pass_times=UNUSED_TIMES, clock=stopped_clock)
+        drafter = build_drafter(PolicyChoice(name=FIXED, draft_length=self.length), parts)
+        return speculative_rounds(self.target, drafter, prompt_ids)
 
 
 class Decoding:
@@ -162,10 +155,10 @@ class Bench:
         }
         found = []
         for pair in self.pairs:
-            found.append(Way(pair=pair, size=0, length=0, target=pair.target_graph.memory(), drafter=None))
+            found.append(Way(pair=pair, size=0, length=0, target=pair.target_graph.new_model(), drafter=None))
             for size, length in product(sizes, self.options.lengths):
-                drafter = Drafter(model=graphs[size].memory(), index_map=kept[size])
-                target = pair.target_graph.memory()
+                drafter = ModelTokenSource(graphs[size].new_model(), kept[size])
+                target = pair.target_graph.new_model()
                 found.append(Way(pair=pair, size=size, length=length, target=target, drafter=drafter))
         return found
 

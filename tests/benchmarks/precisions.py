@@ -83,7 +83,7 @@ def greedy(
     text = [*prompt, greedy_choices(prefill(model, prompt)[None])[0]]
     while len(text) < len(prompt) + most and text[-1] not in ends:
         drafts = draft(drafter, text) if drafter is not None else []
-        choices = greedy_choices(model.read([text[-1], *drafts]))
+        choices = greedy_choices(model.read([text[-1], *drafts]).logits)
         kept = accepted_prefix(drafts, choices)
         model.rewind(len(text) + kept)
         text += choices[: kept + 1]
@@ -97,7 +97,7 @@ def draft(drafter: LanguageModel, text: Sequence[int]) -> list[int]:
     drafter.rewind(min(drafter.length, accepted_prefix(drafter.token_ids, text), len(text) - 1))
     drafts = [greedy_choices(catch_up(drafter, text)[None])[0]]
     while len(drafts) < DRAFT_LENGTH:
-        drafts.append(greedy_choices(drafter.read(drafts[-1:]))[0])
+        drafts.append(greedy_choices(drafter.read(drafts[-1:]).logits)[0])
     return drafts
 
 

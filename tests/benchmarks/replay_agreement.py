@@ -21,11 +21,13 @@ from edgedraft.exporter.planning.pair_plan import token_order
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.core.decoding import speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import LanguageModel
 from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.onnx.session import SessionSettings
 
 PAIRS = ((2048, 2), (8192, 3), (32768, 5))
@@ -36,7 +38,7 @@ class RunPlan:
     """One way of drafting."""
 
     target: LanguageModel
-    drafter: Drafter
+    source: ModelTokenSource
     draft_length: int
     limits: Limits
 
@@ -44,10 +46,10 @@ class RunPlan:
 def run(plan: RunPlan, answers: Sequence[Answer], console: Console) -> DraftStatistics:
     """Decode every scoring prompt speculatively and count."""
     turns: list[Round] = []
-    what = f"K {plan.drafter.index_map.draft_vocab_size}, draft length {plan.draft_length}"
+    what = f"K {plan.source.index_map.draft_vocab_size}, draft length {plan.draft_length}"
     for done, entry in enumerate(answers, start=1):
-        policy = FixedDrafts(plan.drafter, plan.draft_length)
-        rounds = speculative_rounds(plan.target, policy, entry.prompt_ids)
+        drafter = TokenDrafter(plan.source, FixedLength(plan.draft_length))
+        rounds = speculative_rounds(plan.target, drafter, entry.prompt_ids)
         turns += list(limited(rounds, plan.limits))[1:]
         console.progress(what, done, len(answers))
     return count_rounds(turns)
@@ -78,7 +80,7 @@ def main() -> None:
         kept = index_map(order, size)
         plan = RunPlan(
             target=pair.target_model,
-            drafter=Drafter(model=open_trimmed(pair, kept), index_map=kept),
+            source=ModelTokenSource(open_trimmed(pair, kept), kept),
             draft_length=draft_length,
             limits=limits,
         )

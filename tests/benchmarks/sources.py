@@ -18,7 +18,7 @@ from edgedraft.calibration.counts import ACCEPTED, DRAFTER, SOURCES, TARGET, TEX
 from edgedraft.calibration.data.samples import RANK, Sample
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.calibration.run import Calibration
-from edgedraft.calibration.text.counting import Counting, count_samples
+from edgedraft.calibration.text.counting import Counting, SampleCounter
 from edgedraft.commands._options import DRAFTER as DRAFTER_MODEL
 from edgedraft.commands._options import TARGET as TARGET_MODEL
 from edgedraft.console import Console, markdown_table
@@ -67,8 +67,10 @@ def calibrated(
     calibration = calibrate_pair(pair, prompts, cache_folder(), console.progress, settings)
     written = [(number, each) for number, each in enumerate(samples, start=1) if each.split == RANK]
     counting = Counting(codec=pair.codec, end_token_ids=pair.end_token_ids, vocab_size=pair.vocab_size)
-    tally = count_samples(written, counting)
-    return calibration, {TEXT: tally.counts, **calibration.ranking}
+    counter = SampleCounter(counting)
+    for number, sample in written:
+        counter.add(number, sample)
+    return calibration, {TEXT: counter.result().counts, **calibration.ranking}
 
 
 def cells(

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from edgedraft.runtime.core.model import Pass
 from tests.benchmarks.genai_bundle import ALONE, FULL, TRIMMED, first_difference, genai_folders, parting
 from tests.benchmarks.other_engines import compared
 
@@ -32,11 +33,11 @@ class Wobbling:
     def rewind(self, length: int) -> None:
         del self.token_ids[length:]
 
-    def read(self, token_ids) -> np.ndarray:
+    def read(self, token_ids) -> Pass:
         self.token_ids += token_ids
         rows = np.tile(np.arange(5.0), (len(token_ids), 1))
         rows[:, 4] += self.wobble * (len(token_ids) == 1)
-        return rows
+        return Pass(logits=rows)
 
 
 @pytest.mark.parametrize(("wobble", "tie"), [(0.0, False), (0.25, False), (0.5, True), (2.0, True)])

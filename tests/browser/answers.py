@@ -8,6 +8,12 @@ from edgedraft.runtime.engine import DecodingOptions, Engine
 PROMPTS = ("sort the list sort the list", "def index of value in dict")
 NEW_TOKENS = 24
 WAYS = ("none", "trimmed", "full", "ngram")
+POLICIES = {
+    "none": {"policy": "plain"},
+    "trimmed": {"policy": "fixed"},
+    "full": {"policy": "fixed", "drafter": "full"},
+    "ngram": {"policy": "ngram"},
+}
 
 ANSWERS = """
 const { Engine } = window.edgedraft;
@@ -19,18 +25,18 @@ if (settings.weak) {
 const here = new URL("./", location.href);
 const engine = await Engine.open(here, { contextLength: 256, withFull: true, ...settings }, () => {});
 const answers = {};
-for (const drafts of WAYS) {
-  answers[drafts] = [];
+for (const way of WAYS) {
+  answers[way] = [];
   for (const prompt of PROMPTS) {
     const ids = [], logProbs = [];
     let accepted = 0;
     const promptIds = engine.encodeChat([{ role: "user", content: prompt }]);
-    for await (const turn of engine.rounds(promptIds, { maxNewTokens: NEW_TOKENS, drafts, ...OPTIONS })) {
+    for await (const turn of engine.rounds(promptIds, { maxNewTokens: NEW_TOKENS, ...POLICIES[way], ...OPTIONS })) {
       ids.push(...turn.tokenIds);
       logProbs.push(...(turn.logProbs ?? []));
       accepted += turn.accepted;
     }
-    answers[drafts].push({ ids, logProbs, accepted, text: engine.decode(ids) });
+    answers[way].push({ ids, logProbs, accepted, text: engine.decode(ids) });
   }
 }
 const providers = engine.providers;
@@ -54,6 +60,7 @@ def script(settings, options=None, ways=WAYS, prompts=PROMPTS):
     values = {
         "SETTINGS": settings,
         "WAYS": ways,
+        "POLICIES": POLICIES,
         "PROMPTS": prompts,
         "NEW_TOKENS": NEW_TOKENS,
         "OPTIONS": options or {},

@@ -17,7 +17,7 @@ WIDE = 0.01
 def margins(path, prompt_ids, answer):
     """How far the best logit is ahead of the next at every token of the answer."""
     model = open_model(path, SessionSettings(threads=2, context_length=256))
-    logits = model.read([*prompt_ids, *answer[:-1]])[len(prompt_ids) - 1 :]
+    logits = model.read([*prompt_ids, *answer[:-1]]).logits[len(prompt_ids) - 1 :]
     assert logits.argmax(axis=1).tolist() == answer
     best = np.sort(logits, axis=1)[:, -2:]
     return best[:, 1] - best[:, 0]

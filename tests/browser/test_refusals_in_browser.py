@@ -19,7 +19,7 @@ try {
     (what, done, total) => heard.push([what, done, total]));
   const prompt = engine.encodeChat([{ role: "user", content: "sort the list" }]);
   const ids = [];
-  for await (const turn of engine.rounds(prompt, { maxNewTokens: 8, drafts: "trimmed" })) ids.push(...turn.tokenIds);
+  for await (const turn of engine.rounds(prompt, { maxNewTokens: 8, policy: "fixed" })) ids.push(...turn.tokenIds);
   await engine.close();
   return { ids, heard };
 } catch (error) {

@@ -43,7 +43,7 @@ def test_every_way_of_drafting_says_what_python_says(settings, drive, serve, tin
 def test_drawn_answers_repeat_with_their_seed_and_differ_with_another(drive, serve, tiny_bundle):
     settings = {"targetProvider": "wasm", "drafterProvider": "wasm", "threads": 1}
     steps = [
-        {"evaluate": script(settings, {"sampling": {"temperature": 1.0, "seed": seed}}, ["trimmed"]), "as": name}
+        {"evaluate": script(settings, {"sampling": {"temperature": 1.0}, "seed": seed}, ["trimmed"]), "as": name}
         for name, seed in (("one", 1), ("again", 1), ("other", 2))
     ]
     with serve(tiny_bundle) as served:

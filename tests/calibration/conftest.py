@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgedraft.calibration.text.counting import Counting, CountingJob
+from edgedraft.runtime.core.model import Pass
 from edgedraft.runtime.text.codec import TextCodec
 
 VOCAB = 16
@@ -32,7 +33,7 @@ class ScriptedModel:
     def length(self) -> int:
         return len(self._memory)
 
-    def read(self, token_ids: Sequence[int]) -> np.ndarray:
+    def read(self, token_ids: Sequence[int]) -> Pass:
         assert len(token_ids) > 0
         rows = []
         for token in token_ids:
@@ -40,7 +41,7 @@ class ScriptedModel:
             rows.append(self._script(tuple(self._memory)))
         assert self.length <= self.context_length
         self.tokens_read += len(token_ids)
-        return np.stack(rows).astype(np.float32)
+        return Pass(logits=np.stack(rows).astype(np.float32))
 
     def rewind(self, length: int) -> None:
         assert 0 <= length <= self.length
@@ -54,7 +55,7 @@ class ScriptedBatch:
         self.rows = tuple(rows)
 
     def step(self, token_ids: Sequence[int]) -> np.ndarray:
-        return np.concatenate([row.read([token]) for row, token in zip(self.rows, token_ids, strict=False)])
+        return np.concatenate([row.read([token]).logits for row, token in zip(self.rows, token_ids, strict=False)])
 
     def move(self, source: int, destination: int) -> None:
         self.rows[destination].rewind(0)
@@ -207,10 +208,10 @@ def job(tmp_path, chat_codec, counting_of) -> CountingJob:
 
 @pytest.fixture(scope="session")
 def facts():
-    """All that a tally says of what was counted, to be compared."""
+    """All that a result says of what was counted, to be compared."""
 
-    def of(tally):
-        counts = tally.counts
-        return counts.by_group.tobytes(), counts.prompts_by_group.tobytes(), counts.provenance, tally.report
+    def of(result):
+        counts = result.counts
+        return counts.by_group.tobytes(), counts.prompts_by_group.tobytes(), counts.provenance, result.report
 
     return of

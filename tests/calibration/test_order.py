@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.calibration.order import order_tokens
+from edgedraft.calibration.counts import order_tokens
 from edgedraft.runtime.base.errors import EdgedraftError
 
 rows = st.lists(st.tuples(*[st.integers(0, 3)] * 3), min_size=1, max_size=30)

@@ -9,13 +9,14 @@ import pytest
 from edgedraft.calibration.answers.batched import Draws, batched_answering
 from edgedraft.calibration.data.samples import add_digests
 from edgedraft.calibration.prompts import parse_prompts
-from edgedraft.calibration.run import GENERATED, CalibrationJob, Voice, calibrate
+from edgedraft.calibration.run import CalibrationJob, ModelHandle, calibrate
 from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.runtime.core.decoding import plain_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.sampling import SamplingSettings
 
 TEXTS = ("abc", "fade", "hi", "beef", "cab", "jig")
+GENERATED = ("target", "drafter", "accepted")
 LIMITS = Limits(max_new_tokens=8, end_token_ids=(3,))
 TARGET, DRAFTER = 1, 2
 RANKED, SCORED = TEXTS[0::2], TEXTS[1::2]
@@ -38,17 +39,17 @@ def job(tmp_path, vocab_size) -> CalibrationJob:
 def pair(scripted, scripted_batch):
     """``pair(draws)`` is target and drafter, and a list of what was opened of them."""
 
-    def make(draws=None) -> tuple[Voice, Voice, list[str]]:
+    def make(draws=None) -> tuple[ModelHandle, ModelHandle, list[str]]:
         opened: list[str] = []
 
-        def voice(name: str, seed: int) -> Voice:
-            return Voice(
+        def handle(name: str, seed: int) -> ModelHandle:
+            return ModelHandle(
                 name=name,
                 answering=batched_answering(lambda: opened.append(name) or scripted_batch(seed), LIMITS, draws),
                 open_model=lambda: opened.append(f"{name} to trace") or scripted(seed),
             )
 
-        return voice("big", TARGET), voice("small", DRAFTER), opened
+        return handle("big", TARGET), handle("small", DRAFTER), opened
 
     return make
 
@@ -89,7 +90,7 @@ def test_accepted_counts_what_the_drafter_proposes_and_the_target_keeps(job, pai
     kept = []
     for text, answer in zip(RANKED, greedy(scripted(TARGET), RANKED, codec), strict=True):
         model = scripted(DRAFTER)
-        drafted = model.read([*codec.encode_chat([{"content": text}]), *answer])[len(text) : -1].argmax(axis=-1)
+        drafted = model.read([*codec.encode_chat([{"content": text}]), *answer]).logits[len(text) : -1].argmax(axis=-1)
         kept += [token for token, draft in zip(answer[1:], drafted, strict=True) if token == draft]
     assert 0 < len(kept) < sum(map(len, RANKED)) + 3 * LIMITS.max_new_tokens
     assert got.counts.tolist() == histogram([kept], vocab_size)

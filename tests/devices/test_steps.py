@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from edgedraft.devices.steps import DRAFTER, TARGET, StepCase, measure_steps
+from edgedraft.runtime.core.model import Pass
 
 CONTEXT = list(range(40, 60))
 
@@ -34,7 +35,7 @@ class SlowModel:
             self._clock.now += self._seconds.pop(0)
         self._log.append((self._name, self.length, list(token_ids)))
         self.length += len(token_ids)
-        return np.zeros((len(token_ids), 4), np.float32)
+        return Pass(logits=np.zeros((len(token_ids), 4), np.float32))
 
     def rewind(self, length: int) -> None:
         assert length <= self.length

@@ -46,7 +46,7 @@ def plain(tiny_pair, tmp_path):
 def read(model, folder) -> np.ndarray:
     folder.mkdir(exist_ok=True)
     save_graph(model, folder / "model.onnx", DATA)
-    return open_model(folder / "model.onnx", SETTINGS).read(TEXT).copy()
+    return open_model(folder / "model.onnx", SETTINGS).read(TEXT).logits.copy()
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_integers_that_say_shapes_are_not_written_to_the_data_file(plain, tmp_pa
     ir.save(model, tmp_path / "model.onnx", external_data=DATA, size_threshold_bytes=0)
     with pytest.raises(EdgedraftError, match="external data"):
         open_model(tmp_path / "model.onnx", SETTINGS)
-    expected = open_model(tmp_path / "plain.onnx", SETTINGS).read(TEXT)
+    expected = open_model(tmp_path / "plain.onnx", SETTINGS).read(TEXT).logits
     np.testing.assert_array_equal(read(plain(), tmp_path / "kept"), expected)
 
 
@@ -187,8 +187,8 @@ def test_a_foreign_folder_becomes_one_of_ours(folder, tmp_path, graph):
     assert (context_length(made.path), end_token_ids(made.path)) == (512, (1,))
     names = ["chat_template.jinja", "genai_config.json", "model.onnx", DATA, "tokenizer.json", "tokenizer_config.json"]
     assert sorted(file.name for file in made.path.iterdir()) == names
-    expected = open_model(path / graph, SETTINGS).read(TEXT)
-    np.testing.assert_array_equal(open_model(made.graph, SETTINGS).read(TEXT), expected)
+    expected = open_model(path / graph, SETTINGS).read(TEXT).logits
+    np.testing.assert_array_equal(open_model(made.graph, SETTINGS).read(TEXT).logits, expected)
 
 
 def test_a_template_among_the_settings_gets_a_file_of_its_own(folder, tmp_path):

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgedraft.runtime.core.adaptive import Pace
+from edgedraft.runtime.core.model import LanguageModel, Pass
+from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import open_model
@@ -42,28 +43,50 @@ class Reference:
     def _decode(self, prompt_ids: Sequence[int], length: int) -> list[int]:
         model = self._model
         model.rewind(0)
-        tokens = [int(np.argmax(model.read(list(prompt_ids))[-1]))]
+        tokens = [int(np.argmax(model.read(list(prompt_ids)).logits[-1]))]
         while len(tokens) < length and model.length < model.context_length:
-            tokens.append(int(np.argmax(model.read(tokens[-1:])[0])))
+            tokens.append(int(np.argmax(model.read(tokens[-1:]).logits[0])))
         return tokens
 
 
-class Ticks:
-    """A clock on which the n-th pass takes ``seconds(n)``; a pass reads the clock twice."""
+class PassClock:
+    """A clock that only the passes of its models advance: the n-th pass of one takes its ``seconds(n)``."""
 
-    def __init__(self, seconds: Callable[[int], float]) -> None:
-        self._seconds, self._reads, self._now = seconds, 0, 0.0
+    def __init__(self) -> None:
+        self.now = 0.0
 
     def __call__(self) -> float:
-        self._reads += 1
-        if self._reads % 2 == 0:
-            self._now += self._seconds(self._reads // 2)
-        return self._now
+        return self.now
+
+    def timed(self, model: LanguageModel, seconds: Callable[[int], float]) -> "ClockedModel":
+        return ClockedModel(model, self, seconds)
+
+
+class ClockedModel:
+    """A model whose passes advance a clock; else it is the model it wraps."""
+
+    def __init__(self, model: LanguageModel, clock: PassClock, seconds: Callable[[int], float]) -> None:
+        self._model, self._clock, self._seconds, self._passes = model, clock, seconds, 0
+        self.context_length, self.rewind = model.context_length, model.rewind
+
+    @property
+    def token_ids(self) -> Sequence[int]:
+        return self._model.token_ids
+
+    @property
+    def length(self) -> int:
+        return self._model.length
+
+    def read(self, token_ids: Sequence[int]) -> Pass:
+        done = self._model.read(token_ids)
+        self._passes += 1
+        self._clock.now += self._seconds(self._passes)
+        return done
 
 
 @pytest.fixture(scope="session")
-def ticks() -> type[Ticks]:
-    return Ticks
+def pass_clock() -> type[PassClock]:
+    return PassClock
 
 
 @pytest.fixture(scope="module")
@@ -101,8 +124,8 @@ class RememberedModel:
         self._tokens: list[int] = []
         self.context_length = model.context_length
 
-    def memory(self, context_length: int) -> "RememberedModel":
-        """A memory of its own, which has read nothing."""
+    def new_model(self, context_length: int) -> "RememberedModel":
+        """A model with a memory of its own, which has read nothing."""
         other = RememberedModel(self._model, self._kept)
         other._rows, other.context_length = self._rows, context_length
         return other
@@ -111,7 +134,7 @@ class RememberedModel:
         """The real logits after ``context``, of the tokens that the drafter keeps."""
         if context not in self._rows:
             self._model.rewind(0)
-            row = self._model.read(context)[-1]
+            row = self._model.read(context).logits[-1]
             self._rows[context] = row.copy() if self._kept is None else row[self._kept]
         return self._rows[context]
 
@@ -123,11 +146,11 @@ class RememberedModel:
     def length(self) -> int:
         return len(self._tokens)
 
-    def read(self, token_ids: Sequence[int]) -> np.ndarray:
+    def read(self, token_ids: Sequence[int]) -> Pass:
         assert 0 < len(token_ids) <= self.context_length - self.length
         start = self.length
         self._tokens += token_ids
-        return np.stack([self.row(tuple(self._tokens[: end + 1])) for end in range(start, self.length)])
+        return Pass(logits=np.stack([self.row(tuple(self._tokens[: end + 1])) for end in range(start, self.length)]))
 
     def rewind(self, length: int) -> None:
         assert 0 <= length <= self.length
@@ -201,19 +224,19 @@ def crowd() -> type[Crowd]:
 
 
 @pytest.fixture(scope="module")
-def warm_pace(engine: Engine):
-    """Builds the pace of a slot that has seen plain passes, so that the adaptive policy drafts from the second step.
+def warm_pass_times(engine: Engine):
+    """Builds pass times that know plain passes, so that the adaptive policy drafts from the second step.
 
     The plan's own times were taken on this machine, however busy it was; here blocks cost what one row does.
     """
     plan = replace(engine.bundle.manifest.plan, target_pass_seconds=(1e-2,) * 17, drafter_pass_seconds=(1e-7,) * 2)
 
-    def build() -> Pace:
-        pace = Pace.planned(plan)
+    def build() -> PairPassTimes:
+        pass_times = PairPassTimes.planned(plan)
         for _ in range(10):
-            pace.target.learn(1, 1e-2)
-            pace.drafter.learn(1, 1e-7)
-        return pace
+            pass_times.target.record(1, 1e-2)
+            pass_times.drafter.record(1, 1e-7)
+        return pass_times
 
     return build
 

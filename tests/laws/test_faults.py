@@ -11,12 +11,12 @@ import pytest
 from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.bundle.writing import write_bundle
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.core.adaptive import AdaptiveDrafts
+from edgedraft.runtime.core.adaptive import ExpectedGain
 from edgedraft.runtime.core.decoding import speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter
 from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.core.sources import ModelTokenSource
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.onnx.memory import OnnxModel
 
@@ -89,17 +89,18 @@ def test_a_damaged_drafter_is_named_and_decoding_without_it_goes_on(weight, valu
 
 
 @pytest.mark.parametrize("sampling", [None, DRAWN], ids=["greedy", "drawn"])
-def test_the_adaptive_policy_names_a_damaged_drafter_too(sampling, copied, ticks, warm_pace):
-    """On clocks that make the drafter look free, so that it is asked."""
+def test_the_adaptive_policy_names_a_damaged_drafter_too(sampling, copied, pass_clock, warm_pass_times):
+    """On a clock that makes the drafter look free, so that it is asked."""
     spoil(copied / "drafter" / "model.onnx", "final_norm", np.nan)
     engine = Engine.open(copied, verify_hashes=False)
     with engine.slots.taken() as slot:
-        target, model = TimedModel(slot.target, ticks(lambda _: 1e-2)), TimedModel(slot.drafter, ticks(lambda _: 1e-7))
-        drafter = Drafter(model=model, index_map=engine.bundle.index_map)
-        policy = AdaptiveDrafts(drafter, model, target, warm_pace())
-        chooser = DecodingOptions(sampling=sampling, seed=0).chooser()
+        clock = pass_clock()
+        target, model = clock.timed(slot.target, lambda _: 1e-2), clock.timed(slot.drafter, lambda _: 1e-7)
+        source = ModelTokenSource(model, engine.bundle.index_map)
+        drafter = TokenDrafter(source, ExpectedGain(warm_pass_times()), clock)
+        method = DecodingOptions(sampling=sampling, seed=0).method()
         with pytest.raises(EdgedraftError, match=said_by("drafter")):
-            list(itertools.islice(speculative_rounds(target, policy, [5, 6, 7], chooser), 40))
+            list(itertools.islice(speculative_rounds(target, drafter, [5, 6, 7], method, clock=clock), 40))
 
 
 @pytest.mark.parametrize("model", ["target", "drafter"])
@@ -190,10 +191,10 @@ def test_whatever_interrupts_a_pass_empties_the_slot(options, error, late, engin
             now = next(passes) == interrupted
             if now and not late:
                 raise error
-            logits = read(self, token_ids)
+            done = read(self, token_ids)
             if now:
                 raise error
-            return logits
+            return done
 
         monkeypatch.setattr(OnnxModel, "read", reading)
         with pytest.raises(error):

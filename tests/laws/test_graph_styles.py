@@ -65,9 +65,9 @@ def test_models_alone_say_the_same(plain_pair, tiny_opened, random_prompts):
             texts = []
             for model in (appending, in_place):
                 model.rewind(0)
-                rows = [model.read(prompt)[-1].copy()]
+                rows = [model.read(prompt).logits[-1].copy()]
                 while len(rows) < NEW_TOKENS:
-                    rows.append(model.read([int(rows[-1].argmax())])[0].copy())
+                    rows.append(model.read([int(rows[-1].argmax())]).logits[0].copy())
                 texts.append(np.array(rows))
             np.testing.assert_array_equal(*(rows.argmax(axis=1) for rows in texts))
             np.testing.assert_allclose(*texts, atol=2e-4)

@@ -10,10 +10,10 @@ import pytest
 
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.policies import Parts, build_policy
+from edgedraft.runtime.core.policies import PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.engine import DecodingOptions, Engine
 
 NEW_TOKENS = 12
@@ -40,21 +40,23 @@ def drafting(policy: str, draft_length: int) -> DecodingOptions:
 
 
 @pytest.fixture(scope="module")
-def answer(engine, ticks, warm_pace):
+def answer(engine, pass_clock, warm_pass_times):
     """The rounds of one answer by policy and draft length, on another engine where one is given."""
     clocks = {
-        "adaptive, cheap drafter": lambda: (ticks(lambda _: 1e-2), ticks(lambda _: 1e-7)),
-        "adaptive, erratic clock": lambda: (ticks(erratic(-6, 0)), ticks(erratic(-9, -2))),
+        "adaptive, cheap drafter": lambda: (lambda _: 1e-2, lambda _: 1e-7),
+        "adaptive, erratic clock": lambda: (erratic(-6, 0), erratic(-9, -2)),
     }
 
     def on_clocks(engine, policy, prompt, limits) -> Iterator[Round]:
-        """What `Engine.rounds` does, with clocks of our own for target and drafter."""
+        """What `Engine.rounds` does, on a clock of our own, with passes of target and drafter that take what we say."""
         with engine.slots.taken(prompt) as slot:
+            clock = pass_clock()
             pairs = zip((slot.target, slot.drafter), clocks[policy](), strict=True)
-            target, drafter = (TimedModel(model, clock) for model, clock in pairs)
-            parts = Parts(target=target, drafter=drafter, index_map=engine.bundle.index_map, pace=warm_pace())
-            chosen = build_policy(engine.policy_of(drafting(policy, 1)), parts)
-            yield from limited(speculative_rounds(target, chosen, prompt), limits)
+            target, model = (clock.timed(model, seconds) for model, seconds in pairs)
+            source = ModelTokenSource(model, engine.bundle.index_map)
+            parts = PolicyParts(source=source, pass_times=warm_pass_times(), clock=clock)
+            drafter = build_drafter(engine.policy_of(drafting(policy, 1)), parts)
+            yield from limited(speculative_rounds(target, drafter, prompt, clock=clock), limits)
 
     def rounds(policy, draft_length, prompt, limits, engine=engine) -> Iterator[Round]:
         if policy in clocks:
@@ -86,7 +88,7 @@ def outcome(policy: str, rounds: Sequence[Round], expected: list[int]) -> Outcom
         policy=policy,
         found=[token for turn in rounds for token in turn.token_ids],
         expected=expected,
-        proposed=sum(turn.proposed for turn in rounds),
+        proposed=sum(turn.drafted for turn in rounds),
         accepted=sum(turn.accepted for turn in rounds),
     )
 
@@ -193,7 +195,7 @@ def test_an_answer_is_cut_after_the_tokens_asked_for(policy, answer, engine, ref
         for length in range(1, 11):
             rounds = list(answer(policy, draft_length, prompt, Limits(max_new_tokens=length)))
             assert tokens_of(rounds) == reference.answer(prompt, length)
-            assert all(turn.accepted <= min(turn.proposed, len(turn.token_ids)) for turn in rounds)
+            assert all(turn.accepted <= min(turn.drafted, len(turn.token_ids)) for turn in rounds)
 
 
 @every_policy

@@ -19,12 +19,13 @@ from edgedraft.exporter.models.trimmed import open_trimmed
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import expected_acceptance, expected_replay
-from edgedraft.runtime.core.chooser import GREEDY, Chooser, SampledChooser
-from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
+from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, plain_rounds, sampled, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
+from edgedraft.runtime.core.sources import ModelTokenSource
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB = 1024
 SIZES = (64, 512, VOCAB)
@@ -44,11 +45,11 @@ class Stage:
     target: object
     full: object
     order: np.ndarray
-    drafters: dict[int, Drafter]
+    drafters: dict[int, ModelTokenSource]
 
-    def run(self, prompt: Sequence[int], size: int, draft_length: int, chooser: Chooser = GREEDY) -> list[Round]:
-        policy = FixedDrafts(self.drafters[size], draft_length)
-        return list(limited(speculative_rounds(self.target, policy, prompt, chooser), LIMITS))
+    def run(self, prompt: Sequence[int], size: int, draft_length: int, method: DecodingMethod = GREEDY) -> list[Round]:
+        drafter = TokenDrafter(self.drafters[size], FixedLength(draft_length))
+        return list(limited(speculative_rounds(self.target, drafter, prompt, method), LIMITS))
 
 
 def answer_of(prompt: Sequence[int], turns: Sequence[Round]) -> Answer:
@@ -61,7 +62,7 @@ def executed(turns: Sequence[Round]) -> Examined:
     place, found = 0, []
     for turn in turns[1:]:
         found += [(place + draft, True) for draft in range(turn.accepted)]
-        if turn.accepted < min(turn.proposed, len(turn.token_ids)):
+        if turn.accepted < min(turn.drafted, len(turn.token_ids)):
             found.append((place + turn.accepted, False))
         place += len(turn.token_ids)
     return found
@@ -103,12 +104,12 @@ def stage(tiny_opened, prompts) -> Stage:
     said = [
         token
         for prompt in prompts
-        for turn in limited(plain_rounds(target, prompt, SampledChooser(SamplingSettings(), rng)), LIMITS)
+        for turn in limited(plain_rounds(target, prompt, sampled(SamplingSettings(), rng)), LIMITS)
         for token in turn.token_ids
     ]
     order = np.argsort(-np.bincount(said, minlength=VOCAB), kind="stable")
     kept = {size: index_map(order, size) for size in SIZES}
-    drafters = {size: Drafter(model=open_trimmed(tiny_opened, kept[size]), index_map=kept[size]) for size in SIZES}
+    drafters = {size: ModelTokenSource(open_trimmed(tiny_opened, kept[size]), kept[size]) for size in SIZES}
     return Stage(target=target, full=tiny_opened.drafter_model, order=order, drafters=drafters)
 
 
@@ -200,7 +201,7 @@ def drawn(stage, prompts) -> Callable[[str], Drawn]:
     def draw(name: str) -> Drawn:
         settings, asked = SETTINGS[name], [prompts[number % PROMPTS] for number in range(ANSWERS)]
         runs = [
-            stage.run(prompt, DRAWN_SIZE, DRAWN_LENGTH, SampledChooser(settings, np.random.default_rng(seed)))
+            stage.run(prompt, DRAWN_SIZE, DRAWN_LENGTH, sampled(settings, np.random.default_rng(seed)))
             for seed, prompt in enumerate(asked)
         ]
         answers = [answer_of(prompt, turns) for prompt, turns in zip(asked, runs, strict=True)]

@@ -1,6 +1,6 @@
 """Speculation by drawing follows the target's exact law on real logits, over whole texts; planted faults do not.
 
-Rows of logits come from the real ONNX pair; the loop, the policies and the chooser are the runtime's own. 200,000
+Rows of logits come from the real ONNX pair; the loop, the policies and the verifier are the runtime's own. 200,000
 answers a case run as a `Crowd`: the code runs once for all walkers that go the same way. Two checks a case: the counts
 against the law (chi-square, Bonferroni over all cases) and, where every way is walked, the chances themselves.
 """
@@ -12,15 +12,16 @@ import pytest
 from scipy import stats
 
 from edgedraft.runtime.core import sampling
-from edgedraft.runtime.core.adaptive import AdaptiveDrafts
-from edgedraft.runtime.core.chooser import SampledChooser
-from edgedraft.runtime.core.decoding import speculative_rounds
-from edgedraft.runtime.core.drafting import ConfidentDrafts, Drafter, FixedDrafts
+from edgedraft.runtime.core.adaptive import ExpectedGain
+from edgedraft.runtime.core.decoding import sampled, speculative_rounds
+from edgedraft.runtime.core.drafter import Draft
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits
-from edgedraft.runtime.core.ngram import NgramDrafts, NgramOrDrafter
+from edgedraft.runtime.core.ngram import NgramSource
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
+from edgedraft.runtime.core.stop_rules import Confident, FixedLength
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions
 from edgedraft.runtime.onnx.session import open_model
 
@@ -42,11 +43,11 @@ Text = tuple[int, ...]
 Law = dict[Text, float]
 SIZES = (16, 256, VOCAB)
 POLICIES = {
-    "fixed 1": lambda drafter, target, pace: FixedDrafts(drafter, 1),
-    "confident": lambda drafter, target, pace: ConfidentDrafts(drafter, 3, 0.35),
-    "ngram": lambda drafter, target, pace: NgramDrafts(3),
-    "ngram-or-drafter": lambda drafter, target, pace: NgramOrDrafter(drafter, 2),
-    "adaptive": lambda drafter, target, pace: AdaptiveDrafts(drafter, drafter.model, target, pace),
+    "fixed 1": lambda source, times: (source, FixedLength(1)),
+    "confident": lambda source, times: (source, Confident(3, 0.35)),
+    "ngram": lambda source, times: (NgramSource(), FixedLength(3)),
+    "ngram-or-drafter": lambda source, times: (FirstOf(NgramSource(), source), FixedLength(2)),
+    "adaptive": lambda source, times: (FirstOf(NgramSource(), source), ExpectedGain(times)),
 }
 ALARM = 0.001 / (len(CASES) * len(SIZES) + len(POLICIES) + 20)
 
@@ -110,9 +111,9 @@ class Stage:
             VOCAB: (full, IndexMap.identity(VOCAB)),
         }
 
-    def drafter(self, size: int, context_length: int, clock) -> Drafter:
+    def source(self, size: int, context_length: int, clock) -> ModelTokenSource:
         model, index_map = self._drafters[size]
-        return Drafter(model=TimedModel(model.memory(context_length), clock), index_map=index_map)
+        return ModelTokenSource(clock.timed(model.new_model(context_length), lambda _: 1e-7), index_map)
 
     def _contexts(self, prompt) -> list[tuple[int, ...]]:
         return [(*prompt, int(token)) for token in np.argsort(-self.target.row(tuple(prompt)))[:3]]
@@ -143,30 +144,30 @@ def stage(engine, tiny_opened, reference, remembered, random_prompts) -> Stage:
 
 
 @pytest.fixture
-def walk(stage, crowd, ticks, warm_pace):
+def walk(stage, crowd, pass_clock, warm_pass_times):
     """Runs the loop to the end of the context for all walkers."""
 
-    def run(policy, settings, prompt, size=256, room=3, exact=True) -> Found:
+    def run(policy, settings, prompt, size=256, room=3, exact=True, drafting=TokenDrafter) -> Found:
         found, walkers = Found(), crowd(WALKERS, seed=9, exact=exact)
         context_length = len(prompt) + room
         for _ in walkers.ways():
-            drafter = stage.drafter(size, context_length, ticks(lambda _: 1e-7))
-            target = TimedModel(stage.target.memory(context_length), ticks(lambda _: 1e-2))
-            drafting = policy(drafter, target, warm_pace())
-            turns = list(speculative_rounds(target, drafting, prompt, SampledChooser(settings, walkers)))
+            clock = pass_clock()
+            target = clock.timed(stage.target.new_model(context_length), lambda _: 1e-2)
+            drafter = drafting(*policy(stage.source(size, context_length, clock), warm_pass_times()), clock)
+            turns = list(speculative_rounds(target, drafter, prompt, sampled(settings, walkers), clock=clock))
             text = tuple(token for turn in turns for token in turn.token_ids)
             found.chances[text] = found.chances.get(text, 0.0) + walkers.chance
             if walkers.walkers:
                 found.counts[text] = found.counts.get(text, 0) + walkers.walkers
-                found.proposed += walkers.walkers * sum(turn.proposed for turn in turns)
+                found.proposed += walkers.walkers * sum(turn.drafted for turn in turns)
                 found.accepted += walkers.walkers * sum(turn.accepted for turn in turns)
         return found
 
     return run
 
 
-def by_two(drafter, target, pace):
-    return FixedDrafts(drafter, 2)
+def by_two(source, times):
+    return source, FixedLength(2)
 
 
 def check(found: Found, law: Law) -> None:
@@ -210,11 +211,12 @@ def test_texts_over_the_whole_vocabulary_follow_the_targets_law(size, stage, wal
     check(found, exact_law(stage.target, settings, stage.likely, 3, least=1 / WALKERS))
 
 
-class Choosy(FixedDrafts):
+class Choosy(TokenDrafter):
     """Looks at what it drew before it decides whether to propose it."""
 
-    def propose(self, settled, room, chooser):
-        return [draft for draft in super().propose(settled, room, chooser)[:1] if draft.token_id % 2]
+    def propose(self, committed, limit, sampler):
+        draft = super().propose(committed, limit, sampler)
+        return Draft(tokens=tuple(token for token in draft.tokens[:1] if token.token_id % 2))
 
 
 FAULTS = {
@@ -234,7 +236,7 @@ def test_a_wrong_acceptance_is_caught(fault, size, stage, walk, monkeypatch):
 
 def test_a_draft_length_that_looks_at_what_was_drawn_is_caught(stage, walk):
     settings, room = BEST_THREE
-    found = walk(lambda drafter, *_: Choosy(drafter, 1), settings, stage.likely)
+    found = walk(POLICIES["fixed 1"], settings, stage.likely, drafting=Choosy)
     assert p_value(found.counts, exact_law(stage.target, settings, stage.likely, room + 1)) < ALARM
 
 

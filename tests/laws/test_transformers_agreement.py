@@ -9,9 +9,11 @@ from transformers import generation
 from transformers.generation.utils import _speculative_sampling
 
 from edgedraft.runtime.core import sampling
-from edgedraft.runtime.core.chooser import SampledChooser
+from edgedraft.runtime.core.acceptance import RandomVerifier
 from edgedraft.runtime.core.index_map import IndexMap
-from edgedraft.runtime.core.sampling import SamplingSettings, settle_draws
+from edgedraft.runtime.core.sampler import RandomSampler
+from edgedraft.runtime.core.sampling import SamplingSettings, verify_draws
+from tests.scattering import scattered
 
 pytestmark = pytest.mark.usefixtures("torch_alone")
 
@@ -62,12 +64,12 @@ def theirs(monkeypatch):
 def ours(monkeypatch):
     """Runs a function of ours: how many drafts it keeps, and what it then draws from."""
 
-    def run(settle, *arguments):
+    def run(verify, *arguments):
         drawn_from = []
         monkeypatch.setattr(sampling, "draw", lambda distribution, rng: drawn_from.append(distribution) or 0)
-        settled = settle(*arguments)
+        committed = verify(*arguments)
         monkeypatch.undo()
-        return len(settled) - 1, drawn_from[0]
+        return len(committed) - 1, drawn_from[0]
 
     return run
 
@@ -114,7 +116,7 @@ def test_the_same_numbers_keep_the_same_drafts_and_leave_the_same_residual(vocab
             by_drafter[0], known[0] = np.where(np.arange(vocab_size) == drafts[0], 0.0, -np.inf), None
         numbers = rng.random(count)
         expected, residual = theirs(drafts, by_drafter, by_target, numbers)
-        kept, rest = ours(settle_draws, drafts, known, list(p), Numbers(numbers))
+        kept, rest = ours(verify_draws, drafts, known, list(p), Numbers(numbers))
         assert kept == expected
         np.testing.assert_allclose(rest, residual, atol=1e-9)
         kept_all, kept_none = kept_all + (kept == count), kept_none + (kept == 0)
@@ -123,7 +125,7 @@ def test_the_same_numbers_keep_the_same_drafts_and_leave_the_same_residual(vocab
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_the_chooser_agrees_from_logits_to_residual(name, theirs, ours):
+def test_sampler_and_verifier_agree_from_logits_to_residual(name, theirs, ours):
     """A trimmed drafter, the filters of both sides and the acceptance, 200 rounds of real proposals."""
     settings, rng, vocab_size, context = SETTINGS[name], np.random.default_rng(3), 80, [5, 6]
     for _ in range(200):
@@ -131,14 +133,14 @@ def test_the_chooser_agrees_from_logits_to_residual(name, theirs, ours):
         by_target, by_drafter = (rows.astype(np.float32) for rows in rows_that_agree_a_little(rng, count, vocab_size))
         ids = np.sort(rng.permutation(vocab_size)[: int(rng.integers(2, vocab_size + 1))])
         index_map = IndexMap(target_ids=ids, target_vocab_size=vocab_size)
-        drawing = SampledChooser(settings, rng)
-        proposals = [drawing.propose(row[ids], index_map, context) for row in by_drafter]
-        drafts, numbers = [proposal.token_id for proposal in proposals], rng.random(count)
-        spread = [index_map.scatter(filtered(row[ids], settings)) for row in by_drafter]
+        sampler = RandomSampler(settings, rng)
+        draft = [sampler.draw(row[ids], index_map, context) for row in by_drafter]
+        drafts, numbers = [token.token_id for token in draft], rng.random(count)
+        spread = [scattered(index_map, filtered(row[ids], settings)) for row in by_drafter]
         processed = np.array([filtered(row, settings) for row in by_target])
         expected, residual = theirs(drafts, np.array(spread), processed, numbers)
-        chooser = SampledChooser(settings, Numbers(numbers))
-        kept, rest = ours(chooser.settle, proposals, by_target, context)
+        verifier = RandomVerifier(settings, Numbers(numbers))
+        kept, rest = ours(verifier.verify, draft, by_target, context)
         assert kept == expected
         np.testing.assert_allclose(rest, residual, atol=1e-6)
 
@@ -150,7 +152,7 @@ def test_equal_distributions_keep_every_draft(theirs, ours):
         rows = rng.normal(0, 2, (4, 30))
         p, drafts = softmax(rows), rng.integers(0, 30, 3).tolist()
         assert theirs(drafts, rows[:3], rows, numbers)[0] == 3
-        kept, rest = ours(settle_draws, drafts, list(p[:3]), list(p), Numbers(numbers))
+        kept, rest = ours(verify_draws, drafts, list(p[:3]), list(p), Numbers(numbers))
         assert kept == 3
         np.testing.assert_array_equal(rest, p[3])
 
@@ -159,7 +161,7 @@ def test_a_looked_up_draft_is_kept_as_one_that_was_certain(ours):
     """No distribution means all of it on one token: kept with the target's probability, replaced by anything else."""
     p = softmax(np.random.default_rng(5).normal(0, 2, (2, 9)))
     for token, number in [(token, number) for token in range(9) for number in np.linspace(0, 0.99, 12)]:
-        kept, rest = ours(settle_draws, [token], [None], list(p), Numbers([number]))
+        kept, rest = ours(verify_draws, [token], [None], list(p), Numbers([number]))
         assert kept == (number < p[0, token])
         others = np.where(np.arange(9) == token, 0.0, p[0])
         np.testing.assert_allclose(rest, p[1] if kept else others / others.sum())

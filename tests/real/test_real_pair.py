@@ -16,9 +16,11 @@ from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.decoding import speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import count_rounds
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import Engine
 
 pytestmark = pytest.mark.real
@@ -27,7 +29,9 @@ PER_HALF, NEW_TOKENS = 12, 32
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, FixedDrafts(Drafter(model=drafter, index_map=index_map), draft_length), prompt)
+    return speculative_rounds(
+        target, TokenDrafter(ModelTokenSource(drafter, index_map), FixedLength(draft_length)), prompt
+    )
 
 
 def test_quickstart_measures_all_three_ways(quickstart):
@@ -56,7 +60,7 @@ def test_trimmed_logits_are_the_full_heads_bit_for_bit(precision, real_pair, fp3
             full.rewind(0)
             trimmed.rewind(0)
             prompt = rng.integers(0, 151_643, rows).tolist()
-            np.testing.assert_array_equal(full.read(prompt)[:, kept.target_ids], trimmed.read(prompt))
+            np.testing.assert_array_equal(full.read(prompt).logits[:, kept.target_ids], trimmed.read(prompt).logits)
 
 
 def test_replay_agrees_with_running(quickstart, real_pair):

@@ -19,6 +19,7 @@ from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
 from edgedraft.runtime.bundle.index_map_file import write_index_map
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, SCHEMA_VERSION, BundleManifest, FileEntry, ModelEntry
 from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.model import Pass
 
 Choose = Callable[[tuple[int, ...]], int]
 
@@ -66,7 +67,7 @@ class ScriptedModel:
     def length(self) -> int:
         return len(self.tokens)
 
-    def read(self, token_ids: Sequence[int]) -> np.ndarray:
+    def read(self, token_ids: Sequence[int]) -> Pass:
         if len(token_ids) == 0 or self.length + len(token_ids) > self.context_length:
             raise EdgedraftError(f"the context holds {self.context_length} tokens", got=self.length + len(token_ids))
         self.on_read()
@@ -76,7 +77,7 @@ class ScriptedModel:
             self.tokens.append(token_id)
             row[self.choose(tuple(self.tokens))] = self.length
         self.contexts.append(tuple(self.tokens))
-        return self._logits
+        return Pass(logits=self._logits)
 
     def rewind(self, length: int) -> None:
         if not 0 <= length <= self.length:
@@ -106,10 +107,10 @@ class TableModel:
     def length(self) -> int:
         return len(self.tokens)
 
-    def read(self, token_ids: Sequence[int]) -> np.ndarray:
+    def read(self, token_ids: Sequence[int]) -> Pass:
         self.on_read()
         self.tokens += token_ids
-        return self.table[list(token_ids)]
+        return Pass(logits=self.table[list(token_ids)])
 
     def rewind(self, length: int) -> None:
         del self.tokens[length:]

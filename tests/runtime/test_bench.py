@@ -2,6 +2,7 @@
 
 import pytest
 
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.bench import (
     PLAIN,
     Divergence,
@@ -14,12 +15,11 @@ from edgedraft.runtime.bench import (
     summarize,
     total_statistics,
 )
-from edgedraft.runtime.core.adaptive import Pace
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits
-from edgedraft.runtime.core.pace import PassTimes
+from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
 from edgedraft.runtime.core.policies import PolicyChoice
-from edgedraft.runtime.core.statistics import DraftStatistics, Spread
+from edgedraft.runtime.core.statistics import DraftStatistics
 
 VOCAB_SIZE = 11
 TARGET_SECONDS, DRAFTER_SECONDS = 0.5, 0.125  # exact in binary, so are their sums
@@ -50,7 +50,9 @@ class World:
             choice=PolicyChoice(name="fixed", draft_length=draft_length),
             drafter=self.model(name, DRAFTER_SECONDS, choose or self.answer),
             index_map=IndexMap.identity(VOCAB_SIZE),
-            pace=Pace(target=PassTimes([TARGET_SECONDS]), drafter=PassTimes([DRAFTER_SECONDS]), acceptance_rate=0.5),
+            pass_times=PairPassTimes(
+                target=PassTimes([TARGET_SECONDS]), drafter=PassTimes([DRAFTER_SECONDS]), acceptance_rate=0.5
+            ),
             parameter_ratio=0.5,
             byte_ratio=0.2,
         )
@@ -68,7 +70,7 @@ def world(scripted, by_hash):
 
 
 def exactly(value):
-    return Spread(median=value, low=value, high=value)
+    return Interval(level=0.5, value=value, low=value, high=value)
 
 
 def run_of(*token_ids, decode_seconds=1.0):
@@ -126,7 +128,7 @@ def test_memory_bound_speed_up_counts_parameters_bytes_and_seconds(world):
 def test_without_overhead_the_speed_up_is_the_memory_bound_one_by_seconds(world):
     report, _ = world.bench({"useless": world.drafting(choose=world.wrong), "perfect": world.drafting()})
     for name in ("useless", "perfect"):
-        assert report.ways[name].mbsu_by_seconds == pytest.approx(report.ways[name].speed_up.median)
+        assert report.ways[name].mbsu_by_seconds == pytest.approx(report.ways[name].speed_up.value)
 
 
 def test_a_useless_drafter_slows_down_and_changes_no_text(world):
@@ -182,8 +184,8 @@ def test_speeds_spread_over_prompts():
     plain = [run_of(1, 2, 3, decode_seconds=2.0)] * 3
     runs = [run_of(1, 2, 3, decode_seconds=seconds) for seconds in (0.5, 1.0, 2.0)]
     found = summarize(runs, plain, None)
-    assert found.tokens_per_second == Spread(median=2.0, low=1.5, high=3.0)
-    assert found.speed_up == Spread(median=2.0, low=1.5, high=3.0)
+    assert found.tokens_per_second == Interval(level=0.5, value=2.0, low=1.5, high=3.0)
+    assert found.speed_up == Interval(level=0.5, value=2.0, low=1.5, high=3.0)
 
 
 def test_a_clock_that_runs_between_reads_is_overhead():

@@ -127,7 +127,7 @@ def test_pieces_hold_every_token_and_its_log_probability(engine, plain):
     assert len(scores) == len(ids)
     with engine.slots.taken() as slot:
         slot.clear()
-        rows = slot.target.read([*prompt, *ids])[len(prompt) - 1 : -1].astype(np.float64)
+        rows = slot.target.read([*prompt, *ids]).logits[len(prompt) - 1 : -1].astype(np.float64)
     expected = rows - np.log(np.exp(rows).sum(axis=1, keepdims=True))
     assert scores == pytest.approx(expected[range(len(ids)), ids].tolist(), abs=1e-5)
 

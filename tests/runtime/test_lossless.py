@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from edgedraft.runtime.core.adaptive import Pace
-from edgedraft.runtime.core.chooser import SampledChooser
-from edgedraft.runtime.core.decoding import speculative_rounds
-from edgedraft.runtime.core.drafting import FixedDrafts
+from edgedraft.runtime.core.decoding import sampled, speculative_rounds
+from edgedraft.runtime.core.drafter import Draft
 from edgedraft.runtime.core.index_map import IndexMap
-from edgedraft.runtime.core.pace import PassTimes
-from edgedraft.runtime.core.policies import POLICIES, Parts, PolicyChoice, build_policy
-from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, probabilities, settle_draws
-from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
+from edgedraft.runtime.core.policies import POLICIES, PolicyChoice, PolicyParts, build_drafter
+from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, probabilities, verify_draws
+from edgedraft.runtime.core.sources import ModelTokenSource
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB, LENGTH, PROMPT = 4, 5, (1, 2, 1, 2)
 TEXTS = 2_500
@@ -71,19 +71,21 @@ def drawn_texts(tabled):
             return on_read
 
         drafter = tabled((table(5) * 0.5 + rows)[:, KEPT], 64, passing(0.01))
-        parts = Parts(
-            target=TimedModel(tabled(rows, 64, passing(0.1)), lambda: clock[0]),
-            drafter=TimedModel(drafter, lambda: clock[0]),
-            index_map=IndexMap(target_ids=KEPT, target_vocab_size=VOCAB),
-            pace=Pace(target=PassTimes([0.1, 0.1]), drafter=PassTimes([0.01, 0.01]), acceptance_rate=0.8),
+        target = tabled(rows, 64, passing(0.1))
+        parts = PolicyParts(
+            source=ModelTokenSource(drafter, IndexMap(target_ids=KEPT, target_vocab_size=VOCAB)),
+            clock=lambda: clock[0],
+            pass_times=PairPassTimes(
+                target=PassTimes([0.1, 0.1]), drafter=PassTimes([0.01, 0.01]), acceptance_rate=0.8
+            ),
         )
-        chooser, counts = SampledChooser(settings, np.random.default_rng(6)), {}
+        method, counts = sampled(settings, np.random.default_rng(6)), {}
         proposed = 0
         for _ in range(TEXTS):
             text = []
-            for turn in speculative_rounds(parts.target, build(parts), PROMPT, chooser):
-                text += turn.token_ids
-                proposed += turn.proposed
+            for round_ in speculative_rounds(target, build(parts), PROMPT, method, clock=parts.clock):
+                text += round_.token_ids
+                proposed += round_.drafted
                 if len(text) >= LENGTH:
                     break
             counts[tuple(text[:LENGTH])] = counts.get(tuple(text[:LENGTH]), 0) + 1
@@ -101,24 +103,23 @@ def drawn_texts(tabled):
 )
 def test_every_policy_follows_the_targets_law_over_whole_texts(drawn_texts, policy, settings):
     choice = PolicyChoice(name=policy, draft_length=2, p_min=0.5)
-    counts, proposed = drawn_texts(lambda parts: build_policy(choice, parts), SETTINGS[settings])
+    counts, proposed = drawn_texts(lambda parts: build_drafter(choice, parts), SETTINGS[settings])
     assert proposed > TEXTS // 4, "something was drafted"
     assert p_value(counts, exact_law(table(4), SETTINGS[settings])) > ALARM
 
 
-class PeekingDrafts(FixedDrafts):
+class PeekingDrafter(TokenDrafter):
     """Withdraws a draft when the token that was drawn does not please it: the fault that the law above must catch."""
 
-    def propose(self, settled, room, chooser):
-        drafts = super().propose(settled, room, chooser)
-        self._drafter.keep(len(settled))
-        pleasing = itertools.takewhile(lambda draft: draft.token_id == 0, drafts)
-        return list(pleasing)
+    def propose(self, committed, limit, sampler):
+        draft = super().propose(committed, limit, sampler)
+        self.rewind(len(committed))
+        return Draft(tokens=tuple(itertools.takewhile(lambda token: token.token_id == 0, draft.tokens)))
 
 
 def test_a_policy_that_peeks_at_the_drawn_token_is_caught(drawn_texts):
     settings = SETTINGS["temperature"]
-    counts, proposed = drawn_texts(lambda parts: PeekingDrafts(parts.drafting(), 2), settings)
+    counts, proposed = drawn_texts(lambda parts: PeekingDrafter(parts.source, FixedLength(2)), settings)
     assert proposed > TEXTS // 4
     assert p_value(counts, exact_law(table(4), settings)) < ALARM
 
@@ -129,17 +130,17 @@ def lengths_by_seed(tabled, policy, drafter_row, rounds):
     for seed in range(40):
         clock = itertools.count(0.0, 0.05).__next__
         target_table = np.tile(np.array([1, 1, 1, -99, -99, -99], dtype=np.float32), (6, 1))
-        parts = Parts(
-            target=TimedModel(tabled(target_table), clock),
-            drafter=TimedModel(tabled(np.tile(np.array(drafter_row, dtype=np.float32), (6, 1))), clock),
-            index_map=IndexMap(target_ids=np.arange(3, dtype=np.int64), target_vocab_size=6),
-            pace=Pace(target=PassTimes([0.5, 0.5]), drafter=PassTimes([0.01]), acceptance_rate=0.9),
+        drafter = tabled(np.tile(np.array(drafter_row, dtype=np.float32), (6, 1)))
+        parts = PolicyParts(
+            source=ModelTokenSource(drafter, IndexMap(target_ids=np.arange(3, dtype=np.int64), target_vocab_size=6)),
+            clock=clock,
+            pass_times=PairPassTimes(target=PassTimes([0.5, 0.5]), drafter=PassTimes([0.01]), acceptance_rate=0.9),
         )
-        built = build_policy(PolicyChoice(name=policy, draft_length=4, p_min=0.4), parts)
-        chooser = SampledChooser(SamplingSettings(), np.random.default_rng(seed))
-        turns = speculative_rounds(parts.target, built, [3, 4, 5], chooser)
+        built = build_drafter(PolicyChoice(name=policy, draft_length=4, p_min=0.4), parts)
+        method = sampled(SamplingSettings(), np.random.default_rng(seed))
+        turns = speculative_rounds(tabled(target_table), built, [3, 4, 5], method, clock=clock)
         seen = [next(turns) for _ in range(rounds)]
-        lengths[seed] = tuple(turn.proposed for turn in seen)
+        lengths[seed] = tuple(round_.drafted for round_ in seen)
         tokens.add(seen[-1].token_ids[0])
     assert tokens == {0, 1, 2}, "the seeds drew every token"
     return set(lengths.values())
@@ -180,12 +181,12 @@ def law_of(drafts, by_target):
     grid = list(itertools.product(*[midpoints(4)] * len(drafts), midpoints(12)))
     for *keeping, last in grid:
         numbers = Scripted(in_order(keeping, last, drafts, by_target))
-        settled = settle_draws(drafts, [None] * len(drafts), by_target, numbers)
-        rest = itertools.product(range(3), repeat=3 - len(settled))
+        committed = verify_draws(drafts, [None] * len(drafts), by_target, numbers)
+        rest = itertools.product(range(3), repeat=3 - len(committed))
         for more in rest:
-            text = (*settled, *more)
+            text = (*committed, *more)
             chance = Fraction(1, len(grid))
-            for place in range(len(settled), 3):
+            for place in range(len(committed), 3):
                 chance *= Fraction(by_target[place][text[place]])
             law[text] = law.get(text, 0) + chance
     return {text: chance for text, chance in law.items() if chance}

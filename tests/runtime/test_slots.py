@@ -8,12 +8,12 @@ from edgedraft.runtime.slots import IDLE_SLOTS, SlotPool
 
 
 class FakeGraph:
-    """Opens a scripted model for every memory."""
+    """Opens a scripted model whenever one is asked for."""
 
     def __init__(self, open_one):
         self._open_one, self.opened = open_one, []
 
-    def memory(self):
+    def new_model(self):
         self.opened.append(self._open_one())
         return self.opened[-1]
 
@@ -27,7 +27,7 @@ def pool(scripted, by_hash, make_plan):
 
 
 def answer(pool, prompt, tokens):
-    """Take a slot for ``prompt`` and leave ``tokens`` in its memories."""
+    """Take a slot for ``prompt`` and leave ``tokens`` in its models."""
     with pool.taken(prompt) as slot:
         slot.clear()
         slot.target.read(tokens)
@@ -48,7 +48,7 @@ def test_answers_at_once_get_slots_of_their_own(pool):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({id(model) for slot in seen for model in (slot.target, slot.drafter, slot.pace)}) == 12
+    assert len({id(model) for slot in seen for model in (slot.target, slot.drafter, slot.pass_times)}) == 12
 
 
 def test_many_threads_never_hold_one_slot_twice(pool):
@@ -140,10 +140,10 @@ def test_few_idle_slots_are_kept_and_the_rest_is_freed(pool):
     assert len(pool.opened) == 2 * many - IDLE_SLOTS
 
 
-def test_a_slot_keeps_its_pace_and_a_new_one_begins_with_the_plans(pool, make_plan):
+def test_a_slot_keeps_its_pass_times_and_a_new_one_begins_with_the_plans(pool, make_plan):
     slot = answer(pool, [1], [1])
-    slot.pace.target.learn(1, 9.0)
+    slot.pass_times.target.record(1, 9.0)
     with pool.taken([1]) as again, pool.taken([1]) as new:
-        assert again.pace.target.seconds(1) == 9.0
-        assert new.pace.target.seconds(1) == make_plan().target_pass_seconds[0]
-        assert new.pace.acceptance_rate == make_plan().predicted_acceptance_rate
+        assert again.pass_times.target.seconds(1) == 9.0
+        assert new.pass_times.target.seconds(1) == make_plan().target_pass_seconds[0]
+        assert new.pass_times.acceptance_rate == make_plan().predicted_acceptance_rate

@@ -12,11 +12,13 @@ import numpy as np
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.decoding import speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.padding import Padded
 from edgedraft.runtime.core.sampling import SamplingSettings
+from edgedraft.runtime.core.sources import ModelTokenSource
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.onnx.session import (
     WEBGPU,
@@ -34,11 +36,11 @@ SAMPLED = DecodingOptions(policy="fixed", draft_length=2, sampling=SamplingSetti
 
 def told(rounds):
     """Token ids of an answer, how many drafts it was offered, and how many it kept."""
-    turns = list(rounds)
+    rounds = list(rounds)
     return {
-        "ids": [token for turn in turns for token in turn.token_ids],
-        "proposed": sum(turn.proposed for turn in turns),
-        "accepted": sum(turn.accepted for turn in turns),
+        "ids": [token for round_ in rounds for token in round_.token_ids],
+        "proposed": sum(round_.drafted for round_ in rounds),
+        "accepted": sum(round_.accepted for round_ in rounds),
     }
 
 
@@ -46,7 +48,7 @@ def opening(job):
     """Why the graph cannot be opened for a context of ``context`` tokens, if it cannot."""
     settings = replace(SETTINGS, context_length=job["context"])
     try:
-        OnnxGraph(Path(job["graph"]), settings).memory()
+        OnnxGraph(Path(job["graph"]), settings).new_model()
     except EdgedraftError as error:
         return {"listed": WEBGPU in available_providers(), "error": str(error)}
     return {"listed": WEBGPU in available_providers(), "error": None}
@@ -78,11 +80,11 @@ def decoding(job):
         "sampled": [told(engine.rounds(first, limits, SAMPLED))],
     }
     size = engine.bundle.manifest.target_vocab_size
-    drafter = Drafter(model=full, index_map=IndexMap(target_ids=np.arange(size), target_vocab_size=size))
+    source = ModelTokenSource(full, IndexMap(target_ids=np.arange(size), target_vocab_size=size))
+    drafter = TokenDrafter(source, FixedLength(2))
     with engine.slots.taken() as slot:
         found["full"] = [
-            told(limited(speculative_rounds(slot.target, FixedDrafts(drafter, 2), prompt), limits))
-            for prompt in job["prompts"]
+            told(limited(speculative_rounds(slot.target, drafter, prompt), limits)) for prompt in job["prompts"]
         ]
     return found | {"memory": _remembering(OnnxGraph(engine.bundle.target_graph, SETTINGS), job["prompts"])}
 
@@ -90,11 +92,11 @@ def decoding(job):
 def _remembering(graph, prompts):
     """Logits of a text that was rewound and gone on from, and those of a batch of two, one step each."""
     text, other = prompts
-    rewound = graph.memory()
+    rewound = graph.new_model()
     rewound.read(text)
     rewound.read(other)
     rewound.rewind(len(text) - 4)
-    again = rewound.read(text[-4:]).tolist()
+    again = rewound.read(text[-4:]).logits.tolist()
     batch = graph.batch(2)
     for row, prompt in zip(batch.rows, prompts, strict=True):
         row.read(prompt[:-1])

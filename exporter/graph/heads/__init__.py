@@ -1,1 +1,1 @@
-"""Shapes of LM heads: how each is found, checked and cut; `edgedraft.exporter.graph.head` is the front door."""
+"""Shapes of LM heads: finding, checking and cutting each; callers use `edgedraft.exporter.graph.head`."""

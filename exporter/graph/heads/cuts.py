@@ -23,22 +23,22 @@ class Cut:
 
 
 def label(node: ir.Node) -> str:
-    """The node's name, or where it has none that of what it makes."""
+    """Return the node's name, or the name of its output where it has none."""
     return str(node.name or node.outputs[0].name)
 
 
 def refusal(node: ir.Node, rule: str, *, got: object = None, remedy: str | None = None) -> EdgedraftError:
-    """An error that names the node."""
+    """Make an error that names the node."""
     return EdgedraftError(f"LM head: node {label(node)}: {rule}", got=got, remedy=remedy)
 
 
 def input_at(node: ir.Node, position: int) -> ir.Value | None:
-    """The node's input, None where it is left out."""
+    """Return the node's input at ``position``, None where it is left out."""
     return node.inputs[position] if position < len(node.inputs) else None
 
 
 def constant_of(value: ir.Value | None) -> ir.TensorProtocol | None:
-    """What a constant holds, an initializer or a Constant node's; None for anything that a caller may feed."""
+    """Return the tensor of an initializer or a Constant node; None for anything that a caller may feed."""
     if value is None or value.is_graph_input():
         return None
     return ir.convenience.get_const_tensor(value)
@@ -54,27 +54,30 @@ def forget(graph: ir.Graph, value: ir.Value) -> None:
 
 
 def constant_at(node: ir.Node, position: int) -> ir.TensorProtocol:
-    """The constant that the node reads at ``position``, or an error."""
+    """Return the constant that the node reads at ``position``, or raise an error that names the node."""
     tensor = constant_of(input_at(node, position))
     if tensor is None:
         raise refusal(node, f"input {position} is not a constant weight")
     return tensor
 
 
-def require_rows(node: ir.Node, found: object, width: int) -> None:
-    """Refuse a constant that has not one row for every token."""
-    require(found == width, f"LM head: node {label(node)}: expected {width} rows", got=found)
+def require_rows(node: ir.Node, rows: object, width: int) -> None:
+    """Refuse a constant that does not have exactly one row for every token."""
+    require(rows == width, f"LM head: node {label(node)}: expected {width} rows", got=rows)
 
 
 def cut_rows(node: ir.Node, position: int, axis: int, width: int) -> Cut:
-    """The cut of a constant matrix with a token at each step along ``axis``."""
+    """Return the cut of a constant matrix whose ``axis`` counts tokens."""
     tensor = constant_at(node, position)
     require_rows(node, tensor.shape[axis] if len(tensor.shape) == 2 else tuple(tensor.shape), width)
     return Cut(node=node, path=(position,), axis=axis, tensor=tensor)
 
 
 def cut_numbers(node: ir.Node, position: int, width: int) -> list[Cut]:
-    """The cut of a constant that may be left out, be one number for all tokens, or hold a number for each, last."""
+    """Return the cut of a constant that has a number for each token along its last axis.
+
+    Nothing is to be cut where the constant is left out or is one number for all tokens.
+    """
     if input_at(node, position) is None:
         return []
     tensor = constant_at(node, position)

@@ -1,26 +1,23 @@
-"""Carrying cuts out: the head gets rows of its own, and what anything else reads stays whole."""
+"""Applying cuts: the head gets rows of its own; constants that other nodes read stay whole."""
 
-from typing import Any
-
-import numpy.typing as npt
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.external import taken
 from edgedraft.exporter.graph.heads.cuts import Cut, forget
 from edgedraft.exporter.graph.loading import add_constant
-from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.arrays import AnyArray, Ids
 
 
-def kept_rows(tensor: ir.TensorProtocol, axis: int, ids: Ids, width: int) -> npt.NDArray[Any]:
-    """The rows of ``ids`` along ``axis``; a flat constant holds several numbers for each token in turn."""
+def kept_rows(tensor: ir.TensorProtocol, axis: int, ids: Ids, width: int) -> AnyArray:
+    """Return the rows of ``ids`` along ``axis``; a flat constant holds several numbers for each token in turn."""
     if tensor.shape[axis] == width:
         return taken(tensor, ids, axis)
-    flat: npt.NDArray[Any] = tensor.numpy().reshape(width, -1)[ids].reshape(-1)
+    flat: AnyArray = tensor.numpy().reshape(width, -1)[ids].reshape(-1)
     return flat
 
 
 def carry_out(cut: Cut, ids: Ids, width: int) -> None:
-    """Replace the constant by its kept rows; the old one goes when nothing else (a tied embedding) reads it."""
+    """Replace the constant by its kept rows; delete the old one unless something else (a tied embedding) reads it."""
     reader, position = _own_reader(cut), cut.path[-1]
     old = reader.inputs[position]
     assert old is not None and reader.graph is not None
@@ -31,7 +28,7 @@ def carry_out(cut: Cut, ids: Ids, width: int) -> None:
 
 
 def _own_reader(cut: Cut) -> ir.Node:
-    """The node that reads the constant, with every node on the way to it the head's alone."""
+    """Return the node that reads the constant, after every node on the way to it belongs to the head alone."""
     node = cut.node
     for position in cut.path[:-1]:
         node = _own_maker(node, position)
@@ -39,7 +36,7 @@ def _own_reader(cut: Cut) -> ir.Node:
 
 
 def _own_maker(node: ir.Node, position: int) -> ir.Node:
-    """The node behind an input; one that others read too (or a table of them) is doubled, not its constants."""
+    """Return the node behind an input; one that others read too is copied first, without its constants."""
     value = node.inputs[position]
     maker = value.producer() if value is not None else None
     assert value is not None and maker is not None and node.graph is not None
@@ -53,7 +50,7 @@ def _own_maker(node: ir.Node, position: int) -> ir.Node:
 
 
 def _free_name(graph: ir.Graph, name: str) -> str:
-    """``name``, or with a number after it where that is taken."""
+    """Return ``name``, followed by a number where it is taken."""
     number, free = 2, name
     while free in graph.initializers:
         number, free = number + 1, f"{name}.{number}"

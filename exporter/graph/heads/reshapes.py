@@ -1,4 +1,4 @@
-"""Steps after a product that move no logit within its row: axes put in or taken out, and a shape written out."""
+"""Steps after a product that move no logit within its row: Reshape, Squeeze and Unsqueeze."""
 
 import numpy as np
 import onnx_ir as ir
@@ -12,26 +12,26 @@ RESHAPES = {"Reshape", "Squeeze", "Unsqueeze"}
 
 def check_reshape(step: ir.Node, width: int) -> None:
     """Refuse a step after which the tokens might not lie along the last axis."""
-    told = _told(step)
-    rows_last = told[-1:] in ([width], [-1]) if step.op_type == "Reshape" else told and set(told) <= {0, 1}
+    stated = _stated(step)
+    rows_last = stated[-1:] in ([width], [-1]) if step.op_type == "Reshape" else stated and set(stated) <= {0, 1}
     if not rows_last:
-        wanted = f"a shape that ends in {width}" if step.op_type == "Reshape" else "axes before the last"
-        raise refusal(step, f"expected {wanted}", got=told or "one that is computed")
+        expected = f"a shape that ends in {width}" if step.op_type == "Reshape" else "axes before the last"
+        raise refusal(step, f"expected {expected}", got=stated or "one that is computed")
 
 
-def tell_shape(step: ir.Node, width: int, size: int) -> None:
+def set_shape(step: ir.Node, width: int, size: int) -> None:
     """Write the new width where a Reshape states the old one."""
-    if step.op_type != "Reshape" or _told(step)[-1] != width:
+    if step.op_type != "Reshape" or _stated(step)[-1] != width:
         return
     old = step.inputs[1]
     assert old is not None and step.graph is not None
-    new = np.array([*_told(step)[:-1], size], dtype=np.int64)
+    new = np.array([*_stated(step)[:-1], size], dtype=np.int64)
     step.replace_input_with(1, add_constant(step.graph, f"{old.name}.trimmed", new))
     forget(step.graph, old)
 
 
-def _told(step: ir.Node) -> list[int]:
-    """The shape or the axes, empty where they are computed."""
+def _stated(step: ir.Node) -> list[int]:
+    """Return the shape or the axes, empty where they are computed."""
     tensor, attribute = constant_of(input_at(step, 1)), step.attributes.get("axes")
     if tensor is not None:
         return [int(number) for number in tensor.numpy().reshape(-1)]

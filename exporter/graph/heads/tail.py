@@ -1,4 +1,4 @@
-"""From the logits back to the product that makes them: the steps between, and what they read with a number a token."""
+"""The way from the logits back to their product: the steps between, and their constants with a number per token."""
 
 from dataclasses import dataclass, replace
 
@@ -26,7 +26,7 @@ class Tail:
 
     @property
     def nodes(self) -> tuple[ir.Node, ...]:
-        """The product and the steps: all that make scores."""
+        """Return the product and the steps, which all make scores."""
         return (self.product, *self.steps)
 
 
@@ -46,7 +46,7 @@ def find_tail(model: ir.Model) -> Tail:
 
 
 def tail_cuts(tail: Tail, width: int) -> list[Cut]:
-    """What to cut of the constants that the steps read: biases, masks, scales with a number for every token."""
+    """List the cuts of the steps' own constants: biases, masks and scales with a number for every token."""
     cuts = []
     for step in tail.steps:
         if step.op_type in RESHAPES:
@@ -59,7 +59,7 @@ def tail_cuts(tail: Tail, width: int) -> list[Cut]:
 
 
 def _side_cuts(step: ir.Node, position: int, width: int) -> list[Cut]:
-    """Cuts behind one input beside the scores; what is computed must be one number, or elementwise from such."""
+    """List the cuts behind one input beside the scores; a computed input must be the same for all tokens."""
     value = input_at(step, position)
     if value is None or constant_of(value) is not None:
         return cut_numbers(step, position, width)
@@ -73,7 +73,7 @@ def _side_cuts(step: ir.Node, position: int, width: int) -> list[Cut]:
 
 
 def _is_one_number(value: ir.Value) -> bool:
-    """Whether it is the same for all tokens, as far as the graph tells."""
+    """Check whether the value is the same for all tokens, as far as the graph shows."""
     maker = value.producer()
     if maker is not None and maker.op_type in _MAKERS_OF_ONE_NUMBER:
         return value is not maker.outputs[0]
@@ -81,13 +81,13 @@ def _is_one_number(value: ir.Value) -> bool:
 
 
 def _scores(node: ir.Node) -> list[ir.Value]:
-    """The inputs through which scores may come into a step."""
+    """List the inputs through which scores may enter a step."""
     inputs = node.inputs[:1] if node.op_type in RESHAPES else node.inputs
     return [value for value in inputs if value is not None]
 
 
 def _behind(value: ir.Value) -> tuple[list[ir.Node], list[ir.Node]]:
-    """Products that ``value`` comes from through known steps alone, and those steps; nearest first."""
+    """List the products behind ``value`` through known steps alone, and those steps; nearest first."""
     products: list[ir.Node] = []
     steps: list[ir.Node] = []
     waiting = [value]
@@ -104,8 +104,9 @@ def _behind(value: ir.Value) -> tuple[list[ir.Node], list[ir.Node]]:
 
 
 def _passed(product: ir.Node, steps: list[ir.Node]) -> tuple[ir.Node, ...]:
-    """Those of ``steps`` that the product's scores pass through."""
+    """Return those of ``steps`` that the product's scores pass through."""
     passed = [product]
+    # Each turn finds at least one step further, so as many turns as steps reach them all.
     for _ in steps:
         further = [step for step in steps if any(value.producer() in passed for value in _scores(step))]
         passed += [step for step in further if step not in passed]
@@ -119,7 +120,7 @@ def _require_one(node: ir.Node, products: list[ir.Node]) -> None:
 
 
 def _unknown(node: ir.Node) -> EdgedraftError:
-    """The error for logits without a known product: it names the first node on the way that is not known."""
+    """Make the error for logits without a known product; it names the first unknown node on the way."""
     while node.op_type in ELEMENTWISE | RESHAPES:
         makers = [value.producer() for value in _scores(node) if constant_of(value) is None]
         further = next((maker for maker in makers if maker is not None), None)
@@ -133,7 +134,7 @@ def _unknown(node: ir.Node) -> EdgedraftError:
 
 
 def _require_no_other_reader(tail: Tail, logits: ir.Value) -> None:
-    """Scores that anything else reads must keep their width."""
+    """Refuse a tail whose scores are read by anything else: they could not change their width."""
     for value in (value for node in tail.nodes for value in node.outputs):
         strangers = [reader for reader in value.consumers() if reader not in tail.steps]
         for reader in strangers:

@@ -1,4 +1,4 @@
-"""From a product to its weight: the steps that may stand between them, each followed to the constant behind it."""
+"""The way from a product to its weight: the known steps between them, each followed to the constant behind it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ _Step = Callable[[ir.Node, int, int], list[Cut]]
 
 
 def weight_cuts(node: ir.Node, position: int, axis: int, width: int) -> list[Cut]:
-    """What to cut of the matrix at ``position``, whose tokens lie along ``axis``; the weight itself comes first."""
+    """List the cuts of the matrix at ``position``, whose tokens lie along ``axis``; the weight itself comes first."""
     if constant_of(input_at(node, position)) is not None:
         return [cut_rows(node, position, axis, width)]
     maker = _maker(node, position)
@@ -32,14 +32,14 @@ def weight_cuts(node: ir.Node, position: int, axis: int, width: int) -> list[Cut
 
 
 def require_one_weight(node: ir.Node, values: Sequence[ir.Value | None]) -> None:
-    """Refuse a node when several of ``values`` are constant matrices: which of them is the head's cannot be told."""
+    """Refuse a node if several of ``values`` are constant matrices, because any of them may be the head's."""
     names = [name for value in values if (name := weight_name(value)) is not None]
     if len(names) > 1:
         raise refusal(node, "expected one weight", got=" and ".join(names), remedy="merge them in the export")
 
 
 def weight_name(value: ir.Value | None) -> str | None:
-    """The name of the constant matrix that ``value`` is or is made from; None where it is none."""
+    """Return the name of the constant matrix that ``value`` is or is made from, None if there is none."""
     tensor = constant_of(value)
     if value is None or tensor is not None:
         return str(value.name) if value is not None and tensor is not None and len(tensor.shape) > 1 else None
@@ -48,7 +48,7 @@ def weight_name(value: ir.Value | None) -> str | None:
 
 
 def _maker(node: ir.Node, position: int) -> ir.Node:
-    """The node that makes the matrix at ``position``, or an error where it is not one of the known steps."""
+    """Return the node that makes the matrix at ``position``; raise an error if it is not one of the known steps."""
     value = input_at(node, position)
     maker = value.producer() if value is not None else None
     if maker is None:
@@ -61,12 +61,12 @@ def _maker(node: ir.Node, position: int) -> ir.Node:
 
 
 def _same_rows(step: ir.Node, axis: int, width: int) -> list[Cut]:
-    """Cast and Identity: rows stay where they are."""
+    """List the cuts behind a Cast or Identity: rows stay where they are."""
     return weight_cuts(step, 0, axis, width)
 
 
 def _transpose(step: ir.Node, axis: int, width: int) -> list[Cut]:
-    """Transpose: a tied embedding (vocab, hidden) turned round; its rows lie along the other axis."""
+    """List the cuts behind a Transpose of a tied embedding (vocab, hidden): its rows lie along the other axis."""
     turned = step.attributes.get("perm")
     order = list(turned.as_ints()) if turned is not None else [1, 0]
     require(sorted(order) == [0, 1], f"LM head: node {label(step)}: expected a matrix", got=f"perm {order}")
@@ -74,14 +74,14 @@ def _transpose(step: ir.Node, axis: int, width: int) -> list[Cut]:
 
 
 def _dequantize(step: ir.Node, axis: int, width: int) -> list[Cut]:
-    """DequantizeLinear: scales and zero points are one for all, one a channel, or one a block of features.
+    """List the cuts behind a DequantizeLinear: one scale for all, one per channel, or one per block of features.
 
     Inputs: 0 values, 1 scales, 2 zero points, which have the shape of the scales.
     """
     cuts = weight_cuts(step, 0, axis, width)
     rank = len(constant_at(step, 1).shape)
     by = step.attributes.get("axis")
-    channels = (by.as_int() if by is not None else 1) % 2
+    channels = (by.as_int() if by is not None else 1) % 2  # of a matrix; the axis may be counted from its end
     if rank == 2:
         rule = f"LM head: node {label(step)}: blocks must lie along the features"
         require(channels != axis, rule, got=f"axis {channels}", remedy="quantize the head by blocks of each row")
@@ -107,4 +107,4 @@ WEIGHT_STEPS: dict[str, _Step] = {
     "Identity": _same_rows,
     "Transpose": _transpose,
 }
-"""What may stand between a weight and its product."""
+"""The steps that may stand between a weight and its product."""

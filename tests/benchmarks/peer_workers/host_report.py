@@ -8,7 +8,8 @@ from typing import Any
 from peer_workers.host_runs import Run
 from peer_workers.host_ways import BASELINE, OURS, Way
 
-from edgedraft.runtime.core.statistics import Spread, spread
+from edgedraft.runtime.base.intervals import Interval
+from edgedraft.runtime.core.statistics import median_interval
 
 Runs = Mapping[str, Sequence[Run]]
 
@@ -27,11 +28,11 @@ class Row:
     title: str
     engine: str
     weights: str
-    tokens_per_second: Spread | None
-    whole_tokens_per_second: Spread | None
-    to_genai_plain: Spread | None
-    to_fastest_peer: Spread | None
-    to_own_plain: Spread | None
+    tokens_per_second: Interval | None
+    whole_tokens_per_second: Interval | None
+    to_genai_plain: Interval | None
+    to_fastest_peer: Interval | None
+    to_own_plain: Interval | None
     acceptance: float | None
     equal_texts: int | None
     prompts: int
@@ -60,8 +61,8 @@ def _row(way: Way, runs: Runs, fastest: str | None) -> Row:
         title=way.title,
         engine=way.engine,
         weights=way.weights,
-        tokens_per_second=spread([run.tokens_per_second for run in timed]) if timed else None,
-        whole_tokens_per_second=spread([run.whole_tokens_per_second for run in timed]) if timed else None,
+        tokens_per_second=median_interval([run.tokens_per_second for run in timed]) if timed else None,
+        whole_tokens_per_second=median_interval([run.whole_tokens_per_second for run in timed]) if timed else None,
         to_genai_plain=_ratio(own, runs.get(BASELINE)),
         to_fastest_peer=_ratio(own, runs.get(fastest or "")),
         to_own_plain=_ratio(own, runs.get(way.plain)),
@@ -73,10 +74,10 @@ def _row(way: Way, runs: Runs, fastest: str | None) -> Row:
     )
 
 
-def _ratio(own: Sequence[Run], others: Sequence[Run] | None) -> Spread | None:
+def _ratio(own: Sequence[Run], others: Sequence[Run] | None) -> Interval | None:
     """Speed over another way's, prompt by prompt; prompts answered by one token have no decoding to compare."""
     pairs = [pair for pair in zip(own, others or (), strict=False) if all(run.timed_tokens > 0 for run in pair)]
-    return spread([run.tokens_per_second / other.tokens_per_second for run, other in pairs]) if pairs else None
+    return median_interval([run.tokens_per_second / other.tokens_per_second for run, other in pairs]) if pairs else None
 
 
 def _equal(own: Sequence[Run], plain: Sequence[Run] | None) -> int | None:
@@ -95,7 +96,7 @@ def markdown(table: Sequence[Row]) -> str:
             _told(row.to_genai_plain, ".2f", "×"),
             _told(row.to_fastest_peer, ".2f", "×"),
             _told(row.to_own_plain, ".2f", "×"),
-            "–" if row.whole_tokens_per_second is None else f"{row.whole_tokens_per_second.median:.1f}",
+            "–" if row.whole_tokens_per_second is None else f"{row.whole_tokens_per_second.value:.1f}",
             "–" if row.acceptance is None else f"{row.acceptance:.0%}",
             "–" if row.equal_texts is None else f"{row.equal_texts}/{row.prompts}",
         )
@@ -112,10 +113,10 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join(padded)} |"
 
 
-def _told(value: Spread | None, form: str, unit: str = "") -> str:
+def _told(value: Interval | None, form: str, unit: str = "") -> str:
     if value is None:
         return "–"
-    return f"{value.median:{form}}{unit} [{value.low:{form}}–{value.high:{form}}]"
+    return f"{value.value:{form}}{unit} [{value.low:{form}}–{value.high:{form}}]"
 
 
 def as_data(conditions: Mapping[str, Any], table: Sequence[Row], runs: Runs) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def load(config: Mapping[str, Any]) -> Engine:
             timed_tokens=len(ids) - len(first.token_ids),
             prompt_seconds=prompted - started,
             decode_seconds=ended - prompted,
-            proposed=sum(turn.proposed for turn in rest) if drafts else None,
+            proposed=sum(turn.drafted for turn in rest) if drafts else None,
             accepted=sum(turn.accepted for turn in rest) if drafts else None,
         )
 

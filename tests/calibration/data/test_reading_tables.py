@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from edgedraft.calibration.data import hub, parquet
+from edgedraft.calibration.data import tables
 from edgedraft.calibration.data.reading import ReadOptions, ReadReport, Shard, samples
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 from tests.needs import package
@@ -84,8 +84,8 @@ def test_shards_of_a_parquet_file_partition_and_a_start_resumes(write, row_group
 def test_row_groups_before_the_start_are_not_opened(write, monkeypatch):
     path = write([{"text": str(number)} for number in range(1, 101)], row_group_size=10)
     opened = []
-    original = parquet._group_rows
-    monkeypatch.setattr(parquet, "_group_rows", lambda *given: opened.append(given[1]) or original(*given))
+    original = tables._group_rows
+    monkeypatch.setattr(tables, "_group_rows", lambda *given: opened.append(given[1]) or original(*given))
     assert len(read(path, ReadOptions(start=75))[0]) == 26
     assert opened == [7, 8, 9]
 
@@ -107,8 +107,8 @@ def test_a_parquet_file_is_read_in_small_parts(write):
 def test_rows_of_other_shards_do_not_become_python_data(write, monkeypatch):
     path = write([{"text": "x"}] * 100)
     made = []
-    original = parquet._row
-    monkeypatch.setattr(parquet, "_row", lambda batch, place: made.append(place) or original(batch, place))
+    original = tables._row
+    monkeypatch.setattr(tables, "_row", lambda batch, place: made.append(place) or original(batch, place))
     assert len(read(path, ReadOptions(shard=Shard(index=0, count=10)))[0]) == len(made) == 10
 
 
@@ -154,7 +154,7 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
 
 
 def test_nulls_are_dropped_at_every_depth_but_not_from_lists():
-    assert parquet.without_nulls({"a": None, "b": [{"c": None, "d": 0}, None, [{"e": None}]], "f": ""}) == {
+    assert tables.without_nulls({"a": None, "b": [{"c": None, "d": 0}, None, [{"e": None}]], "f": ""}) == {
         "b": [{"d": 0}, None, [{}]],
         "f": "",
     }
@@ -246,7 +246,7 @@ def test_without_the_library_one_line_names_it(monkeypatch):
 
 @pytest.mark.parametrize("reference", ["name", "a/b/c", "./a/b", "/a/b", "../a", "a/b:", "a/b@", "C:/a", "a b/c", "-"])
 def test_paths_are_no_hub_ids(reference):
-    assert not hub.is_reference(reference)
+    assert not tables.is_hub_reference(reference)
 
 
 def test_a_file_comes_before_a_hub_set_of_the_same_name(datasets, tmp_path, monkeypatch):

@@ -12,8 +12,8 @@ import textwrap
 import pytest
 
 from edgedraft.calibration.data.reading import ReadOptions, Shard
-from edgedraft.calibration.text.checkpoint import Checkpoint, Done
-from edgedraft.calibration.text.counting import CountingJob, count_job, count_samples
+from edgedraft.calibration.text.checkpoint import Checkpoint, CheckpointState
+from edgedraft.calibration.text.counting import CountingJob, SampleCounter, count_job
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import to_plain
 
@@ -73,14 +73,14 @@ def job(tmp_path, chat_codec, counting_of):
     return CountingJob(counting=counting_of(chat_codec("alternating"), ("<|im_end|>",)), reference=path)
 
 
-def facts(tally):
-    counts = tally.counts
+def facts(result):
+    counts = result.counts
     return (
         counts.by_group.tobytes(),
         counts.prompts_by_group.tobytes(),
         counts.provenance,
-        tally.report,
-        to_plain(tally.reading),
+        result.report,
+        to_plain(result.reading),
     )
 
 
@@ -118,9 +118,9 @@ def test_three_kills_leave_the_same_counts(tmp_path, job):
         command = [sys.executable, "-c", KILLED, *arguments, moment]
         ended = subprocess.run(command, capture_output=True, text=True, check=False)
         assert ended.returncode == -signal.SIGKILL, ended.stderr
-        done = Checkpoint(kept, job.facts).read()
-        assert done is not None and not done.finished
-        progress.append(done.next_number)
+        state = Checkpoint(kept, job.facts).read()
+        assert state is not None and not state.finished
+        progress.append(state.next_number)
     assert progress == sorted(set(progress)) and progress[-1] < ENTRIES
     assert facts(count_job(job, kept)) == facts(count_job(job))
 
@@ -138,13 +138,13 @@ def test_a_run_stopped_again_and_again_is_a_run_never_stopped(tmp_path, job, aft
 def test_a_resumed_run_reads_on_where_it_stopped(tmp_path, job):
     with pytest.raises(StoppedError):
         count_job(job, tmp_path, stopping(30))
-    done = Checkpoint(tmp_path, job.facts).read()
-    assert done is not None and 1 < done.next_number <= ENTRIES
+    state = Checkpoint(tmp_path, job.facts).read()
+    assert state is not None and 1 < state.next_number <= ENTRIES
     lines = job.reference.read_text(encoding="utf-8").split("\n")
-    state = job.reference.stat()
-    lines[: done.next_number - 1] = ["0" * len(line) for line in lines[: done.next_number - 1]]
+    file = job.reference.stat()
+    lines[: state.next_number - 1] = ["0" * len(line) for line in lines[: state.next_number - 1]]
     job.reference.write_text("\n".join(lines), encoding="utf-8")
-    os.utime(job.reference, ns=(state.st_atime_ns, state.st_mtime_ns))
+    os.utime(job.reference, ns=(file.st_atime_ns, file.st_mtime_ns))
     finished = count_job(job, tmp_path)
     assert finished.report.samples + finished.reading.broken == ENTRIES
     assert finished.reading.broken == 2, "entries counted before are not read again"
@@ -152,8 +152,8 @@ def test_a_resumed_run_reads_on_where_it_stopped(tmp_path, job):
 
 def test_a_finished_run_is_not_run_again(tmp_path, job):
     first = count_job(job, tmp_path)
-    done = Checkpoint(tmp_path, job.facts).read()
-    assert done is not None and done.finished
+    state = Checkpoint(tmp_path, job.facts).read()
+    assert state is not None and state.finished
     again = count_job(job, tmp_path, clock=lambda: pytest.fail("nothing is to be counted"))
     assert facts(again) == facts(first)
 
@@ -192,18 +192,21 @@ def test_only_the_last_counts_are_kept(tmp_path, job):
 
 
 def test_what_is_read_is_what_was_written(tmp_path, job, conversation):
-    tally = count_samples(enumerate([conversation("ask", "one", system="no"), conversation("ask", "é")]), job.counting)
+    counter = SampleCounter(job.counting)
+    for number, sample in enumerate([conversation("ask", "one", system="no"), conversation("ask", "é")]):
+        counter.add(number, sample)
+    result = counter.result()
     checkpoint = Checkpoint(tmp_path, {"a": 1})
     assert checkpoint.read() is None
-    checkpoint.write(Done(next_number=7, tally=tally))
-    done = checkpoint.read()
-    assert done is not None and (done.next_number, done.finished) == (7, False)
-    assert facts(done.tally) == facts(tally)
+    checkpoint.write(CheckpointState(next_number=7, result=result))
+    state = checkpoint.read()
+    assert state is not None and (state.next_number, state.finished) == (7, False)
+    assert facts(state.result) == facts(result)
 
 
 def test_a_checkpoint_of_another_format_is_named(tmp_path, job):
     checkpoint = Checkpoint(tmp_path, {})
-    checkpoint.write(Done(next_number=1, tally=count_samples([], job.counting)))
+    checkpoint.write(CheckpointState(next_number=1, result=SampleCounter(job.counting).result()))
     path = checkpoint.folder / "done.json"
     path.write_text(path.read_text(encoding="utf-8").replace("counting 1", "counting 0"), encoding="utf-8")
     with pytest.raises(
@@ -218,8 +221,8 @@ def test_standard_input_leaves_no_checkpoint(tmp_path, job, monkeypatch):
 
     monkeypatch.setattr(sys, "stdin", Stdin)
     kept = tmp_path / "kept"
-    tally = count_job(CountingJob(counting=job.counting, reference="-"), kept, ticking())
-    assert tally.counts.tokens == count_job(job).counts.tokens
+    result = count_job(CountingJob(counting=job.counting, reference="-"), kept, ticking())
+    assert result.counts.tokens == count_job(job).counts.tokens
     assert not kept.exists()
 
 

@@ -1,6 +1,5 @@
 """The law of counting: the tokens of every assistant's turn up to its first end, each prompt in its own group."""
 
-import gc
 from collections import Counter
 
 import numpy as np
@@ -10,12 +9,12 @@ from hypothesis import strategies as st
 
 from edgedraft.calibration.data.samples import GROUPS, Sample, add_digests, group_of
 from edgedraft.calibration.text import words
-from edgedraft.calibration.text.counting import Counting, count_samples
-from edgedraft.calibration.text.encoding import EncodingCounter, Piece, starts_specially
+from edgedraft.calibration.text.count_result import CountReport
+from edgedraft.calibration.text.counting import SampleCounter
 from edgedraft.calibration.text.spans import SpanFinder
-from edgedraft.calibration.text.tally import CountReport
-from edgedraft.calibration.text.word_patterns import WordPattern, word_pattern
-from edgedraft.calibration.text.words import TokenCounters, WordCounter
+from edgedraft.calibration.text.token_counter import Piece, TokenCounter, starts_specially
+from edgedraft.calibration.text.word_pattern import WordPattern, word_pattern
+from edgedraft.calibration.text.words import words_of
 from edgedraft.runtime.base.errors import EdgedraftError
 
 LAWS = settings(max_examples=150, deadline=None, derandomize=True, database=None)
@@ -46,6 +45,17 @@ TEXTS = st.one_of(
 
 def numbered(*samples):
     return enumerate(samples, start=1)
+
+
+def count_samples(pairs, counting):
+    counter = SampleCounter(counting)
+    for number, sample in pairs:
+        counter.add(number, sample)
+    return counter.result()
+
+
+def counter_of(codec, *end_token_ids) -> TokenCounter:
+    return TokenCounter(codec, end_token_ids, words_of(codec))
 
 
 def counted_by(counter, codec, pieces) -> list[int]:
@@ -128,14 +138,14 @@ def counters(request, chat_codec):
     """A codec, and the quick and the plain counter of it."""
     codec = chat_codec(kind=request.param)
     end = codec.tokenizer.token_to_id(END)
-    return codec, TokenCounters(codec).counter([end]), EncodingCounter(codec, [end])
+    return codec, counter_of(codec, end), TokenCounter(codec, [end], None)
 
 
 @LAWS
 @given(texts=st.lists(TEXTS, max_size=4), ends=st.booleans())
 def test_words_and_whole_texts_count_the_same(counters, texts, ends):
     codec, by_words, by_texts = counters
-    assert isinstance(by_words, WordCounter)
+    assert words_of(codec) is not None
     unended = by_words.unended
     pieces = [Piece(text, ends=ends) for text in texts]
     want = tokens_of(codec, *texts, ends=ends)
@@ -153,26 +163,24 @@ def test_most_text_is_counted_by_words(chat_codec):
 
 def test_a_character_that_case_may_turn_into_another_is_left_to_the_tokenizer(chat_codec):
     pattern = word_pattern(chat_codec())
-    assert pattern is not None and not pattern.is_certain("'ſ") and pattern.is_certain("'é")
+    assert pattern is not None and pattern.words("'ſ") is None and pattern.words("'é") == ["'é"]
 
 
 def test_a_character_that_later_unicode_may_combine_is_left_to_the_tokenizer(chat_codec):
     pattern = word_pattern(chat_codec())
-    assert pattern is not None and not pattern.is_certain("a\u0378")
+    assert pattern is not None and pattern.words("a\u0378") is None
 
 
 def test_words_that_differ_from_the_tokenizers_are_found_out(chat_codec, monkeypatch):
     wrong = WordPattern(r"\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+|\s+")
     monkeypatch.setattr(words, "word_pattern", lambda codec: wrong)
-    codec = chat_codec()
-    assert isinstance(TokenCounters(codec).counter([codec.tokenizer.token_to_id(END)]), EncodingCounter)
+    assert words_of(chat_codec()) is None
 
 
 def test_an_end_that_is_an_ordinary_token_is_looked_for_among_the_ids(chat_codec):
     codec = chat_codec()
     (end,) = codec.encode("x")
-    counter = TokenCounters(codec).counter([end])
-    assert isinstance(counter, EncodingCounter)
+    counter = counter_of(codec, end)
     assert nonzero(np.array(counted_by(counter, codec, [Piece("a1x2", ends=True)]))) == Counter(codec.encode("a1x"))
 
 
@@ -186,11 +194,10 @@ def test_a_pattern_that_may_mean_something_else_is_refused(pattern):
 
 
 def test_memory_is_bounded_by_asking_to_be_flushed(chat_codec, monkeypatch):
-    for module in ("words", "encoding"):
-        monkeypatch.setattr(f"edgedraft.calibration.text.{module}._WAITING_CHARACTERS", 10)
+    monkeypatch.setattr("edgedraft.calibration.text.token_counter._FULL_CHARACTERS", 10)
     codec = chat_codec()
     end = codec.tokenizer.token_to_id(END)
-    for counter in (TokenCounters(codec).counter([end]), EncodingCounter(codec, [end])):
+    for counter in (counter_of(codec, end), TokenCounter(codec, [end], None)):
         counter.add(0, [Piece("12345", ends=False)])
         assert not counter.is_full
         counter.add(0, [Piece("12345", ends=False)])
@@ -199,25 +206,25 @@ def test_memory_is_bounded_by_asking_to_be_flushed(chat_codec, monkeypatch):
         assert not counter.is_full
 
 
-@pytest.mark.parametrize("most_words", [1, 3, 2**18])
-def test_counters_that_share_words_count_as_if_alone(chat_codec, monkeypatch, most_words):
-    """Two at once and one after them, also where the table of words is given up between."""
+@pytest.mark.parametrize("most_characters", [1, 20, 2**21])
+def test_counters_that_share_words_count_as_if_alone(chat_codec, monkeypatch, most_characters):
+    """Two at once and one after them, also where the words are forgotten between."""
     codec = chat_codec()
     end = codec.tokenizer.token_to_id(END)
     parts = [
         [Piece(f"{first} value{first} it's é{END}", ends=True), Piece("index 中文", ends=False)] for first in "abc"
     ]
-    alone = [counted_by(TokenCounters(codec).counter([end]), codec, pieces) for pieces in parts]
-    monkeypatch.setattr("edgedraft.calibration.text.word_table._MOST_WORDS", most_words)
-    shared = TokenCounters(codec)
-    one, other = shared.counter([end]), shared.counter([end])
+    alone = [counted_by(TokenCounter(codec, [end], None), codec, pieces) for pieces in parts]
+    monkeypatch.setattr("edgedraft.calibration.text.words._MOST_CHARACTERS", most_characters)
+    one, other, last = (counter_of(codec, end) for _ in parts)
+    assert one._words is other._words is last._words is not None
     for counter, pieces in ((one, parts[0]), (other, parts[1])):
         counter.add(0, pieces)
     by_group = np.zeros((2, GROUPS, codec.tokenizer.get_vocab_size()), dtype=np.int64)
     for counter, counts in ((one, by_group[0]), (other, by_group[1])):
         counter.flush(counts)
     assert [counts.sum(axis=0).tolist() for counts in by_group] == alone[:2]
-    assert counted_by(shared.counter([end]), codec, parts[2]) == alone[2]
+    assert counted_by(last, codec, parts[2]) == alone[2]
 
 
 # --- tokenizers that put a space before every text -------------------------------------------------------------------
@@ -241,7 +248,7 @@ def test_a_token_over_the_boundary_is_reported_not_guessed(chat_codec, counting_
     codec = chat_codec(None, kind="spaced")
     finder = SpanFinder(codec, END, with_prompts=True)
     (turn,) = finder.find(conversation("ask", "b")).turns
-    counter = EncodingCounter(codec, [0])
+    counter = TokenCounter(codec, [0], None)
     with pytest.raises(EdgedraftError, match="a token reaches from the prompt into the answer"):
         counter.add(0, [Piece(turn.text, True, f"{turn.before}a")])
     assert not any(counted_by(counter, codec, []))
@@ -299,16 +306,3 @@ def test_an_id_outside_the_vocabulary_is_refused(chat_codec, counting_of, conver
 def test_end_tokens_are_needed_and_checked(chat_codec, counting_of, ends, rule):
     with pytest.raises(EdgedraftError, match=rule):
         counting_of(chat_codec(), end_token_ids=ends)
-
-
-def test_garbage_is_collected_as_often_as_before_when_counting_ends(chat_codec):
-    codec, before, during = chat_codec(), gc.get_threshold(), []
-
-    def watched():
-        during.append(gc.get_threshold())
-        yield 1, Sample(id="1", text="word")
-
-    end = codec.tokenizer.token_to_id(END)
-    count_samples(watched(), Counting(codec=codec, end_token_ids=(end,), vocab_size=codec.tokenizer.get_vocab_size()))
-    assert during[0][0] > before[0]
-    assert gc.get_threshold() == before

@@ -5,14 +5,14 @@ import math
 import pytest
 
 from edgedraft.devices.priors.speed_fitting import BandwidthTest, bandwidth_tests, fit_speeds
-from edgedraft.devices.priors.speed_model import Case, Classes, case_of
+from edgedraft.devices.priors.speed_model import Classes, SpeedCase, case_of
 from edgedraft.runtime.base.errors import EdgedraftError
 from tests.devices.priors.worlds import SIZES, gpu_world, row
 
 
 def seconds(model, device, weight_bytes, hardware="maker", software="engine"):
     classes = Classes(device=device, hardware=hardware, software=software, packing="4-bit")
-    case = Case(
+    case = SpeedCase(
         classes=classes,
         streamed_bytes=weight_bytes,
         parameters=2 * weight_bytes,

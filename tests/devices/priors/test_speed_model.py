@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from edgedraft.devices.priors.speed_model import Belief, Case, Classes, Parts, SpeedModel, assumptions_of, effects_of
+from edgedraft.devices.priors.speed_model import (
+    Belief,
+    Classes,
+    PassSeconds,
+    SpeedCase,
+    SpeedModel,
+    assumptions_of,
+    effects_of,
+)
 
 BELIEFS = {
     "stream any": Belief(mean=-math.log(0.5), sigma=1.0),
@@ -15,7 +23,7 @@ BELIEFS = {
 
 
 def case(hardware=None, threads=1):
-    return Case(
+    return SpeedCase(
         classes=Classes(device="d", hardware=hardware),
         streamed_bytes=3e9,
         parameters=8e8,
@@ -25,7 +33,7 @@ def case(hardware=None, threads=1):
 
 
 def test_streaming_and_computing_overlap_and_the_overhead_does_not():
-    parts = Parts(overhead=0.001, streaming=0.03, computing=0.04)
+    parts = PassSeconds(overhead=0.001, streaming=0.03, computing=0.04)
     assert parts.seconds == pytest.approx(0.051)
 
 

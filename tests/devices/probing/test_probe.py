@@ -11,7 +11,7 @@ from edgedraft.devices.machine import Machine
 from edgedraft.devices.probing import probe as probing
 from edgedraft.devices.probing.cases import ProbeSettings, jobs, thread_counts
 from edgedraft.devices.probing.probe import GRACE_SECONDS, probe_machine
-from edgedraft.devices.probing.worker import READER, Job, Opened, Turn
+from edgedraft.devices.probing.worker import READER, Job, OpenedGraph, TimingTurn
 from edgedraft.devices.profile import BOARD, DeviceProfile
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import from_plain, to_plain
@@ -63,9 +63,9 @@ class Worker:
         for spec in self.job.graphs:
             self.device.now += self.device.opening_seconds
             error = self.device.fails.get((self.job.provider, spec.precision, spec.width), "")
-            yield Opened(error=error) if error else Opened(layers=LAYERS[spec.width], weight_bytes=10**8)
+            yield OpenedGraph(error=error) if error else OpenedGraph(layers=LAYERS[spec.width], weight_bytes=10**8)
 
-    def take(self, turn: Turn):
+    def take(self, turn: TimingTurn):
         self.device.turns.append((self.job, turn))
         ends, taken = self.device.now + turn.seconds, []
         for request in turn.requests:

@@ -10,7 +10,7 @@ import pytest
 from edgedraft.devices.probing import child as probe_child
 from edgedraft.devices.probing.child import working
 from edgedraft.devices.probing.graphs import FP32, INT4, INT8_DYNAMIC, GraphSpec, build_chain
-from edgedraft.devices.probing.worker import READER, Job, Opened, Request, Turn, serve
+from edgedraft.devices.probing.worker import READER, Job, OpenedGraph, Request, TimingTurn, serve
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import from_plain, to_plain
 
@@ -21,7 +21,7 @@ GRAPHS = (
     GraphSpec(precision=READER, width=64, weight_bytes=64_000),
 )
 JOB = Job(provider="cpu", threads=2, graphs=GRAPHS)
-TURN = Turn(
+TURN = TimingTurn(
     requests=(
         Request(graph=0, rows=1, runs=3, unmeasured=2),
         Request(graph=1, rows=5),
@@ -49,10 +49,10 @@ class Ticks:
 
 
 def test_graphs_are_told_as_they_were_built():
-    opened = [from_plain(Opened, line, "line") for line in served()]
+    opened = [from_plain(OpenedGraph, line, "line") for line in served()]
     chains = [build_chain(spec) for spec in GRAPHS[:3]]
-    assert opened[:3] == [Opened(layers=chain.layers, weight_bytes=chain.weight_bytes) for chain in chains]
-    assert opened[3] == Opened(layers=1, weight_bytes=64_000)
+    assert opened[:3] == [OpenedGraph(layers=chain.layers, weight_bytes=chain.weight_bytes) for chain in chains]
+    assert opened[3] == OpenedGraph(layers=1, weight_bytes=64_000)
 
 
 def test_a_turn_is_timed_request_by_request_pass_by_pass():
@@ -68,14 +68,14 @@ def test_only_the_pass_itself_is_timed():
 
 
 def test_requests_not_begun_in_time_are_left_out():
-    turn = Turn(requests=TURN.requests, seconds=6.5)
+    turn = TimingTurn(requests=TURN.requests, seconds=6.5)
     (taken,) = served(turn, clock=Ticks())[len(GRAPHS) :]
     assert [len(seconds) for seconds in taken] == [3]
 
 
 def test_a_graph_that_cannot_be_opened_is_told_and_the_others_go_on():
     job = Job(provider="cpu", threads=2, graphs=(GraphSpec(precision="int3", width=128, weight_bytes=1), GRAPHS[1]))
-    broken, good = (from_plain(Opened, line, "line") for line in served(job=job))
+    broken, good = (from_plain(OpenedGraph, line, "line") for line in served(job=job))
     assert broken.error.startswith("probe: expected one of int4, ")
     assert broken.error.endswith(", got int3")
     assert good.error == ""
@@ -94,7 +94,7 @@ def test_a_provider_that_is_not_there_opens_nothing():
 def test_a_process_serves_and_ends_with_its_block():
     with working(Job(provider="cpu", threads=1, graphs=GRAPHS[:2]), 60.0) as worker:
         assert [opened.error for opened in worker.opened()] == ["", ""]
-        taken = worker.take(Turn(requests=TURN.requests[:2], seconds=60.0))
+        taken = worker.take(TimingTurn(requests=TURN.requests[:2], seconds=60.0))
         child = worker._child
     assert [len(seconds) for seconds in taken] == [3, 1]
     assert child.poll() is not None

@@ -101,7 +101,7 @@ def test_a_float_pair_is_no_quantization(manifest):
 
 def test_what_was_not_measured_is_told_as_foreseen(manifest):
     card = model_card(manifest)
-    assert "## Foreseen" in card
+    assert "## Predicted" in card
     assert "## Measured" not in card
     assert "| target alone | 15.0 | 1.00 |\n| with the drafter | 20.0 | 1.33 |" in card
     assert (

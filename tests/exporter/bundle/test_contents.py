@@ -10,25 +10,29 @@ from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.bundle.writing import is_current, write_bundle
 from edgedraft.exporter.graph.loading import load_graph, model_size
 from edgedraft.exporter.graph.providers import PROVIDERS
-from edgedraft.exporter.models.pair import PairRequest, prepare_pair
-from edgedraft.exporter.models.prepared import prepared_pair
+from edgedraft.exporter.models.pair import PairRequest, prepare_pair, prepared_pair
 from edgedraft.exporter.pipeline.calibrating import calibrate_pair
 from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import count_rounds
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
+from tests.scattering import scattered
 
 NEW_TOKENS = 24
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, FixedDrafts(Drafter(model=drafter, index_map=index_map), draft_length), prompt)
+    return speculative_rounds(
+        target, TokenDrafter(ModelTokenSource(drafter, index_map), FixedLength(draft_length)), prompt
+    )
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,7 @@ def test_speculation_never_changes_the_text(engine):
             options = DecodingOptions(speculate=True, draft_length=draft_length, policy="fixed")
             rounds = list(engine.rounds(prompt, limits, options))
             assert tokens_of(rounds) == plain
-            proposed += sum(turn.proposed for turn in rounds)
+            proposed += sum(turn.drafted for turn in rounds)
             accepted += sum(turn.accepted for turn in rounds)
     assert 0.05 < accepted / proposed < 0.95, "the pair must agree only sometimes"
 
@@ -108,15 +112,15 @@ def test_the_bundled_drafter_scores_kept_tokens_as_the_full_one_does(engine, slo
         full.rewind(0)
         trimmed.rewind(0)
         prompt = np.random.default_rng(rows).integers(2, 1024, rows).tolist()
-        np.testing.assert_array_equal(full.read(prompt)[:, kept], trimmed.read(prompt))
+        np.testing.assert_array_equal(full.read(prompt).logits[:, kept], trimmed.read(prompt).logits)
 
 
 def test_the_expanded_drafter_is_the_reduced_one_scattered(engine, slot, tiny_bundle):
     expanded = open_model(tiny_bundle / "drafter" / "expanded.onnx", engine.settings)
     slot.drafter.rewind(0)
     prompt = list(range(2, 20))
-    reduced = slot.drafter.read(prompt).copy()
-    np.testing.assert_array_equal(expanded.read(prompt), engine.bundle.index_map.scatter(reduced))
+    reduced = slot.drafter.read(prompt).logits.copy()
+    np.testing.assert_array_equal(expanded.read(prompt).logits, scattered(engine.bundle.index_map, reduced))
 
 
 def test_sizes_in_the_manifest_are_those_of_the_written_graph(engine, tiny_opened):
@@ -182,7 +186,7 @@ def test_quantized_pairs_export_and_run_trimmed_bit_for_bit(precision, tiny_pair
     kept, prompt = engine.bundle.index_map.target_ids, list(range(2, 9))
     pair.drafter_model.rewind(0)
     with engine.slots.taken() as slot:
-        np.testing.assert_array_equal(pair.drafter_model.read(prompt)[:, kept], slot.drafter.read(prompt))
+        np.testing.assert_array_equal(pair.drafter_model.read(prompt).logits[:, kept], slot.drafter.read(prompt).logits)
     rounds = list(engine.rounds(prompt, Limits(max_new_tokens=16), DecodingOptions(speculate=True)))
     assert len(tokens_of(rounds)) == 16
 
@@ -219,16 +223,16 @@ def test_a_bundle_for_browsers_is_split_and_exact_and_runs_here(tiny_pair, tiny_
     with engine.slots.taken() as slot:
         for found, whole, rows in ((slot.target, exact.target, slice(None)), (slot.drafter, exact.drafter, kept)):
             found.rewind(0)
-            wanted = open_model(whole.graph, settings).read(prompt)
-            np.testing.assert_array_equal(found.read(prompt), wanted[:, rows])
+            wanted = open_model(whole.graph, settings).read(prompt).logits
+            np.testing.assert_array_equal(found.read(prompt).logits, wanted[:, rows])
     settings_of_genai = read_json(path / "genai_config.json")["model"]
     assert settings_of_genai["decoder"]["filename"] == "target/model.onnx"
     assert settings_of_genai["draft"]["filename"] == "drafter/expanded.onnx"
     expanded = open_model(path / settings_of_genai["draft"]["filename"], settings)
     with engine.slots.taken() as slot:
         slot.drafter.rewind(0)
-        reduced = slot.drafter.read(prompt).copy()
-    np.testing.assert_array_equal(expanded.read(prompt), engine.bundle.index_map.scatter(reduced))
+        reduced = slot.drafter.read(prompt).logits.copy()
+    np.testing.assert_array_equal(expanded.read(prompt).logits, scattered(engine.bundle.index_map, reduced))
     limits = Limits(max_new_tokens=16)
     plain, drafted_too = (
         tokens_of(engine.rounds(prompt, limits, DecodingOptions(speculate=speculate))) for speculate in (False, True)

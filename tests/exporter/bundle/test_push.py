@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import sys
 
 import huggingface_hub
 import pytest
@@ -11,10 +10,10 @@ from huggingface_hub import ModelCard, constants
 from edgedraft.__main__ import main
 from edgedraft.exporter.bundle.card import MeasuredSpeeds
 from edgedraft.exporter.bundle.push import Repository, push_bundle
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.bench import BenchReport, WayReport
 from edgedraft.runtime.bundle.reading import read_bundle
-from edgedraft.runtime.core.statistics import Spread
 from tests.exporter.hub import REVISION, TOKEN, Stored, running_hub
 
 NAME = "org/my-bundle"
@@ -44,8 +43,8 @@ def bundle(tiny_bundle, tmp_path):
 @pytest.fixture
 def measured():
     def way(speed: float, gain: float, proposed: int) -> WayReport:
-        spread = Spread(median=speed, low=speed - 1, high=speed + 1)
-        over = Spread(median=gain, low=gain - 0.1, high=gain + 0.1)
+        spread = Interval(level=0.5, value=speed, low=speed - 1, high=speed + 1)
+        over = Interval(level=0.5, value=gain, low=gain - 0.1, high=gain + 0.1)
         counts = {"rounds": 9, "tokens": 18, "draft_tokens_proposed": proposed, "draft_tokens_evaluated": 12}
         times = {f"{name}_milliseconds": 1.0 for name in ("drafter", "target", "overhead", "prompt")}
         ratios = {f"mbsu_by_{name}": None for name in ("parameters", "bytes", "seconds")}
@@ -266,14 +265,6 @@ def test_a_file_that_arrived_otherwise_is_told(hub, bundle):
     entry = read_bundle(bundle).manifest.files["target/model.onnx.data"]
     start = f"{NAME}: target/model.onnx.data: expected {entry.bytes} bytes with SHA-256 {entry.sha256}"
     assert told.startswith(f"{start}, got {entry.bytes - 1} with ")
-
-
-def test_pushing_needs_the_export_extra(bundle, monkeypatch):
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(
-        MissingExtraError, match=r'^huggingface_hub is not installed - pip install "edgedraft\[export\]"'
-    ):
-        Repository(name=NAME)
 
 
 # --- the commands ----------------------------------------------------------------------------------------------------

@@ -5,15 +5,15 @@ import dataclasses
 import pytest
 
 from edgedraft.exporter.bundle.resized import resized_calibration, resized_plan
-from edgedraft.exporter.bundle.token_order import Foreseen
+from edgedraft.exporter.bundle.token_order import SizeForecast
 
 
 @pytest.fixture
 def foreseen():
-    def make(**changes) -> Foreseen:
+    def make(**changes) -> SizeForecast:
         shares = {"coverage": 0.625, "coverage_low": 0.5, "coverage_high": 0.75}
         facts = {"tokens_per_second": 18.0, "block_efficiency": 2.25, "acceptance_rate": 0.6}
-        return Foreseen(**{**shares, **facts, "drafter_pass_seconds": (0.008, 0.009), **changes})
+        return SizeForecast(**{**shares, **facts, "drafter_pass_seconds": (0.008, 0.009), **changes})
 
     return make
 

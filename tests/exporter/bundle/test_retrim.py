@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgedraft.exporter.bundle import retrim
+from edgedraft.exporter.bundle import retrim, writing
 from edgedraft.exporter.bundle.retrim import retrim_bundle, retrim_folder
-from edgedraft.exporter.bundle.token_order import Outlook, TokenOrder
+from edgedraft.exporter.bundle.token_order import SizeForecasts, TokenOrder
 from edgedraft.exporter.bundle.writing import BundleContents, write_bundle
 from edgedraft.exporter.graph.providers import PROVIDERS
+from edgedraft.exporter.models import trimmed
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.index_map import IndexMap
+from tests.scattering import scattered
 
 SIZES = np.array([64, 128, 192])
 STRAY = DivergenceEntry(precision="int4", kl_per_token=0.02, greedy_agreement=0.94, positions=768)
@@ -28,9 +30,9 @@ def contents(one_node_pairs, make_plan, make_calibration, tmp_path):
     pair = one_node_pairs.pair(tmp_path / "cache")
     others = [token for token in np.random.default_rng(0).permutation(192).tolist() if token not in (7, 190)]
     coverage = np.array([[0.5, 0.25, 0.75], [0.75, 0.5, 0.875], [1.0, 1.0, 1.0]])
-    foreseen = np.array([[18.0, 2.25, 0.5, 0.25, 0.5], [20.0, 2.5, 0.75, 0.5, 1.0], [16.0, 2.625, 0.875, 1.0, 1.5]])
-    outlook = Outlook(sizes=SIZES, coverage=coverage, foreseen=foreseen)
-    order = TokenOrder(token_ids=np.array([7, 190, *others]), outlook=outlook)
+    speeds = np.array([[18.0, 2.25, 0.5, 0.25, 0.5], [20.0, 2.5, 0.75, 0.5, 1.0], [16.0, 2.625, 0.875, 1.0, 1.5]])
+    forecasts = SizeForecasts(sizes=SIZES, coverage=coverage, speeds=speeds)
+    order = TokenOrder(token_ids=np.array([7, 190, *others]), forecasts=forecasts)
     plan = make_plan(draft_vocab_size=128, predicted_tokens_per_second=20.0)
     facts = {"plan": plan, "calibration": make_calibration(), "divergence": STRAY}
     return BundleContents(pair=pair, index_map=order.kept(128), order=order, **facts)
@@ -104,7 +106,7 @@ def test_split_data_stays_split(contents, one_node_pairs, graphs, tmp_path, monk
     bundle = tmp_path / "bundle"
     write_bundle(dataclasses.replace(contents, provider=small), bundle)
     manifest = retrim_bundle(bundle, 64, bundle, tmp_path / "cache")
-    files = ("drafter/model.onnx.data", "drafter/model.onnx_1.data")
+    files = tuple(f"drafter/model-0000{number}-of-00002.onnx.data" for number in (1, 2))
     assert manifest.drafter.data == files
     assert [manifest.files[name].bytes for name in files] == [64 * 128, 64 * 8 * 4]
     assert manifest.drafter.largest_tensor_bytes == 64 * 128
@@ -161,7 +163,7 @@ def test_the_trimmed_drafter_scores_as_the_full_one(contents, bundle, tmp_path, 
     kept = read_bundle(bundle).index_map
     assert kept.target_ids.tolist() == contents.order.kept(64).target_ids.tolist()
     assert np.array_equal(reduced, full[..., kept.target_ids])
-    assert np.array_equal(graphs.run(bundle / "drafter" / "expanded.onnx", feed)[0], kept.scatter(reduced[0]))
+    assert np.array_equal(graphs.run(bundle / "drafter" / "expanded.onnx", feed)[0], scattered(kept, reduced[0]))
 
 
 def test_in_place_the_target_is_not_copied_and_has_one_name_in_the_end(bundle, tmp_path):
@@ -192,15 +194,26 @@ def test_a_file_system_without_hard_links_gets_a_copy(bundle, tmp_path, monkeypa
     assert read_bundle(bundle).index_map.draft_vocab_size == 64
 
 
-@pytest.mark.parametrize("broken", ["write_trimmed", "write_index_map", "model_card", "file_entries"])
+@pytest.mark.parametrize(
+    ("module", "broken"),
+    [
+        (retrim, "write_trimmed"),
+        (trimmed, "write_index_map"),
+        (writing, "model_card"),
+        (retrim, "file_entries"),
+        (writing, "file_entries"),
+    ],
+)
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), EdgedraftError("no")])
-def test_a_crash_leaves_the_old_bundle_with_one_name_for_each_file(bundle, tmp_path, monkeypatch, broken, failure):
+def test_a_crash_leaves_the_old_bundle_with_one_name_for_each_file(
+    bundle, tmp_path, monkeypatch, module, broken, failure
+):
     before = everything(bundle)
 
     def crash(*arguments):
         raise failure
 
-    monkeypatch.setattr(retrim, broken, crash)
+    monkeypatch.setattr(module, broken, crash)
     with pytest.raises(type(failure)):
         retrim_bundle(bundle, 64, bundle, tmp_path / "cache")
     assert everything(bundle) == before
@@ -263,9 +276,9 @@ def test_an_order_of_another_map_is_refused(contents, tmp_path):
 
 
 def test_a_size_that_no_plan_weighed_is_refused(contents, tmp_path):
-    path, outlook = tmp_path / "drawn", contents.order.outlook
-    one = Outlook(sizes=SIZES[1:], coverage=outlook.coverage[1:], foreseen=outlook.foreseen[1:])
-    write_bundle(dataclasses.replace(contents, order=dataclasses.replace(contents.order, outlook=one)), path)
+    path, forecasts = tmp_path / "drawn", contents.order.forecasts
+    one = SizeForecasts(sizes=SIZES[1:], coverage=forecasts.coverage[1:], speeds=forecasts.speeds[1:])
+    write_bundle(dataclasses.replace(contents, order=dataclasses.replace(contents.order, forecasts=one)), path)
     assert refused(path, 64, path, tmp_path) == f"{path}: its plan weighed the sizes 128, 192, got 64 - choose one"
 
 
@@ -315,7 +328,7 @@ def test_a_folder_is_trimmed_with_its_texts_and_both_layouts(contents, graphs, o
     feed = graphs.states(one_node_pairs.hidden, 4)
     full, reduced = (graphs.run(folder / "model.onnx", feed) for folder in (source, output))
     assert np.array_equal(reduced, full[..., kept.target_ids])
-    assert np.array_equal(graphs.run(output / "expanded.onnx", feed)[0], kept.scatter(reduced[0]))
+    assert np.array_equal(graphs.run(output / "expanded.onnx", feed)[0], scattered(kept, reduced[0]))
 
 
 @pytest.mark.parametrize("what", ["cut", "linked", "trimmed"])

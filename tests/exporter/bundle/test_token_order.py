@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from edgedraft.exporter.bundle.token_order import Foreseen, Outlook, TokenOrder, read_token_order, write_token_order
+from edgedraft.exporter.bundle.token_order import (
+    SizeForecast,
+    SizeForecasts,
+    TokenOrder,
+    read_token_order,
+    write_token_order,
+)
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 
@@ -11,9 +17,9 @@ from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 @pytest.fixture
 def order() -> TokenOrder:
     coverage = np.array([[0.5, 0.25, 0.75], [1.0, 1.0, 1.0]])
-    foreseen = np.array([[20.0, 2.5, 0.5, 0.25, 0.5], [18.0, 2.75, 0.625, 0.5, 0.75]])
-    outlook = Outlook(sizes=np.array([64, 96]), coverage=coverage, foreseen=foreseen)
-    return TokenOrder(token_ids=np.random.default_rng(0).permutation(96), outlook=outlook)
+    speeds = np.array([[20.0, 2.5, 0.5, 0.25, 0.5], [18.0, 2.75, 0.625, 0.5, 0.75]])
+    forecasts = SizeForecasts(sizes=np.array([64, 96]), coverage=coverage, speeds=speeds)
+    return TokenOrder(token_ids=np.random.default_rng(0).permutation(96), forecasts=forecasts)
 
 
 def test_an_order_is_read_back_as_it_was_written(order, tmp_path):
@@ -22,9 +28,9 @@ def test_an_order_is_read_back_as_it_was_written(order, tmp_path):
     assert found.token_ids.dtype == np.int64
     for mine, theirs in (
         (order.token_ids, found.token_ids),
-        (order.outlook.sizes, found.outlook.sizes),
-        (order.outlook.coverage, found.outlook.coverage),
-        (order.outlook.foreseen, found.outlook.foreseen),
+        (order.forecasts.sizes, found.forecasts.sizes),
+        (order.forecasts.coverage, found.forecasts.coverage),
+        (order.forecasts.speeds, found.forecasts.speeds),
     ):
         assert np.array_equal(mine, theirs)
 
@@ -36,7 +42,7 @@ def test_the_first_tokens_of_the_order_are_kept(order):
 
 
 def test_only_weighed_sizes_were_foreseen(order):
-    assert order.outlook.at(64) == Foreseen(
+    assert order.forecasts.at(64) == SizeForecast(
         coverage=0.5,
         coverage_low=0.25,
         coverage_high=0.75,
@@ -45,7 +51,7 @@ def test_only_weighed_sizes_were_foreseen(order):
         acceptance_rate=0.5,
         drafter_pass_seconds=(0.25, 0.5),
     )
-    assert order.outlook.at(65) is None
+    assert order.forecasts.at(65) is None
 
 
 def test_an_order_that_lacks_a_token_is_refused_with_its_file(order, tmp_path):
@@ -71,5 +77,5 @@ def test_a_file_that_lacks_a_part_is_refused(order, tmp_path):
 
 def test_tables_that_do_not_fit_the_sizes_are_refused(order):
     with pytest.raises(EdgedraftError) as error:
-        Outlook(sizes=np.array([64]), coverage=order.outlook.coverage, foreseen=order.outlook.foreseen)
-    assert str(error.value) == "outlook: expected shapes ((1, 3), (1, 5)), got ((2, 3), (2, 5))"
+        SizeForecasts(sizes=np.array([64]), coverage=order.forecasts.coverage, speeds=order.forecasts.speeds)
+    assert str(error.value) == "forecasts: expected shapes ((1, 3), (1, 5)), got ((2, 3), (2, 5))"

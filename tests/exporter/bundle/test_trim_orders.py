@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from edgedraft.calibration.counts_file import write_counts
-from edgedraft.exporter.bundle.token_order import Outlook, TokenOrder
+from edgedraft.exporter.bundle.token_order import SizeForecasts, TokenOrder
 from edgedraft.exporter.bundle.trim_orders import kept_by_calibration, kept_in_file, kept_like
 from edgedraft.exporter.bundle.writing import BundleContents, write_bundle
-from edgedraft.exporter.vocab.reading import Declared
+from edgedraft.exporter.vocab.reading import DeclaredMap
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
 from edgedraft.runtime.bundle.index_map_file import write_index_map
@@ -25,8 +25,8 @@ def pair(one_node_pairs, tmp_path):
 @pytest.fixture
 def order():
     others = [token for token in np.random.default_rng(1).permutation(VOCAB).tolist() if token not in ENDS]
-    outlook = Outlook(sizes=np.array([128]), coverage=np.ones((1, 3)), foreseen=np.ones((1, 5)))
-    return TokenOrder(token_ids=np.array([*ENDS, *others]), outlook=outlook)
+    forecasts = SizeForecasts(sizes=np.array([128]), coverage=np.ones((1, 3)), speeds=np.ones((1, 5)))
+    return TokenOrder(token_ids=np.array([*ENDS, *others]), forecasts=forecasts)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def test_counts_of_another_tokenizer_are_refused(pair, make_counts, tmp_path):
 
 # --- map files -------------------------------------------------------------------------------------------------------
 
-DECLARED = Declared(vocab_size=VOCAB)
+DECLARED = DeclaredMap(vocab_size=VOCAB)
 
 
 def test_an_index_map_is_taken_whole(pair, order, tmp_path):

@@ -14,10 +14,12 @@ from edgedraft.exporter.bundle.writing import BundleContents, is_current, write_
 from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.needs import graph_needs
 from edgedraft.exporter.graph.providers import PROVIDERS
+from edgedraft.exporter.models import trimmed
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.index_map import IndexMap
+from tests.scattering import scattered
 
 SIZE = 64
 TARGET = "target/model.onnx"
@@ -86,7 +88,7 @@ def test_the_target_is_copied_and_the_drafter_trimmed_and_expanded(contents, tmp
     reduced = graphs.run(tmp_path / "bundle" / "drafter" / "model.onnx", feed)
     expanded = graphs.run(tmp_path / "bundle" / "drafter" / "expanded.onnx", feed)
     assert np.array_equal(reduced, full[..., contents.index_map.target_ids])
-    assert np.array_equal(expanded[0], contents.index_map.scatter(reduced[0]))
+    assert np.array_equal(expanded[0], scattered(contents.index_map, reduced[0]))
 
 
 def test_the_manifest_counts_what_a_trimmed_step_reads(contents, tmp_path, one_node_pairs):
@@ -149,7 +151,7 @@ def test_weights_are_split_over_files_of_the_providers_limit(contents, tmp_path,
         write_bundle(small, path)
         assert is_current(small, path)
         manifest = read_bundle(path).manifest
-        assert manifest.target.data == ("target/model.onnx.data", "target/model.onnx_1.data")
+        assert manifest.target.data == tuple(f"target/model-0000{n}-of-00002.onnx.data" for n in (1, 2))
         assert max(manifest.files[name].bytes for name in manifest.target.data) == limit
         files = sorted(name for name in names(path) if name.startswith("drafter/") and ".data" in name)
         assert files == sorted(manifest.drafter.data)
@@ -234,10 +236,10 @@ def test_room_for_both_models_is_enough(contents, tmp_path, monkeypatch):
     sizes = [file.stat().st_size for part in (pair.target, pair.drafter) for file in part.path.glob("model.onnx*")]
     assert len(sizes) == 4
     monkeypatch.setattr(bundle_writer.shutil, "disk_usage", lambda path: usage(sum(sizes)))
-    bundle_writer._require_space(pair, tmp_path / "bundle")
+    write_bundle(contents, tmp_path / "bundle")
     monkeypatch.setattr(bundle_writer.shutil, "disk_usage", lambda path: usage(sum(sizes) - 1))
-    with pytest.raises(EdgedraftError):
-        bundle_writer._require_space(pair, tmp_path / "bundle")
+    with pytest.raises(EdgedraftError, match="free disk space"):
+        write_bundle(contents, tmp_path / "other")
 
 
 @pytest.mark.parametrize("failure", [KeyboardInterrupt(), EdgedraftError("no")])
@@ -248,7 +250,7 @@ def test_a_crash_leaves_the_old_bundle(contents, tmp_path, monkeypatch, failure)
     def crash(*arguments):
         raise failure
 
-    monkeypatch.setattr(bundle_writer, "write_index_map", crash)
+    monkeypatch.setattr(trimmed, "write_index_map", crash)
     with pytest.raises(type(failure)):
         write_bundle(
             dataclasses.replace(contents, plan=dataclasses.replace(contents.plan, threads=1)), tmp_path / "bundle"

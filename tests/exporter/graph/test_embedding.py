@@ -6,13 +6,13 @@ import pytest
 
 from edgedraft.exporter.graph.blocks import BlockScheme, dequantize, quantize
 from edgedraft.exporter.graph.embedding import find_embedding, pack_embedding
-from edgedraft.exporter.graph.expanded import expand_logits
-from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.head import expand_logits, trim_head
 from edgedraft.exporter.graph.loading import load_graph, model_size, save_graph
 from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import PRECISIONS, precision_named
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.index_map import IndexMap
+from tests.scattering import scattered
 
 HIDDEN, WIDTH = 160, 192
 SCHEMES = {
@@ -140,7 +140,7 @@ def test_the_embedding_keeps_every_row_when_the_head_is_trimmed_and_spread(graph
         graphs.run(tmp_path / f"{name}.onnx", EVERY_TOKEN) for name in ("full", "trimmed", "expanded")
     )
     assert np.array_equal(reduced, full[..., KEPT.target_ids])
-    assert np.array_equal(spread[0], KEPT.scatter(reduced[0]))
+    assert np.array_equal(spread[0], scattered(KEPT, reduced[0]))
     for name in ("trimmed", "expanded"):
         states = graphs.run(tmp_path / f"{name}.onnx", EVERY_TOKEN, "states")
         assert np.array_equal(states, graphs.run(tmp_path / "full.onnx", EVERY_TOKEN, "states"))

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.exporter.graph.expanded import expand_logits
-from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.head import expand_logits, trim_head
 from edgedraft.exporter.graph.loading import load_graph, output_named, save_graph, vocabulary_width
 from edgedraft.runtime.core.index_map import IndexMap
+from tests.scattering import scattered
 
 HIDDEN, WIDTH = 32, 200
 
@@ -39,7 +39,7 @@ def test_expanded_logits_are_the_scattered_reduced_ones(graphs, seed, size, rows
     feed = graphs.states(HIDDEN, rows, seed)
     got = graphs.run(expanded, feed)
     assert got.shape == (1, rows, WIDTH)
-    assert np.array_equal(got[0], index_map.scatter(graphs.run(reduced(), feed)[0]))
+    assert np.array_equal(got[0], scattered(index_map, graphs.run(reduced(), feed)[0]))
 
 
 def test_the_whole_vocabulary_expands_to_itself(graphs):
@@ -60,7 +60,7 @@ def test_half_precision_logits_stay_half(graphs):
     feed = graphs.states(HIDDEN, 2)
     got = graphs.run(expanded, feed)
     assert got.dtype == np.float16
-    assert np.array_equal(got, index_map.scatter(feed["hidden"].astype(np.float16)))
+    assert np.array_equal(got, scattered(index_map, feed["hidden"].astype(np.float16)))
 
 
 def test_the_outputs_keep_their_order_and_the_logits_their_name(graphs):
@@ -90,4 +90,4 @@ def test_both_layouts_share_one_data_file(graphs, tmp_path, packed):
     assert (tmp_path / "model.onnx.data").read_bytes() == data
     feed = graphs.states(HIDDEN, 5)
     reduced = graphs.run(tmp_path / "model.onnx", feed)
-    assert np.array_equal(graphs.run(tmp_path / "expanded.onnx", feed)[0], index_map.scatter(reduced[0]))
+    assert np.array_equal(graphs.run(tmp_path / "expanded.onnx", feed)[0], scattered(index_map, reduced[0]))

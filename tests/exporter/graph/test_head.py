@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.exporter.graph.head import ROW_TILE, find_head, head_row_size, round_to_tile, trim_head
+from edgedraft.exporter.graph.head import ROW_TILE, head_row_size, round_to_tile, trim_head
+from edgedraft.exporter.graph.heads.tail import find_tail
 from edgedraft.exporter.graph.loading import load_graph, model_size, save_graph, vocabulary_width
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.index_map import IndexMap
@@ -110,7 +111,7 @@ def test_the_trimmed_graph_says_its_new_width_and_holds_no_old_weight(graphs):
     trim_head(model, random_map(128, WIDTH, seed=0))
     assert vocabulary_width(model) == 128
     assert model.graph.outputs[0].shape == ir.Shape([1, "rows", 128])
-    assert find_head(model).attributes["N"].as_int() == 128
+    assert find_tail(model).product.attributes["N"].as_int() == 128
     kept = ["values", "scales", "zero_points", "bias"]
     assert list(model.graph.initializers) == [f"head.{name}.trimmed" for name in kept]
 
@@ -251,7 +252,7 @@ def test_an_unknown_head_is_named(graphs, name, told):
 def test_logits_that_no_node_makes_are_refused(graphs):
     logits = graphs.value("logits", [1, "rows", WIDTH])
     with pytest.raises(EdgedraftError) as error:
-        find_head(graphs.model([logits], [], [logits]))
+        find_tail(graphs.model([logits], [], [logits]))
     assert message(error) == "graph output logits: no node makes it"
 
 
@@ -286,7 +287,7 @@ def test_a_head_with_reordered_groups_is_refused(graphs):
     model = graphs.packed(HIDDEN, WIDTH, bias=True)
     groups = graphs.constant("g_idx", np.zeros(HIDDEN, np.int32))
     model.graph.register_initializer(groups)
-    find_head(model).replace_input_with(4, groups)
+    find_tail(model).product.replace_input_with(4, groups)
     with pytest.raises(EdgedraftError) as error:
         trim_head(model, IndexMap.identity(WIDTH))
     assert message(error) == "LM head: node head: g_idx is not supported"

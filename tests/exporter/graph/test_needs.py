@@ -8,11 +8,10 @@ import pytest
 
 from edgedraft.exporter.graph.blocks import BlockScheme
 from edgedraft.exporter.graph.embedding import pack_embedding
-from edgedraft.exporter.graph.loading import load_graph
+from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.needs import GraphNeeds, graph_needs, require_bindable
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import PROVIDERS
-from edgedraft.exporter.graph.sharding import save_in_shards
 from edgedraft.runtime.base.errors import EdgedraftError
 
 HIDDEN, WIDTH = 64, 192
@@ -26,9 +25,9 @@ def test_a_graph_in_memory_has_no_files(graphs):
 
 def test_files_are_listed_whatever_their_number(graphs, tmp_path):
     model = graphs.packed(HIDDEN, WIDTH)
-    save_in_shards(model, tmp_path / "model.onnx", "model.onnx.data", HIDDEN * WIDTH // 2)
+    save_graph(model, tmp_path / "model.onnx", "model.onnx.data", HIDDEN * WIDTH // 2)
     found = graph_needs(load_graph(tmp_path / "model.onnx"))
-    assert found.data == ("model.onnx.data", "model.onnx_1.data")
+    assert found.data == ("model-00001-of-00002.onnx.data", "model-00002-of-00002.onnx.data")
     assert (found.largest, found.largest_tensor_bytes) == ("head.values", HIDDEN * WIDTH // 2)
 
 

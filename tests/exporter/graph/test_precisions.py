@@ -6,7 +6,8 @@ import shutil
 import numpy as np
 import pytest
 
-from edgedraft.exporter.graph.head import find_head, trim_head
+from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.heads.tail import find_tail
 from edgedraft.exporter.graph.loading import load_graph, model_size, save_graph
 from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import (
@@ -46,7 +47,7 @@ def packed(tiny_opened, tmp_path_factory):
 
 
 def read(graph, ids) -> np.ndarray:
-    return open_model(graph, SETTINGS).read(ids).copy()
+    return open_model(graph, SETTINGS).read(ids).logits.copy()
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
@@ -69,7 +70,9 @@ def test_trimmed_logits_are_the_full_heads_bit_for_bit(packed, name, tmp_path):
     for rows in (1, 2, 3, 8, 17):
         full.rewind(0)
         trimmed.rewind(0)
-        assert np.array_equal(trimmed.read(TEXT[:rows]), full.read(TEXT[:rows])[:, kept.target_ids]), f"{rows} rows"
+        assert np.array_equal(trimmed.read(TEXT[:rows]).logits, full.read(TEXT[:rows]).logits[:, kept.target_ids]), (
+            f"{rows} rows"
+        )
 
 
 def test_more_bits_stay_nearer_to_the_float_model(packed, tiny_opened):
@@ -82,9 +85,9 @@ def test_more_bits_stay_nearer_to_the_float_model(packed, tiny_opened):
 @pytest.mark.parametrize("name", ["int4-exact", "fp32"])
 def test_an_exact_precision_differs_by_float_rounding_only_between_row_counts(packed, name):
     model = open_model(packed(name), SETTINGS)
-    whole = model.read(TEXT).copy()
+    whole = model.read(TEXT).logits.copy()
     model.rewind(0)
-    single = np.concatenate([model.read([token]).copy() for token in TEXT])
+    single = np.concatenate([model.read([token]).logits.copy() for token in TEXT])
     assert np.array_equal(single.argmax(axis=-1), whole.argmax(axis=-1))
     np.testing.assert_allclose(single, whole, atol=1e-4)
 
@@ -117,7 +120,7 @@ def test_a_folder_is_packed_whole(tiny_opened, tmp_path, name):
     expected = {file.name for file in tiny_opened.target.path.iterdir()}
     assert {file.name for file in output.iterdir()} == expected
     kind = {"int4": "MatMulNBits", "fp32": "MatMul"}[name]
-    assert find_head(load_graph(output / "model.onnx")).op_type == kind
+    assert find_tail(load_graph(output / "model.onnx")).product.op_type == kind
     assert read(output / "model.onnx", TEXT).shape == (len(TEXT), 1024)
 
 

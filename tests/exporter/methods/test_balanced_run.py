@@ -12,7 +12,7 @@ from edgedraft.exporter.methods.balanced import balance
 from edgedraft.exporter.methods.balanced_counting import CountingLimits, count_dataset, cut_turn
 from edgedraft.exporter.methods.balanced_run import BalancedOptions, assumed_shape, run_balanced
 from edgedraft.exporter.methods.chat_families import FAMILIES, family_of
-from edgedraft.exporter.models.tokenizer_folder import tokenizer_of
+from edgedraft.exporter.models.tokenization import tokenizer_of
 from edgedraft.runtime.base.errors import EdgedraftError
 
 END = "<|im_end|>"

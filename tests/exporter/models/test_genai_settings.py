@@ -5,9 +5,12 @@ import json
 import onnx_ir as ir
 import pytest
 
+from edgedraft.exporter.bundle.retrim import retrim_bundle, retrim_folder
+from edgedraft.exporter.bundle.token_order import read_token_order
 from edgedraft.exporter.graph.loading import load_graph
-from edgedraft.exporter.models.genai_settings import genai_settings
+from edgedraft.exporter.models.genai_settings import MODEL_CONFIG_NAME, genai_settings, model_config
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import read_json
 from tests.plain_llama import Style, save_plain_llama
 
 
@@ -120,3 +123,43 @@ def test_a_graph_without_a_past_is_refused(tmp_path):
     with pytest.raises(EdgedraftError) as error:
         genai_settings(tmp_path, graph, "model.onnx")
     assert str(error.value) == f"{tmp_path}: the graph has no past - export a decoder with past"
+
+
+def test_the_configuration_says_the_same_by_hugging_faces_names():
+    decoder = {"hidden_size": 96, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 1}
+    tokens = {"bos_token_id": 5, "eos_token_id": [7, 190], "pad_token_id": 6}
+    model = {"type": "qwen2", "vocab_size": 192, "context_length": 4096, "decoder": decoder | {"head_size": 32}}
+    assert model_config({"model": model | tokens, "search": {"top_k": 50}}) == {
+        "model_type": "qwen2",
+        "vocab_size": 192,
+        "max_position_embeddings": 4096,
+        **tokens,
+        "hidden_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 1,
+        "head_dim": 32,
+    }
+
+
+def test_what_the_settings_lack_is_left_out():
+    assert model_config({"model": {"type": "gpt2", "decoder": {"head_size": 8}}}) == {
+        "model_type": "gpt2",
+        "head_dim": 8,
+    }
+
+
+def test_it_agrees_with_the_models_own(tiny_pair, tiny_bundle):
+    own = json.loads((tiny_pair.drafter / MODEL_CONFIG_NAME).read_text())
+    made = read_json(tiny_bundle / "drafter" / MODEL_CONFIG_NAME)
+    assert {name: own.get(name) for name in made} == made | {"pad_token_id": own["pad_token_id"]}
+
+
+def test_it_stays_when_the_drafter_is_cut_again(tiny_bundle, tiny_opened, tmp_path):
+    before = (tiny_bundle / "drafter" / MODEL_CONFIG_NAME).read_bytes()
+    manifest = retrim_bundle(tiny_bundle, 128, tmp_path / "smaller", tiny_opened.drafter.path.parent)
+    assert (tmp_path / "smaller" / "drafter" / MODEL_CONFIG_NAME).read_bytes() == before
+    assert f"drafter/{MODEL_CONFIG_NAME}" in manifest.files
+    order = read_token_order(tiny_bundle / "drafter" / "token_order.safetensors")
+    retrim_folder(tiny_opened.drafter.path, order.kept(128), tmp_path / "alone")
+    assert (tmp_path / "alone" / MODEL_CONFIG_NAME).read_bytes() == before

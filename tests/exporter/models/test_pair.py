@@ -5,7 +5,9 @@ import pytest
 
 from edgedraft.exporter.graph.head import trim_head
 from edgedraft.exporter.graph.loading import load_graph, model_size
-from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.graph.providers import PROVIDERS
+from edgedraft.exporter.models.pair import Pair, prepared_folder, prepared_pair
+from edgedraft.exporter.models.sources import ONNX
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.onnx.session import SessionSettings
@@ -42,3 +44,30 @@ def test_another_width_is_refused(one_node_pairs, tmp_path):
     with pytest.raises(EdgedraftError) as error:
         Pair(target, drafter, SETTINGS)
     assert str(error.value) == "drafter logits must be 192 wide, got 128 - choose a drafter of the target's family"
+
+
+def test_where_nothing_changes_the_folder_is_the_same(one_node_pairs, tmp_path):
+    folder = one_node_pairs.folder(tmp_path / "model")
+    assert prepared_folder(folder, PROVIDERS["cuda"], tmp_path / "cache") == folder
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_changed_folder_has_all_files_and_is_made_once(one_node_pairs, graphs, tmp_path):
+    folder = one_node_pairs.folder(tmp_path / "model")
+    found = prepared_folder(folder, PROVIDERS["webgpu"], tmp_path / "cache")
+    assert found.path == tmp_path / "cache" / "onnx" / "model-webgpu"
+    assert (found.source, found.precision) == (folder.source, folder.precision)
+    assert found.source.kind == ONNX
+    assert sorted(file.name for file in found.path.iterdir()) == sorted(file.name for file in folder.path.iterdir())
+    assert load_graph(found.graph).graph[0].attributes["accuracy_level"].as_int() == 1
+    feed = graphs.states(one_node_pairs.hidden, 3)
+    np.testing.assert_allclose(graphs.run(found.graph, feed), graphs.run(folder.graph, feed), atol=0.05)
+    written = found.graph.stat().st_mtime_ns
+    assert prepared_folder(folder, PROVIDERS["webgpu"], tmp_path / "cache") == found
+    assert found.graph.stat().st_mtime_ns == written
+
+
+def test_a_pair_is_to_be_opened_on_the_provider(one_node_pairs, tmp_path):
+    pair = prepared_pair(one_node_pairs.pair(tmp_path / "models"), PROVIDERS["webgpu"], tmp_path / "cache")
+    assert pair.settings.provider == "webgpu"
+    assert (pair.target.key, pair.drafter.key) == ("big-webgpu", "small-webgpu")

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import sys
 from pathlib import Path
 
 import huggingface_hub
@@ -16,7 +15,7 @@ from edgedraft.exporter.models import sources
 from edgedraft.exporter.models.convert import convert
 from edgedraft.exporter.models.packaged_models import packaged_models
 from edgedraft.exporter.models.sources import GGUF, HUGGING_FACE, ONNX, onnx_file, resolve
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError
 from tests.exporter.hub import TOKEN, Stored, running_hub
 
 
@@ -282,7 +281,8 @@ def test_a_failed_download_tells_why(hub, failure, reason):
 
     with pytest.raises(EdgedraftError) as error:
         resolve("org/model", hub(download))
-    assert str(error.value) == (f"org/model: the hub did not give it, got {reason} - check the name and the network")
+    remedy = "check the name and the network, or give a folder"
+    assert str(error.value) == f"org/model: the hub did not give it, got {reason} - {remedy}"
     assert error.value.__cause__ is failure
 
 
@@ -295,12 +295,3 @@ def test_a_folder_that_looks_like_a_hub_id_is_a_folder(hub, tmp_path):
     cache = hub(None)
     hugging_face(Path("org/model"))
     assert resolve("org/model", cache).path == Path("org/model")
-
-
-def test_the_hub_needs_the_export_extra(hub, monkeypatch):
-    cache = hub(None)
-    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(
-        MissingExtraError, match=r'^huggingface_hub is not installed - pip install "edgedraft\[export\]"'
-    ):
-        resolve("org/model", cache)

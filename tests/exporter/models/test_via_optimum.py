@@ -17,11 +17,10 @@ from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.models import convert as converting
 from edgedraft.exporter.models import via_optimum
 from edgedraft.exporter.models.cache import cache_folder
-from edgedraft.exporter.models.convert import convert
+from edgedraft.exporter.models.convert import BUILDER, OPTIMUM, convert
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.pair import PairRequest, prepare_pair
 from edgedraft.exporter.models.processes import ProcessCost
-from edgedraft.exporter.models.routes import BUILDER, OPTIMUM
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.models.via_optimum import (
     OPTIMUM_PINS,
@@ -40,9 +39,9 @@ SETTINGS = SessionSettings(threads=2, context_length=64)
 
 def greedy(graph: Path, prompt=(5, 6, 7), steps=30) -> list[int]:
     model = open_model(graph, SETTINGS)
-    said = [int(model.read(prompt)[-1].argmax())]
+    said = [int(model.read(prompt).logits[-1].argmax())]
     while len(said) < steps:
-        said.append(int(model.read(said[-1:])[0].argmax()))
+        said.append(int(model.read(said[-1:]).logits[0].argmax()))
     return said
 
 
@@ -201,7 +200,7 @@ def exports(monkeypatch):
 
 def test_both_routes_end_in_the_same_kind_of_folder_and_the_same_text(exports, tiny_pair, tiny_opened, tmp_path):
     source = resolve(str(tiny_pair.target), tmp_path)
-    made = convert(source, "fp32", tmp_path / "cache", via=OPTIMUM)
+    made = convert(source, "fp32", tmp_path / "cache", export_backend=OPTIMUM)
     assert (made.precision, made.path.name.rsplit("-", 1)[0]) == ("fp32", "tiny-target-fp32-optimum")
     assert [cost.what for cost in made.costs] == ["exporting tiny-target with Optimum", "packing tiny-target fp32"]
     by_builder = tiny_opened.target.path
@@ -209,16 +208,18 @@ def test_both_routes_end_in_the_same_kind_of_folder_and_the_same_text(exports, t
     settings = genai_settings(tiny_pair.target, load_graph(made.graph), "model.onnx")
     assert json.loads((made.path / "genai_config.json").read_text()) == settings
     assert greedy(made.graph) == greedy(by_builder / "model.onnx")
-    assert convert(source, "fp32", tmp_path / "cache", via=OPTIMUM).path == made.path
+    assert convert(source, "fp32", tmp_path / "cache", export_backend=OPTIMUM).path == made.path
     assert exports == ["tiny-target"]
 
 
 def test_our_packer_gives_it_its_precision(exports, tiny_pair, tmp_path):
     source = resolve(str(tiny_pair.target), tmp_path)
-    made = {name: convert(source, name, tmp_path / "cache", via=OPTIMUM) for name in ("fp32", "int8", "int4")}
+    made = {
+        name: convert(source, name, tmp_path / "cache", export_backend=OPTIMUM) for name in ("fp32", "int8", "int4")
+    }
     sizes = {name: folder.file_bytes for name, folder in made.items()}
     assert sizes["int4"] < sizes["int8"] < sizes["fp32"] / 3
-    texts = [open_model(made[name].graph, SETTINGS).read([5, 6, 7, 8]).copy() for name in ("fp32", "int8")]
+    texts = [open_model(made[name].graph, SETTINGS).read([5, 6, 7, 8]).logits.copy() for name in ("fp32", "int8")]
     assert 0 < np.abs(texts[0] - texts[1]).max() < np.std(texts[0]) / 2
 
 
@@ -229,7 +230,7 @@ def test_a_pair_is_exported_by_the_route_it_asks_for(exports, tiny_pair, tmp_pat
         target_precision="fp32",
         drafter_precision="fp32",
         settings=SETTINGS,
-        via=OPTIMUM,
+        export_backend=OPTIMUM,
     )
     pair = prepare_pair(request, tmp_path)
     assert sorted(exports) == ["tiny-drafter", "tiny-target"]
@@ -241,15 +242,15 @@ def test_a_model_without_a_tokenizer_is_refused(exports, tiny_pair, tmp_path):
     shutil.copytree(tiny_pair.target, folder)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(EdgedraftError) as error:
-        convert(resolve(str(folder), tmp_path), "fp32", tmp_path / "cache", via=OPTIMUM)
+        convert(resolve(str(folder), tmp_path), "fp32", tmp_path / "cache", export_backend=OPTIMUM)
     assert str(error.value) == f"{folder}: no tokenizer.json - save the model's tokenizer as tokenizer.json beside it"
     assert exports == []
 
 
 def test_an_unknown_route_is_refused(tiny_pair, tmp_path):
     with pytest.raises(EdgedraftError) as error:
-        convert(resolve(str(tiny_pair.target), tmp_path), "fp32", tmp_path, via="courier")
-    assert str(error.value) == "via: expected one of builder, optimum, got courier"
+        convert(resolve(str(tiny_pair.target), tmp_path), "fp32", tmp_path, export_backend="courier")
+    assert str(error.value) == "export backend: expected one of builder, optimum, got courier"
 
 
 # --- Optimum itself --------------------------------------------------------------------------------------------------
@@ -264,6 +265,6 @@ def test_optimum_itself_exports_the_tiny_pair(tiny_pair, tiny_opened, tmp_path):
     (cache / "optimum").symlink_to(cache_folder() / "optimum")
     for role in ("target", "drafter"):
         source = resolve(str(getattr(tiny_pair, role)), tmp_path)
-        made = convert(source, "fp32", cache, via=OPTIMUM)
+        made = convert(source, "fp32", cache, export_backend=OPTIMUM)
         assert greedy(made.graph) == greedy(getattr(tiny_opened, role).graph)
     assert BUILDER not in made.path.name

@@ -46,12 +46,12 @@ def test_the_float_build_is_made_by_the_route_of_the_target(packed_pair, tiny_pa
     """Two exporters round apart; what packing costs is told by the same one."""
     asked = []
 
-    def convert(source, precision, cache, progress, via):
-        asked.append((source, precision, via))
+    def convert(source, precision, cache, progress, export_backend):
+        asked.append((source, precision, export_backend))
         raise EdgedraftError("far enough")
 
     monkeypatch.setattr(gate, "convert", convert)
-    by_optimum = dataclasses.replace(packed_pair.target, via="optimum")
+    by_optimum = dataclasses.replace(packed_pair.target, export_backend="optimum")
     pair = Pair(by_optimum, packed_pair.drafter, packed_pair.settings)
     with pytest.raises(EdgedraftError, match="far enough"):
         target_divergence(pair, answers, tiny_pair.cache)

@@ -9,6 +9,7 @@ from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.exporter.pipeline.quality import answer_log_probs, check_divergence, divergence, kl_rows
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
+from edgedraft.runtime.core.model import Pass
 
 VOCAB = 5
 
@@ -22,7 +23,7 @@ class TableModel:
 
     def read(self, token_ids):
         self.token_ids += token_ids
-        return self.table[list(token_ids)]
+        return Pass(logits=self.table[list(token_ids)])
 
     def rewind(self, length: int) -> None:
         del self.token_ids[length:]

@@ -16,7 +16,7 @@ from edgedraft.exporter.planning.planner import candidate_sizes
 from edgedraft.exporter.planning.ranking import coverage, rank_tokens
 from edgedraft.exporter.planning.replaying import replaying
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
-from edgedraft.runtime.core.statistics import ratio_interval, resampling
+from edgedraft.runtime.core.statistics import bootstrap_rng, ratio_interval
 
 VOCAB = 5000
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -101,7 +101,7 @@ def test_the_interval_of_block_efficiency_resamples_answers_that_take_a_round(ca
         outcome = replayed(size, 3)
         assert outcome.rounds[1] == 0
         taken = [0, 2, 3]
-        expected = ratio_interval(outcome.tokens[taken], outcome.rounds[taken], resampling())
+        expected = ratio_interval(outcome.tokens[taken], outcome.rounds[taken], bootstrap_rng())
         assert (drawn.block_efficiency_low[place], drawn.block_efficiency_high[place]) == expected
         assert expected[0] <= drawn.block_efficiency[place] <= expected[1]
 

@@ -16,9 +16,12 @@ from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.model import Pass
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import count_rounds
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB = 12
 DRAFT_LENGTHS = range(1, 9)
@@ -27,7 +30,9 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, FixedDrafts(Drafter(model=drafter, index_map=index_map), draft_length), prompt)
+    return speculative_rounds(
+        target, TokenDrafter(ModelTokenSource(drafter, index_map), FixedLength(draft_length)), prompt
+    )
 
 
 def random_preferences(rng: np.random.Generator, positions: int, agreement: float) -> tuple[np.ndarray, np.ndarray]:
@@ -117,14 +122,14 @@ class ScriptedModel:
     def length(self) -> int:
         return len(self._read)
 
-    def read(self, token_ids) -> np.ndarray:
+    def read(self, token_ids) -> Pass:
         assert len(token_ids) > 0
         rows = []
         for token in token_ids:
             self._read.append(int(token))
             rows.append(np.asarray(self._script(tuple(self._read)), dtype=np.float32)[self._kept])
         assert self.length <= self.context_length
-        return np.stack(rows)
+        return Pass(logits=np.stack(rows))
 
     def rewind(self, length: int) -> None:
         assert 0 <= length <= self.length

@@ -1,4 +1,4 @@
-"""The law of drawn replay: acceptance is what the runtime's own chooser makes of trimmed rows, or off by the doubt."""
+"""The law of drawn replay: acceptance is what the runtime's own sampler makes of trimmed rows, or off by the doubt."""
 
 import functools
 
@@ -15,8 +15,9 @@ from edgedraft.exporter.planning import replay_draws
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import AcceptanceWindows, replay
 from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay
-from edgedraft.runtime.core.chooser import SampledChooser
 from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.model import Pass
+from edgedraft.runtime.core.sampler import RandomSampler
 from edgedraft.runtime.core.sampling import SamplingSettings
 
 VOCAB = 40
@@ -47,10 +48,10 @@ class Recording:
     def length(self) -> int:
         return len(self.token_ids)
 
-    def read(self, token_ids) -> np.ndarray:
+    def read(self, token_ids) -> Pass:
         start = self.length
         self.token_ids += token_ids
-        return self.rows[start : self.length]
+        return Pass(logits=self.rows[start : self.length])
 
     def rewind(self, length: int) -> None:
         del self.token_ids[length:]
@@ -77,14 +78,14 @@ class Stage:
         return trace_draws(Recording(self.by_target), Recording(self.by_drafter), [self.entry], options)
 
     def truth(self, options: SamplingSettings, size: int) -> tuple[list[float], list[float]]:
-        """Acceptance, and the chance that a draft was kept given the token, by the runtime's chooser."""
-        chooser = SampledChooser(options, np.random.default_rng(0))
+        """Acceptance, and the chance that a draft was kept given the token, by the runtime's sampler."""
+        sampler = RandomSampler(options, np.random.default_rng(0))
         kept_ids, every = index_map(self.order, size), IndexMap.identity(VOCAB)
         acceptance, kept = [], []
         for place in range(1, len(self.entry.token_ids)):
             context = [*self.entry.prompt_ids, *self.entry.token_ids[:place]]
-            p = chooser.propose(self.by_target[len(context) - 1], every, context).by_drafter
-            q = chooser.propose(self.by_drafter[len(context) - 1][kept_ids.target_ids], kept_ids, context).by_drafter
+            p = sampler.draw(self.by_target[len(context) - 1], every, context).by_drafter
+            q = sampler.draw(self.by_drafter[len(context) - 1][kept_ids.target_ids], kept_ids, context).by_drafter
             token = self.entry.token_ids[place]
             acceptance.append(np.minimum(p, q).sum())
             kept.append(min(1.0, q[token] / p[token]) if p[token] else float(q[token] > 0))

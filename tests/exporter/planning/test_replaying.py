@@ -9,6 +9,7 @@ from edgedraft.exporter.planning.ranking import ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import expected_acceptance, expected_replay
 from edgedraft.exporter.planning.replaying import replaying
+from edgedraft.runtime.core.model import Pass
 from edgedraft.runtime.core.sampling import SamplingSettings
 
 VOCAB = 32
@@ -46,7 +47,7 @@ class Noise:
     def read(self, token_ids):
         start = self.length
         self.token_ids += list(token_ids)
-        return self.rows[start : self.length]
+        return Pass(logits=self.rows[start : self.length])
 
     def rewind(self, length):
         del self.token_ids[length:]

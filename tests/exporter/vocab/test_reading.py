@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.numpy import save_file
 
-from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
+from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 40
@@ -46,7 +46,7 @@ FROM_MNN = bytes.fromhex(
     ],
 )
 def test_every_kind_in_the_wild_gives_the_same_tokens(wild, name, kind, convention, size):
-    declared = Declared(kind="offset") if name == "d2t.pt" else Declared()
+    declared = DeclaredMap(kind="offset") if name == "d2t.pt" else DeclaredMap()
     found = read_vocab_map(wild(name), declared)
     assert (found.kind, found.convention, found.target_vocab_size) == (kind, convention, size)
     assert found.target_ids.tolist() == IDS
@@ -56,7 +56,7 @@ def test_every_kind_in_the_wild_gives_the_same_tokens(wild, name, kind, conventi
 def test_a_bare_tensor_is_fr_specs_or_modelopts_by_what_it_can_mean(tmp_path):
     file = tmp_path / "map.pt"
     torch.save(torch.tensor([30, 3, 39, 12]), file)
-    assert read_vocab_map(file, Declared(vocab_size=VOCAB)).kind == "fr-spec"  # 39 + 2 is outside
+    assert read_vocab_map(file, DeclaredMap(vocab_size=VOCAB)).kind == "fr-spec"  # 39 + 2 is outside
     torch.save(torch.tensor([30, 2, 37, 9, -2]), file)
     found = read_vocab_map(file)
     assert (found.kind, found.target_ids.tolist()) == ("modelopt", [30, 3, 39, 12, 2])
@@ -65,8 +65,8 @@ def test_a_bare_tensor_is_fr_specs_or_modelopts_by_what_it_can_mean(tmp_path):
         EdgedraftError, match=r"map.pt: two readings are possible: as ids 3 5 9, as offsets 3 6 11 - say"
     ):
         read_vocab_map(file)
-    assert read_vocab_map(file, Declared(kind="modelopt")).target_ids.tolist() == [3, 6, 11]
-    assert read_vocab_map(file, Declared(kind="fr-spec")).target_ids.tolist() == [3, 5, 9]
+    assert read_vocab_map(file, DeclaredMap(kind="modelopt")).target_ids.tolist() == [3, 6, 11]
+    assert read_vocab_map(file, DeclaredMap(kind="fr-spec")).target_ids.tolist() == [3, 5, 9]
 
 
 def test_a_folder_of_speculators_is_a_map(wild):
@@ -192,17 +192,17 @@ def test_counts_are_not_a_map(tmp_path):
 
 def test_a_declared_kind_that_the_file_is_not_is_refused(wild):
     with pytest.raises(EdgedraftError) as error:
-        read_vocab_map(wild("ids.txt"), Declared(kind="eagle3"))
+        read_vocab_map(wild("ids.txt"), DeclaredMap(kind="eagle3"))
     assert "this is plain text, one id a line, got --kind eagle3 - use --kind text or absolute or offset" in str(
         error.value
     )
 
 
 def test_the_files_own_vocabulary_size_is_kept_and_a_given_one_fills_in(wild):
-    assert read_vocab_map(wild("cache.pt"), Declared(vocab_size=99)).target_vocab_size == VOCAB
-    assert read_vocab_map(wild("ids.txt"), Declared(vocab_size=99)).target_vocab_size == 99
+    assert read_vocab_map(wild("cache.pt"), DeclaredMap(vocab_size=99)).target_vocab_size == VOCAB
+    assert read_vocab_map(wild("ids.txt"), DeclaredMap(vocab_size=99)).target_vocab_size == 99
     with pytest.raises(EdgedraftError, match=r"expected ids, but 39 lies outside 0..38"):
-        read_vocab_map(wild("ids.txt"), Declared(vocab_size=39))
+        read_vocab_map(wild("ids.txt"), DeclaredMap(vocab_size=39))
 
 
 def test_exported_lists_with_bos_twice_are_read_with_their_problem(tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from edgedraft.exporter.vocab.kinds import KINDS, WRITABLE
-from edgedraft.exporter.vocab.reading import Declared, read_vocab_map
+from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 from edgedraft.exporter.vocab.vocab_map import VocabMap
 from edgedraft.exporter.vocab.writing import write_vocab_map
 from edgedraft.runtime.base.errors import EdgedraftError
@@ -38,7 +38,7 @@ def passed_on(path, found, kind):
     except EdgedraftError:
         assert not path.exists()
         return None
-    return read_vocab_map(path, Declared(kind=kind))
+    return read_vocab_map(path, DeclaredMap(kind=kind))
 
 
 def read_untold(path):

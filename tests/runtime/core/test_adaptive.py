@@ -6,12 +6,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from edgedraft.runtime.core.adaptive import LONGEST_DRAFT, AdaptiveDrafts, Pace
+from edgedraft.runtime.core.adaptive import LONGEST_DRAFT, ExpectedGain
 from edgedraft.runtime.core.decoding import speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter
 from edgedraft.runtime.core.index_map import IndexMap
-from edgedraft.runtime.core.pace import PassTimes
-from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.core.model import Pass
+from edgedraft.runtime.core.ngram import NgramSource
+from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
+from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB, TOKENS, PROMPT = 64, 256, (1, 2, 3)
 PLAIN = 0.1
@@ -34,7 +36,7 @@ class PacedModel:
         for row, token_id in zip(logits, token_ids, strict=True):
             self.token_ids.append(token_id)
             row[self.choose(self.token_ids)] = 6.4
-        return logits
+        return Pass(logits=logits)
 
     def rewind(self, length):
         del self.token_ids[length:]
@@ -71,24 +73,24 @@ class World:
         clock = [0.0]
         target = PacedModel(self.text, self.target_seconds, clock)
         drafter = PacedModel(self.guess, self.drafter_seconds, clock)
-        pace = Pace(
+        pass_times = PairPassTimes(
             target=PassTimes(self.planned_target),
             drafter=PassTimes(self.planned_drafter),
             acceptance_rate=self.acceptance_rate,
         )
-        return [self._answer(target, drafter, pace, clock, [*PROMPT, number], tokens) for number in range(count)]
+        return [self._answer(target, drafter, pass_times, clock, [*PROMPT, number], tokens) for number in range(count)]
 
     def guess(self, tokens):
         token = self.text(tokens)
         return token if self.right(tokens) else (token + 1) % VOCAB
 
-    def _answer(self, target, drafter, pace, clock, prompt, tokens):
-        timed = [TimedModel(model, lambda: clock[0]) for model in (target, drafter)]
-        drafting = Drafter(model=timed[1], index_map=IndexMap.identity(VOCAB))
-        rounds = speculative_rounds(timed[0], AdaptiveDrafts(drafting, timed[1], timed[0], pace), prompt)
+    def _answer(self, target, drafter, pass_times, clock, prompt, tokens):
+        source = FirstOf(NgramSource(), ModelTokenSource(drafter, IndexMap.identity(VOCAB)))
+        drafting = TokenDrafter(source, ExpectedGain(pass_times), lambda: clock[0])
+        rounds = speculative_rounds(target, drafting, prompt, clock=lambda: clock[0])
         next(rounds)
         started, seen = clock[0], []
-        while sum(len(turn.token_ids) for turn in seen) < tokens:
+        while sum(len(round_.token_ids) for round_ in seen) < tokens:
             seen.append(next(rounds))
         return seen, clock[0] - started
 
@@ -139,16 +141,16 @@ WORLDS = {
 
 def lost_seconds(rounds, seconds):
     """Seconds beyond those of the same tokens by plain steps."""
-    return seconds - PLAIN * sum(len(turn.token_ids) for turn in rounds)
+    return seconds - PLAIN * sum(len(round_.token_ids) for round_ in rounds)
 
 
 def allowed_seconds(rounds):
     """2 % of the plain steps, and one more."""
-    return PLAIN * (1 + 0.02 * sum(len(turn.token_ids) for turn in rounds))
+    return PLAIN * (1 + 0.02 * sum(len(round_.token_ids) for round_ in rounds))
 
 
 def speed_up(rounds, seconds):
-    return PLAIN * sum(len(turn.token_ids) for turn in rounds) / seconds
+    return PLAIN * sum(len(round_.token_ids) for round_ in rounds) / seconds
 
 
 @pytest.mark.parametrize("name", WORLDS)
@@ -210,7 +212,7 @@ def test_a_drafter_that_becomes_good_is_found_again(bad_until):
     assert speed_up(rounds, seconds) >= 1.3
 
 
-def test_a_cheap_drafter_that_becomes_good_is_found_by_the_pauses():
+def test_a_cheap_drafter_that_becomes_good_is_found_by_the_backoff():
     world = World(
         right=lambda tokens: len(tokens) > 40,
         drafter_seconds=rising(0.002, 0.0001),
@@ -228,8 +230,8 @@ def test_pass_times_are_learnt_across_answers():
 
 def test_the_first_step_of_an_answer_is_plain_and_no_draft_is_longer_than_the_longest():
     for rounds, _ in World().answers(2):
-        assert rounds[0].proposed == 0
-        assert max(turn.proposed for turn in rounds) <= LONGEST_DRAFT
+        assert rounds[0].drafted == 0
+        assert max(round_.drafted for round_ in rounds) <= LONGEST_DRAFT
 
 
 def test_where_the_drafter_does_not_pay_it_is_hardly_read():
@@ -246,5 +248,5 @@ def test_a_clock_that_stands_still_changes_no_text():
     text = [*PROMPT, 0]
     while len(text) < 44:
         text.append(world.text(text))
-    settled = [token for turn in rounds for token in turn.token_ids]
-    assert settled[:39] == text[5:]
+    committed = [token for round_ in rounds for token in round_.token_ids]
+    assert committed[:39] == text[5:]

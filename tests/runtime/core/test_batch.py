@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedraft.runtime.core.batch import batched_answers
-from edgedraft.runtime.core.chooser import GREEDY, SampledChooser
-from edgedraft.runtime.core.decoding import plain_rounds
+from edgedraft.runtime.core.decoding import GREEDY, plain_rounds, sampled
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.onnx.session import OnnxGraph
@@ -32,7 +31,7 @@ class ScriptedBatch:
     def step(self, token_ids):
         self.counts.append(len(token_ids))
         self._logits.fill(np.nan)
-        self._logits = np.stack([row.read([token])[0] for row, token in zip(self.rows, token_ids, strict=False)])
+        self._logits = np.stack([row.read([token]).logits[0] for row, token in zip(self.rows, token_ids, strict=False)])
         return self._logits
 
     def move(self, source, destination):
@@ -52,18 +51,22 @@ def batch(model):
     return lambda rows: ScriptedBatch([model() for _ in range(rows)])
 
 
-def alone(model, prompts, limits, choosers=lambda number: GREEDY):
+def alone(model, prompts, limits, methods=lambda number: GREEDY):
     """What decoding one prompt after the other gives, by the prompts' numbers."""
     answers = {}
     for number, prompt in enumerate(prompts):
         model.rewind(0)
-        rounds = limited(plain_rounds(model, prompt, choosers(number)), limits)
-        answers[number] = tuple(token for turn in rounds for token in turn.token_ids)
+        rounds = limited(plain_rounds(model, prompt, methods(number)), limits)
+        answers[number] = tuple(token for round_ in rounds for token in round_.token_ids)
     return answers
 
 
 def drawn(number):
-    return SampledChooser(SETTINGS, np.random.default_rng([5, number]))
+    return sampled(SETTINGS, np.random.default_rng([5, number]))
+
+
+def by_draws(number):
+    return drawn(number).verifier
 
 
 # --- the loop, on scripted rows --------------------------------------------------------------------------------------
@@ -107,14 +110,14 @@ def test_no_row_idles_while_a_prompt_waits_and_none_is_taken_early(batch, rows, 
 def test_what_is_drawn_depends_on_the_prompt_and_its_seed_alone(batch, model, rows, prompts, order, greedy):
     limits = Limits(max_new_tokens=12, end_token_ids=(0,))
 
-    def chooser(number):
+    def method(number):
         return GREEDY if number in greedy else drawn(number)
 
     shuffled = order.sample(range(len(prompts)), len(prompts))
     answers = batched_answers(
-        batch(rows), [prompts[n] for n in shuffled], limits, lambda place: chooser(shuffled[place])
+        batch(rows), [prompts[n] for n in shuffled], limits, lambda place: method(shuffled[place]).verifier
     )
-    expected = alone(model(), prompts, limits, chooser)
+    expected = alone(model(), prompts, limits, method)
     assert {shuffled[place]: tokens for place, tokens in answers} == expected
 
 
@@ -123,8 +126,8 @@ def test_a_generator_shared_by_the_prompts_would_be_caught(batch):
     limits, prompts = Limits(max_new_tokens=12), [[1], [2], [3]]
 
     def answers(rows):
-        shared = SampledChooser(SETTINGS, np.random.default_rng(5))
-        return dict(batched_answers(batch(rows), prompts, limits, lambda number: shared))
+        shared = sampled(SETTINGS, np.random.default_rng(5))
+        return dict(batched_answers(batch(rows), prompts, limits, lambda number: shared.verifier))
 
     assert answers(1) != answers(3)
 
@@ -156,15 +159,15 @@ def test_a_prompt_that_cannot_be_read_is_named(batch, prompt, message, raises_ex
         list(batched_answers(batch(2), [[1], [2], prompt], Limits(max_new_tokens=3)))
 
 
-@pytest.mark.parametrize("choosers", [lambda number: GREEDY, drawn])
+@pytest.mark.parametrize("methods", [lambda number: GREEDY, drawn])
 @pytest.mark.parametrize("spoilt", [np.nan, np.inf])
-def test_logits_that_are_no_numbers_are_refused(tabled, choosers, spoilt, raises_exactly):
+def test_logits_that_are_no_numbers_are_refused(tabled, methods, spoilt, raises_exactly):
     table = np.tile(np.arange(VOCAB, dtype=np.float32), (VOCAB, 1))
     table[VOCAB - 1, 0] = spoilt
     spoilt_batch = ScriptedBatch([tabled(table, CONTEXT) for _ in range(3)])
     remedy = "check the bundle's files or export it again"
     with raises_exactly(f"logits of the target must be finite numbers, got NaN or infinity - {remedy}"):
-        list(batched_answers(spoilt_batch, [[1], [2], [3]], Limits(max_new_tokens=40), choosers))
+        list(batched_answers(spoilt_batch, [[1], [2], [3]], Limits(max_new_tokens=40), lambda n: methods(n).verifier))
 
 
 # --- the loop, on a real graph at fp32 -------------------------------------------------------------------------------
@@ -187,7 +190,7 @@ def ragged(tiny_opened):
 @pytest.fixture(scope="module")
 def early_ends(tiny_graph, ragged):
     """Limits under which some answers end early, some at the limit and some with the context."""
-    answers = alone(tiny_graph.memory(), ragged, Limits(max_new_tokens=20))
+    answers = alone(tiny_graph.new_model(), ragged, Limits(max_new_tokens=20))
     ends = tuple({answers[number][6] for number in (0, 3, 10, 12)})
     return Limits(max_new_tokens=20, end_token_ids=ends)
 
@@ -195,18 +198,18 @@ def early_ends(tiny_graph, ragged):
 @pytest.mark.parametrize("rows", TINY_SIZES)
 def test_greedy_texts_are_those_of_decoding_alone(tiny_graph, ragged, early_ends, rows):
     answers = dict(batched_answers(tiny_graph.batch(rows), ragged, early_ends))
-    assert answers == alone(tiny_graph.memory(), ragged, early_ends)
+    assert answers == alone(tiny_graph.new_model(), ragged, early_ends)
     by_context = [number for number, prompt in enumerate(ragged) if len(prompt) + 20 > 256]
     assert [len(answers[number]) for number in by_context] == [257 - len(ragged[number]) for number in by_context]
     assert {7, 20} <= {len(tokens) for tokens in answers.values()}
 
 
 def test_drawn_texts_depend_on_neither_the_rows_nor_the_order(tiny_graph, ragged, early_ends):
-    expected = dict(batched_answers(tiny_graph.batch(1), ragged, early_ends, drawn))
+    expected = dict(batched_answers(tiny_graph.batch(1), ragged, early_ends, by_draws))
     places = range(len(ragged) - 1, -1, -1)
     for rows in TINY_SIZES[1:]:
-        assert dict(batched_answers(tiny_graph.batch(rows), ragged, early_ends, drawn)) == expected
+        assert dict(batched_answers(tiny_graph.batch(rows), ragged, early_ends, by_draws)) == expected
         backwards = batched_answers(
-            tiny_graph.batch(rows), ragged[::-1], early_ends, lambda place: drawn(places[place])
+            tiny_graph.batch(rows), ragged[::-1], early_ends, lambda place: by_draws(places[place])
         )
         assert {places[place]: tokens for place, tokens in backwards} == expected

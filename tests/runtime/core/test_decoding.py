@@ -7,19 +7,23 @@ from hypothesis import strategies as st
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.core.drafting import Drafter, FixedDrafts
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import prompt_pieces
+from edgedraft.runtime.core.sources import ModelTokenSource
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 LAWS = settings(max_examples=120, deadline=None, derandomize=True, database=None)
 
 
 def drafted(target, drafter, index_map, prompt, draft_length):
-    return speculative_rounds(target, FixedDrafts(Drafter(model=drafter, index_map=index_map), draft_length), prompt)
+    return speculative_rounds(
+        target, TokenDrafter(ModelTokenSource(drafter, index_map), FixedLength(draft_length)), prompt
+    )
 
 
 def tokens_of(rounds):
-    return [token for turn in rounds for token in turn.token_ids]
+    return [token for round_ in rounds for token in round_.token_ids]
 
 
 @st.composite
@@ -80,10 +84,10 @@ def test_speculative_text_is_the_plain_text(cast_of, scene):
 def test_every_round_counts_its_own_tokens(cast_of, scene):
     target, drafter, index_map = cast_of(scene)
     first, *rest = drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"])
-    assert (len(first.token_ids), first.proposed, first.accepted) == (1, 0, 0)
-    for turn in rest:
-        assert len(turn.token_ids) == turn.accepted + 1
-        assert 0 <= turn.accepted <= turn.proposed <= scene["draft_length"]
+    assert (len(first.token_ids), first.drafted, first.accepted) == (1, 0, 0)
+    for round_ in rest:
+        assert len(round_.token_ids) == round_.accepted + 1
+        assert 0 <= round_.accepted <= round_.drafted <= scene["draft_length"]
 
 
 @LAWS
@@ -91,30 +95,30 @@ def test_every_round_counts_its_own_tokens(cast_of, scene):
 def test_a_round_drafts_its_full_length_while_both_contexts_have_room(cast_of, scene):
     """The drafter need not read its own last draft, so it may draft one token more than it can hold."""
     target, drafter, index_map = cast_of(scene)
-    settled = len(scene["prompt"])
+    committed = len(scene["prompt"])
     first, *rest = drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"])
-    settled += len(first.token_ids)
-    for turn in rest:
-        room = min(scene["target_context"], scene["drafter_context"] + 1) - settled
-        assert turn.proposed == max(0, min(scene["draft_length"], room))
-        settled += len(turn.token_ids)
+    committed += len(first.token_ids)
+    for round_ in rest:
+        room = min(scene["target_context"], scene["drafter_context"] + 1) - committed
+        assert round_.drafted == max(0, min(scene["draft_length"], room))
+        committed += len(round_.token_ids)
 
 
 @LAWS
 @given(scene=scenes())
-def test_after_each_round_memories_hold_only_settled_text(cast_of, scene):
+def test_after_each_round_memories_hold_only_committed_text(cast_of, scene):
     target, drafter, index_map = cast_of(scene)
-    settled = list(scene["prompt"])
-    for turn in drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"]):
-        settled += turn.token_ids
-        assert target.tokens == settled[:-1]
-        assert drafter.tokens == settled[: drafter.length]
-        assert drafter.length < len(settled)
+    committed = list(scene["prompt"])
+    for round_ in drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"]):
+        committed += round_.token_ids
+        assert target.tokens == committed[:-1]
+        assert drafter.tokens == committed[: drafter.length]
+        assert drafter.length < len(committed)
 
 
 @LAWS
 @given(scene=scenes())
-def test_the_drafter_reads_only_settled_tokens_and_its_own_proposals(cast_of, scene):
+def test_the_drafter_reads_only_committed_tokens_and_its_own_proposals(cast_of, scene):
     target, drafter, index_map = cast_of(scene)
     rounds = drafted(target, drafter, index_map, scene["prompt"], scene["draft_length"])
     text = [*scene["prompt"], *tokens_of(rounds)]
@@ -144,8 +148,8 @@ def test_a_perfect_drafter_is_always_accepted_in_full(scripted, by_hash, draft_l
     choose = by_hash(7, 11)
     target, drafter = scripted(choose, 11, 60), scripted(choose, 11, 200)
     _, *rest = drafted(target, drafter, IndexMap.identity(11), [1, 2, 3], draft_length)
-    assert all(turn.accepted == turn.proposed for turn in rest)
-    assert all(turn.proposed == draft_length for turn in rest[:-1])
+    assert all(round_.accepted == round_.drafted for round_ in rest)
+    assert all(round_.drafted == draft_length for round_ in rest[:-1])
 
 
 @pytest.mark.parametrize("draft_length", range(1, 9))
@@ -154,7 +158,7 @@ def test_a_useless_drafter_is_never_accepted_and_changes_nothing(scripted, by_ha
     target = scripted(choose, 11, 40)
     drafter = scripted(lambda context: (choose(context) + 1) % 11, 11, 40)
     _, *rest = drafted(target, drafter, IndexMap.identity(11), [1, 2, 3], draft_length)
-    assert {turn.accepted for turn in rest} == {0}
+    assert {round_.accepted for round_ in rest} == {0}
     assert tokens_of(rest) == tokens_of(plain_rounds(scripted(choose, 11, 40), [1, 2, 3]))[1:]
 
 
@@ -170,7 +174,7 @@ def test_when_the_drafter_is_full_the_target_goes_on_alone(scripted, by_hash):
     choose = by_hash(3, 5)
     target, drafter = scripted(choose, 5, 20), scripted(choose, 5, 8)
     rounds = list(drafted(target, drafter, IndexMap.identity(5), [1, 2, 3], 4))
-    assert [turn.proposed for turn in rounds] == [0, 4, *[0] * 12]
+    assert [round_.drafted for round_ in rounds] == [0, 4, *[0] * 12]
     assert tokens_of(rounds) == tokens_of(plain_rounds(scripted(choose, 5, 20), [1, 2, 3]))
 
 
@@ -187,10 +191,10 @@ def test_stopping_early_leaves_both_models_ready_for_the_next_answer(scripted, b
     assert tokens_of(again) == tokens_of(plain_rounds(scripted(choose, 5), [4, 4]))
 
 
-def test_plain_rounds_settle_one_token_each_until_the_context_is_full(scripted, by_table):
+def test_plain_rounds_commit_one_token_each_until_the_context_is_full(scripted, by_table):
     rounds = list(plain_rounds(scripted(by_table([1, 2, 0]), 3, context_length=5), [0, 1]))
-    assert [turn.token_ids for turn in rounds] == [(2,), (0,), (1,), (2,)]
-    assert all((turn.proposed, turn.accepted) == (0, 0) for turn in rounds)
+    assert [round_.token_ids for round_ in rounds] == [(2,), (0,), (1,), (2,)]
+    assert all((round_.drafted, round_.accepted) == (0, 0) for round_ in rounds)
 
 
 def test_a_prompt_as_long_as_the_context_still_gets_one_token(scripted, by_table):

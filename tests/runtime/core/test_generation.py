@@ -14,44 +14,44 @@ LAWS = settings(max_examples=200, deadline=None, derandomize=True, database=None
 
 @st.composite
 def rounds_of(draw):
-    """Rounds as a decoding loop gives them: the first settles one token, the others ``accepted`` + 1."""
+    """Rounds as a decoding loop gives them: the first commits one token, the others ``accepted`` + 1."""
     rounds = [Round(token_ids=(draw(st.integers(0, 9)),))]
     for _ in range(draw(st.integers(0, 5))):
         ids = tuple(draw(st.lists(st.integers(0, 9), min_size=1, max_size=5)))
         refused = draw(st.integers(0, 2))
-        rounds.append(Round(token_ids=ids, proposed=len(ids) - 1 + refused, accepted=len(ids) - 1))
+        rounds.append(Round(token_ids=ids, drafted=len(ids) - 1 + refused, accepted=len(ids) - 1))
     return rounds
 
 
-def turn(*ids, proposed=0):
-    return Round(token_ids=ids, proposed=max(proposed, len(ids) - 1), accepted=len(ids) - 1)
+def round_(*ids, proposed=0):
+    return Round(token_ids=ids, drafted=max(proposed, len(ids) - 1), accepted=len(ids) - 1)
 
 
 def test_an_answer_is_cut_at_its_length():
-    rounds = [turn(1), turn(2, 3, 4), turn(5, 6, 7)]
+    rounds = [round_(1), round_(2, 3, 4), round_(5, 6, 7)]
     kept = list(limited(rounds, Limits(max_new_tokens=5)))
-    assert kept == [turn(1), turn(2, 3, 4), Round(token_ids=(5,), proposed=2, accepted=1)]
+    assert kept == [round_(1), round_(2, 3, 4), Round(token_ids=(5,), drafted=2, accepted=1)]
 
 
 def test_an_answer_ends_with_its_end_token():
-    rounds = [turn(1), turn(2, 9, 4), turn(5)]
+    rounds = [round_(1), round_(2, 9, 4), round_(5)]
     kept = list(limited(rounds, Limits(max_new_tokens=50, end_token_ids=(8, 9))))
-    assert kept == [turn(1), Round(token_ids=(2, 9), proposed=2, accepted=2)]
+    assert kept == [round_(1), Round(token_ids=(2, 9), drafted=2, accepted=2)]
 
 
 def test_an_answer_may_end_with_its_first_token():
-    assert list(limited([turn(9), turn(1)], Limits(max_new_tokens=5, end_token_ids=(9,)))) == [turn(9)]
-    assert list(limited([turn(1), turn(2)], Limits(max_new_tokens=1))) == [turn(1)]
+    assert list(limited([round_(9), round_(1)], Limits(max_new_tokens=5, end_token_ids=(9,)))) == [round_(9)]
+    assert list(limited([round_(1), round_(2)], Limits(max_new_tokens=1))) == [round_(1)]
 
 
 def test_rounds_that_stop_by_themselves_are_all_kept():
-    assert list(limited([turn(1), turn(2, 3)], Limits(max_new_tokens=50))) == [turn(1), turn(2, 3)]
+    assert list(limited([round_(1), round_(2, 3)], Limits(max_new_tokens=50))) == [round_(1), round_(2, 3)]
 
 
 def test_no_round_is_decoded_beyond_the_end():
     def rounds():
-        yield turn(1)
-        yield turn(2, 9)
+        yield round_(1)
+        yield round_(2, 9)
         raise AssertionError("decoded on after the end")
 
     assert len(list(limited(rounds(), Limits(max_new_tokens=50, end_token_ids=(9,))))) == 2
@@ -74,7 +74,7 @@ def test_a_cut_round_never_claims_more_accepted_than_it_kept(rounds, length, end
     before = rounds[len(whole)]
     assert whole == rounds[: len(whole)]
     assert last.accepted == min(before.accepted, len(last.token_ids))
-    assert last.proposed == before.proposed
+    assert last.drafted == before.drafted
 
 
 @pytest.mark.parametrize("length", [0, -1])
@@ -92,7 +92,7 @@ def codec(byte_tokenizer, tmp_path_factory):
 
 def test_each_piece_says_whether_its_last_token_was_drafted(codec):
     a, b, c, d = codec.encode("abcd")
-    pieces = list(text_pieces([turn(a), turn(b, c, d)], codec))
+    pieces = list(text_pieces([round_(a), round_(b, c, d)], codec))
     assert pieces == [
         TextPiece(text="a", drafted=False, token_ids=(a,)),
         TextPiece(text="b", drafted=True, token_ids=(b,)),
@@ -103,7 +103,7 @@ def test_each_piece_says_whether_its_last_token_was_drafted(codec):
 
 def test_a_character_spread_over_rounds_comes_with_its_last_byte(codec):
     ids = codec.encode("é😀")
-    pieces = list(text_pieces([turn(ids[0]), turn(*ids[1:4]), turn(*ids[4:])], codec))
+    pieces = list(text_pieces([round_(ids[0]), round_(*ids[1:4]), round_(*ids[4:])], codec))
     assert pieces == [
         TextPiece(text="é", drafted=True, token_ids=tuple(ids[:2])),
         TextPiece(text="😀", drafted=False, token_ids=tuple(ids[2:])),
@@ -112,20 +112,20 @@ def test_a_character_spread_over_rounds_comes_with_its_last_byte(codec):
 
 def test_a_stop_string_spread_over_tokens_and_rounds_is_not_shown(codec):
     ids = codec.encode("ab\n\ncd")
-    pieces = list(text_pieces([turn(*ids[:3]), turn(*ids[3:])], codec, stop=["\n\n"]))
+    pieces = list(text_pieces([round_(*ids[:3]), round_(*ids[3:])], codec, stop=["\n\n"]))
     assert [piece.text for piece in pieces] == ["a", "b", ""]
     assert [token for piece in pieces for token in piece.token_ids] == ids[:4], "the stop string's tokens are kept"
 
 
 def test_a_stop_string_may_hold_characters_of_several_bytes(codec):
     ids = codec.encode("a😀éb")
-    pieces = list(text_pieces([turn(token) for token in ids], codec, stop=["😀é"]))
+    pieces = list(text_pieces([round_(token) for token in ids], codec, stop=["😀é"]))
     assert [piece.text for piece in pieces] == ["a", ""]
 
 
 def test_nothing_is_decoded_after_a_stop_string(codec):
     def rounds():
-        yield turn(*codec.encode("xEND"))
+        yield round_(*codec.encode("xEND"))
         raise AssertionError("decoded on after the stop string")
 
     assert [piece.text for piece in text_pieces(rounds(), codec, stop=["END"])] == ["x", ""]
@@ -133,7 +133,7 @@ def test_nothing_is_decoded_after_a_stop_string(codec):
 
 def test_text_held_for_a_stop_string_is_shown_when_the_answer_ends(codec):
     a, *held = codec.encode("aEN")
-    pieces = list(text_pieces([turn(a), *(turn(token) for token in held)], codec, stop=["END"]))
+    pieces = list(text_pieces([round_(a), *(round_(token) for token in held)], codec, stop=["END"]))
     assert pieces == [
         TextPiece(text="a", drafted=False, token_ids=(a,)),
         TextPiece(text="EN", drafted=False, token_ids=tuple(held)),
@@ -142,7 +142,7 @@ def test_text_held_for_a_stop_string_is_shown_when_the_answer_ends(codec):
 
 def test_an_end_token_has_no_text_but_is_not_lost(codec):
     a, end = codec.encode("a<|end|>")
-    assert list(text_pieces([turn(a, end)], codec)) == [
+    assert list(text_pieces([round_(a, end)], codec)) == [
         TextPiece(text="a", drafted=True, token_ids=(a,)),
         TextPiece(text="", drafted=False, token_ids=(end,)),
     ]
@@ -155,7 +155,7 @@ def scored(ids, sizes):
         part = tuple(ids[start : start + size])
         if part:
             scores = tuple(-float(start + place) for place in range(len(part)))
-            rounds.append(Round(token_ids=part, proposed=len(part) - 1, accepted=len(part) - 1, log_probs=scores))
+            rounds.append(Round(token_ids=part, drafted=len(part) - 1, accepted=len(part) - 1, log_probs=scores))
         start += size
     return rounds
 

@@ -49,20 +49,6 @@ def test_the_identity_keeps_every_token():
     assert [index_map.to_target(token) for token in range(4)] == [0, 1, 2, 3]
 
 
-def test_scatter_puts_every_logit_at_its_target_id_and_minus_infinity_elsewhere():
-    logits = np.array([[1, 2], [3, 4]], dtype=np.float32)
-    full = a_map(1, 3).scatter(logits)
-    none = -np.inf
-    assert full.dtype == np.float32
-    assert full.tolist() == [[none, 1, none, 2, none], [none, 3, none, 4, none]]
-
-
-def test_the_best_scattered_token_is_the_best_draft_token():
-    index_map = a_map(0, 2, 3)
-    logits = np.array([[0.5, -1, 2]], dtype=np.float32)
-    assert int(np.argmax(index_map.scatter(logits)[0])) == index_map.to_target(int(np.argmax(logits[0])))
-
-
 @pytest.mark.parametrize(("token_ids", "held"), [([], True), ([2], True), ([4, 0], True), ([2, 3], False)])
 def test_a_map_holds_ids_only_when_it_holds_all_of_them(token_ids, held):
     assert a_map(0, 2, 4).holds(token_ids) is held

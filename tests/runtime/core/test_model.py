@@ -69,3 +69,8 @@ def test_prefill_reads_everything_and_returns_the_last_row(scripted, by_hash, le
     assert model.tokens == prompt
     assert last_row.shape == (6,)
     assert int(np.argmax(last_row)) == choose(tuple(prompt))
+
+
+def test_a_prompt_without_a_token_is_refused(scripted, by_hash, raises_exactly):
+    with raises_exactly("the prompt holds no token - write a prompt"):
+        prefill(scripted(by_hash(5, 6), 6, 200), [])

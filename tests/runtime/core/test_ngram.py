@@ -3,11 +3,13 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.runtime.core.chooser import GREEDY
-from edgedraft.runtime.core.drafting import Drafter
+from edgedraft.runtime.core.decoding import GREEDY
 from edgedraft.runtime.core.index_map import IndexMap
-from edgedraft.runtime.core.ngram import Match, NgramDrafts, NgramIndex, NgramOrDrafter
-from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.model import PromptPasses
+from edgedraft.runtime.core.ngram import NgramIndex, NgramSource
+from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import Match, TokenDrafter
 
 LAWS = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 TEXTS = st.lists(st.integers(0, 2), max_size=40)
@@ -46,35 +48,38 @@ def test_lengths_without_a_meaning_are_refused(raises_exactly):
 
 
 @LAWS
-@given(text=TEXTS, draft_length=st.integers(1, 6), room=st.integers(0, 6))
-def test_ngram_drafts_go_on_as_the_text_went_on(text, draft_length, room):
-    policy = NgramDrafts(draft_length)
-    policy.begin(text)
-    found = policy.propose(text, room, GREEDY)
+@given(text=TEXTS, draft_length=st.integers(1, 6), limit=st.integers(0, 6))
+def test_ngram_drafts_go_on_as_the_text_went_on(text, draft_length, limit):
+    found = TokenDrafter(NgramSource(), FixedLength(draft_length)).propose(text, limit, GREEDY.sampler)
     context = list(text)
-    while len(context) - len(text) < min(draft_length, room) and (match := searched(text, context, 2, 5)):
+    while len(context) - len(text) < min(draft_length, limit) and (match := searched(text, context, 2, 5)):
         context.append(match.token_id)
-    assert [proposal.token_id for proposal in found] == context[len(text) :]
-    assert all(proposal.by_drafter is None for proposal in found)
+    assert found.token_ids == context[len(text) :]
+    assert all(token.by_drafter is None for token in found.tokens)
 
 
-def test_a_new_answer_forgets_the_old_text():
-    policy = NgramDrafts(4)
-    policy.begin([1, 2, 3])
-    assert len(policy.propose([1, 2, 3, 1, 2], 9, GREEDY)) == 4
-    policy.begin([4])
-    assert policy.propose([4, 1, 2], 9, GREEDY) == []
+def begin(drafter, prompt, target):
+    drafter.begin(prompt, PromptPasses(target, prompt))
+
+
+def test_a_new_answer_forgets_the_old_text(scripted, by_hash):
+    drafter, target = TokenDrafter(NgramSource(), FixedLength(4)), scripted(by_hash(1, 9), 9)
+    begin(drafter, [1, 2, 3], target)
+    assert len(drafter.propose([1, 2, 3, 1, 2], 9, GREEDY.sampler).tokens) == 4
+    begin(drafter, [4], target)
+    assert drafter.propose([4, 1, 2], 9, GREEDY.sampler).tokens == ()
 
 
 def test_where_nothing_repeats_the_drafter_is_asked_and_reads_what_was_looked_up(scripted):
     table = {2: 7, 7: 1}
     model = scripted(lambda context: table.get(context[-1], 0), 9)
-    policy = NgramOrDrafter(Drafter(model=model, index_map=IndexMap.identity(9)), 4)
-    policy.begin([1, 2, 3])
-    found = policy.propose([1, 2, 3, 1, 2], 4, GREEDY)
-    assert [proposal.token_id for proposal in found] == [3, 1, 2, 3], "all from the text, the drafter unasked"
+    source = FirstOf(NgramSource(), ModelTokenSource(model, IndexMap.identity(9)))
+    drafter = TokenDrafter(source, FixedLength(4))
+    begin(drafter, [1, 2, 3], scripted(lambda context: 0, 9))
+    found = drafter.propose([1, 2, 3, 1, 2], 4, GREEDY.sampler)
+    assert found.token_ids == [3, 1, 2, 3], "all from the text, the drafter unasked"
     assert model.contexts == [(1, 2, 3)]
-    policy.learn(Round(token_ids=(3, 1, 5), proposed=4, accepted=2))
-    found = policy.propose([1, 2, 3, 1, 2, 3, 1, 5], 2, GREEDY)
-    assert [proposal.token_id for proposal in found] == [0, 0]
+    drafter.rewind(7)
+    found = drafter.propose([1, 2, 3, 1, 2, 3, 1, 5], 2, GREEDY.sampler)
+    assert found.token_ids == [0, 0]
     assert model.tokens == [1, 2, 3, 1, 2, 3, 1, 5, 0]

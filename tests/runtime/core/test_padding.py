@@ -54,7 +54,7 @@ def test_a_padded_model_is_the_model(scripted, by_hash, deeds, seconds, provider
             model.rewind(min(length, model.length))
         tokens = tokens[: CONTEXT - plain.length]
         if tokens:
-            np.testing.assert_array_equal(padded.read(tokens), plain.read(tokens))
+            np.testing.assert_array_equal(padded.read(tokens).logits, plain.read(tokens).logits)
         assert (padded.token_ids, padded.length, padded.context_length) == (plain.tokens, plain.length, CONTEXT)
         assert inner.tokens == plain.tokens, "what was added is forgotten"
 
@@ -81,12 +81,12 @@ def test_on_a_real_graph_the_logits_are_those_of_the_same_kernels(tiny_opened):
     model = open_model(tiny_opened.target.graph, SessionSettings(threads=2, context_length=64))
     prompt, block = [5, 6, 7, 8, 9], [21, 22, 23]
     model.read(prompt)
-    expected = model.read([*block, 400])[:3].copy()
+    expected = model.read([*block, 400]).logits[:3].copy()
     model.rewind(len(prompt))
-    alone = model.read(block).copy()
+    alone = model.read(block).logits.copy()
     model.rewind(len(prompt))
     padded = Padded(model, (), "webgpu")
-    found = padded.read(block)
+    found = padded.read(block).logits
     np.testing.assert_array_equal(found, expected)
     np.testing.assert_array_equal(found.argmax(axis=1), alone.argmax(axis=1))
     assert list(padded.token_ids) == [*prompt, *block]
@@ -94,14 +94,14 @@ def test_on_a_real_graph_the_logits_are_those_of_the_same_kernels(tiny_opened):
 
 def test_every_memory_of_a_padded_graph_is_padded(scripted, by_hash):
     class Graph:
-        def memory(self):
+        def new_model(self):
             opened.append(scripted(by_hash(3, 9), 9, CONTEXT))
             return opened[-1]
 
     opened = []
     graph = PaddedGraph(graph=Graph(), pass_seconds=STAIRS, provider="cpu")
     for _ in range(2):
-        assert graph.memory().read([1, 2]).shape == (2, 9)
+        assert graph.new_model().read([1, 2]).logits.shape == (2, 9)
     assert [len(model.contexts[0]) for model in opened] == [4, 4]
 
 

@@ -1,4 +1,4 @@
-"""Whatever the policy, the text is the target's own, and the memories hold nothing but settled text."""
+"""Whatever the policy, the text is the target's own, and the memories hold nothing but committed text."""
 
 import numpy as np
 import pytest
@@ -6,16 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.core.adaptive import AdaptiveDrafts, Pace
-from edgedraft.runtime.core.chooser import GREEDY, SampledChooser
-from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
-from edgedraft.runtime.core.drafting import NO_DRAFTS, ConfidentDrafts, FixedDrafts
+from edgedraft.runtime.core.adaptive import ExpectedGain
+from edgedraft.runtime.core.decoding import GREEDY, plain_rounds, sampled, speculative_rounds
+from edgedraft.runtime.core.drafter import NO_DRAFTS
 from edgedraft.runtime.core.index_map import IndexMap
-from edgedraft.runtime.core.ngram import NgramDrafts, NgramOrDrafter
-from edgedraft.runtime.core.pace import PassTimes
-from edgedraft.runtime.core.policies import POLICIES, Parts, PolicyChoice, build_policy
+from edgedraft.runtime.core.ngram import NgramSource
+from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
+from edgedraft.runtime.core.policies import POLICIES, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.timing import TimedModel
+from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
+from edgedraft.runtime.core.stop_rules import Confident, FixedLength
 
 LAWS = settings(max_examples=250, deadline=None, derandomize=True, database=None)
 LONGEST = {"plain": 0, "adaptive": 8}
@@ -44,22 +44,18 @@ class Stage:
         for model, before in ((self.target, scene["target_before"]), (self.drafter, scene["drafter_before"])):
             if before[: model.context_length]:
                 model.read(before[: model.context_length])
-        self.pace = Pace(target=PassTimes([0.1, 0.11]), drafter=PassTimes([0.01]), acceptance_rate=0.7)
+        self.pass_times = PairPassTimes(target=PassTimes([0.1, 0.11]), drafter=PassTimes([0.01]), acceptance_rate=0.7)
 
     def _advance(self):
         self.clock += float(self._dice.uniform(0.01, self.scene["slowest"]))
 
     def rounds(self, prompt):
-        parts = Parts(
-            target=TimedModel(self.target, lambda: self.clock),
-            drafter=TimedModel(self.drafter, lambda: self.clock),
-            index_map=self.index_map,
-            pace=self.pace,
-        )
+        source = ModelTokenSource(self.drafter, self.index_map)
+        parts = PolicyParts(source=source, pass_times=self.pass_times, clock=lambda: self.clock)
         choice = PolicyChoice(
             name=self.scene["policy"], draft_length=self.scene["draft_length"], p_min=self.scene["p_min"]
         )
-        return speculative_rounds(parts.target, build_policy(choice, parts), prompt)
+        return speculative_rounds(self.target, build_drafter(choice, parts), prompt, clock=parts.clock)
 
     def plain(self, prompt):
         self.alone.rewind(0)
@@ -72,7 +68,7 @@ def staged(scripted, by_table, by_hash):
 
 
 def tokens_of(rounds):
-    return [token for turn in rounds for token in turn.token_ids]
+    return [token for round_ in rounds for token in round_.token_ids]
 
 
 @st.composite
@@ -108,29 +104,29 @@ def test_every_policy_gives_the_plain_text(staged, scene):
 
 @LAWS
 @given(scene=scenes())
-def test_after_each_round_both_memories_hold_the_beginning_of_what_was_settled(staged, scene):
-    stage, settled = staged(scene), list(scene["prompt"])
-    fits = len(settled) <= stage.drafter.context_length
-    for turn in stage.rounds(scene["prompt"]):
-        settled += turn.token_ids
-        assert stage.target.tokens == settled[:-1]
+def test_after_each_round_both_memories_hold_the_beginning_of_what_was_committed(staged, scene):
+    stage, committed = staged(scene), list(scene["prompt"])
+    fits = len(committed) <= stage.drafter.context_length
+    for round_ in stage.rounds(scene["prompt"]):
+        committed += round_.token_ids
+        assert stage.target.tokens == committed[:-1]
         if fits and scene["policy"] not in ("plain", "ngram"):
-            assert stage.drafter.length < len(settled)
-            assert stage.drafter.tokens == settled[: stage.drafter.length]
+            assert stage.drafter.length < len(committed)
+            assert stage.drafter.tokens == committed[: stage.drafter.length]
 
 
 @LAWS
 @given(scene=scenes())
 def test_no_policy_drafts_more_than_it_may(staged, scene):
-    stage, settled = staged(scene), len(scene["prompt"])
+    stage, committed = staged(scene), len(scene["prompt"])
     first, *rest = stage.rounds(scene["prompt"])
-    assert (first.proposed, first.accepted, len(first.token_ids)) == (0, 0, 1)
-    settled += 1
-    for turn in rest:
-        assert 0 <= turn.accepted <= turn.proposed <= scene["target_context"] - settled
-        assert turn.proposed <= LONGEST.get(scene["policy"], scene["draft_length"])
-        assert len(turn.token_ids) == turn.accepted + 1
-        settled += len(turn.token_ids)
+    assert (first.drafted, first.accepted, len(first.token_ids)) == (0, 0, 1)
+    committed += 1
+    for round_ in rest:
+        assert 0 <= round_.accepted <= round_.drafted <= scene["target_context"] - committed
+        assert round_.drafted <= LONGEST.get(scene["policy"], scene["draft_length"])
+        assert len(round_.token_ids) == round_.accepted + 1
+        committed += len(round_.token_ids)
 
 
 @LAWS
@@ -150,8 +146,8 @@ def test_an_answer_given_up_at_any_round_leaves_both_models_ready_for_any_prompt
 def test_going_on_from_an_answer_reads_only_what_is_new(staged, scene, rounds, more):
     stage, text = staged(scene), list(scene["prompt"])
     first = stage.rounds(scene["prompt"])
-    for _, turn in zip(range(rounds), first, strict=False):
-        text += turn.token_ids
+    for _, round_ in zip(range(rounds), first, strict=False):
+        text += round_.token_ids
     first.close()
     prompt = [*text, *more][: scene["target_context"]]
     in_memory, reads = stage.target.length, len(stage.target.contexts)
@@ -175,27 +171,27 @@ def test_logits_that_are_not_numbers_are_refused_by_name(tabled, policy, value, 
 
     seconds = {"target": 0.5, "drafter": 0.01}
     models = {name: tabled(table, 64, passing(seconds[name])) for name, table in tables.items()}
-    stage = {name: TimedModel(model, lambda: clock[0]) for name, model in models.items()}
-    pace = Pace(target=PassTimes([0.5]), drafter=PassTimes([0.01]), acceptance_rate=0.9)
-    parts = Parts(**stage, index_map=IndexMap.identity(3), pace=pace)
-    chooser = SampledChooser(SamplingSettings(), np.random.default_rng(0)) if drawn else GREEDY
-    built = build_policy(PolicyChoice(name=policy, draft_length=2), parts)
+    pass_times = PairPassTimes(target=PassTimes([0.5]), drafter=PassTimes([0.01]), acceptance_rate=0.9)
+    source = ModelTokenSource(models["drafter"], IndexMap.identity(3))
+    parts = PolicyParts(source=source, pass_times=pass_times, clock=lambda: clock[0])
+    method = sampled(SamplingSettings(), np.random.default_rng(0)) if drawn else GREEDY
+    built = build_drafter(PolicyChoice(name=policy, draft_length=2), parts)
     with np.errstate(invalid="ignore"), raises_exactly(f"logits of the {broken} {NOT_FINITE}"):
-        list(speculative_rounds(parts.target, built, [0], chooser))
+        list(speculative_rounds(models["target"], built, [0], method, clock=parts.clock))
 
 
 def test_the_names_mean_what_they_say(tabled):
-    model = TimedModel(tabled(np.eye(3)), lambda: 0.0)
-    pace = Pace(target=PassTimes([0.5]), drafter=PassTimes([0.01]), acceptance_rate=0.9)
-    parts = Parts(target=model, drafter=model, index_map=IndexMap.identity(3), pace=pace)
-    built = {name: build_policy(PolicyChoice(name=name, draft_length=2), parts) for name in POLICIES}
+    source = ModelTokenSource(tabled(np.eye(3)), IndexMap.identity(3))
+    pass_times = PairPassTimes(target=PassTimes([0.5]), drafter=PassTimes([0.01]), acceptance_rate=0.9)
+    parts = PolicyParts(source=source, pass_times=pass_times, clock=lambda: 0.0)
+    built = {name: build_drafter(PolicyChoice(name=name, draft_length=2), parts) for name in POLICIES}
     assert built["plain"] is NO_DRAFTS
-    assert {name: type(policy) for name, policy in built.items() if name != "plain"} == {
-        "fixed": FixedDrafts,
-        "confident": ConfidentDrafts,
-        "ngram": NgramDrafts,
-        "ngram-or-drafter": NgramOrDrafter,
-        "adaptive": AdaptiveDrafts,
+    assert {name: (type(one._source), type(one._stop)) for name, one in built.items() if name != "plain"} == {
+        "fixed": (ModelTokenSource, FixedLength),
+        "confident": (ModelTokenSource, Confident),
+        "ngram": (NgramSource, FixedLength),
+        "ngram-or-drafter": (FirstOf, FixedLength),
+        "adaptive": (FirstOf, ExpectedGain),
     }
 
 

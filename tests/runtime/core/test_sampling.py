@@ -6,9 +6,8 @@ from scipy import stats
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core import sampling
-from edgedraft.runtime.core.chooser import SampledChooser
-from edgedraft.runtime.core.decoding import plain_rounds
-from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, draw, probabilities, residual, settle_draws
+from edgedraft.runtime.core.decoding import plain_rounds, sampled
+from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, draw, probabilities, residual, verify_draws
 
 VOCAB = 5
 DRAWS = 200_000
@@ -37,7 +36,7 @@ def rows(seed, count, width=8):
     return rng.normal(0, 1.5, (count, width)).astype(np.float32)
 
 
-def first_tokens(settle, settings, kept):
+def first_tokens(verify, settings, kept):
     """How often each token came first in ``DRAWS`` rounds of two drafts by a drafter that has only ``kept``."""
     by_target = [probabilities(row, settings) for row in rows(1, 3)]
     by_drafter = []
@@ -49,26 +48,26 @@ def first_tokens(settle, settings, kept):
     counts = np.zeros(8)
     for _ in range(DRAWS):
         drafts = [draw(q, rng) for q in by_drafter]
-        counts[settle(drafts, by_drafter, by_target, rng)[0]] += 1
+        counts[verify(drafts, by_drafter, by_target, rng)[0]] += 1
     return counts, by_target[0]
 
 
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize("kept", [np.arange(8), np.array([0, 3, 6])], ids=["all tokens", "three tokens"])
 def test_a_round_follows_the_targets_distribution(name, kept):
-    counts, expected = first_tokens(settle_draws, SETTINGS[name], kept)
+    counts, expected = first_tokens(verify_draws, SETTINGS[name], kept)
     assert p_value(counts, expected) > ALARM
 
 
 def test_a_wrong_residual_is_caught(monkeypatch):
     monkeypatch.setattr(sampling, "residual", lambda by_target, by_drafter: by_target)
-    counts, expected = first_tokens(settle_draws, SamplingSettings(), np.array([0, 3, 6]))
+    counts, expected = first_tokens(verify_draws, SamplingSettings(), np.array([0, 3, 6]))
     assert p_value(counts, expected) < ALARM
 
 
 def test_accepting_every_draft_is_caught(monkeypatch):
     monkeypatch.setattr(sampling, "keeps", lambda *_: True)
-    counts, expected = first_tokens(settle_draws, SamplingSettings(), np.array([0, 3, 6]))
+    counts, expected = first_tokens(verify_draws, SamplingSettings(), np.array([0, 3, 6]))
     assert p_value(counts, expected) < ALARM
 
 
@@ -76,8 +75,8 @@ def test_plain_drawing_repeats_with_its_seed(tabled):
     table = rows(4, VOCAB, VOCAB)
 
     def text(seed):
-        chooser = SampledChooser(SamplingSettings(), np.random.default_rng(seed))
-        return [turn.token_ids[0] for turn in plain_rounds(tabled(table, 20), [1], chooser)]
+        method = sampled(SamplingSettings(), np.random.default_rng(seed))
+        return [round_.token_ids[0] for round_ in plain_rounds(tabled(table, 20), [1], method)]
 
     assert text(0) == text(0)
     assert text(0) != text(1)

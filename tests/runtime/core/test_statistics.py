@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 
+from edgedraft.runtime.base.intervals import Interval
+from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.statistics import (
     DraftStatistics,
-    Spread,
     count_rounds,
+    median_interval,
     memory_bound_speed_up,
-    middle_mean,
     ratio_interval,
-    spread,
+    trimmed_mean,
 )
 
 NOTHING = DraftStatistics(
@@ -20,12 +21,12 @@ NOTHING = DraftStatistics(
 )
 
 
-def turn(accepted, proposed):
-    return Round(token_ids=tuple(range(accepted + 1)), proposed=proposed, accepted=accepted)
+def round_(accepted, proposed):
+    return Round(token_ids=tuple(range(accepted + 1)), drafted=proposed, accepted=accepted)
 
 
 def test_rounds_are_counted():
-    found = count_rounds([turn(0, 3), turn(2, 3), turn(3, 3), turn(0, 0)])
+    found = count_rounds([round_(0, 3), round_(2, 3), round_(3, 3), round_(0, 0)])
     assert found == DraftStatistics(
         rounds=4, tokens=9, draft_tokens_proposed=9, draft_tokens_evaluated=1 + 3 + 3, draft_tokens_accepted=5
     )
@@ -39,16 +40,16 @@ def test_no_rounds_count_nothing():
 
 
 def test_plain_rounds_have_a_block_efficiency_of_one():
-    found = count_rounds(iter([turn(0, 0)] * 5))
+    found = count_rounds(iter([round_(0, 0)] * 5))
     assert (found.block_efficiency, found.acceptance_rate) == (1.0, 0.0)
 
 
 def test_drafts_that_were_all_accepted_have_an_acceptance_rate_of_one():
-    assert count_rounds([turn(3, 3), turn(1, 1)]).acceptance_rate == 1.0
+    assert count_rounds([round_(3, 3), round_(1, 1)]).acceptance_rate == 1.0
 
 
 def test_cutting_an_answer_refuses_no_draft():
-    *_, cut = limited([turn(0, 0), turn(3, 3)], Limits(max_new_tokens=3))
+    *_, cut = limited([round_(0, 0), round_(3, 3)], Limits(max_new_tokens=3))
     assert count_rounds([cut]).acceptance_rate == 1.0
 
 
@@ -60,9 +61,15 @@ def test_memory_bound_speed_up(block_efficiency, cost_ratio, draft_length, expec
     assert memory_bound_speed_up(block_efficiency, cost_ratio, draft_length) == pytest.approx(expected)
 
 
-def test_a_spread_is_a_median_between_quartiles():
-    assert spread([5, 1, 3, 2, 4]) == Spread(median=3.0, low=2.0, high=4.0)
-    assert spread([7]) == Spread(median=7.0, low=7.0, high=7.0)
+def test_a_median_lies_between_quartiles():
+    assert median_interval([5, 1, 3, 2, 4]) == Interval(level=0.5, value=3.0, low=2.0, high=4.0)
+    assert median_interval([7]) == Interval(level=0.5, value=7.0, low=7.0, high=7.0)
+
+
+def test_quartiles_keep_their_keys_in_json():
+    assert to_plain({"speed": median_interval([1, 2, 3])}) == {"speed": {"median": 2.0, "low": 1.5, "high": 2.5}}
+    other = Interval(value=2.0, low=1.0, high=3.0, level=0.8)
+    assert to_plain(other) == {"value": 2.0, "low": 1.0, "high": 3.0, "level": 0.8}
 
 
 def test_a_ratio_interval_is_the_same_for_the_same_seed():
@@ -107,5 +114,5 @@ def test_more_prompts_narrow_a_ratio_interval():
     ("values", "expected"),
     [([3.0], 3.0), ([1.0, 2.0, 6.0], 3.0), ([100.0, *[2.0] * 8, -50.0], 2.0), ([*[1.0] * 9, *[3.0] * 11], 2.125)],
 )
-def test_a_middle_mean_leaves_out_a_tenth_at_either_end(values, expected):
-    assert middle_mean(values) == expected
+def test_a_trimmed_mean_leaves_out_a_tenth_at_either_end(values, expected):
+    assert trimmed_mean(values) == expected

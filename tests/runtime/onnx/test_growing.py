@@ -59,7 +59,7 @@ def test_logits_are_those_of_everything_in_memory(steps):
         if tokens:
             text += tokens
             expected = [score(text[: end + 1]) for end in range(len(text) - len(tokens), len(text))]
-            np.testing.assert_array_equal(model.read(tokens), expected)
+            np.testing.assert_array_equal(model.read(tokens).logits, expected)
         assert (list(model.token_ids), model.length) == (text, len(text))
 
 
@@ -68,7 +68,7 @@ def test_rewinding_twice_before_the_next_pass_is_rewinding_to_the_shorter():
     model.read([1, 2, 3, 4])
     model.rewind(3)
     model.rewind(1)
-    np.testing.assert_array_equal(model.read([2])[0], score([1, 2]))
+    np.testing.assert_array_equal(model.read([2]).logits[0], score([1, 2]))
 
 
 def test_a_pass_that_fails_can_be_tried_again():
@@ -91,7 +91,7 @@ def test_a_pass_that_fails_can_be_tried_again():
         model.read([4, 4])
     assert model.length == 3
     graph.fails = False
-    np.testing.assert_array_equal(model.read([2])[0], score([1, 2, 3, 2]))
+    np.testing.assert_array_equal(model.read([2]).logits[0], score([1, 2, 3, 2]))
 
 
 def test_reading_too_much_changes_nothing(raises_exactly):
@@ -101,7 +101,7 @@ def test_reading_too_much_changes_nothing(raises_exactly):
     with raises_exactly(f"the context holds {CONTEXT} tokens, got {CONTEXT + 1} - {remedy}"):
         model.read([1])
     model.rewind(2)
-    np.testing.assert_array_equal(model.read([1])[0], score([0, 0, 1]))
+    np.testing.assert_array_equal(model.read([1]).logits[0], score([0, 0, 1]))
 
 
 def test_a_forked_child_reads_with_keys_and_values_of_its_own(in_child):
@@ -165,7 +165,7 @@ def test_a_row_scores_its_own_text_whatever_happens_to_the_others(rows, deeds):
                 row.rewind(len(text))
             elif len(text) + len(details[1]) <= CONTEXT:
                 text += details[1]
-                np.testing.assert_array_equal(row.read(details[1])[-1], score(text))
+                np.testing.assert_array_equal(row.read(details[1]).logits[-1], score(text))
         assert [list(row.token_ids) for row in batch.rows] == texts
 
 
@@ -217,11 +217,11 @@ def test_a_graph_of_any_style_says_what_transformers_says(name, tiny_pair, by_tr
     graph = OnnxGraph(tmp_path / "model.onnx", SETTINGS)
     assert not graph.shared
     assert graph.feeds == set(STYLES[name].feeds)
-    model = graph.memory()
-    pieces = [model.read(TEXT[:7]).copy()]
+    model = graph.new_model()
+    pieces = [model.read(TEXT[:7]).logits.copy()]
     model.read([5, 6, 7])
     model.rewind(7)
-    pieces += [model.read(TEXT[7:8]).copy(), model.read(TEXT[8:]).copy()]
+    pieces += [model.read(TEXT[7:8]).logits.copy(), model.read(TEXT[8:]).logits.copy()]
     np.testing.assert_allclose(np.concatenate(pieces), by_transformers, atol=1e-4)
 
 
@@ -235,6 +235,6 @@ def test_the_rows_of_a_batch_are_stepped_in_turn(tiny_pair, tmp_path):
         prefill(row, prompt)
     stepped = batch.step([7, 8, 9])
     for prompt, token, scores in zip(prompts, (7, 8, 9), stepped, strict=True):
-        model = graph.memory()
+        model = graph.new_model()
         prefill(model, prompt)
-        np.testing.assert_array_equal(model.read([token])[0], scores)
+        np.testing.assert_array_equal(model.read([token]).logits[0], scores)

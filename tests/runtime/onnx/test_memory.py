@@ -125,14 +125,14 @@ def test_a_row_scores_its_own_text_whatever_happens_to_the_others(rows, deeds):
                 row.rewind(len(text))
             elif len(text) + len(details[1]) <= CONTEXT:
                 text += details[1]
-                np.testing.assert_allclose(row.read(details[1])[-1], score(text), atol=ROUNDING)
+                np.testing.assert_allclose(row.read(details[1]).logits[-1], score(text), atol=ROUNDING)
         assert [list(row.token_ids) for row in batch.rows] == texts
 
 
 def test_these_kernels_would_round_a_single_row_otherwise():
     """Negative control: without its partner, a row of the batch above would not say the same."""
-    np.testing.assert_array_equal(alone().read([1, 2])[-1], score([1, 2]))
-    np.testing.assert_array_equal(alone().read([1])[-1], score([1]) + ROUNDING)
+    np.testing.assert_array_equal(alone().read([1, 2]).logits[-1], score([1, 2]))
+    np.testing.assert_array_equal(alone().read([1]).logits[-1], score([1]) + ROUNDING)
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3, 4, 5])
@@ -219,9 +219,9 @@ def test_a_step_allocates_nothing_as_large_as_its_logits():
 def test_memories_that_share_their_room_for_logits_take_it_once():
     room, graph = LogitsRoom(VOCAB), Kernels()
     one, other = (OnnxModel(graph, SharedCache(graph, cache_buffers(graph, 1, CONTEXT)), room) for _ in range(2))
-    first = one.read([1, 2])
-    assert np.shares_memory(first, other.read([3]))
-    assert not np.shares_memory(first, alone().read([3]))
+    first = one.read([1, 2]).logits
+    assert np.shares_memory(first, other.read([3]).logits)
+    assert not np.shares_memory(first, alone().read([3]).logits)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="how much memory a process uses is asked of Linux")

@@ -2,8 +2,7 @@
 
 import pytest
 
-from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE, missing_gpu
-from edgedraft.runtime.onnx.vulkan import VulkanDevice
+from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE, VulkanDevice, missing_gpu
 
 DRIVERS = "your GPU's Vulkan driver (mesa-vulkan-drivers for AMD and Intel, NVIDIA's own for NVIDIA)"
 CHECK = "vulkaninfo --summary, of vulkan-tools, lists what is found"

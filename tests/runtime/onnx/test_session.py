@@ -43,7 +43,7 @@ def graph(ledger, tmp_path_factory):
 )
 def test_logits_are_those_of_everything_in_memory(graph, ledger, steps):
     _, rows_of = ledger
-    model, text = graph.memory(), []
+    model, text = graph.new_model(), []
     for length, tokens in steps:
         text = text[:length]
         model.rewind(len(text))
@@ -51,26 +51,26 @@ def test_logits_are_those_of_everything_in_memory(graph, ledger, steps):
         if not tokens:
             continue
         text += tokens
-        np.testing.assert_array_equal(model.read(tokens), TABLE[rows_of(text, 11)][-len(tokens) :])
+        np.testing.assert_array_equal(model.read(tokens).logits, TABLE[rows_of(text, 11)][-len(tokens) :])
         assert (list(model.token_ids), model.length) == (text, len(text))
 
 
 def test_memories_over_one_graph_know_nothing_of_each_other(graph, ledger):
     _, rows_of = ledger
-    one, other = graph.memory(), graph.memory()
+    one, other = graph.new_model(), graph.new_model()
     one.read([1, 2, 3])
-    np.testing.assert_array_equal(other.read([4]), TABLE[rows_of([4], 11)])
-    np.testing.assert_array_equal(one.read([0]), TABLE[rows_of([1, 2, 3, 0], 11)][-1:])
+    np.testing.assert_array_equal(other.read([4]).logits, TABLE[rows_of([4], 11)])
+    np.testing.assert_array_equal(one.read([0]).logits, TABLE[rows_of([1, 2, 3, 0], 11)][-1:])
     assert one.token_ids == [1, 2, 3, 0]
 
 
 def test_a_model_says_how_large_it_is(graph):
-    model = graph.memory()
+    model = graph.new_model()
     assert (model.vocab_size, model.context_length, model.length) == (5, 24, 0)
 
 
 def test_reading_too_much_changes_nothing(graph, raises_exactly):
-    model = graph.memory()
+    model = graph.new_model()
     model.read([0] * 20)
     remedy = "shorten the prompt or open the bundle with a larger context"
     with raises_exactly(f"the context holds 24 tokens, got 25 - {remedy}"):
@@ -82,7 +82,7 @@ def test_reading_too_much_changes_nothing(graph, raises_exactly):
 
 @pytest.mark.parametrize("length", [-1, 3])
 def test_rewinding_to_nowhere_is_refused(graph, length, raises_exactly):
-    model = graph.memory()
+    model = graph.new_model()
     model.read([0, 1])
     with raises_exactly(f"cannot rewind to {length}: only 2 tokens were read"):
         model.rewind(length)
@@ -163,9 +163,9 @@ def test_a_row_says_the_same_bits_whatever_the_other_rows(real_graph):
 def test_a_row_says_nearly_what_a_memory_of_its_own_says(real_graph):
     whole = stepped(real_graph, range(16))
     for number, prompt in enumerate(PROMPTS):
-        model = real_graph.memory()
+        model = real_graph.new_model()
         prefill(model, prompt)
-        lone = [model.read([7 + number + step])[0].copy() for step in range(3)]
+        lone = [model.read([7 + number + step]).logits[0].copy() for step in range(3)]
         assert np.abs(lone - whole[:, number]).max() < np.std(whole) / 5
         assert np.abs(lone - whole[:, number - 1]).max() > np.std(whole)
 

@@ -4,8 +4,8 @@ import ctypes
 
 import pytest
 
-from edgedraft.runtime.onnx import vulkan
-from edgedraft.runtime.onnx.vulkan import VulkanDevice, vulkan_devices
+from edgedraft.runtime.onnx import missing_gpu
+from edgedraft.runtime.onnx.missing_gpu import VulkanDevice, vulkan_devices
 
 REFUSED = -9  # VK_ERROR_INCOMPATIBLE_DRIVER: no driver is installed
 
@@ -39,7 +39,7 @@ class Loader:
 
 @pytest.fixture
 def install(monkeypatch):
-    """Puts a loader in the place of the system's."""
+    """Put a loader in the place of the system's."""
 
     def put(loader):
         def load(name):
@@ -48,7 +48,7 @@ def install(monkeypatch):
                 raise OSError("cannot open shared object file")
             return loader
 
-        monkeypatch.setattr(vulkan.ctypes, "CDLL", load)
+        monkeypatch.setattr(missing_gpu.ctypes, "CDLL", load)
         return loader
 
     return put

@@ -12,10 +12,9 @@ import pytest
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 from edgedraft.runtime.bundle.manifest import FileEntry
 from edgedraft.runtime.serving import guard
-from edgedraft.runtime.serving.guard import HEADERS, below_token, new_token
+from edgedraft.runtime.serving.guard import HEADERS, MAX_POST_BYTES, below_token, new_token
 from edgedraft.runtime.serving.listening import listen
 from edgedraft.runtime.serving.page_server import Offer, PageServer
-from edgedraft.runtime.serving.posting import MAX_POST_BYTES
 from edgedraft.runtime.serving.site import Site, listed_files, page_files
 
 TOKEN = "the-right-token-of-22x"

@@ -4,7 +4,7 @@ import pytest
 import segno
 
 from edgedraft.runtime.base.errors import MissingExtraError
-from edgedraft.runtime.serving.qr import terminal_qr
+from edgedraft.runtime.serving.listening import terminal_qr
 
 ADDRESS = "https://192.168.1.7:8417/abcdefghijklmnopqrstuv/"
 _HALVES = {"█": (0, 0), "▀": (0, 1), "▄": (1, 0), " ": (1, 1)}

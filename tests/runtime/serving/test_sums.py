@@ -6,15 +6,15 @@ import pytest
 
 from edgedraft.runtime.base.files import sha256
 from edgedraft.runtime.bundle.manifest import FileEntry
-from edgedraft.runtime.serving import sums
-from edgedraft.runtime.serving.sums import kept_entry
+from edgedraft.runtime.serving import site
+from edgedraft.runtime.serving.site import kept_entry
 
 
 @pytest.fixture
 def hashed(monkeypatch):
     """Names of the files that were read through."""
     names = []
-    monkeypatch.setattr(sums, "sha256", lambda path: names.append(path.name) or sha256(path))
+    monkeypatch.setattr(site, "sha256", lambda path: names.append(path.name) or sha256(path))
     return names
 
 

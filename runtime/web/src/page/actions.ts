@@ -1,4 +1,4 @@
-/** Owns everything a user can do, gathered from the parts of the page. */
+/** Owns all actions of the user, gathered from the parts of the page. */
 
 import { chattingActions, type ChattingActions } from "./actions/chatting.js";
 import { loadingActions, type EngineBox, type LoadingActions } from "./actions/loading.js";
@@ -15,7 +15,7 @@ export interface Actions {
   readonly measuring: MeasuringActions;
 }
 
-/** The actions on `store` through `ports`. */
+/** Create the actions, which change `store` and reach the world through `ports`. */
 export function createActions(store: Store<State>, ports: Ports): Actions {
   const box: EngineBox = { engine: null };
   return {

@@ -1,4 +1,4 @@
-/** Owns the real world behind the page: the runtime, the server it came from, the browser's storage and clock. */
+/** Owns the real ports of the page: the runtime, the server, the browser's storage and clock. */
 
 import {
   clearStorage,
@@ -19,7 +19,7 @@ import {
 } from "../runtime/index.js";
 import type { OpenEngine, Ports, Site, WantedFile } from "./ports.js";
 
-/** The ports of a page that was opened at `address`. */
+/** Return the ports of a page that was opened at `address`. */
 export function browserPorts(address: URL): Ports {
   return {
     openSite: () => openSite(address),
@@ -55,7 +55,7 @@ async function wantedFiles({ base, session, manifest }: Site, withFull: boolean)
   return files.map(({ name, bytes, sha256 }) => ({ path: name, bytes, keptBytes: kept.get(sha256) ?? 0 }));
 }
 
-/** What a folder of plain files offers: its bundle, nothing to probe with, nobody to post to. */
+/** The session of a folder of plain files: its bundle, no probe, and no server that takes results. */
 const PLAIN_FILES: SessionInfo = {
   bundle: "./",
   full_drafter: null,
@@ -64,7 +64,7 @@ const PLAIN_FILES: SessionInfo = {
   post_results: false,
 };
 
-/** Where everything is: beside the page, or with `?bundle=` in a folder of plain files of the same server. */
+/** Find the session: beside the page, or with `?bundle=` in a folder of plain files on the same server. */
 async function placeOf(address: URL): Promise<{ base: URL; session: SessionInfo }> {
   const given = address.searchParams.get("bundle");
   if (given === null) {
@@ -74,7 +74,7 @@ async function placeOf(address: URL): Promise<{ base: URL; session: SessionInfo 
   return { base: bundleBase(given, address), session: PLAIN_FILES };
 }
 
-/** The folder that `?bundle=` names, ending in a slash; other servers are refused. */
+/** Return the folder that `?bundle=` names, ending in a slash; other servers are refused. */
 export function bundleBase(given: string, address: URL): URL {
   const base = new URL(given.endsWith("/") ? given : `${given}/`, address);
   if (base.origin === address.origin) return base;

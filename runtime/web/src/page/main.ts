@@ -1,4 +1,4 @@
-/** Starts the page: the store, the actions on it, the real world behind them. */
+/** Starts the page: the store, the actions that change it, and the real ports. */
 
 import { createActions } from "./actions.js";
 import { browserPorts } from "./browser.js";

@@ -1,4 +1,4 @@
-/** Owns drawing: the state becomes the page, at most once a frame. */
+/** Owns drawing the page from the state, at most once a frame. */
 
 import { render } from "preact";
 import type { Actions } from "./actions.js";
@@ -6,10 +6,10 @@ import type { State } from "./state.js";
 import type { Store } from "./store.js";
 import { App } from "./views/app.js";
 
-/** Calls `draw` soon; the browser's next frame, or at once in tests. */
+/** Calls `draw` soon: in the browser's next frame, or at once in tests. */
 export type Schedule = (draw: () => void) => void;
 
-/** Draw `store` into `root`, now and after every change; the returned function ends that. */
+/** Draw `store` into `root`, now and after every change, until the returned function is called. */
 export function mount(root: Element, store: Store<State>, actions: Actions, schedule: Schedule): () => void {
   let waiting = false;
   const draw = () => {

@@ -1,4 +1,4 @@
-/** Owns what the page asks of the world: the runtime, the server, the clock; tests bring their own. */
+/** Owns `Ports`: everything outside the page, so that tests can replace it. */
 
 import type {
   BenchReport,
@@ -18,18 +18,18 @@ import type {
   TextPiece,
 } from "../runtime/index.js";
 
-/** What was found where the page was opened. */
+/** The server's offer, and the features of this device. */
 export interface Site {
   readonly base: URL;
   readonly session: SessionInfo;
   readonly manifest: Manifest;
   readonly capabilities: Capabilities;
   readonly device: DeviceReport;
-  /** Bytes that the browser still lets this page keep, or null where it does not say. */
+  /** Bytes that the browser still lets this page store, or null where it does not say. */
   readonly freeBytes: number | null;
 }
 
-/** One file that loading needs; `keptBytes` of it are on this device already. */
+/** One file that loading needs; `keptBytes` of it are stored on this device already. */
 export interface WantedFile {
   readonly path: string;
   readonly bytes: number;
@@ -39,31 +39,31 @@ export interface WantedFile {
 /** Called with every target pass of an answer, before its text. */
 export type OnRound = (round: Round) => void;
 
-/** What the page does with an opened bundle. */
+/** The functions of an opened bundle that the page uses. */
 export interface OpenEngine {
   readonly providers: Engine["providers"];
   readonly hasFull: boolean;
   answer(messages: readonly Message[], options: DecodingOptions, onRound: OnRound): AsyncGenerator<TextPiece>;
   bench(prompts: readonly string[], maxNewTokens: number, progress: Progress, signal: AbortSignal): Promise<BenchReport>;
-  /** How many of the messages, the oldest, must be left out for an answer of `maxNewTokens` to fit. */
+  /** Count the oldest messages that must be left out for an answer of `maxNewTokens` to fit. */
   leftOut(messages: readonly Message[], maxNewTokens: number): number;
   close(): Promise<void>;
 }
 
-/** Everything outside the page. */
+/** The runtime, the server, the browser's storage, and the clock. */
 export interface Ports {
   openSite(): Promise<Site>;
   wantedFiles(site: Site, withFull: boolean): Promise<readonly WantedFile[]>;
   openEngine(site: Site, settings: EngineSettings, progress: Progress, signal: AbortSignal): Promise<OpenEngine>;
   probe(session: SessionInfo, base: URL, settings: ProbeSettings, progress: Progress, signal: AbortSignal): Promise<ProbeReport>;
-  /** Remove everything that was kept on this device. */
+  /** Remove everything that is stored on this device. */
   forget(): Promise<void>;
   post(base: URL, kind: "bench" | "probe", result: BenchResult | ProbeReport): Promise<void>;
   save(name: string, value: unknown): void;
-  /** Seconds that only grow. */
+  /** Return seconds that never decrease. */
   clock(): number;
   today(): string;
-  /** A fresh seed for drawing tokens. */
+  /** Return a fresh seed for drawing tokens. */
   seed(): number;
   readonly onnxruntime: string;
 }

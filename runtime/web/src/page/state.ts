@@ -1,6 +1,6 @@
 /** Owns the shape of everything the page shows, and how it begins. */
 
-import type { BenchResult, Drafts, Engine, ProbeReport, Provider } from "../runtime/index.js";
+import type { BenchResult, Engine, ProbeReport, Provider } from "../runtime/index.js";
 import type { Site, WantedFile } from "./ports.js";
 import { NO_COUNTS, type Counts } from "./words/live.js";
 
@@ -44,6 +44,9 @@ export interface ChatMessage {
   readonly role: "user" | "assistant";
   readonly runs: readonly Run[];
 }
+
+/** Who drafts: nobody, the bundle's trimmed drafter, the full-vocabulary one, or a look into the text so far. */
+export type Drafts = "none" | "trimmed" | "full" | "ngram";
 
 export interface ChatOptions {
   readonly drafts: Drafts;

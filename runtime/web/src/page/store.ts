@@ -1,15 +1,15 @@
-/** The one owner of the page's state: actions update it, the view is drawn from it. */
+/** Owns the page's state: actions update it, and the views are drawn from it. */
 
 export interface Store<State> {
-  /** The state as it is now; never changed in place. */
+  /** Return the current state, which is never changed in place. */
   read(): State;
-  /** Replace some fields; readers hear of it. */
+  /** Replace some fields and call the listeners. */
   update(change: (state: State) => Partial<State>): void;
-  /** Call `listener` after every update; the returned function ends that. */
+  /** Call `listener` after every update, until the returned function is called. */
   subscribe(listener: () => void): () => void;
 }
 
-/** A store that begins with `initial`. */
+/** Create a store that begins with `initial`. */
 export function createStore<State extends object>(initial: State): Store<State> {
   let state = initial;
   const listeners = new Set<() => void>();

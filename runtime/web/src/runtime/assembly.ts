@@ -17,7 +17,7 @@ import type { SessionInfo } from "./sessionInfo.js";
 import { openStorage, persistStorage } from "./storage.js";
 import { TextCodec } from "./text.js";
 
-/** How an engine is opened. `minimumRows` overrides the least rows of a verify block on the target. */
+/** How an engine is opened. `minimumRows` is the least that a pass of the target is given; 1 where it is left out. */
 export interface EngineSettings {
   readonly targetProvider: Provider;
   readonly drafterProvider: Provider;
@@ -161,7 +161,7 @@ class Opening {
   private modelSettings(source: ModelSource, runtime: Runtime, vocabSize: number | null): ModelSettings {
     const { plan, provider, context_length: most } = this.manifest;
     const isTarget = source.needs.name === "target";
-    const planned = provider === runtime.provider ? (isTarget ? plan.target_pass_seconds : plan.drafter_pass_seconds) : undefined;
+    const planned = provider === runtime.provider ? (isTarget ? plan.target_pass_seconds : plan.drafter_pass_seconds) : [];
     const minimum = isTarget ? this.settings.minimumRows : undefined;
     return {
       contextLength: Math.min(this.settings.contextLength, most),

@@ -1,12 +1,13 @@
-/** Owns measuring an engine's bundle where it runs: prompts as texts, every way that the engine can go. */
+/** Owns benching an engine's bundle: prompts as texts, and every way of decoding that the engine has open. */
 
 import { bench, type BenchReport, type CostRatios } from "./benching.js";
 import type { Engine } from "./engine.js";
 import type { Clock, Progress } from "./progress.js";
 
 /**
- * Decode every prompt by the target alone, with the full-vocabulary drafter where it is open, and with the trimmed one;
- * greedily, by the plan's draft length. `clock` tells seconds; `progress` hears runs. An abort throws its reason.
+ * Decode every prompt by the target alone, with the full-vocabulary drafter where it is open, and with the trimmed one,
+ * greedily and with the plan's draft length. `clock` returns seconds; `progress` is called after every run. An abort
+ * throws its reason.
  */
 export function runBench(
   engine: Engine,

@@ -122,7 +122,8 @@ async function runPrompt(
   target.rewind(0);
   drafter?.rewind(0);
   const timed = open && drafter ? { ...benched.drafters, [way]: { model: drafter, indexMap: open.indexMap } } : benched.drafters;
-  const policy = buildPolicy(way === "plain" ? "none" : way, benched.draftLength, timed);
+  const drafting = way === "plain" ? ({ name: "plain" } as const) : ({ name: "fixed", drafter: way } as const);
+  const policy = buildPolicy({ ...drafting, draftLength: benched.draftLength }, timed);
   const begun = clock();
   const turns: Round[] = [];
   let [firstAt, readByTarget, readByDrafter] = [begun, 0, 0];

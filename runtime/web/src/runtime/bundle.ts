@@ -1,4 +1,4 @@
-/** Owns which files of a bundle are needed for what, and getting them with one progress over all. */
+/** Owns the list of a bundle's files that a model needs, and their download with one progress over all. */
 
 import { EdgedraftError } from "./errors.js";
 import type { FileLoader, WantedFile } from "./files.js";
@@ -8,14 +8,14 @@ import type { Progress } from "./progress.js";
 import type { GraphFiles } from "./session.js";
 import { fetchJson, type FullDrafter } from "./sessionInfo.js";
 
-/** One model: its graph and external data by name, where they are, and what it needs of a device. */
+/** One model: the files of its graph and external data, and what it needs of a device. */
 export interface ModelSource {
   readonly graph: WantedFile;
   readonly data: readonly WantedFile[];
   readonly needs: ModelNeeds;
 }
 
-/** What the fields of a model in a manifest or a session have in common. */
+/** The fields that a model has in a manifest and in a session alike. */
 interface Described {
   readonly graph: string;
   readonly data: readonly string[];
@@ -26,22 +26,22 @@ interface Described {
 
 export const TEXT_FILES = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] as const;
 
-/** The manifest of the bundle at `url` (ending in a slash). */
+/** Read the manifest of the bundle at `url` (ending in a slash). */
 export async function readManifest(url: URL): Promise<Manifest> {
   return parseManifest(await fetchJson(new URL(MANIFEST_NAME, url)));
 }
 
-/** The target or the trimmed drafter of a bundle. */
+/** Return the target or the trimmed drafter of a bundle. */
 export function modelOf(manifest: Manifest, role: "target" | "drafter", bundle: URL): ModelSource {
   return sourceOf(role, manifest[role], manifest.files, bundle);
 }
 
-/** The full-vocabulary drafter that a session offers. */
+/** Return the full-vocabulary drafter that a session offers. */
 export function fullModelOf(full: FullDrafter, base: URL): ModelSource {
   return sourceOf("full drafter", full, full.files, base);
 }
 
-/** One listed file. */
+/** Return one listed file; a file that is not listed has no hash to check, and throws `EdgedraftError`. */
 export function wanted(name: string, files: Readonly<Record<string, FileEntry>>, base: URL): WantedFile {
   checkInside(name);
   const entry = files[name];
@@ -57,7 +57,7 @@ function sourceOf(name: string, model: Described, files: Readonly<Record<string,
   return { graph, data, needs: { name, largestTensorBytes, half, operators, fileBytes } };
 }
 
-/** Gets files with one progress over the bytes of all of them. */
+/** Downloads files, with one progress over the bytes of all of them. */
 export class Download {
   private done = 0;
 
@@ -68,17 +68,17 @@ export class Download {
     private readonly signal?: AbortSignal,
   ) {}
 
-  /** One file; an abort throws its reason, also where the file is already here. */
+  /** Load one file; an abort throws its reason, even when the file is already on this device. */
   async file(file: WantedFile): Promise<Uint8Array> {
     this.signal?.throwIfAborted();
-    const told = (bytes: number): void => this.progress("loading files", this.done + bytes, this.total);
-    const data = await this.loader.load(file, told, this.signal);
+    const report = (bytes: number): void => this.progress("loading files", this.done + bytes, this.total);
+    const data = await this.loader.load(file, report, this.signal);
     this.done += file.bytes;
-    told(0);
+    report(0);
     return data;
   }
 
-  /** A model's graph and data as ONNX Runtime takes them; data are named as the graph knows them, beside it. */
+  /** Load a model's graph and data for ONNX Runtime; the graph names its data by paths relative to itself. */
   async model(source: ModelSource): Promise<GraphFiles> {
     const graph = await this.file(source.graph);
     const folder = source.graph.name.slice(0, source.graph.name.lastIndexOf("/") + 1);
@@ -91,7 +91,7 @@ export class Download {
   }
 }
 
-/** Bytes of these files together. */
+/** Return the bytes of these files together. */
 export function totalBytes(files: readonly WantedFile[]): number {
   return files.reduce((sum, file) => sum + file.bytes, 0);
 }

@@ -1,16 +1,16 @@
-/** Owns `Capabilities`: what this browser and its GPU offer, read once and passed on. */
+/** Owns `Capabilities`: the features and limits of this browser and its GPU, read once and passed on. */
 
 import { firstLine } from "./errors.js";
 
-/** Where a model runs. */
+/** The execution provider that a model runs on. */
 export type Provider = "webgpu" | "wasm";
 
-/** What this browser offers; `reason` says why there is no WebGPU. Sizes are in bytes, 0 without WebGPU. */
+/** Features of this browser; `reason` says why there is no WebGPU. Sizes are in bytes, 0 without WebGPU. */
 export interface Capabilities {
   readonly webgpu: boolean;
   readonly reason?: string;
   readonly adapter: string;
-  /** The adapter computes on the processor: its speeds say nothing of a GPU. */
+  /** True when the adapter computes on the processor: its speeds say nothing about a GPU. */
   readonly softwareAdapter: boolean;
   readonly shaderF16: boolean;
   readonly maxBufferBytes: number;
@@ -19,11 +19,11 @@ export interface Capabilities {
   readonly cores: number;
   readonly memoryGigabytes: number | null;
   readonly secure: boolean;
-  /** A phone or tablet of Apple: its browsers cannot run several WebAssembly threads reliably. */
+  /** True on Apple's phones and tablets, whose browsers cannot run several WebAssembly threads reliably. */
   readonly ios: boolean;
 }
 
-/** What this browser offers; with `device`, what that device was made with instead of all the adapter could give. */
+/** Read what this browser offers; with `device`, the features and limits that this device was created with. */
 export async function readCapabilities(device?: GPUDevice): Promise<Capabilities> {
   const scope = globalThis as { isSecureContext?: boolean; crossOriginIsolated?: boolean };
   const browser = navigator as Navigator & { deviceMemory?: number };
@@ -76,18 +76,19 @@ function adapterName(info: Partial<GPUAdapterInfo> | undefined): string {
   return parts.join(" ") || "unnamed GPU";
 }
 
-/** Browsers flag the adapter that they fall back to; one that the system offers is told by its name alone. */
+/** Recognise an adapter in software: browsers flag their own, one of the system shows only by its name. */
 export function isSoftware(info: Partial<GPUAdapterInfo> | undefined): boolean {
   return info?.isFallbackAdapter === true || /swiftshader|llvmpipe|lavapipe|basic render/i.test(adapterName(info));
 }
 
 function isIos(browser: Navigator): boolean {
+  // iPads call themselves Macintosh; no Mac has a touch screen.
   const touchMac = browser.userAgent.includes("Macintosh") && browser.maxTouchPoints > 1;
   return /iPhone|iPad|iPod/.test(browser.userAgent) || touchMac;
 }
 
-/** WebAssembly threads that can be had of the `wanted` ones: one without isolation and on iOS. */
-export function usableThreads(wanted: number, capabilities: Capabilities): number {
+/** Return how many of the `requested` WebAssembly threads this browser can run: one without isolation and on iOS. */
+export function usableThreads(requested: number, capabilities: Capabilities): number {
   if (!capabilities.isolated || capabilities.ios) return 1;
-  return Math.max(1, Math.min(wanted, capabilities.cores));
+  return Math.max(1, Math.min(requested, capabilities.cores));
 }

@@ -1,4 +1,4 @@
-/** Owns choosing tokens from logits: greedily or by drawing. The decoding loop knows a chooser by two methods. */
+/** Owns choosing tokens from logits, greedily or by drawing. The decoding loop calls only a chooser's two methods. */
 
 import type { IndexMap } from "./indexMap.js";
 import type { Logits } from "./model.js";
@@ -6,21 +6,21 @@ import type { Random } from "./random.js";
 import { adjusted, draw, probabilities, settleDraws, type Probabilities, type Sampling } from "./sampling.js";
 import { acceptedPrefix, greedyChoice, largest, requireFinite } from "./verify.js";
 
-/** A drafted target token and the distribution (target vocabulary) it was drawn from; null: it was not drawn. */
+/** A drafted token and the distribution over the target's vocabulary that it was drawn from; null if not drawn. */
 export interface Proposal {
   readonly tokenId: number;
   readonly byDrafter: Probabilities | null;
 }
 
-/** Turns logits into tokens. Neither method may look at how long the draft is going to be. */
+/** Turns logits into tokens. Neither method may depend on how long the draft is going to be. */
 export interface Chooser {
-  /** The next draft from the drafter's logits (K,) after `contextIds`. */
+  /** Choose the next draft from the drafter's logits (K,) after `contextIds`. */
   propose(logits: Float32Array, indexMap: IndexMap, contextIds: readonly number[]): Proposal;
-  /** The tokens a target pass settles: the drafts kept and one of its own; row i follows `contextIds` and i drafts. */
+  /** Verify drafts by a target pass: return the accepted ones and one token of the target's own; row i scores what follows i drafts. */
   settle(proposals: readonly Proposal[], logits: Logits, contextIds: readonly number[]): number[];
 }
 
-/** The best token, always: speculation then gives the target's own greedy text. */
+/** Always takes the best token: speculation then gives the target's own greedy text. */
 export class GreedyChooser implements Chooser {
   propose(logits: Float32Array, indexMap: IndexMap): Proposal {
     return { tokenId: indexMap.toTarget(greedyChoice(logits, "the drafter")), byDrafter: null };
@@ -40,7 +40,7 @@ export class SampledChooser implements Chooser {
     private readonly random: Random,
   ) {}
 
-  /** The same steps shape the drafter's distribution, so that drafts are kept often. */
+  /** Draw from the drafter's distribution, shaped by the same settings so that the target accepts often. */
   propose(logits: Float32Array, indexMap: IndexMap, contextIds: readonly number[]): Proposal {
     requireFinite(Number.isFinite(largest(logits)), "the drafter");
     const seen = this.readsContext ? indexMap.toDraft([...new Set(contextIds)]) : [];
@@ -60,10 +60,10 @@ export class SampledChooser implements Chooser {
     return settleDraws(drafts, byDrafter, byTarget, this.random);
   }
 
-  /** The bias by the drafter's rows, without the tokens that it lacks. */
+  /** Return the bias by the drafter's rows, without the tokens that it lacks. */
   private biasOf(indexMap: IndexMap): ReadonlyMap<number, number> {
-    const held = [...this.settings.logitBias].filter(([tokenId]) => indexMap.holds([tokenId]));
-    return new Map(held.map(([tokenId, bias]) => [indexMap.toDraft([tokenId])[0] as number, bias]));
+    const draftable = [...this.settings.logitBias].filter(([tokenId]) => indexMap.holds([tokenId]));
+    return new Map(draftable.map(([tokenId, bias]) => [indexMap.toDraft([tokenId])[0] as number, bias]));
   }
 
   private get readsContext(): boolean {
@@ -71,5 +71,4 @@ export class SampledChooser implements Chooser {
   }
 }
 
-/** Takes the best token. */
 export const GREEDY = new GreedyChooser();

@@ -1,30 +1,31 @@
-/** Owns fitting a conversation into the context: the rule by which old turns are left out. */
+/** Owns fitting a conversation into the context by leaving out its oldest messages. */
 
 import { EdgedraftError } from "./errors.js";
 import type { Message } from "./text.js";
 
-/** The token ids of a conversation, and how many of its messages were left out to make room. */
+/** The token ids of a conversation, and how many of its messages were left out to make it fit. */
 export interface FittedPrompt {
   readonly tokenIds: readonly number[];
   readonly droppedMessages: number;
 }
 
 /**
- * The conversation in at most `room` tokens: system messages stay, the oldest others go first.
- * What is kept begins with a user's message where one is left. Throws when not even the last message fits.
+ * Encode the conversation in at most `maxTokens` tokens, leaving out the oldest messages first. System messages stay.
+ * What is left begins with a user's message, as chat templates expect. Throws `EdgedraftError` when not even the last
+ * message of the user fits.
  */
 export function fitConversation(
   encodeChat: (messages: readonly Message[]) => readonly number[],
   messages: readonly Message[],
-  room: number,
+  maxTokens: number,
 ): FittedPrompt {
-  const starts = [0, ...messages.flatMap((turn, place) => (place > 0 && turn.role === "user" ? [place] : []))];
+  const starts = [0, ...messages.flatMap((message, place) => (place > 0 && message.role === "user" ? [place] : []))];
   let tokenIds: readonly number[] = [];
   for (const start of starts) {
-    const kept = messages.filter((turn, place) => place >= start || turn.role === "system");
+    const kept = messages.filter((message, place) => place >= start || message.role === "system");
     tokenIds = encodeChat(kept);
-    if (tokenIds.length <= room) return { tokenIds, droppedMessages: messages.length - kept.length };
+    if (tokenIds.length <= maxTokens) return { tokenIds, droppedMessages: messages.length - kept.length };
   }
   const remedy = "shorten it or open the bundle with a larger context";
-  throw new EdgedraftError(`the last message must fit into ${room} tokens`, { got: tokenIds.length, remedy });
+  throw new EdgedraftError(`the last message must fit into ${maxTokens} tokens`, { got: tokenIds.length, remedy });
 }

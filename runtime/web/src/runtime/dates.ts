@@ -1,6 +1,6 @@
-/** Owns how days are written. */
+/** Owns the format of dates. */
 
-/** The day of `when` where the user is, as YYYY-MM-DD. */
+/** Return the day of `when` in the user's time zone, as YYYY-MM-DD. */
 export function isoDate(when: Date): string {
   const two = (value: number): string => String(value).padStart(2, "0");
   return `${when.getFullYear()}-${two(when.getMonth() + 1)}-${two(when.getDate())}`;

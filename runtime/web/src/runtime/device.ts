@@ -1,8 +1,8 @@
-/** Owns how this device introduces itself in what is posted back. */
+/** Owns `DeviceReport`: the description of this device in posted results. */
 
 import { readCapabilities, type Capabilities } from "./capabilities.js";
 
-/** This device, as results name it. */
+/** A description of this device. */
 export interface DeviceReport {
   readonly name: string;
   readonly user_agent: string;
@@ -15,12 +15,12 @@ export interface DeviceReport {
   readonly max_binding_bytes: number;
 }
 
-/** This device as results name it. */
+/** Describe this device, with what `device` was created with where it is given. */
 export async function describeDevice(device?: GPUDevice): Promise<DeviceReport> {
   return deviceReport(navigator.userAgent, await readCapabilities(device));
 }
 
-/** The report of a browser that calls itself `userAgent` and offers `capabilities`. */
+/** Return the report of a browser with this `userAgent` and these `capabilities`. */
 export function deviceReport(userAgent: string, capabilities: Capabilities): DeviceReport {
   return {
     name: deviceName(userAgent),
@@ -38,7 +38,7 @@ export function deviceReport(userAgent: string, capabilities: Capabilities): Dev
 const SYSTEMS = [
   [/iPhone/, () => "iPhone"],
   [/iPad/, () => "iPad"],
-  [/Android [\d.]+; ([^;)]+)/, (found: RegExpMatchArray) => (found[1] ?? "").replace(/ Build\/.*/, "").trim()],
+  [/Android [\d.]+; ([^;)]+)/, (match: RegExpMatchArray) => (match[1] ?? "").replace(/ Build\/.*/, "").trim()],
   [/Android/, () => "Android device"],
   [/Macintosh/, () => "Mac"],
   [/Windows/, () => "Windows computer"],
@@ -46,13 +46,13 @@ const SYSTEMS = [
   [/Linux/, () => "Linux computer"],
 ] as const;
 
-/** A name for people, told from the browser's; Android names the model where the browser does not hide it. */
+/** Derive a name for people from the user agent; on Android the model, where the browser does not hide it as K. */
 export function deviceName(userAgent: string): string {
   for (const [pattern, name] of SYSTEMS) {
-    const found = userAgent.match(pattern);
-    if (found === null) continue;
-    const told = name(found);
-    return told === "K" || told === "" ? "Android device" : told;
+    const match = userAgent.match(pattern);
+    if (match === null) continue;
+    const device = name(match);
+    return device === "K" || device === "" ? "Android device" : device;
   }
   return "unknown device";
 }

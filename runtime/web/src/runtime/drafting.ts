@@ -5,6 +5,9 @@ import type { IndexMap } from "./indexMap.js";
 import { catchUp, prefill, type LanguageModel } from "./model.js";
 import type { Round } from "./rounds.js";
 
+/** The longest draft that a user is offered. */
+export const LONGEST_DRAFT = 8;
+
 /**
  * Decides what is drafted in each round of one answer.
  * Whether and how long to draft may depend on everything settled or drafted before, never on the value just drawn:

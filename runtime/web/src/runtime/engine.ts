@@ -8,7 +8,7 @@ import { speculativeRounds } from "./decoding.js";
 import { demand } from "./errors.js";
 import { limited, textPieces, type TextPiece } from "./generation.js";
 import type { Manifest } from "./manifest.js";
-import { buildPolicy, type Drafts } from "./policies.js";
+import { buildPolicy, type Drafters, type Policy } from "./policies.js";
 import type { Progress } from "./progress.js";
 import { random } from "./random.js";
 import type { Round } from "./rounds.js";
@@ -18,15 +18,19 @@ import type { Message } from "./text.js";
 import { TextStream } from "./textStream.js";
 
 /**
- * How to answer. Without `sampling` the best token is always taken; without `draftLength` the plan's is used.
+ * How to answer. Without `sampling` the best token is always taken; without `draftLength` the plan's is used. The fixed
+ * policy drafts by the bundle's trimmed drafter unless `drafter` says otherwise. The same `seed` draws the same text
+ * again in this runtime, not the text that the Python runtime draws.
  * `logProbs` asks for the target's log-probability of every token, before temperature and filters.
  * `onRound` hears of every target pass before its tokens are handed on; the first one is the prompt's own.
  */
 export interface DecodingOptions {
   readonly maxNewTokens: number;
-  readonly drafts: Drafts;
+  readonly policy: Policy;
+  readonly drafter?: keyof Drafters;
   readonly draftLength?: number;
   readonly sampling?: SamplingSettings;
+  readonly seed?: number;
   readonly logProbs?: boolean;
   readonly stop?: readonly string[];
   readonly signal?: AbortSignal;
@@ -106,8 +110,9 @@ export class Engine {
     this.checkPrompt(promptIds);
     this.checkIds("logit_bias", Object.keys(options.sampling?.logitBias ?? {}).map(Number));
     const { manifest, target, drafters } = this.parts;
-    const policy = buildPolicy(options.drafts, options.draftLength ?? manifest.plan.draft_length, drafters);
-    const rounds = speculativeRounds(target, policy, promptIds, chooserOf(options.sampling), options.logProbs);
+    const { policy: name, drafter, draftLength = manifest.plan.draft_length } = options;
+    const policy = buildPolicy({ name, draftLength, ...(drafter && { drafter }) }, drafters);
+    const rounds = speculativeRounds(target, policy, promptIds, chooserOf(options), options.logProbs);
     const limits = { maxNewTokens: options.maxNewTokens, endTokenIds: manifest.end_token_ids };
     demand(!this.answering, "an answer is being written", { remedy: "end it before you ask for the next" });
     this.answering = true;
@@ -149,6 +154,6 @@ export class Engine {
   }
 }
 
-function chooserOf(sampling: SamplingSettings | undefined): Chooser {
-  return sampling === undefined ? GREEDY : new SampledChooser(checkedSampling(sampling), random(sampling.seed));
+function chooserOf({ sampling, seed }: DecodingOptions): Chooser {
+  return sampling === undefined ? GREEDY : new SampledChooser(checkedSampling(sampling), random(seed));
 }

@@ -1,12 +1,12 @@
-/** Owns the one error class: every message says the rule, what was found, and what to do. */
+/** Owns the one error class: every message has a rule, the value that broke it, and a remedy. */
 
-/** What an error may say beside its rule. */
+/** The parts of an error beside its rule. */
 export interface Details {
   got?: unknown;
   remedy?: string;
 }
 
-/** Something the user can mend; its text is one line: `rule, got X - remedy`. */
+/** An error that the user can fix; its text is one line: `rule, got X - remedy`. */
 export class EdgedraftError extends Error {
   readonly rule: string;
   readonly got?: string;
@@ -22,12 +22,12 @@ export class EdgedraftError extends Error {
   }
 }
 
-/** Raise `EdgedraftError` unless `condition` holds. */
+/** Throw `EdgedraftError` unless `condition` holds. */
 export function demand(condition: boolean, rule: string, details: Details = {}): asserts condition {
   if (!condition) throw new EdgedraftError(rule, details);
 }
 
-/** What a foreign error says, in one line; its class where it says nothing. */
+/** Return the first line of any error's message, or its class where the message is empty. */
 export function firstLine(error: unknown): string {
   const text = (error instanceof Error ? error.message : String(error)).trim();
   const line = text.split("\n", 1)[0] ?? "";

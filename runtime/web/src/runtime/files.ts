@@ -1,11 +1,11 @@
-/** Owns getting files from the server: kept by hash, resumed where they broke off, refused when a byte is wrong. */
+/** Owns downloading files: stored by hash, resumed where a connection broke, refused when a byte is wrong. */
 
 import { EdgedraftError, demand, firstLine } from "./errors.js";
 import { sha256 } from "./hashing.js";
 import { PART_BYTES, Parts, hashOf } from "./parts.js";
 import type { Storage } from "./storage.js";
 
-/** One file to get, and what it must be. */
+/** One file to download, with the size and hash it must have. */
 export interface WantedFile {
   readonly url: URL;
   readonly name: string;
@@ -13,7 +13,7 @@ export interface WantedFile {
   readonly sha256: string;
 }
 
-/** What a `FileLoader` works with; `told` hears how many bytes of a file are there. */
+/** What a `FileLoader` works with: storage, the network and time. Tests bring their own. */
 export interface LoaderParts {
   readonly storage: Storage;
   readonly fetch: (url: URL, init: RequestInit) => Promise<Response>;
@@ -21,31 +21,32 @@ export interface LoaderParts {
   readonly partBytes?: number;
 }
 
-type Told = (bytes: number) => void;
+/** Called with the number of a file's bytes that are here. */
+type ProgressCallback = (bytes: number) => void;
 
 const TRIES = 5;
 const FIRST_PAUSE_SECONDS = 0.5;
 
-/** Gets files one after another. */
+/** Downloads files one after another. */
 export class FileLoader {
   private keeping = true;
   private readonly used = new Set<string>();
 
   constructor(private readonly parts: LoaderParts) {}
 
-  /** The whole file, checked against its hash; from storage where it is there. */
-  async load(file: WantedFile, told: Told = () => {}, signal?: AbortSignal): Promise<Uint8Array> {
+  /** Return the whole file, checked against its hash; bytes that are in storage are not downloaded again. */
+  async load(file: WantedFile, report: ProgressCallback = () => {}, signal?: AbortSignal): Promise<Uint8Array> {
     this.used.add(file.sha256);
-    const filling = new Filling(file, room(file), new Parts(this.parts.storage, file.sha256), told);
-    await filling.fromStorage();
-    const resumed = filling.place;
-    await this.finish(filling, signal);
-    if (await filling.isRight()) return filling.data;
-    await filling.restart();
+    const download = new DownloadState(file, allocate(file), new Parts(this.parts.storage, file.sha256), report);
+    await download.fromStorage();
+    const resumed = download.place;
+    await this.finish(download, signal);
+    if (await download.isRight()) return download.data;
+    await download.restart();
     if (resumed > 0) {
-      await this.finish(filling, signal); // what was kept may be at fault
-      if (await filling.isRight()) return filling.data;
-      await filling.restart();
+      await this.finish(download, signal); // the stored bytes may have been wrong: download all of it once
+      if (await download.isRight()) return download.data;
+      await download.restart();
     }
     throw new EdgedraftError(`${file.name}: SHA-256: expected ${file.sha256}`, {
       got: "another file",
@@ -53,14 +54,15 @@ export class FileLoader {
     });
   }
 
-  /** Download what is missing, going on after broken connections for as long as something comes. */
-  private async finish(filling: Filling, signal?: AbortSignal): Promise<void> {
-    for (let failed = 0; filling.place < filling.file.bytes; failed += 1) {
-      const before = filling.place;
-      const fault = await this.attempt(filling, signal);
-      if (filling.place > before) failed = 0;
-      if (filling.place === filling.file.bytes) return;
-      demand(failed < TRIES, `${filling.file.name}: the connection broke after ${filling.place} of ${filling.file.bytes} bytes`, {
+  /** Download what is missing, and try again after broken connections for as long as bytes still come. */
+  private async finish(download: DownloadState, signal?: AbortSignal): Promise<void> {
+    // `failed` counts attempts in a row that brought nothing; after each the pause doubles.
+    for (let failed = 0; download.place < download.file.bytes; failed += 1) {
+      const before = download.place;
+      const fault = await this.attempt(download, signal);
+      if (download.place > before) failed = 0;
+      if (download.place === download.file.bytes) return;
+      demand(failed < TRIES, `${download.file.name}: the connection broke after ${download.place} of ${download.file.bytes} bytes`, {
         got: fault,
         remedy: "load again: what came so far is kept",
       });
@@ -68,42 +70,43 @@ export class FileLoader {
     }
   }
 
-  /** One request; what went wrong with the connection, in words. Refusals and aborts are thrown. */
-  private async attempt(filling: Filling, signal?: AbortSignal): Promise<string> {
+  /** Make one request; return what went wrong with the connection. Refusals and aborts are thrown. */
+  private async attempt(download: DownloadState, signal?: AbortSignal): Promise<string> {
     try {
-      await this.receive(filling, signal);
+      await this.receive(download, signal);
       return "an early end";
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
       if (error instanceof EdgedraftError) throw error;
       return firstLine(error);
     } finally {
-      await this.keep(filling);
+      await this.keep(download);
     }
   }
 
-  private async receive(filling: Filling, signal?: AbortSignal): Promise<void> {
-    const { file } = filling;
-    const range = { Range: `bytes=${filling.place}-`, "If-Range": `"${file.sha256}"` };
-    const init = { headers: filling.place > 0 ? range : {}, cache: "no-store", signal: signal ?? null } as const;
+  private async receive(download: DownloadState, signal?: AbortSignal): Promise<void> {
+    const { file } = download;
+    // If-Range: the server sends the rest only of the file with this hash, and all of a file that has changed.
+    const range = { Range: `bytes=${download.place}-`, "If-Range": `"${file.sha256}"` };
+    const init = { headers: download.place > 0 ? range : {}, cache: "no-store", signal: signal ?? null } as const;
     const response = await this.parts.fetch(file.url, init);
     demand(response.ok && response.body !== null, `${file.name}: the server refused it`, { got: response.status, remedy: "start edgedraft phone again" });
-    if (filling.place > 0 && !continues(response, filling.place)) await filling.restart();
+    if (download.place > 0 && !continues(response, download.place)) await download.restart();
     const reader = response.body.getReader();
     for (let read = await reader.read(); !read.done; read = await reader.read()) {
-      filling.add(read.value);
-      if (filling.unkept >= (this.parts.partBytes ?? PART_BYTES)) await this.keep(filling);
+      download.add(read.value);
+      if (download.unkept >= (this.parts.partBytes ?? PART_BYTES)) await this.keep(download);
     }
   }
 
-  /** Store what came since the last time; where room is short, files that are not used now make room. */
-  private async keep(filling: Filling): Promise<void> {
-    if (!this.keeping || filling.unkept === 0) return;
+  /** Store the bytes that came since the last time; when storage is full, first remove files that are not in use. */
+  private async keep(download: DownloadState): Promise<void> {
+    if (!this.keeping || download.unkept === 0) return;
     try {
-      await filling.keep();
+      await download.keep();
     } catch {
       await this.forgetOthers();
-      await filling.keep().catch(() => {
+      await download.keep().catch(() => {
         this.keeping = false; // the page works without; the next visit downloads again
       });
     }
@@ -116,8 +119,8 @@ export class FileLoader {
   }
 }
 
-/** One file on its way: its bytes, how many are there, and how many of those are kept. */
-class Filling {
+/** The state of one download: the file's bytes, how many have come, and how many of those are stored. */
+class DownloadState {
   place = 0;
   private kept = 0;
 
@@ -125,7 +128,7 @@ class Filling {
     readonly file: WantedFile,
     readonly data: Uint8Array,
     private readonly parts: Parts,
-    private readonly told: Told,
+    private readonly report: ProgressCallback,
   ) {}
 
   get unkept(): number {
@@ -133,7 +136,7 @@ class Filling {
   }
 
   async fromStorage(): Promise<void> {
-    this.place = this.kept = await this.parts.fill(this.data, this.told);
+    this.place = this.kept = await this.parts.fill(this.data, this.report);
   }
 
   add(chunk: Uint8Array): void {
@@ -142,7 +145,7 @@ class Filling {
     demand(fits, `${name}: expected ${bytes} bytes`, { got: "more", remedy: "copy the bundle afresh or export it again" });
     this.data.set(chunk, this.place);
     this.place += chunk.length;
-    this.told(this.place);
+    this.report(this.place);
   }
 
   async keep(): Promise<void> {
@@ -150,11 +153,11 @@ class Filling {
     this.kept = this.place;
   }
 
-  /** Begin anew, with nothing kept. */
+  /** Begin again, with nothing stored. */
   async restart(): Promise<void> {
     await this.parts.drop();
     this.place = this.kept = 0;
-    this.told(0);
+    this.report(0);
   }
 
   async isRight(): Promise<boolean> {
@@ -162,12 +165,12 @@ class Filling {
   }
 }
 
-/** Whether a response holds the bytes from `place` on, and not the whole file. */
+/** Return whether a response holds the bytes from `place` on, and not the whole file. */
 function continues(response: Response, place: number): boolean {
   return response.status === 206 && (response.headers.get("Content-Range") ?? "").startsWith(`bytes ${place}-`);
 }
 
-function room(file: WantedFile): Uint8Array {
+function allocate(file: WantedFile): Uint8Array {
   try {
     return new Uint8Array(file.bytes);
   } catch (error) {
@@ -176,7 +179,7 @@ function room(file: WantedFile): Uint8Array {
   }
 }
 
-/** Wait; an abort ends it at once. */
+/** Wait; an abort ends the wait at once. */
 export function sleep(seconds: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const stop = (): void => {

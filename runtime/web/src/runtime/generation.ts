@@ -1,17 +1,17 @@
-/** Owns the way from endless rounds to one answer: limits, stop strings and text pieces. */
+/** Owns turning endless rounds into one answer: limits, stop strings and text pieces. */
 
 import { demand } from "./errors.js";
 import type { Round } from "./rounds.js";
 import type { TextStream } from "./textStream.js";
 
-/** When an answer ends: after `maxNewTokens`, or with one of `endTokenIds` (which is kept). */
+/** The end of an answer: after `maxNewTokens`, or with one of `endTokenIds` (which is kept). */
 export interface Limits {
   readonly maxNewTokens: number;
   readonly endTokenIds: readonly number[];
 }
 
 /**
- * A piece of the answer; `drafted` says that its last token was a draft which the target kept.
+ * A piece of the answer; `drafted` is true when its last token was an accepted draft.
  * `tokenIds` are the tokens since the last piece, `logProbs` the target's log-probabilities of them where asked for.
  */
 export interface TextPiece {
@@ -21,16 +21,16 @@ export interface TextPiece {
   readonly logProbs?: readonly number[];
 }
 
-/** The rounds of one answer, the last one cut where the answer ends; an aborted `signal` ends it after a round. */
+/** Yield the rounds of one answer, the last one cut where the answer ends; an aborted `signal` ends it after a round. */
 export async function* limited(rounds: AsyncIterable<Round>, limits: Limits, signal?: AbortSignal): AsyncGenerator<Round> {
   demand(limits.maxNewTokens >= 1, "max_new_tokens must be at least 1", { got: limits.maxNewTokens });
-  let room = limits.maxNewTokens;
-  for await (const turn of rounds) {
-    const kept = untilEnd(turn.tokenIds.slice(0, room), limits.endTokenIds);
-    room -= kept.length;
-    const logProbs = turn.logProbs && { logProbs: turn.logProbs.slice(0, kept.length) };
-    yield { ...turn, tokenIds: kept, accepted: Math.min(turn.accepted, kept.length), ...logProbs };
-    if (room === 0 || limits.endTokenIds.includes(kept.at(-1) as number) || signal?.aborted) return;
+  let left = limits.maxNewTokens;
+  for await (const round of rounds) {
+    const kept = untilEnd(round.tokenIds.slice(0, left), limits.endTokenIds);
+    left -= kept.length;
+    const logProbs = round.logProbs && { logProbs: round.logProbs.slice(0, kept.length) };
+    yield { ...round, tokenIds: kept, accepted: Math.min(round.accepted, kept.length), ...logProbs };
+    if (left === 0 || limits.endTokenIds.includes(kept.at(-1) as number) || signal?.aborted) return;
   }
 }
 
@@ -40,12 +40,12 @@ export async function* textPieces(rounds: AsyncIterable<Round>, stream: TextStre
   let logProbs: number[] = [];
   let drafted = false;
   const piece = (text: string): TextPiece => ({ text, drafted, tokenIds, ...(logProbs.length > 0 && { logProbs }) });
-  for await (const turn of rounds) {
-    for (const [position, tokenId] of turn.tokenIds.entries()) {
+  for await (const round of rounds) {
+    for (const [position, tokenId] of round.tokenIds.entries()) {
       const text = stream.push(tokenId);
       tokenIds.push(tokenId);
-      logProbs.push(...(turn.logProbs?.slice(position, position + 1) ?? []));
-      drafted = position < turn.accepted;
+      logProbs.push(...(round.logProbs?.slice(position, position + 1) ?? []));
+      drafted = position < round.accepted;
       if (text !== "" || stream.stopped) {
         yield piece(text);
         [tokenIds, logProbs] = [[], []];

@@ -1,8 +1,8 @@
-/** Owns the GPU device that all sessions of the page share, and what went wrong on it. */
+/** Owns the GPU device that all sessions of the page share, and the errors that it reports. */
 
 import { EdgedraftError, firstLine } from "./errors.js";
 
-/** What models can use where the adapter has it. */
+/** Features and limits that models use where the adapter has them: a device gets only those it asks for. */
 const FEATURES = ["shader-f16", "subgroups"] as const;
 const LIMITS = [
   "maxBufferSize",
@@ -19,7 +19,7 @@ const LIMITS = [
 
 let shared: Promise<GPUDevice> | null = null;
 
-/** The page's device, opened when it is first asked for and again after it was lost. */
+/** Return the page's device, opened at the first call, and again after it was lost. */
 export function pageDevice(): Promise<GPUDevice> {
   shared ??= openDevice().then(
     (device) => {
@@ -34,7 +34,7 @@ export function pageDevice(): Promise<GPUDevice> {
   return shared;
 }
 
-/** A device with all that the adapter gives of what models use. */
+/** Open a device with all the features and limits of the adapter that models use. */
 async function openDevice(): Promise<GPUDevice> {
   const remedy = "use WebAssembly instead, or another browser";
   const adapter = await (navigator as { gpu?: GPU }).gpu?.requestAdapter({ powerPreference: "high-performance" });
@@ -49,7 +49,7 @@ async function openDevice(): Promise<GPUDevice> {
   }
 }
 
-/** Notes the first error that a device reports outside of any call, and that it was lost. */
+/** Records the first error that a device reports outside of any call, including that it was lost. */
 export class GpuWatch {
   private fault: string | null = null;
 
@@ -58,7 +58,7 @@ export class GpuWatch {
     void device.lost.then((info) => this.note(`the device was lost: ${info.message || info.reason}`));
   }
 
-  /** Throw what the device reported, if anything: its results cannot be trusted from then on. */
+  /** Throw the recorded error, if any: the device's results cannot be trusted from then on. */
   check(): void {
     if (this.fault === null) return;
     const remedy = "reload the page; if it comes back, use WebAssembly or a smaller model";

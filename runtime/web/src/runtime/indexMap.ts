@@ -1,4 +1,4 @@
-/** Owns `IndexMap`: which target token each row of a trimmed drafter's LM head stands for. */
+/** Owns `IndexMap`: the target token of each row of a trimmed drafter's LM head. */
 
 import { EdgedraftError, demand } from "./errors.js";
 import { readIntegers } from "./safetensors.js";
@@ -21,7 +21,7 @@ export class IndexMap {
     demand(first >= 0 && last < targetVocabSize, `index map: ids must lie in 0..${targetVocabSize - 1}`, { got: `${first}..${last}` });
   }
 
-  /** The map of a drafter that keeps the first `vocabSize` tokens of the target's `targetVocabSize`. */
+  /** Return the map of a drafter that keeps the first `vocabSize` tokens of the target's `targetVocabSize`. */
   static identity(vocabSize: number, targetVocabSize = vocabSize): IndexMap {
     return new IndexMap(Uint32Array.from({ length: vocabSize }, (_, id) => id), targetVocabSize);
   }
@@ -31,45 +31,45 @@ export class IndexMap {
     return this.targetIds.length;
   }
 
-  /** The target token id behind one draft id. */
+  /** Return the target token id of one draft id. */
   toTarget(draftId: number): number {
-    const found = this.targetIds[draftId];
-    demand(found !== undefined, `index map: draft ids must lie in 0..${this.draftVocabSize - 1}`, { got: draftId });
-    return found;
+    const tokenId = this.targetIds[draftId];
+    demand(tokenId !== undefined, `index map: draft ids must lie in 0..${this.draftVocabSize - 1}`, { got: draftId });
+    return tokenId;
   }
 
-  /** Draft ids of those of the ascending target `tokenIds` that can be drafted. */
+  /** Return the draft ids of those of the target `tokenIds` that can be drafted. */
   toDraft(tokenIds: readonly number[]): number[] {
     return tokenIds.map((tokenId) => this.place(tokenId)).filter((place) => place >= 0);
   }
 
-  /** Values (K,) spread over the target's vocabulary, `missing` for every token the drafter lacks. */
+  /** Spread values (K,) over the target's vocabulary, with `missing` for every token the drafter lacks. */
   scatter(values: ArrayLike<number>, missing = -Infinity): Float64Array {
     const full = new Float64Array(this.targetVocabSize).fill(missing);
     for (let place = 0; place < this.targetIds.length; place += 1) full[this.targetIds[place] as number] = values[place] as number;
     return full;
   }
 
-  /** Whether every one of `tokenIds` can be drafted. */
+  /** Return whether every one of `tokenIds` can be drafted. */
   holds(tokenIds: readonly number[]): boolean {
     return tokenIds.every((tokenId) => this.place(tokenId) >= 0);
   }
 
-  /** The draft id of one target token, -1 where it has none. */
+  /** Find the draft id of one target token by binary search; -1 where it has none. */
   private place(tokenId: number): number {
     let [low, high] = [0, this.targetIds.length - 1];
     while (low <= high) {
       const middle = (low + high) >> 1;
-      const found = this.targetIds[middle] as number;
-      if (found === tokenId) return middle;
-      if (found < tokenId) low = middle + 1;
+      const candidate = this.targetIds[middle] as number;
+      if (candidate === tokenId) return middle;
+      if (candidate < tokenId) low = middle + 1;
       else high = middle - 1;
     }
     return -1;
   }
 }
 
-/** Read and check the map in `bytes`; any fault is an `EdgedraftError` that names `file`. */
+/** Read and check the map in `bytes`; throws `EdgedraftError` naming `file` when it is not valid. */
 export function readIndexMap(bytes: Uint8Array, targetVocabSize: number, file: string): IndexMap {
   const ids = readIntegers(bytes, TENSOR_NAME, file);
   try {

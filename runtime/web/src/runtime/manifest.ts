@@ -2,7 +2,7 @@
 
 import { EdgedraftError, demand } from "./errors.js";
 import { readPlan, type Plan } from "./plan.js";
-import { asBoolean, asInteger, asNumber, asObject, asString, listOf, mapOf, optional, recordOf } from "./records.js";
+import { asBoolean, asInteger, asNumber, asObject, asString, listOf, mapOf, optional, recordOf, shown } from "./records.js";
 
 export const SCHEMA_VERSION = 4;
 export const MANIFEST_NAME = "edgedraft.json";
@@ -141,5 +141,5 @@ function requireSchema(version: number): void {
 /** Refuse names that could reach outside the bundle. */
 export function checkInside(name: string): void {
   const outside = name === "" || name.startsWith("/") || name.split("/").includes("..") || /[\\:?#%]/.test(name);
-  if (outside) throw new EdgedraftError("files: expected a relative path inside the bundle", { got: JSON.stringify(name) });
+  if (outside) throw new EdgedraftError("files: expected a relative path inside the bundle", { got: shown(name) });
 }

@@ -1,4 +1,4 @@
-/** Owns `LanguageModel`, the three methods that decoding knows a model by, and how its memory is reused. */
+/** Owns `LanguageModel`, the interface by which decoding uses a model, and reading prompts in pieces. */
 
 import { demand } from "./errors.js";
 import { acceptedPrefix } from "./verify.js";
@@ -7,39 +7,39 @@ import { acceptedPrefix } from "./verify.js";
 export interface Logits {
   readonly rows: number;
   readonly width: number;
-  /** The (width,) scores of row `index`; valid until the model's next `read`. */
+  /** Return the (width,) scores of row `index`; valid until the model's next `read`. */
   row(index: number): Float32Array;
 }
 
 /** A causal language model that remembers what it has read. */
 export interface LanguageModel {
-  /** The tokens in the model's memory, oldest first. */
+  /** The tokens read so far, oldest first. */
   readonly tokenIds: readonly number[];
-  /** How many tokens are in the model's memory. */
+  /** The number of tokens read so far. */
   readonly length: number;
-  /** How many tokens the memory can hold. */
+  /** The largest number of tokens that can be read. */
   readonly contextLength: number;
-  /** Width of the logits. */
+  /** Width of the logits: the size of the vocabulary. */
   readonly vocabSize: number;
   /**
    * Append tokens; row i of the result scores what follows `tokenIds[0..i]`.
-   * Throws `EdgedraftError`, with nothing read, when the memory would overflow.
+   * Throws `EdgedraftError`, with nothing read, when the context would overflow.
    */
   read(tokenIds: readonly number[]): Promise<Logits>;
   /** Forget everything after the first `length` tokens. */
   rewind(length: number): void;
-  /** Give back the memory and, where it is the last one over them, the weights. */
+  /** Free keys and values, and the weights with the last model that uses them. */
   release(): Promise<void>;
 }
 
-/** Tokens that a model's memory holds unless the caller says otherwise. */
+/** Tokens that a model can hold unless the caller says otherwise. */
 export const CONTEXT_LENGTH = 2048;
 
 /** Rows of one piece of a prompt; bounds the logits that are kept at once. */
 export const PREFILL_ROWS = 32;
 
 /**
- * Bring the memory to `tokenIds`, keeping the beginning it shares with them; the last row of logits.
+ * Make `model` hold `tokenIds`, keeping the beginning they share with what it has read; return the last row of logits.
  * At least two tokens are read where there are two, because one-row kernels may round differently.
  */
 export async function prefill(model: LanguageModel, tokenIds: readonly number[]): Promise<Float32Array> {
@@ -48,7 +48,7 @@ export async function prefill(model: LanguageModel, tokenIds: readonly number[])
   return catchUp(model, tokenIds);
 }
 
-/** Read what `tokenIds` go on with after the memory, which must be their beginning; the last row of logits. */
+/** Read the rest of `tokenIds`, whose beginning `model` must have read; return the last row of logits. */
 export async function catchUp(model: LanguageModel, tokenIds: readonly number[]): Promise<Float32Array> {
   let last: Float32Array | undefined;
   for (const piece of promptPieces(tokenIds.slice(model.length))) {
@@ -83,8 +83,8 @@ export class FlatLogits implements Logits {
   }
 }
 
-/** Refuse a memory of `total` tokens where there is no room for them. */
-export function requireRoom(total: number, contextLength: number): void {
+/** Refuse a text of `total` tokens that is longer than the context. */
+export function requireContext(total: number, contextLength: number): void {
   const remedy = "shorten the prompt or open the bundle with a larger context";
   demand(total <= contextLength, `the context holds ${contextLength} tokens`, { got: total, remedy });
 }

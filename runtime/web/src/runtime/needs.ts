@@ -1,11 +1,11 @@
-/** Owns what a model needs of a device, and the refusal, before anything is downloaded, where the device lacks it. */
+/** Owns the needs of a model, and refusing it before any download on a device that lacks them. */
 
 import { demand } from "./errors.js";
 import type { Capabilities, Provider } from "./capabilities.js";
 
 /**
- * What one model needs: the bytes of its largest tensor and of its files; `half`: it holds float16 tensors; `operators`:
- * kernels for these beside ONNX's own, none where nobody told.
+ * Needs of one model: the bytes of its largest tensor and of its files; `half`: it has float16 tensors; `operators`: those
+ * beside ONNX's own that need a kernel, none in older bundles, which do not list them.
  */
 export interface ModelNeeds {
   readonly name: string;
@@ -15,13 +15,13 @@ export interface ModelNeeds {
   readonly fileBytes: number;
 }
 
-/** Peak memory over the bytes of the files, measured; the browser's own share comes on top. */
+/** Peak memory over the bytes of the files, as measured; the browser's own memory comes on top. */
 const PEAK_OVER_FILES: Readonly<Record<Provider, number>> = { webgpu: 1.8, wasm: 2.4 };
 const BROWSER_BYTES = 0.3e9;
-/** What 32-bit WebAssembly can address. */
+/** The largest memory that 32-bit WebAssembly can address. */
 const WASM_BYTES = 4 * 2 ** 30;
-/** Browsers name no more than this, older ones no more than the first, however much there is. */
-const MOST_NAMED_GIGABYTES = [8, 32];
+/** The largest numbers that browsers report: older ones cap at the first, newer ones at the second. */
+const REPORTED_CAPS_GIGABYTES = [8, 32];
 
 interface Lack {
   readonly operator: string;
@@ -30,7 +30,7 @@ interface Lack {
   readonly remedy: string;
 }
 
-/** Operators that onnxruntime-web has no kernel for, or not for every shape: ONNX Runtime would say so after the download. */
+/** Operators that onnxruntime-web has no kernel for, or not for every shape: ONNX Runtime reports it only after the download. */
 const LACKING: Readonly<Record<Provider, readonly Lack[]>> = {
   webgpu: [
     {
@@ -50,7 +50,7 @@ const LACKING: Readonly<Record<Provider, readonly Lack[]>> = {
   ],
 };
 
-/** Refuse a model that `provider` cannot run on this device; an `EdgedraftError` gives the reason. */
+/** Throw `EdgedraftError` with the reason when `provider` cannot run a model on this device. */
 export function checkFits(model: ModelNeeds, provider: Provider, capabilities: Capabilities): void {
   if (provider === "webgpu") checkGpu(model, capabilities);
   else checkWasm([model]);
@@ -58,14 +58,14 @@ export function checkFits(model: ModelNeeds, provider: Provider, capabilities: C
   checkMemory([[model, provider]], capabilities);
 }
 
-/** Refuse models that fit one by one but not together. */
+/** Throw `EdgedraftError` also for models that fit one by one but not together. */
 export function checkAllFit(models: readonly (readonly [ModelNeeds, Provider])[], capabilities: Capabilities): void {
   for (const [model, provider] of models) checkFits(model, provider, capabilities);
   checkWasm(models.filter(([, provider]) => provider === "wasm").map(([model]) => model));
   checkMemory(models, capabilities);
 }
 
-/** Expected peak bytes of memory of these models together. */
+/** Estimate the peak bytes of memory of these models together. */
 export function peakBytes(models: readonly (readonly [ModelNeeds, Provider])[]): number {
   return models.reduce((sum, [model, provider]) => sum + PEAK_OVER_FILES[provider] * model.fileBytes, BROWSER_BYTES);
 }
@@ -105,7 +105,7 @@ function checkWasm(models: readonly ModelNeeds[]): void {
 
 function checkMemory(models: readonly (readonly [ModelNeeds, Provider])[], capabilities: Capabilities): void {
   const memory = capabilities.memoryGigabytes;
-  if (memory === null || MOST_NAMED_GIGABYTES.includes(memory)) return;
+  if (memory === null || REPORTED_CAPS_GIGABYTES.includes(memory)) return;
   const names = models.map(([model]) => model.name).join(" and ");
   const rule = `${names}: this device has ${memory} GB of memory`;
   const needed = peakBytes(models);

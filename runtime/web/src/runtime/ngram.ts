@@ -4,8 +4,8 @@ import type { Chooser, Proposal } from "./chooser.js";
 import type { DraftPolicy } from "./drafting.js";
 import { demand } from "./errors.js";
 
-const SHORTEST = 2;
-const LONGEST = 5;
+export const SHORTEST = 2;
+export const LONGEST = 5;
 
 /** The token that followed the last `length` tokens at their latest earlier place. */
 export interface Match {

@@ -1,12 +1,12 @@
-/** Owns one memory over a loaded decoder graph: a `LanguageModel`. */
+/** Owns `OnnxModel`: a `LanguageModel` over a loaded decoder graph. */
 
 import type { Cache } from "./cache.js";
 import { demand } from "./errors.js";
-import { FlatLogits, requireRoom, type LanguageModel, type Logits } from "./model.js";
+import { FlatLogits, requireContext, type LanguageModel, type Logits } from "./model.js";
 import { Tensor, type Graph } from "./session.js";
 import { IDS, LOGITS, MASK, POSITIONS, type Signature } from "./signature.js";
 
-/** What an `OnnxModel` is made of. */
+/** The parts of an `OnnxModel`. */
 export interface ModelParts {
   readonly graph: Graph;
   readonly signature: Signature;
@@ -14,18 +14,18 @@ export interface ModelParts {
   readonly contextLength: number;
 }
 
-/** A graph with one memory of its own. */
+/** A model over a graph, with keys and values of its own. */
 export class OnnxModel implements LanguageModel {
-  private readonly held: number[] = [];
+  private readonly tokens: number[] = [];
 
   constructor(private readonly parts: ModelParts) {}
 
   get tokenIds(): readonly number[] {
-    return this.held;
+    return this.tokens;
   }
 
   get length(): number {
-    return this.held.length;
+    return this.tokens.length;
   }
 
   get contextLength(): number {
@@ -39,12 +39,12 @@ export class OnnxModel implements LanguageModel {
   async read(tokenIds: readonly number[]): Promise<Logits> {
     const total = this.length + tokenIds.length;
     demand(tokenIds.length > 0, "nothing to read", { got: "0 tokens" });
-    requireRoom(total, this.contextLength);
+    requireContext(total, this.contextLength);
     const { graph, cache } = this.parts;
     const feeds = { ...this.inputs(tokenIds, total), ...cache.pasts() };
     const outputs = await graph.run(feeds, { [LOGITS]: null, ...cache.presents() });
     cache.written(outputs);
-    this.held.push(...tokenIds);
+    this.tokens.push(...tokenIds);
     const logits = outputs[LOGITS] as Tensor;
     return new FlatLogits(logits.data as Float32Array, tokenIds.length, this.vocabSize);
   }
@@ -52,7 +52,7 @@ export class OnnxModel implements LanguageModel {
   rewind(length: number): void {
     const right = length >= 0 && length <= this.length;
     demand(right, `cannot rewind to ${length}: only ${this.length} tokens were read`);
-    this.held.length = length;
+    this.tokens.length = length;
   }
 
   async release(): Promise<void> {
@@ -61,16 +61,16 @@ export class OnnxModel implements LanguageModel {
   }
 
   private inputs(tokenIds: readonly number[], total: number): Record<string, Tensor> {
-    const wanted: Record<string, Tensor> = {
+    const known: Record<string, Tensor> = {
       [IDS]: integers(tokenIds),
       [MASK]: integers(new Array<number>(total).fill(1)),
       [POSITIONS]: integers(tokenIds.map((_, place) => this.length + place)),
     };
-    return Object.fromEntries(Object.entries(wanted).filter(([name]) => this.parts.signature.feeds.has(name)));
+    return Object.fromEntries(Object.entries(known).filter(([name]) => this.parts.signature.feeds.has(name)));
   }
 }
 
-/** One row of int64. */
+/** Return a tensor of one row of int64. */
 function integers(values: readonly number[]): Tensor {
   return new Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
 }

@@ -1,4 +1,4 @@
-/** Owns opening a bundle's models: a graph, its memory on the right side, and padded blocks. */
+/** Owns opening a bundle's models: the graph, its keys and values on the GPU or the CPU, and padding. */
 
 import { CpuCache, GpuCache, type Cache } from "./cache.js";
 import type { LanguageModel } from "./model.js";
@@ -8,14 +8,14 @@ import type { Graph, GraphFiles, Runtime } from "./session.js";
 import { readSignature, requireInPlace, type Signature } from "./signature.js";
 import { demand } from "./errors.js";
 
-/** What a model is opened with; `vocabSize` is the width that its logits must have, null for any. */
+/** Settings of a model; `vocabSize` is the width that its logits must have, null for any. */
 export interface ModelSettings {
   readonly contextLength: number;
   readonly vocabSize: number | null;
   readonly padding: Padding;
 }
 
-/** Load a decoder graph with one empty memory. */
+/** Load a decoder graph and return a model over it that has read nothing. */
 export async function openModel(runtime: Runtime, files: GraphFiles, settings: ModelSettings): Promise<LanguageModel> {
   requireInPlace(files.name, files.graph);
   const graph = await runtime.open(files);
@@ -36,11 +36,11 @@ function cacheFor(runtime: Runtime, signature: Signature, contextLength: number)
   return new GpuCache(runtime.device, signature.caches, contextLength);
 }
 
-function requireWidth(name: string, found: number, promised: number | null): void {
-  const right = promised === null || found === promised;
-  demand(right, `${name}: logits must be ${promised} wide`, { got: found, remedy: "export the bundle again" });
+function requireWidth(name: string, width: number, promised: number | null): void {
+  const right = promised === null || width === promised;
+  demand(right, `${name}: logits must be ${promised} wide`, { got: width, remedy: "export the bundle again" });
 }
 
 async function release(graph: Graph): Promise<void> {
-  await graph.release().catch(() => undefined); // the first error is the one to tell
+  await graph.release().catch(() => undefined); // the caller throws the first error, which says more
 }

@@ -1,33 +1,37 @@
 /** Owns how many rows a verify block is given, and the model that gives it them. */
 
 import type { Provider } from "./capabilities.js";
-import { FlatLogits, type LanguageModel, type Logits } from "./model.js";
+import type { LanguageModel, Logits } from "./model.js";
+
+/** Share of a pass's time that padding must save, so that noise in the plan's times does not decide it. */
+const LEAST_GAIN = 0.05;
 
 /** WebGPU's kernels for int4 weights take tiles of rows from this many on; 2 or 3 rows cost as much or more. */
-const WEBGPU_TILE_ROWS = 4;
+const WEBGPU_TILE = 4;
 
 /** How many rows to give a block of as many real ones; at least as many. */
 export type Padding = (rows: number) => number;
 
 /**
- * The cheapest number of rows that holds `rows`: by `passSeconds[i]`, the seconds of a pass over i + 1 rows, where the
- * bundle was planned for this provider; else at least a tile on WebGPU. The smallest of equally cheap ones.
+ * How many rows to give a pass that needs `rows`: those that take least time on `provider`.
+ * `passSeconds[i]` are seconds of a pass over i + 1 rows there; empty if nobody measured them there. Every pass gets
+ * `minimumRows` at least. A single row, a plain step, is padded no further than that asks.
  */
-export function paddedRows(rows: number, passSeconds: readonly number[] | undefined, provider: Provider, minimumRows = 0): number {
-  const least = rows > 1 ? Math.max(rows, minimumRows) : rows;
-  if (passSeconds !== undefined) return cheapest(least, passSeconds);
-  return provider === "webgpu" && rows > 1 ? Math.max(least, WEBGPU_TILE_ROWS) : least;
+export function paddedRows(rows: number, passSeconds: readonly number[], provider: Provider, minimumRows = 1): number {
+  const least = rows > 0 ? Math.max(rows, minimumRows) : 0;
+  if (least < 2) return least;
+  if (passSeconds.length === 0) return provider === "webgpu" ? Math.max(least, WEBGPU_TILE) : least;
+  const seconds = (count: number): number => passSeconds[count - 1] as number;
+  let best = least + 1;
+  for (let more = best + 1; more <= passSeconds.length; more += 1) if (seconds(more) < seconds(best)) best = more;
+  const pays = best <= passSeconds.length && seconds(best) < (1 - LEAST_GAIN) * seconds(least);
+  return pays ? best : least;
 }
 
-function cheapest(rows: number, passSeconds: readonly number[]): number {
-  let best = rows;
-  for (let more = rows + 1; more <= passSeconds.length; more += 1) {
-    if ((passSeconds[more - 1] as number) < (passSeconds[best - 1] ?? Infinity)) best = more;
-  }
-  return best;
-}
-
-/** Pads what is read by `padding`; the extra rows are forgotten at once and nobody sees their logits. */
+/**
+ * Pads what is read by `padding`; the extra rows are forgotten at once and nobody sees their logits.
+ * A pass that the memory has no room to pad is left as it is.
+ */
 export class PaddedModel implements LanguageModel {
   constructor(
     private readonly model: LanguageModel,
@@ -51,14 +55,12 @@ export class PaddedModel implements LanguageModel {
   }
 
   async read(tokenIds: readonly number[]): Promise<Logits> {
-    const start = this.length;
-    const room = this.contextLength - start;
-    const rows = Math.max(tokenIds.length, Math.min(this.padding(tokenIds.length), room));
-    const filler = tokenIds.at(-1) ?? 0;
-    const padded = [...tokenIds, ...new Array<number>(rows - tokenIds.length).fill(filler)];
-    const logits = await this.model.read(padded);
-    this.model.rewind(start + tokenIds.length);
-    return logits.rows === tokenIds.length ? logits : firstRows(logits, tokenIds.length);
+    const [rows, start] = [tokenIds.length, this.length];
+    const added = this.padding(rows) - rows;
+    if (added === 0 || start + rows + added > this.contextLength) return this.model.read(tokenIds);
+    const logits = await this.model.read([...tokenIds, ...new Array<number>(added).fill(tokenIds.at(-1) as number)]);
+    this.model.rewind(start + rows);
+    return firstRows(logits, rows);
   }
 
   rewind(length: number): void {
@@ -71,6 +73,5 @@ export class PaddedModel implements LanguageModel {
 }
 
 function firstRows(logits: Logits, rows: number): Logits {
-  if (rows === 0) return new FlatLogits(new Float32Array(0), 0, logits.width);
   return { rows, width: logits.width, row: (index) => logits.row(index) };
 }

@@ -1,8 +1,8 @@
-/** Owns how one file is kept in pieces, so that what came of it survives a broken connection. */
+/** Owns storing one file in pieces, so that what has come of it survives a broken connection. */
 
 import { openStorage, type Storage } from "./storage.js";
 
-/** A piece is written when this much has come. */
+/** A piece is stored when this many bytes have come. */
 export const PART_BYTES = 8 * 2 ** 20;
 
 /** The pieces of one file, each named by the file's hash and where it begins. */
@@ -12,8 +12,8 @@ export class Parts {
     private readonly sha256: string,
   ) {}
 
-  /** Fill `data` from its beginning with what is kept; how many bytes that was. Pieces that do not fit are dropped. */
-  async fill(data: Uint8Array, told: (place: number) => void): Promise<number> {
+  /** Fill `data` from its beginning with stored pieces; return how many bytes. Pieces that do not fit are dropped. */
+  async fill(data: Uint8Array, report: (place: number) => void): Promise<number> {
     let place = 0;
     for (const start of await this.starts()) {
       const part = start === place ? await this.storage.get(this.name(start)) : null;
@@ -23,12 +23,12 @@ export class Parts {
       }
       data.set(part, start);
       place += part.length;
-      told(place);
+      report(place);
     }
     return place;
   }
 
-  /** Keep the piece that begins at `start`. */
+  /** Store the piece that begins at `start`. */
   put(start: number, bytes: Uint8Array): Promise<void> {
     return this.storage.put(this.name(start), bytes);
   }
@@ -48,7 +48,7 @@ export class Parts {
   }
 }
 
-/** How many bytes of each file, by its hash, are kept on this device. */
+/** Count the bytes of each file, by its hash, that are stored on this device. */
 export async function keptBytes(storage?: Storage): Promise<ReadonlyMap<string, number>> {
   const from = storage ?? (await openStorage());
   const kept = new Map<string, number>();
@@ -58,7 +58,7 @@ export async function keptBytes(storage?: Storage): Promise<ReadonlyMap<string, 
   return kept;
 }
 
-/** The hash of the file that the piece called `name` belongs to. */
+/** Return the hash of the file that the piece called `name` belongs to. */
 export function hashOf(name: string): string {
   return name.split("-")[0] ?? "";
 }

@@ -1,7 +1,7 @@
 /** Owns `Plan`: what the exporter decided for one device, and why. */
 
 import { demand } from "./errors.js";
-import { asBoolean, asInteger, asNumber, asString, listOf, recordOf, type Reader } from "./records.js";
+import { asBoolean, asInteger, asNumber, asString, listOf, recordOf, shownFloat, type Reader } from "./records.js";
 
 /**
  * How to decode with a bundle on the device it was planned for.
@@ -54,13 +54,18 @@ export const readPlan: Reader<Plan> = (value, where) => {
     demand(plan[name] >= 1, `plan: ${name} must be at least 1`, { got: plan[name] });
   }
   for (const name of ["predicted_acceptance_rate", "chance_to_pay"] as const) {
-    demand(plan[name] >= 0 && plan[name] <= 1, `plan: ${name} must lie in 0..1`, { got: plan[name] });
+    demand(plan[name] >= 0 && plan[name] <= 1, `plan: ${name} must lie in 0..1`, { got: shownFloat(plan[name]) });
   }
   const { speed_up_low: low, speed_up_high: high } = plan;
-  demand(low > 0 && low <= high, "plan: speed_up_low must be above 0 and at most speed_up_high", { got: `${low}, ${high}` });
+  demand(low > 0 && low <= high, "plan: speed_up_low must be above 0 and at most speed_up_high", { got: shownTuple([low, high]) });
   for (const name of ["target_pass_seconds", "drafter_pass_seconds"] as const) {
     const right = plan[name].length > 0 && plan[name].every((seconds) => seconds > 0);
-    demand(right, `plan: ${name} must be above 0, one or more`, { got: plan[name].join(", ") || "none" });
+    demand(right, `plan: ${name} must be above 0, one or more`, { got: shownTuple(plan[name]) });
   }
   return plan;
 };
+
+/** Floats as Python shows a tuple of them. */
+function shownTuple(values: readonly number[]): string {
+  return `(${values.map(shownFloat).join(", ")}${values.length === 1 ? "," : ""})`;
+}

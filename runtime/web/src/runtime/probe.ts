@@ -1,4 +1,4 @@
-/** Owns the probe: every case is timed once a round, so that a slow moment touches all of them alike. */
+/** Owns the probe: it times every case once a round, so that a slow moment affects all of them alike. */
 
 import { fileLoader } from "./assembly.js";
 import { checkInside } from "./manifest.js";
@@ -24,13 +24,13 @@ export interface ProbeStep {
   readonly seconds: readonly number[];
 }
 
-/** Seconds, one a round, of a pass that has next to nothing to do. */
+/** Seconds, one a round, of a pass that computes almost nothing: the fixed cost of a pass. */
 export interface ProbeOverhead {
   readonly provider: Provider;
   readonly seconds: readonly number[];
 }
 
-/** What a probe measured; `skipped` says, one line each, what could not run. */
+/** The results of a probe; `skipped` has one line for each case that could not run. */
 export interface ProbeReport {
   readonly device: DeviceReport;
   readonly onnxruntime: string;
@@ -41,14 +41,14 @@ export interface ProbeReport {
   readonly skipped: readonly string[];
 }
 
-/** Where to probe, and with how many WebAssembly threads. */
+/** The providers to probe, and the number of WebAssembly threads. */
 export interface ProbeSettings {
   readonly providers: readonly Provider[];
   readonly threads: number;
   readonly device?: GPUDevice;
 }
 
-/** Cases of fewer bytes have next to nothing to do; they show what a pass costs anyway. */
+/** Cases with fewer bytes of weights compute almost nothing; they show the fixed cost of a pass. */
 const OVERHEAD_BYTES = 65536;
 
 /** Precisions whose products a provider would leave to the CPU. */
@@ -65,8 +65,8 @@ interface Timed {
 }
 
 /**
- * Time the session's cases on each provider. What a provider cannot run is skipped, with the reason. `clock` tells
- * seconds; `progress` hears bytes while graphs load and passes while they are timed. An abort throws its reason.
+ * Time the session's cases on each provider. What a provider cannot run is skipped, with the reason. `clock` returns
+ * seconds; `progress` counts bytes while graphs load, then passes. An abort throws its reason.
  */
 export async function runProbe(
   session: SessionInfo,
@@ -78,23 +78,23 @@ export async function runProbe(
 ): Promise<ProbeReport> {
   const begun = clock();
   const capabilities = await readCapabilities(settings.device);
-  const crew = new Crew(session, base, capabilities, await fileLoader(), progress, signal);
+  const runner = new ProbeRunner(session, base, capabilities, await fileLoader(), progress, signal);
   try {
-    for (const provider of settings.providers) await crew.probe(provider, settings, clock);
+    for (const provider of settings.providers) await runner.probe(provider, settings, clock);
     return {
       device: deviceReport(navigator.userAgent, capabilities),
       onnxruntime: onnxruntimeVersion,
       date: isoDate(new Date()),
       seconds: clock() - begun,
-      ...crew.summary(),
+      ...runner.summary(),
     };
   } finally {
-    await crew.release();
+    await runner.release();
   }
 }
 
-/** The cases of one provider, which are open together, what was timed of all, and what could not be opened. */
-class Crew {
+/** Opens and times the cases of one provider after the other, and collects what could not run. */
+class ProbeRunner {
   private readonly graphs: Graph[] = [];
   private readonly done: Timed[] = [];
   private readonly skipped: string[] = [];
@@ -109,10 +109,10 @@ class Crew {
     private readonly signal?: AbortSignal,
   ) {}
 
-  /** Time all cases on `provider`; phones have no memory for two providers' graphs. */
+  /** Time all cases on `provider`, then close them: phones have no memory for two providers' graphs. */
   async probe(provider: Provider, settings: ProbeSettings, clock: Clock): Promise<void> {
     await this.start(provider, settings);
-    await this.takeTurns(clock);
+    await this.timeRounds(clock);
     this.done.push(...this.timed);
     this.timed = [];
     await this.release();
@@ -140,8 +140,8 @@ class Crew {
     }
   }
 
-  /** Time every case once a round, after one pass each to warm up. No graph follows itself and finds its weights cached. */
-  private async takeTurns(clock: Clock): Promise<void> {
+  /** Time every case once a round, after one pass each to warm up. Sorted by rows, no graph runs twice in a row, which would leave its weights cached. */
+  private async timeRounds(clock: Clock): Promise<void> {
     const { rounds } = this.session.probe;
     const all = this.timed.length * (rounds + 1);
     this.timed.sort((one, other) => one.rows - other.rows);
@@ -190,15 +190,15 @@ function stepOf({ runtime, about, rows, seconds }: Timed): ProbeStep {
   return { provider: runtime.provider, precision, threads: runtime.threads, width, layers, weight_bytes, rows, seconds };
 }
 
-/** One pass, finished when what it yields is here. */
+/** Run one pass, to the end of reading its output: a GPU returns from the pass before it has computed. */
 async function pass({ graph, input }: Timed): Promise<void> {
   const [from, to] = [graph.inputs[0]?.name ?? "", graph.outputs[0]?.name ?? ""];
-  const found = await graph.run({ [from]: input }, { [to]: null });
-  const data = await (found[to] as Tensor).getData();
+  const outputs = await graph.run({ [from]: input }, { [to]: null });
+  const data = await (outputs[to] as Tensor).getData();
   demand(data.length === input.size, "probe: a pass must yield as much as it takes", { got: data.length });
 }
 
-/** Ones, as the graph takes them. */
+/** Return an input of ones, in the type that the graph takes; 0x3c00 is 1 in float16. */
 function inputFor(graph: Graph, rows: number, width: number): Tensor {
   const count = rows * width;
   if (graph.inputs[0]?.type !== "float16") return new Tensor("float32", new Float32Array(count).fill(1), [rows, width]);

@@ -1,11 +1,11 @@
-/** Owns how long work reports where it is. */
+/** Owns the callback by which long work reports its progress, and the clock. */
 
-/** `done` of `total` of `what`; bytes while files load, counts elsewhere. */
+/** Reports `done` of `total` of `what`: bytes while files load, counts otherwise. */
 export interface Progress {
   (what: string, done: number, total: number): void;
 }
 
-/** Seconds that only ever grow, such as `() => performance.now() / 1000`. */
+/** Returns seconds that never decrease, such as `() => performance.now() / 1000`. */
 export type Clock = () => number;
 
 /** Reports nothing. */

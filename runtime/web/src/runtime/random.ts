@@ -1,10 +1,13 @@
 /** Owns random numbers that repeat from a seed. A seed does not give what numpy's generator would give for it. */
 
+import { demand } from "./errors.js";
+
 /** Uniform numbers in [0, 1), as from `Math.random`. */
 export type Random = () => number;
 
 /** A generator from a whole-number `seed`, always the same; without one, from the system's own randomness. */
 export function random(seed?: number): Random {
+  demand(seed === undefined || Number.isSafeInteger(seed), "seed must be a whole number", { got: seed });
   const words = seed === undefined ? crypto.getRandomValues(new Uint32Array(4)) : spreadSeed(seed);
   const next = smallFast(words[0] as number, words[1] as number, words[2] as number, words[3] as number);
   for (let skipped = 0; skipped < 12; skipped += 1) next();

@@ -91,11 +91,33 @@ function scalar<T>(value: unknown, where: string, kind: string, name: string): T
   return value as T;
 }
 
+/** The kind of a value in Python's words: both runtimes refuse a manifest with the same ones. */
 function kindOf(value: unknown): string {
-  if (value === null) return "null";
-  return Array.isArray(value) ? "list" : typeof value;
+  if (value === null) return "NoneType";
+  if (Array.isArray(value)) return "list";
+  if (typeof value === "number") return Number.isInteger(value) ? "int" : "float";
+  return { string: "str", boolean: "bool", object: "dict" }[typeof value as string] ?? typeof value;
 }
 
-function shown(value: unknown): string {
-  return JSON.stringify(value) ?? String(value);
+/** A value as Python shows it. */
+export function shown(value: unknown): string {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (typeof value === "string") return quoted(value);
+  if (typeof value === "number") return String(value).replace("Infinity", "inf").replace("NaN", "nan");
+  if (Array.isArray(value)) return `[${value.map(shown).join(", ")}]`;
+  if (typeof value === "object") return `{${Object.entries(value).map(([key, item]) => `${quoted(key)}: ${shown(item)}`).join(", ")}}`;
+  return String(value);
+}
+
+/** A float as Python shows it: a whole one has a point. */
+export function shownFloat(value: number): string {
+  return Number.isInteger(value) ? value.toFixed(1) : shown(value);
+}
+
+/** Text in single quotes, in double ones where only those spare a backslash. */
+function quoted(text: string): string {
+  const inner = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"');
+  if (text.includes("'") && !text.includes('"')) return `"${inner}"`;
+  return `'${inner.replaceAll("'", "\\'")}'`;
 }

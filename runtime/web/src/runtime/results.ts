@@ -1,4 +1,4 @@
-/** Owns what is posted back to the server, and its answers. */
+/** Owns posting results to the server. */
 
 import type { BenchReport } from "./benching.js";
 import type { Provider } from "./capabilities.js";
@@ -15,7 +15,7 @@ export interface BenchResult {
   readonly report: BenchReport;
 }
 
-/** Post a result to the server at `base`; an `EdgedraftError` says why it was not taken. */
+/** Post a result to the server at `base`; throws `EdgedraftError` with the reason when it is not taken. */
 export async function postResult(base: URL, kind: "probe" | "bench", result: ProbeReport | BenchResult): Promise<void> {
   const remedy = "check that edgedraft phone still runs, then send again";
   let response: Response;

@@ -1,7 +1,7 @@
-/** Owns `Round`: what one target pass settled. The one record that decoding yields. */
+/** Owns `Round`: the tokens that one target pass commits. It is the one record that decoding yields. */
 
 /**
- * One target pass: the tokens it settled, how many drafts it was given and how many of those it kept.
+ * One target pass: the tokens it committed, the number of drafts proposed and the number accepted.
  * The first `accepted` tokens were drafted; the one after them is the target's own, unless the answer was cut.
  * `logProbs` holds the target's log-probability of each token where it was asked for.
  */

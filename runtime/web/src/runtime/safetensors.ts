@@ -8,7 +8,7 @@ interface TensorEntry {
   readonly data_offsets: readonly [number, number];
 }
 
-/** The int64 tensor `name` of one axis, as numbers; a file that is not whole throws `EdgedraftError` naming `file`. */
+/** Read the int64 tensor `name` of one axis as numbers; throws `EdgedraftError` naming `file` when it is not valid. */
 export function readIntegers(bytes: Uint8Array, name: string, file: string): Float64Array {
   try {
     return integers(bytes, name);
@@ -21,6 +21,7 @@ export function readIntegers(bytes: Uint8Array, name: string, file: string): Flo
 const EXPORT_AGAIN = "export the bundle again";
 
 function integers(bytes: Uint8Array, name: string): Float64Array {
+  // A file begins with the size of its JSON header (8 bytes, little-endian); the data follow the header.
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const size = Number(view.getBigUint64(0, true));
   if (size > bytes.length - 8) throw new Error(`a header of ${size} bytes in a file of ${bytes.length}`);

@@ -8,6 +8,7 @@
 
 import { demand } from "./errors.js";
 import type { Random } from "./random.js";
+import { shown } from "./records.js";
 import { largest } from "./verify.js";
 
 /** A distribution over a vocabulary; sums to 1. */
@@ -16,8 +17,7 @@ export type Probabilities = Float64Array;
 /**
  * How tokens are drawn; the meaning and the order of the steps are those of transformers' `generate`.
  * `temperature` 0 takes the best token. `topK` 0, `topP` 1, `minP` 0 and `repetitionPenalty` 1 switch the step off.
- * `logitBias` adds to the logits of target token ids; -Infinity shuts one out. The same `seed` gives the same text again
- * in this runtime, not the text that the Python runtime draws.
+ * `logitBias` adds to the logits of target token ids; -Infinity shuts one out.
  */
 export interface SamplingSettings {
   readonly temperature?: number;
@@ -26,7 +26,6 @@ export interface SamplingSettings {
   readonly minP?: number;
   readonly repetitionPenalty?: number;
   readonly logitBias?: Readonly<Record<number, number>>;
-  readonly seed?: number;
 }
 
 /** Settings with nothing left open, checked. */
@@ -43,16 +42,15 @@ const COLDEST = 0.0001;
 
 /** `settings` with the defaults filled in; numbers without a meaning are refused. */
 export function checkedSampling(settings: SamplingSettings): Sampling {
-  const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, logitBias = {}, seed } = settings;
+  const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, logitBias = {} } = settings;
   const warm = temperature === 0 || (temperature >= COLDEST && temperature < Infinity);
-  demand(warm, `temperature must be 0, or ${COLDEST} or more`, { got: temperature });
+  demand(warm, `temperature must be 0, or ${COLDEST} or more`, { got: shown(temperature) });
   demand(Number.isInteger(topK) && topK >= 0, "top_k must be 0 or more", { got: topK });
   demand(topP > 0 && topP <= 1, "top_p must lie above 0 and up to 1", { got: topP });
   demand(minP >= 0 && minP <= 1, "min_p must lie in 0..1", { got: minP });
   demand(repetitionPenalty > 0, "repetition_penalty must be above 0", { got: repetitionPenalty });
-  demand(seed === undefined || Number.isSafeInteger(seed), "seed must be a whole number", { got: seed });
   const biases = new Map(Object.entries(logitBias).map(([tokenId, bias]) => [Number(tokenId), bias]));
-  for (const [tokenId, bias] of biases) demand(bias < Infinity, `logit_bias: token ${tokenId}: expected a number or -inf`, { got: bias });
+  for (const [tokenId, bias] of biases) demand(bias < Infinity, `logit_bias: token ${tokenId}: expected a number or -inf`, { got: shown(bias) });
   return { temperature, topK, topP, minP, repetitionPenalty, logitBias: biases };
 }
 
@@ -77,11 +75,12 @@ export function adjusted(
 ): Float32Array {
   if (seenIds.length === 0 && biases.size === 0) return logits;
   const scores = logits.slice();
+  const penalty = Math.fround(settings.repetitionPenalty); // float32, as logits are: Python rounds at the same places
   for (const id of seenIds) {
     const score = scores[id] as number;
-    scores[id] = score < 0 ? score * settings.repetitionPenalty : score / settings.repetitionPenalty;
+    scores[id] = score < 0 ? score * penalty : score / penalty;
   }
-  for (const [id, bias] of biases) scores[id] = (scores[id] as number) + bias;
+  for (const [id, bias] of biases) scores[id] = (scores[id] as number) + Math.fround(bias);
   demand(Number.isFinite(largest(scores)), "logit_bias must leave a token to choose", { got: "none" });
   return scores;
 }

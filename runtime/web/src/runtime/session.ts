@@ -1,18 +1,18 @@
-/** Owns onnxruntime-web: its one runtime in the page and the sessions on it; the only file that imports it. */
+/** Owns onnxruntime-web: its one runtime in the page, and sessions on it. No other file imports it. */
 
 import * as ort from "onnxruntime-web/webgpu";
 import type { Provider } from "./capabilities.js";
 import { EdgedraftError, demand, firstLine } from "./errors.js";
 import { GpuWatch, pageDevice } from "./gpu.js";
-import type { Declared } from "./signature.js";
-import { inTurn } from "./turns.js";
+import type { GraphValue } from "./signature.js";
+import { enqueue } from "./queue.js";
 
 export { Tensor } from "onnxruntime-web/webgpu";
 
-/** Where the page's build put onnxruntime-web's own files, relative to the page; absent in other builds. */
+/** The folder of onnxruntime-web's own files, relative to the page; absent in builds other than the page's. */
 declare const __ORT_FILES__: string | undefined;
 
-/** What ran, for reports. */
+/** Name and version of the runtime, for reports. */
 export const onnxruntimeVersion = `onnxruntime-web ${ort.env.versions.web ?? ort.env.versions.common}`;
 
 /** One file of a graph's external data, under the name that the graph knows it by. */
@@ -21,7 +21,7 @@ export interface ExternalData {
   readonly data: Uint8Array;
 }
 
-/** A graph to open; `alone`: the CPU may not step in for nodes that the provider lacks. */
+/** A graph to open; `alone`: the CPU may not run nodes that the provider lacks. */
 export interface GraphFiles {
   readonly name: string;
   readonly graph: Uint8Array;
@@ -31,9 +31,9 @@ export interface GraphFiles {
 
 /** A loaded graph. */
 export interface Graph {
-  readonly inputs: readonly Declared[];
-  readonly outputs: readonly Declared[];
-  /** One pass; an output that is null in `fetches` comes back in memory of its own. */
+  readonly inputs: readonly GraphValue[];
+  readonly outputs: readonly GraphValue[];
+  /** Run one pass; an output that is null in `fetches` comes back in memory of its own. */
   run(feeds: Record<string, ort.Tensor>, fetches: Record<string, ort.Tensor | null>): Promise<Record<string, ort.Tensor>>;
   release(): Promise<void>;
 }
@@ -48,7 +48,7 @@ export class Runtime {
     private readonly watch: GpuWatch | null,
   ) {}
 
-  /** Start `provider`; with `device`, on that one. WebGPU is tried on a sum of four numbers before it is trusted. */
+  /** Start `provider`, on `device` if given. WebGPU must first add four numbers correctly. */
   static async start(provider: Provider, threads: number, device?: GPUDevice): Promise<Runtime> {
     configure(threads);
     if (provider === "wasm") return new Runtime(provider, threads, null);
@@ -57,16 +57,16 @@ export class Runtime {
     return runtime;
   }
 
-  /** The GPU device that everything lies on. */
+  /** The GPU device that holds all weights, keys and values. */
   get device(): GPUDevice {
     demand(this.watch !== null, "there is no GPU device on WebAssembly");
     return this.watch.device;
   }
 
-  /** Load a graph; an `EdgedraftError` names it where ONNX Runtime cannot. */
+  /** Load a graph; throws `EdgedraftError` naming it when ONNX Runtime cannot. */
   async open(files: GraphFiles): Promise<Graph> {
     try {
-      const session = await inTurn(() => ort.InferenceSession.create(files.graph, this.options(files)));
+      const session = await enqueue(() => ort.InferenceSession.create(files.graph, this.options(files)));
       this.watch?.check();
       return new OnnxGraph(files.name, session, this.watch);
     } catch (error) {
@@ -85,15 +85,15 @@ export class Runtime {
   }
 
   /**
-   * Refuse onnxruntime-web's older WebGPU provider (JSEP), which the package's default bundle holds: it ignores the
-   * device it is given, cannot keep keys and values in one buffer and computes zeros from float16 without a word.
+   * Refuse onnxruntime-web's older WebGPU provider (JSEP), which the package's default bundle contains: it ignores the
+   * device it is given, cannot keep keys and values in one buffer, and silently computes zeros from float16.
    */
   private async requireNative(): Promise<void> {
     const remedy = "load onnxruntime-web/webgpu (the native WebGPU provider), not the default or the /all bundle";
     const graph = await this.open({ name: "WebGPU check", graph: TWICE, data: [], alone: true });
     try {
-      const found = await twiceOnGpu(this.device, graph).catch(firstLine);
-      demand(String(found) === "2,4,6,8", "onnxruntime-web must compute on the GPU device of this page", { got: found, remedy });
+      const doubled = await twiceOnGpu(this.device, graph).catch(firstLine);
+      demand(String(doubled) === "2,4,6,8", "onnxruntime-web must compute on the GPU device of this page", { got: doubled, remedy });
     } finally {
       await graph.release();
     }
@@ -101,8 +101,8 @@ export class Runtime {
 }
 
 class OnnxGraph implements Graph {
-  readonly inputs: readonly Declared[];
-  readonly outputs: readonly Declared[];
+  readonly inputs: readonly GraphValue[];
+  readonly outputs: readonly GraphValue[];
 
   constructor(
     private readonly name: string,
@@ -115,24 +115,25 @@ class OnnxGraph implements Graph {
 
   async run(feeds: Record<string, ort.Tensor>, fetches: Record<string, ort.Tensor | null>): Promise<Record<string, ort.Tensor>> {
     try {
-      const found = await inTurn(() => this.session.run(feeds, fetches));
+      const outputs = await enqueue(() => this.session.run(feeds, fetches));
       this.watch?.check();
+      // An output that silently moved to the CPU would be copied in every pass, and keys and values would not be updated.
       for (const [name, bound] of Object.entries(fetches)) {
-        const kept = bound === null || bound.location !== "gpu-buffer" || found[name]?.location === "gpu-buffer";
-        demand(kept, `${this.name}: output ${name} must stay on the GPU`, { got: found[name]?.location });
+        const kept = bound === null || bound.location !== "gpu-buffer" || outputs[name]?.location === "gpu-buffer";
+        demand(kept, `${this.name}: output ${name} must stay on the GPU`, { got: outputs[name]?.location });
       }
-      return found as Record<string, ort.Tensor>;
+      return outputs as Record<string, ort.Tensor>;
     } catch (error) {
       throw refusal(`${this.name}: ONNX Runtime failed`, error);
     }
   }
 
   async release(): Promise<void> {
-    await inTurn(() => this.session.release());
+    await enqueue(() => this.session.release());
   }
 }
 
-/** Set up the page's one WebAssembly module; its threads are fixed by the first session. */
+/** Set up the page's one WebAssembly module; the first session fixes its number of threads. */
 function configure(threads: number): void {
   const remedy = "reload the page to change the number of threads";
   demand(threadsOfPage === null || threadsOfPage === threads, `this page already runs with ${threadsOfPage} threads`, { got: threads, remedy });
@@ -144,11 +145,11 @@ function configure(threads: number): void {
   }
 }
 
-function declared(node: ort.InferenceSession.ValueMetadata): Declared[] {
+function declared(node: ort.InferenceSession.ValueMetadata): GraphValue[] {
   return node.isTensor ? [{ name: node.name, type: node.type, shape: node.shape }] : [];
 }
 
-/** An error of ours as it is, any other as one line under `rule`. */
+/** Return our own errors unchanged, any other as one line under `rule`. */
 function refusal(rule: string, error: unknown): EdgedraftError {
   if (error instanceof EdgedraftError) return error;
   const text = firstLine(error);
@@ -156,7 +157,7 @@ function refusal(rule: string, error: unknown): EdgedraftError {
   return new EdgedraftError(rule, { got: text, ...(memory ? { remedy: "close other pages, or export a smaller precision" } : {}) });
 }
 
-/** Double 1, 2, 3, 4 through buffers that we made. */
+/** Double 1, 2, 3, 4 through GPU buffers of this page's own device. */
 async function twiceOnGpu(device: GPUDevice, graph: Graph): Promise<Float32Array> {
   const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
   const [from, to] = [device.createBuffer({ size: 16, usage }), device.createBuffer({ size: 16, usage })];
@@ -168,9 +169,9 @@ async function twiceOnGpu(device: GPUDevice, graph: Graph): Promise<Float32Array
   encoder.copyBufferToBuffer(to, 0, shown, 0, 16);
   device.queue.submit([encoder.finish()]);
   await shown.mapAsync(GPUMapMode.READ);
-  const found = new Float32Array(shown.getMappedRange().slice(0));
+  const doubled = new Float32Array(shown.getMappedRange().slice(0));
   [from, to, shown].forEach((buffer) => buffer.destroy());
-  return found;
+  return doubled;
 }
 
 /** An ONNX model of one node, y = x + x over four float32. */

@@ -1,4 +1,4 @@
-/** Owns `SessionInfo`: what the server that serves this page offers, as written in its session.json. */
+/** Owns `SessionInfo`: the offer of the server of this page, as written in its session.json. */
 
 import { EdgedraftError, firstLine } from "./errors.js";
 import { readFileEntry, type FileEntry } from "./manifest.js";
@@ -14,7 +14,7 @@ export interface FullDrafter {
   readonly files: Readonly<Record<string, FileEntry>>;
 }
 
-/** One graph to time; a case of no layers has next to nothing to do and shows what a pass costs anyway. */
+/** One graph to time; a case of no layers computes almost nothing and shows the fixed cost of a pass. */
 export interface ProbeCase {
   readonly file: string;
   readonly bytes: number;
@@ -26,14 +26,14 @@ export interface ProbeCase {
   readonly half: boolean;
 }
 
-/** What to time: every case at every number of rows, `rounds` times. */
+/** The cases to time, each at every number of rows, `rounds` times. */
 export interface ProbePlan {
   readonly cases: readonly ProbeCase[];
   readonly rows: readonly number[];
   readonly rounds: number;
 }
 
-/** What one run of `edgedraft phone` offers. */
+/** The offer of one run of `edgedraft phone`. */
 export interface SessionInfo {
   readonly bundle: string;
   readonly full_drafter: FullDrafter | null;
@@ -74,17 +74,17 @@ const parse = recordOf<SessionInfo>({
   post_results: asBoolean,
 });
 
-/** A session from parsed JSON; an `EdgedraftError` names the key that is wrong. */
+/** Check a session in parsed JSON; throws `EdgedraftError` naming the key that is wrong. */
 export function parseSession(value: unknown): SessionInfo {
   return parse(value, "session");
 }
 
-/** What the server at `base` (ending in a slash) offers. */
+/** Read the session of the server at `base` (ending in a slash). */
 export async function readSession(base: URL): Promise<SessionInfo> {
   return parseSession(await fetchJson(new URL("session.json", base)));
 }
 
-/** JSON from `url`, never from a cache. */
+/** Fetch JSON from `url`, never from a cache. */
 export async function fetchJson(url: URL): Promise<unknown> {
   const remedy = "start edgedraft phone again and open the address that it prints";
   const name = url.pathname.split("/").pop() ?? "";

@@ -1,18 +1,18 @@
-/** Owns what a decoder graph takes and gives, told from its own inputs and outputs and never from a configuration. */
+/** Owns `Signature`: the inputs and outputs of a decoder graph, read from the graph itself, never from a configuration. */
 
 import { EdgedraftError, demand } from "./errors.js";
 
 /** An input or output as ONNX Runtime declares it: an axis is a number or a symbol. */
-export interface Declared {
+export interface GraphValue {
   readonly name: string;
   readonly type: string;
   readonly shape: readonly (number | string)[];
 }
 
-/** Keys and values come as one of these. */
+/** The types that keys and values may have. */
 export type CacheType = "float32" | "float16";
 
-/** One layer's keys or values as the graph declares them: names of the past and of the present, axes, type. */
+/** One layer's keys or values as the graph declares them: input `name`, output `present`, axes and type. */
 export interface CacheInput {
   readonly name: string;
   readonly present: string;
@@ -21,7 +21,7 @@ export interface CacheInput {
   readonly type: CacheType;
 }
 
-/** A decoder graph from outside; `feeds` are its inputs beside the past. */
+/** The inputs and outputs of a decoder graph; `feeds` are its inputs beside the past. */
 export interface Signature {
   readonly feeds: ReadonlySet<string>;
   readonly caches: readonly CacheInput[];
@@ -38,11 +38,11 @@ const LAYER_FIRST = /^(?:past|present)(?:_key_values)?[._](?<layer>\d+)[._](?<ki
 const KIND_FIRST = /^(?:past|present)(?:_key_values)?[._](?<kind>key|value)[._](?<layer>\d+)$/;
 const EXPORT_AGAIN = "export the model again with edgedraft";
 
-/** The operator that writes keys and values into the buffer it reads them from. */
+/** The operator that writes keys and values into the buffer that it reads them from. */
 const IN_PLACE = "GroupQueryAttention";
 
-/** The signature of the graph in `file`; an `EdgedraftError` names the input or output that is not understood. */
-export function readSignature(file: string, inputs: readonly Declared[], outputs: readonly Declared[]): Signature {
+/** Check a graph's inputs and outputs and return its signature; throws `EdgedraftError` naming one that is not understood. */
+export function readSignature(file: string, inputs: readonly GraphValue[], outputs: readonly GraphValue[]): Signature {
   const pasts = inputs.filter((node) => cacheSlot(node.name) !== null);
   const feeds = inputs.filter((node) => cacheSlot(node.name) === null);
   feeds.forEach((node) => checkFeed(file, node));
@@ -55,10 +55,10 @@ export function readSignature(file: string, inputs: readonly Declared[], outputs
   };
 }
 
-/** Which keys or values the input or output called `name` stands for, such as `3.key`; null for none. */
+/** Return the layer and kind that an input or output stands for, such as `3.key`; null for neither keys nor values. */
 export function cacheSlot(name: string): string | null {
-  const found = LAYER_FIRST.exec(name) ?? KIND_FIRST.exec(name);
-  return found?.groups === undefined ? null : `${Number(found.groups.layer)}.${found.groups.kind}`;
+  const match = LAYER_FIRST.exec(name) ?? KIND_FIRST.exec(name);
+  return match?.groups === undefined ? null : `${Number(match.groups.layer)}.${match.groups.kind}`;
 }
 
 /** Refuse graphs that append to their past: this runtime binds past and present to one buffer. */
@@ -67,7 +67,7 @@ export function requireInPlace(file: string, graph: Uint8Array): void {
   demand(holds(graph, IN_PLACE), `${file}: keys and values must be written in place (${IN_PLACE})`, { remedy });
 }
 
-function checkFeed(file: string, node: Declared): void {
+function checkFeed(file: string, node: GraphValue): void {
   const known = `${FEEDS.join(", ")} and a key and a value for each layer`;
   const rule = `${file}: input ${node.name}:`;
   demand(FEEDS.includes(node.name), `${rule} not known; a decoder takes ${known}`, { remedy: EXPORT_AGAIN });
@@ -75,7 +75,7 @@ function checkFeed(file: string, node: Declared): void {
   demand(right, `${rule} expected int64 of two axes, the tokens symbolic`, { got: `${node.type} [${node.shape.join(", ")}]`, remedy: EXPORT_AGAIN });
 }
 
-function cacheInput(file: string, past: Declared, outputs: readonly Declared[]): CacheInput {
+function cacheInput(file: string, past: GraphValue, outputs: readonly GraphValue[]): CacheInput {
   const rule = `${file}: input ${past.name}:`;
   const present = outputs.find((node) => cacheSlot(node.name) === cacheSlot(past.name));
   if (present === undefined) throw new EdgedraftError(`${rule} no output holds what it becomes`, { remedy: EXPORT_AGAIN });
@@ -86,7 +86,7 @@ function cacheInput(file: string, past: Declared, outputs: readonly Declared[]):
   return { name: past.name, present: present.name, heads, width, type: past.type };
 }
 
-function logitsWidth(file: string, outputs: readonly Declared[]): number {
+function logitsWidth(file: string, outputs: readonly GraphValue[]): number {
   const logits = outputs.find((node) => node.name === LOGITS);
   if (logits === undefined) throw new EdgedraftError(`${file}: no output named ${LOGITS}`);
   demand(logits.type === "float32", `${file}: ${LOGITS}: expected float32`, { got: logits.type, remedy: EXPORT_AGAIN });
@@ -95,11 +95,11 @@ function logitsWidth(file: string, outputs: readonly Declared[]): number {
   return width;
 }
 
-/** Whether `bytes` hold the ASCII `text` anywhere. */
+/** Return whether `bytes` contain the ASCII `text` anywhere: searching needs no protobuf reader. */
 function holds(bytes: Uint8Array, text: string): boolean {
-  const wanted = new TextEncoder().encode(text);
-  for (let start = bytes.indexOf(wanted[0] as number); start >= 0; start = bytes.indexOf(wanted[0] as number, start + 1)) {
-    if (wanted.every((byte, place) => bytes[start + place] === byte)) return true;
+  const pattern = new TextEncoder().encode(text);
+  for (let start = bytes.indexOf(pattern[0] as number); start >= 0; start = bytes.indexOf(pattern[0] as number, start + 1)) {
+    if (pattern.every((byte, place) => bytes[start + place] === byte)) return true;
   }
   return false;
 }

@@ -1,10 +1,10 @@
-/** Owns what decoding achieved, as numbers: counts of one run, memory-bound speed-up, medians and spreads. */
+/** Owns the statistics of decoding: counts of one run, memory-bound speed-up, medians and quartiles. */
 
 import type { Round } from "./rounds.js";
 
 /**
  * Counts over drafted rounds (the prompt's own pass left out), under onnxruntime-genai's field names.
- * `draft_tokens_evaluated` are drafts the target looked at: the accepted ones and the first refused one of a round.
+ * `draft_tokens_evaluated` are drafts that the target verified: the accepted ones and the first rejected one of a round.
  */
 export interface DraftStatistics {
   readonly rounds: number;
@@ -25,14 +25,14 @@ export interface Spread {
 export function countRounds(rounds: readonly Round[]): DraftStatistics {
   return {
     rounds: rounds.length,
-    tokens: total(rounds, (turn) => turn.tokenIds.length),
-    draft_tokens_proposed: total(rounds, (turn) => turn.proposed),
+    tokens: total(rounds, (round) => round.tokenIds.length),
+    draft_tokens_proposed: total(rounds, (round) => round.proposed),
     draft_tokens_evaluated: total(rounds, evaluated),
-    draft_tokens_accepted: total(rounds, (turn) => turn.accepted),
+    draft_tokens_accepted: total(rounds, (round) => round.accepted),
   };
 }
 
-/** The counts of several answers together. */
+/** Sum the counts of several answers. */
 export function totalStatistics(parts: readonly DraftStatistics[]): DraftStatistics {
   return {
     rounds: total(parts, (part) => part.rounds),
@@ -43,33 +43,33 @@ export function totalStatistics(parts: readonly DraftStatistics[]): DraftStatist
   };
 }
 
-/** Accepted over evaluated drafts; 0 when nothing was drafted. */
+/** Return accepted over evaluated drafts; 0 when nothing was drafted. */
 export function acceptanceRate(counts: DraftStatistics): number {
   return counts.draft_tokens_evaluated > 0 ? counts.draft_tokens_accepted / counts.draft_tokens_evaluated : 0;
 }
 
-/** τ: mean tokens emitted per target pass, the target's own included. */
+/** Return τ: mean tokens per target pass, the target's own included. */
 export function blockEfficiency(counts: DraftStatistics): number {
   return counts.rounds > 0 ? counts.tokens / counts.rounds : 0;
 }
 
-/** MBSU = τ / (c·γ + 1), c the drafter's cost over the target's. Source: VocabTrim, arXiv 2506.22694. */
+/** Return MBSU = τ / (c·γ + 1), c the drafter's cost over the target's. Source: VocabTrim, arXiv 2506.22694. */
 export function memoryBoundSpeedUp(efficiency: number, costRatio: number, draftLength: number): number {
   return efficiency / (costRatio * draftLength + 1);
 }
 
-/** Median and quartiles. */
+/** Return the median and quartiles. */
 export function spread(values: readonly number[]): Spread {
   const sorted = [...values].sort((one, other) => one - other);
   return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.25), high: quantile(sorted, 0.75) };
 }
 
-/** Sum of what `of` says of each item. */
+/** Sum `of(item)` over all items. */
 export function total<T>(items: readonly T[], of: (item: T) => number): number {
   return items.reduce((sum, item) => sum + of(item), 0);
 }
 
-/** The value at `share` of sorted values, between two of them by straight line. */
+/** Return the value at `share` (0..1) of sorted values, interpolated linearly. */
 function quantile(sorted: readonly number[], share: number): number {
   const place = share * (sorted.length - 1);
   const low = sorted[Math.floor(place)] ?? NaN;
@@ -77,7 +77,7 @@ function quantile(sorted: readonly number[], share: number): number {
   return low + (high - low) * (place - Math.floor(place));
 }
 
-/** Drafts the target looked at; where an answer was cut after a kept draft, none was refused. */
-function evaluated(turn: Round): number {
-  return Math.min(turn.proposed, turn.accepted + (turn.tokenIds.length > turn.accepted ? 1 : 0));
+/** Count the drafts that the target verified; where an answer was cut after an accepted draft, none was rejected. */
+function evaluated(round: Round): number {
+  return Math.min(round.proposed, round.accepted + (round.tokenIds.length > round.accepted ? 1 : 0));
 }

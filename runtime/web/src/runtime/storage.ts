@@ -1,10 +1,10 @@
-/** Owns where downloaded parts are kept between visits: named bytes in the browser's file system, cache or memory. */
+/** Owns storing downloaded parts between visits: named bytes in the browser's file system, cache or memory. */
 
-/** Named bytes. A `put` is whole or not there; it may fail where room is short. */
+/** Named bytes. `put` stores all bytes or none; it may fail when storage is full. */
 export interface Storage {
   names(): Promise<string[]>;
   get(name: string): Promise<Uint8Array | null>;
-  /** How many bytes `get` would give, without reading them; 0 where there are none. */
+  /** Return the number of bytes that `get` would return, without reading them; 0 where there are none. */
   size(name: string): Promise<number>;
   put(name: string, bytes: Uint8Array): Promise<void>;
   remove(name: string): Promise<void>;
@@ -12,7 +12,7 @@ export interface Storage {
 
 const FOLDER = "edgedraft";
 
-/** The best storage that this browser has; in memory it lasts as long as the page. */
+/** Open the best storage that this browser has; storage in memory lasts as long as the page. */
 export async function openStorage(): Promise<Storage> {
   try {
     const root = await navigator.storage.getDirectory();
@@ -28,13 +28,13 @@ export async function openStorage(): Promise<Storage> {
   }
 }
 
-/** Forget every downloaded part. */
+/** Remove every downloaded part. */
 export async function clearStorage(): Promise<void> {
   const storage = await openStorage();
   for (const name of await storage.names()) await storage.remove(name);
 }
 
-/** Ask the browser not to clear what is kept when room is short; whether it agreed. */
+/** Ask the browser not to clear this storage when disk space is short; return whether it agreed. */
 export async function persistStorage(): Promise<boolean> {
   try {
     return await navigator.storage.persist();
@@ -43,7 +43,7 @@ export async function persistStorage(): Promise<boolean> {
   }
 }
 
-/** A map; for browsers without storage, and for tests. */
+/** Storage in memory, for browsers without any other and for tests. */
 export class MemoryStorage implements Storage {
   private readonly parts = new Map<string, Uint8Array>();
 
@@ -68,14 +68,14 @@ export class MemoryStorage implements Storage {
   }
 }
 
-/** Files of one folder of the origin private file system; a file is swapped in when it is closed. */
+/** Files in one folder of the origin private file system; closing a file replaces its old contents in one step. */
 class FolderStorage implements Storage {
   constructor(private readonly folder: FileSystemDirectoryHandle) {}
 
   async names(): Promise<string[]> {
-    const found: string[] = [];
-    for await (const name of (this.folder as unknown as { keys(): AsyncIterable<string> }).keys()) found.push(name);
-    return found;
+    const names: string[] = [];
+    for await (const name of (this.folder as unknown as { keys(): AsyncIterable<string> }).keys()) names.push(name);
+    return names;
   }
 
   async get(name: string): Promise<Uint8Array | null> {
@@ -113,7 +113,7 @@ class FolderStorage implements Storage {
   }
 }
 
-/** Responses of one cache, under addresses that are never asked of a server. */
+/** Responses in one cache, under URLs that are never requested from a server. */
 class CacheStorageParts implements Storage {
   constructor(private readonly cache: Cache) {}
 

@@ -1,17 +1,17 @@
-/** Owns text in and out: the tokenizer and the chat template of one bundle. */
+/** Owns turning text into token ids and back, with the tokenizer and chat template of one bundle. */
 
 import { Template } from "@huggingface/jinja";
 import { Tokenizer } from "@huggingface/tokenizers";
 import { EdgedraftError, firstLine } from "./errors.js";
 import { asObject, type Plain } from "./records.js";
 
-/** One turn of a conversation. */
+/** One message of a conversation. */
 export interface Message {
   readonly role: "system" | "user" | "assistant";
   readonly content: string;
 }
 
-/** What `TextCodec` reads: parsed JSON, and the template as text; null where the bundle has no such file. */
+/** The files that `TextCodec` reads: parsed JSON, and the template as text; null where the bundle has no such file. */
 export interface TextFiles {
   readonly tokenizer: unknown;
   readonly config: unknown;
@@ -33,23 +33,23 @@ export class TextCodec {
     this.template = files.template === null ? null : compiled(files.template);
   }
 
-  /** Token ids of `text` as it stands; special tokens written in it count as such. */
+  /** Return the token ids of `text`; special tokens are recognised in it, and none are added. */
   encode(text: string): number[] {
     return this.tokenizer.encode(text, { add_special_tokens: false }).ids;
   }
 
-  /** Text of `tokenIds` without special tokens. */
+  /** Return the text of `tokenIds` without special tokens. */
   decode(tokenIds: readonly number[]): string {
     if (tokenIds.length === 0) return "";
     return this.tokenizer.decode([...tokenIds], { skip_special_tokens: true, clean_up_tokenization_spaces: false });
   }
 
-  /** Token ids of a conversation that the assistant is to continue. */
+  /** Return the token ids of a conversation that the assistant is to continue. */
   encodeChat(messages: readonly Message[]): number[] {
     return this.encode(this.renderChat(messages));
   }
 
-  /** The conversation in the model's own chat format; without a template the contents joined by blank lines. */
+  /** Render a conversation in the model's own chat format; without a template, join its contents by blank lines. */
   renderChat(messages: readonly Message[]): string {
     if (this.template === null) return messages.map((message) => message.content).join("\n\n");
     try {
@@ -77,13 +77,13 @@ function compiled(template: string): Template {
   }
 }
 
-/** bos/eos/pad token texts for the template. */
+/** Return the texts of special tokens that a template may name. */
 function specialTokens(config: Plain): Record<string, string> {
-  const found: Record<string, string> = {};
+  const texts: Record<string, string> = {};
   for (const name of SPECIAL) {
     const token = config[name] as { content?: unknown } | string | null | undefined;
     const text = typeof token === "object" && token !== null ? token.content : token;
-    if (typeof text === "string" && text !== "") found[name] = text;
+    if (typeof text === "string" && text !== "") texts[name] = text;
   }
-  return found;
+  return texts;
 }

@@ -28,10 +28,9 @@ export class TextStream {
     return this.release(this.whole());
   }
 
-  /** The text still held back. */
+  /** The text still held back; bytes that never became a whole character are left out. */
   finish(): string {
-    const before = this.decode(this.window.slice(0, this.told));
-    const rest = this.held + this.decode(this.window).slice(before.length);
+    const rest = this.held;
     [this.held, this.window, this.told] = ["", [], 0];
     return rest;
   }

@@ -1,12 +1,11 @@
-/** Owns timing, kept apart from decoding: a `LanguageModel` that counts the seconds its inner model takes. */
+/** Owns timing, apart from decoding: a `LanguageModel` that adds up the seconds of another model's passes. */
 
 import type { LanguageModel, Logits } from "./model.js";
 import type { Clock } from "./progress.js";
 
-/** Wraps a model; `seconds` and `calls` add up what its `read` calls took on `clock`. */
+/** Wraps a model; `seconds` adds up the time of its `read` calls on `clock`. */
 export class TimedModel implements LanguageModel {
   seconds = 0;
-  calls = 0;
 
   constructor(
     private readonly model: LanguageModel,
@@ -33,7 +32,6 @@ export class TimedModel implements LanguageModel {
     const started = this.clock();
     const logits = await this.model.read(tokenIds);
     this.seconds += this.clock() - started;
-    this.calls += 1;
     return logits;
   }
 

@@ -1,8 +1,8 @@
-/** Owns the maths of greedy draft-and-verify, on arrays alone. */
+/** Owns the maths of greedy draft-and-verify, on arrays only. */
 
 import { demand } from "./errors.js";
 
-/** The arg-max of one row of logits; ties go to the smaller id. Refuses rows whose best logit is not finite. */
+/** Return the arg-max of one row of logits; ties go to the smaller id. Refuses rows whose best logit is not finite. */
 export function greedyChoice(row: Float32Array, by = "the model"): number {
   let best = -1;
   let value = -Infinity;
@@ -12,7 +12,7 @@ export function greedyChoice(row: Float32Array, by = "the model"): number {
     if (score > value) {
       value = score;
       best = id;
-    } else if (score !== score) finite = false;
+    } else if (score !== score) finite = false; // only NaN differs from itself
   }
   requireFinite(finite && best >= 0 && Number.isFinite(value), by);
   return best;
@@ -24,7 +24,7 @@ export function requireFinite(finite: boolean, by: string): void {
   demand(finite, `logits of ${by} must be finite numbers`, { got: "NaN or infinity", remedy });
 }
 
-/** The largest of a row; NaN where it holds one. */
+/** Return the largest value of a row; NaN where it contains one. */
 export function largest(row: Float32Array | Float64Array): number {
   let top = -Infinity;
   for (const score of row) {
@@ -34,25 +34,25 @@ export function largest(row: Float32Array | Float64Array): number {
   return top;
 }
 
-/** Length of the common prefix of two token sequences: the draft and the target's own choices. */
+/** Return the length of the common prefix of two token sequences: the draft and the target's own choices. */
 export function acceptedPrefix(draftIds: readonly number[], targetIds: readonly number[]): number {
   const shorter = Math.min(draftIds.length, targetIds.length);
   for (let place = 0; place < shorter; place += 1) if (draftIds[place] !== targetIds[place]) return place;
   return shorter;
 }
 
-/** Natural log of the probability that a row of logits gives `tokenId`, before any temperature or filter. */
+/** Return the natural log of the probability that a row of logits gives `tokenId`, before any temperature or filter. */
 export function logProbability(row: Float32Array, tokenId: number): number {
   const top = largest(row);
   return (row[tokenId] as number) - top - Math.log(sumOverTop(row, top));
 }
 
-/** Probability of the best token of a row of logits; it does not depend on which token is drawn. */
+/** Return the probability of the best token of a row of logits; it does not depend on the token that is drawn. */
 export function confidence(row: Float32Array): number {
   return 1 / sumOverTop(row, largest(row));
 }
 
-/** Σ exp(score - top). */
+/** Return Σ exp(score - top): subtracting the largest score keeps exp from overflowing. */
 function sumOverTop(row: Float32Array, top: number): number {
   let sum = 0;
   for (const score of row) sum += Math.exp(score - top);

@@ -49,7 +49,7 @@ test("padded blocks leave the text as it is, though the target reads more rows",
     fc.asyncProperty(prompts, fc.integer({ min: 1, max: 3 }), async (prompt, length) => {
       const script = mixedScript(VOCAB, 0);
       const inner = new ScriptedModel(script, VOCAB, 40);
-      const padded = new PaddedModel(inner, (rows) => paddedRows(rows, undefined, "webgpu"));
+      const padded = new PaddedModel(inner, (rows) => paddedRows(rows, [], "webgpu"));
       const drafter = new Drafter(new ScriptedModel(mixedScript(VOCAB, 1), VOCAB), IndexMap.identity(VOCAB));
       const alone = await answer(new ScriptedModel(script, VOCAB, 40), null, prompt);
       const rounds = await take(speculativeRounds(padded, new FixedDrafts(drafter, length), prompt), Infinity);

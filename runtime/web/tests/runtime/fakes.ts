@@ -1,7 +1,7 @@
 /** Owns the fakes that the runtime's tests share: a scripted model, whole and trimmed, and a Round collector. */
 
 import { IndexMap } from "../../src/runtime/indexMap.js";
-import { FlatLogits, requireRoom, type LanguageModel, type Logits } from "../../src/runtime/model.js";
+import { FlatLogits, requireContext, type LanguageModel, type Logits } from "../../src/runtime/model.js";
 
 /** Logits of what follows a text. */
 export type Script = (context: readonly number[]) => readonly number[];
@@ -26,7 +26,7 @@ export class ScriptedModel implements LanguageModel {
   }
 
   async read(tokenIds: readonly number[]): Promise<Logits> {
-    requireRoom(this.length + tokenIds.length, this.contextLength);
+    requireContext(this.length + tokenIds.length, this.contextLength);
     this.passes.push([...tokenIds]);
     const values = tokenIds.flatMap((tokenId) => {
       this.held.push(tokenId);

@@ -28,15 +28,18 @@ test("an abort ends the answer after the round that was under way", async () => 
   expect(await take(limited(rounds(round([1], 0), round([2], 0)), { maxNewTokens: 9, endTokenIds: [] }, abort.signal), 9)).toEqual([round([1], 0)]);
 });
 
+/** Texts without the character that stands for half a one: at the end of an answer it is left out, as in Python. */
+const WHOLE = fc.string({ unit: "grapheme" }).map((text) => text.replaceAll("\ufffd", "x"));
+
 test("pieces join to the text of all tokens, none of them ends within a character, and no token is lost", async () => {
   await fc.assert(
-    fc.asyncProperty(fc.string({ unit: "grapheme" }), fc.integer({ min: 1, max: 5 }), async (text, size) => {
+    fc.asyncProperty(WHOLE, fc.integer({ min: 1, max: 5 }), async (text, size) => {
       const ids = [...new TextEncoder().encode(text)];
       const turns = Array.from({ length: Math.ceil(ids.length / size) }, (_, place) => round(ids.slice(place * size, (place + 1) * size), 0));
       const pieces = await take(textPieces(rounds(...turns), new TextStream(decode)), Infinity);
       expect(pieces.map((piece) => piece.text).join("")).toBe(decode(ids));
       expect(pieces.flatMap((piece) => piece.tokenIds)).toEqual(ids);
-      if (!text.includes("\ufffd")) pieces.forEach((piece) => expect(piece.text).not.toContain("\ufffd"));
+      pieces.forEach((piece) => expect(piece.text).not.toContain("\ufffd"));
     }),
   );
 });

@@ -23,15 +23,15 @@ const FAULTS: [string, Record<string, unknown>, string][] = [
   ["another schema", { schema_version: 3, unknown: 1 }, "schema_version: this edgedraft reads 4, got 3 - export the bundle again or install a matching edgedraft"],
   ["an unknown key", { colour: "red" }, "manifest: unknown key, got colour"],
   ["a wrong type", { index_map: 3 }, "manifest: index_map: expected str, got 3"],
-  ["a wrong item", { end_token_ids: [1, "x"] }, 'manifest: end_token_ids[1]: expected int, got "x"'],
-  ["a boolean for a number", { context_length: true }, "manifest: context_length: expected int, got true"],
+  ["a wrong item", { end_token_ids: [1, "x"] }, "manifest: end_token_ids[1]: expected int, got 'x'"],
+  ["a boolean for a number", { context_length: true }, "manifest: context_length: expected int, got True"],
   ["a wide draft vocabulary", { plan: plainPlan({ draft_vocab_size: 9 }) }, "draft_vocab_size: expected 1..8, got 9 - export the bundle again"],
   ["an operator that is no name", { target: { ...plainManifest().target as object, operators: [1] } }, "manifest: target: operators[0]: expected str, got 1"],
   ["an unlisted file", { index_map: "other" }, "files: other is not listed - export the bundle again or copy it afresh"],
-  ["a path that climbs", { files: { "../x": { bytes: 1, sha256: "00" } } }, 'files: expected a relative path inside the bundle, got "../x"'],
-  ["another host", { index_map: "//host/x" }, 'files: expected a relative path inside the bundle, got "//host/x"'],
-  ["no pass seconds", { plan: plainPlan({ target_pass_seconds: [] }) }, "plan: target_pass_seconds must be above 0, one or more, got none"],
-  ["an interval turned round", { plan: plainPlan({ speed_up_low: 2 }) }, "plan: speed_up_low must be above 0 and at most speed_up_high, got 2, 1.5"],
+  ["a path that climbs", { files: { "../x": { bytes: 1, sha256: "00" } } }, "files: expected a relative path inside the bundle, got '../x'"],
+  ["another host", { index_map: "//host/x" }, "files: expected a relative path inside the bundle, got '//host/x'"],
+  ["no pass seconds", { plan: plainPlan({ target_pass_seconds: [] }) }, "plan: target_pass_seconds must be above 0, one or more, got ()"],
+  ["an interval turned round", { plan: plainPlan({ speed_up_low: 2 }) }, "plan: speed_up_low must be above 0 and at most speed_up_high, got (2.0, 1.5)"],
 ];
 
 test.each(FAULTS)("%s is refused", async (_what, changes, message) => {

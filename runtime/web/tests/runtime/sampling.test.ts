@@ -160,6 +160,10 @@ test("temperature 0 draws the best token, the smaller of equal ones", () => {
   expect(Array.from(probabilities(Float32Array.from([1, 3, 3]), cold))).toEqual([0, 1, 0]);
 });
 
+test("a seed that is not whole is refused", async () => {
+  expect(await refusalOf(() => random(0.5))).toBe("seed must be a whole number, got 0.5");
+});
+
 test("a seed repeats its numbers and another gives others, all in 0..1 and even", () => {
   const numbers = (seed: number): number[] => Array.from({ length: 5 }, random(seed));
   expect(numbers(1)).toEqual(numbers(1));
@@ -176,9 +180,8 @@ test.each([
   [{ topP: 0 }, "top_p must lie above 0 and up to 1, got 0"],
   [{ minP: 2 }, "min_p must lie in 0..1, got 2"],
   [{ repetitionPenalty: 0 }, "repetition_penalty must be above 0, got 0"],
-  [{ logitBias: { 7: Infinity } }, "logit_bias: token 7: expected a number or -inf, got Infinity"],
-  [{ logitBias: { 7: NaN } }, "logit_bias: token 7: expected a number or -inf, got NaN"],
-  [{ seed: 0.5 }, "seed must be a whole number, got 0.5"],
+  [{ logitBias: { 7: Infinity } }, "logit_bias: token 7: expected a number or -inf, got inf"],
+  [{ logitBias: { 7: NaN } }, "logit_bias: token 7: expected a number or -inf, got nan"],
 ])("settings %j are refused", async (settings, message) => {
   expect(await refusalOf(() => checkedSampling(settings))).toBe(message);
 });

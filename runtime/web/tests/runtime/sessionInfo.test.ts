@@ -31,7 +31,7 @@ test("a session is read below the server's base", async () => {
 });
 
 test("faults of the session and the server are told", async () => {
-  expect(await refusalOf(() => parseSession({ ...SESSION, probe: { ...SESSION.probe, rows: ["1"] } }))).toBe('session: probe: rows[0]: expected int, got "1"');
+  expect(await refusalOf(() => parseSession({ ...SESSION, probe: { ...SESSION.probe, rows: ["1"] } }))).toBe("session: probe: rows[0]: expected int, got '1'");
   answering(() => new Response(null, { status: 403 }));
   expect(await refusalOf(() => readSession(BASE))).toBe(`session.json: the server refused it, got 403${REMEDY}`);
   answering(() => new Response("<html>"));

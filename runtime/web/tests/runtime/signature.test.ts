@@ -1,16 +1,16 @@
 /** Owns the laws of signatures: known decoders are read, everything else is refused by name. */
 
 import { expect, test } from "vitest";
-import { cacheSlot, readSignature, requireInPlace, type Declared } from "../../src/runtime/signature.js";
+import { cacheSlot, readSignature, requireInPlace, type GraphValue } from "../../src/runtime/signature.js";
 import { refusalOf } from "./fakes.js";
 
-const INPUTS: Declared[] = [
+const INPUTS: GraphValue[] = [
   { name: "input_ids", type: "int64", shape: ["batch", "rows"] },
   { name: "attention_mask", type: "int64", shape: ["batch", "total"] },
   { name: "past_key_values.0.key", type: "float32", shape: ["batch", 2, "past", 32] },
   { name: "past_key_values.0.value", type: "float32", shape: ["batch", 2, "past", 32] },
 ];
-const OUTPUTS: Declared[] = [
+const OUTPUTS: GraphValue[] = [
   { name: "logits", type: "float32", shape: ["batch", "rows", 1024] },
   { name: "present.0.value", type: "float32", shape: ["batch", 2, "total", 32] },
   { name: "present.0.key", type: "float32", shape: ["batch", 2, "total", 32] },
@@ -28,10 +28,10 @@ test("pasts and presents are known by the names that exporters give", () => {
   expect(["input_ids", "past_sequence_length", "past_3"].map(cacheSlot)).toEqual([null, null, null]);
 });
 
-const changed = (place: number, changes: Partial<Declared>): Declared[] => INPUTS.map((node, at) => (at === place ? { ...node, ...changes } : node));
+const changed = (place: number, changes: Partial<GraphValue>): GraphValue[] => INPUTS.map((node, at) => (at === place ? { ...node, ...changes } : node));
 const AGAIN = " - export the model again with edgedraft";
 
-test.each<[string, Declared[], Declared[], string]>([
+test.each<[string, GraphValue[], GraphValue[], string]>([
   ["an unknown input", changed(1, { name: "inputs_embeds" }), OUTPUTS, `graph: input inputs_embeds: not known; a decoder takes attention_mask, input_ids, position_ids and a key and a value for each layer${AGAIN}`],
   ["a fixed number of tokens", changed(0, { shape: [1, 1] }), OUTPUTS, `graph: input input_ids: expected int64 of two axes, the tokens symbolic, got int64 [1, 1]${AGAIN}`],
   ["symbolic heads", changed(2, { shape: ["b", "h", "p", 32] }), OUTPUTS, `graph: input past_key_values.0.key: expected (batch, heads, tokens, head size), only heads and head size fixed, got b, h, p, 32${AGAIN}`],

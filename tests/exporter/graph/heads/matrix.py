@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from edgedraft.exporter.graph.expanded import expand_logits
-from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.head import expand_logits, trim_head
 from edgedraft.exporter.graph.loading import LOGITS
 from edgedraft.runtime.core.index_map import IndexMap
 

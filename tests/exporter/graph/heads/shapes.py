@@ -8,9 +8,9 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.blocks import BlockScheme, quantize
-from edgedraft.exporter.graph.dynamic import quantize_channels
-from edgedraft.exporter.graph.head import find_head
+from edgedraft.exporter.graph.heads.tail import find_tail
 from edgedraft.exporter.graph.loading import LOGITS, drop_unread, output_named, vocabulary_width
+from edgedraft.exporter.graph.packing import quantize_channels
 
 MICROSOFT_OPS = {"MatMulNBits", "DynamicQuantizeMatMul"}
 HALF, FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
@@ -233,7 +233,7 @@ def lone_head(shape: str, hidden: int, width: int, seed: int = 0) -> ir.Model:
 
 def swap_head(model: ir.Model, shape: str, hidden: int, seed: int = 0) -> ir.Model:
     """Put a random head of ``shape`` where the model's own product was; steps after that stay. Returns the model."""
-    product, graph = find_head(model), model.graph
+    product, graph = find_tail(model).product, model.graph
     states, old = product.inputs[:2]
     head = Head(weight=random_weight(hidden, vocabulary_width(model), seed))
     is_half = output_named(model, LOGITS).dtype == HALF

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgedraft.exporter.graph.head import find_head, trim_head
+from edgedraft.exporter.graph.head import trim_head
 from edgedraft.exporter.graph.heads.tail import find_tail
 from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
 from edgedraft.exporter.graph.packing import pack_model
@@ -69,7 +69,7 @@ def test_each_family_brings_its_own_steps(folder, family, steps):
 
 def test_gpt2_is_traced_with_its_head_behind_a_transpose_of_the_embedding(folder):
     model = open_family(build(GPT2, folder))
-    turned = find_head(model).inputs[1].producer()
+    turned = find_tail(model).product.inputs[1].producer()
     assert turned.op_type == "Transpose"
     assert "Gather" in {node.op_type for node in turned.inputs[0].consumers()}
 
@@ -79,15 +79,15 @@ def test_a_tied_embedding_stays_whole_and_the_head_gets_the_kept_rows_alone(grap
     """What the trimmed model holds more than before is 192 rows, not another vocabulary."""
     model = open_family(build("Qwen 3", folder, precision))
     before = stored_bytes(model)
-    row = sum(value.const_value.nbytes for value in find_head(model).inputs[1:] if value is not None) // VOCAB
+    row = sum(value.const_value.nbytes for value in find_tail(model).product.inputs[1:] if value is not None) // VOCAB
     trim_head(model, KEPT)
     assert stored_bytes(model) - before == 192 * row
     full = open_family(build("Qwen 3", folder, precision))
     fed = feed(full, 5)
-    states = [find_head(each).inputs[0].name for each in (full, model)]
+    states = [find_tail(each).product.inputs[0].name for each in (full, model)]
     assert states[0] == states[1]
     for each in (full, model):
-        each.graph.outputs.append(find_head(each).inputs[0])
+        each.graph.outputs.append(find_tail(each).product.inputs[0])
     assert difference(graphs.run(full, fed, states[0]), graphs.run(model, fed, states[0])) == 0
 
 
@@ -100,7 +100,7 @@ def test_a_family_with_its_weights_on_disk_is_trimmed_alike(graphs, folder):
     in_memory, on_disk = open_family(graph), load_graph(graph)
     for model in (in_memory, on_disk):
         trim_head(model, KEPT)
-    names = {value.name for value in find_head(in_memory).inputs[1:]}
+    names = {value.name for value in find_tail(in_memory).product.inputs[1:]}
     for name in names:
         one, other = (model.graph.initializers[name].const_value.numpy() for model in (in_memory, on_disk))
         assert np.array_equal(one, other)

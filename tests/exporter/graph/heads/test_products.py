@@ -4,7 +4,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgedraft.exporter.graph.head import find_head, trim_head
+from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.heads.tail import find_tail
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.index_map import IndexMap
 from tests.exporter.graph.heads.matrix import random_map
@@ -66,7 +67,7 @@ def test_two_constant_matrices_are_refused(graphs):
 
 def test_weights_packed_for_one_gpu_are_refused():
     model = lone_head("MatMulNBits 4, block 32", HIDDEN, WIDTH)
-    find_head(model).attributes["weight_prepacked"] = ir.AttrInt64("weight_prepacked", 1)
+    find_tail(model).product.attributes["weight_prepacked"] = ir.AttrInt64("weight_prepacked", 1)
     assert refused(model) == (
         "LM head: node head/MatMulNBits.0: weights packed for one GPU cannot be cut - export them in the common layout"
     )
@@ -76,7 +77,7 @@ def test_scales_that_do_not_fit_the_tokens_are_refused(graphs):
     model = lone_head("MatMulNBits 4, block 32", HIDDEN, WIDTH)
     scales = graphs.constant("few", np.ones((WIDTH - 1, 4), np.float32))
     model.graph.register_initializer(scales)
-    find_head(model).replace_input_with(2, scales)
+    find_tail(model).product.replace_input_with(2, scales)
     assert refused(model) == (
         f"LM head: node head/MatMulNBits.0: input 2: expected a row for each of {WIDTH} tokens, got [{WIDTH - 1}, 4]"
     )
@@ -87,7 +88,7 @@ def test_zero_points_of_integer_products_may_be_one_or_one_a_token(graphs, point
     def full() -> ir.Model:
         model = lone_head("MatMulInteger", HIDDEN, WIDTH)
         model.graph.register_initializer(graphs.constant("points", points))
-        find_head(model).replace_input_with(3, model.graph.initializers["points"])
+        find_tail(model).product.replace_input_with(3, model.graph.initializers["points"])
         return model
 
     kept, feed = random_map(99, WIDTH, seed=1), graphs.states(HIDDEN, 3)

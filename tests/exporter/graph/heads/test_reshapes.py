@@ -4,11 +4,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from edgedraft.exporter.graph.expanded import expand_logits
-from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.head import expand_logits, trim_head
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.index_map import IndexMap
 from tests.exporter.graph.heads.matrix import random_map
+from tests.scattering import scattered
 
 HIDDEN, WIDTH = 64, 256
 KEPT = random_map(64, WIDTH, seed=0)
@@ -56,7 +56,7 @@ def test_rows_that_stay_rows_are_cut_in_both_layouts(graphs, op_type, told, shap
     wanted = graphs.run(full(), states())
     assert np.array_equal(graphs.run(trimmed, states()), wanted[..., KEPT.target_ids])
     expand_logits(trimmed, KEPT)
-    assert np.array_equal(graphs.run(trimmed, states()), KEPT.scatter(wanted[..., KEPT.target_ids]))
+    assert np.array_equal(graphs.run(trimmed, states()), scattered(KEPT, wanted[..., KEPT.target_ids]))
 
 
 def refused(model: ir.Model) -> str:

@@ -2,7 +2,7 @@
 
 import type { DecodingOptions, Message, Round, TextPiece } from "../../runtime/index.js";
 import type { OpenEngine, Ports } from "../ports.js";
-import { busyWith, type Chat, type ChatMessage, type ChatOptions, type Run, type State } from "../state.js";
+import { busyWith, type Chat, type ChatMessage, type ChatOptions, type Drafts, type Run, type State } from "../state.js";
 import type { Store } from "../store.js";
 import { plural, rate } from "../words/format.js";
 import { addRound, begin, figures, NO_COUNTS, type Counts } from "../words/live.js";
@@ -81,8 +81,14 @@ function failure(error: unknown): Partial<Chat> {
 
 function decodingOptions(options: ChatOptions, seed: number, signal: AbortSignal): DecodingOptions {
   const { drafts, draftLength, temperature, maxNewTokens } = options;
-  const sampling = temperature > 0 ? { sampling: { temperature, ...DRAWING, seed } } : {};
-  return { drafts, draftLength, maxNewTokens, signal, ...sampling };
+  const sampling = temperature > 0 ? { sampling: { temperature, ...DRAWING }, seed } : {};
+  return { ...policyOf(drafts), draftLength, maxNewTokens, signal, ...sampling };
+}
+
+/** The runtime's words for who drafts. */
+function policyOf(drafts: Drafts): Pick<DecodingOptions, "policy" | "drafter"> {
+  if (drafts === "none") return { policy: "plain" };
+  return drafts === "ngram" ? { policy: "ngram" } : { policy: "fixed", drafter: drafts };
 }
 
 /** Only turns that were answered; a question whose answer failed before its first word is dropped with it. */

@@ -1,4 +1,4 @@
-/** Owns loading the models and giving them back; the one place that holds the opened engine. */
+/** Owns loading and unloading the models; no other file keeps the opened engine. */
 
 import type { EngineSettings, Progress } from "../../runtime/index.js";
 import type { OpenEngine, Ports, Site } from "../ports.js";
@@ -13,7 +13,7 @@ export interface LoadingActions {
   forget(): Promise<void>;
 }
 
-/** Where the opened engine lies; null before loading and after unloading. */
+/** Holder of the opened engine, which is null before loading and after unloading. */
 export interface EngineBox {
   engine: OpenEngine | null;
 }
@@ -72,7 +72,7 @@ function settingsOf(choice: Choice): EngineSettings {
   return { targetProvider: target, drafterProvider: drafter, threads, contextLength, withFull };
 }
 
-/** What is kept on this device has changed. */
+/** List again the files to load, after the files stored on this device have changed. */
 async function lookAgain(store: Store<State>, ports: Ports, site: Site): Promise<void> {
   const wanted = await ports.wantedFiles(site, store.read().choice.withFull);
   store.update(() => ({ wanted }));

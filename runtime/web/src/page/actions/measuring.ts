@@ -1,4 +1,4 @@
-/** Owns the two measurements, bench and probe: running, stopping, and what becomes of their results. */
+/** Owns the two measurements, bench and probe: running and stopping them, posting and saving their results. */
 
 import type { BenchResult, ProbeReport, Progress, Provider } from "../../runtime/index.js";
 import type { Ports, Site } from "../ports.js";
@@ -19,7 +19,7 @@ export interface MeasuringActions {
 
 export type Kind = "bench" | "probe";
 
-/** Prompts for a bench where no session brings its own. */
+/** Prompts for a bench where the session has none. */
 export const OWN_PROMPTS = [
   "Write a Python function that merges two sorted lists into one sorted list.",
   "Explain in three sentences what a binary search tree is good for.",
@@ -37,7 +37,7 @@ export function measuringActions(store: Store<State>, ports: Ports, box: EngineB
     if (work.stage === "done") setWork(kind, { ...work, posting });
   };
 
-  /** Run one measurement with progress; what it found is posted where there is a server. */
+  /** Run one measurement with progress, and post its result where a server takes it. */
   const measure = async <Report>(kind: Kind, site: Site, run: Run<Report>): Promise<void> => {
     if (busyWith(store.read()) !== null) return;
     abort = new AbortController();
@@ -112,7 +112,7 @@ export function measuringActions(store: Store<State>, ports: Ports, box: EngineB
 
 type Run<Report> = (progress: Progress, signal: AbortSignal) => Promise<Report>;
 
-/** The prompts a bench runs on. */
+/** Return the prompts that a bench runs on. */
 export function benchPrompts(site: Site): readonly string[] {
   const { prompts } = site.session;
   return prompts.length > 0 ? prompts : OWN_PROMPTS;
@@ -122,7 +122,7 @@ function ordered(providers: readonly Provider[]): readonly Provider[] {
   return (["webgpu", "wasm"] as const).filter((provider) => providers.includes(provider));
 }
 
-/** What is posted and saved: the result, its device by the name that the user gave it; null before there is one. */
+/** Return the result to post or save, its device named as the user named it; null before there is one. */
 function resultOf(state: State, kind: Kind): BenchResult | ProbeReport | null {
   const { work } = state[kind];
   if (work.stage !== "done") return null;

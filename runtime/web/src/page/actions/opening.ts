@@ -1,4 +1,4 @@
-/** Owns the start of the page: finding out what is offered and what this device has. */
+/** Owns the start of the page: reading the server's offer and this device's features. */
 
 import type { Ports } from "../ports.js";
 import type { Choice, State, Tab } from "../state.js";

@@ -1,4 +1,4 @@
-/** Owns the whole page as a function of its state: header, tabs and the panel that is shown. */
+/** Owns the whole page as a function of its state: header, tabs and the selected panel. */
 
 import type { ComponentChildren } from "preact";
 import type { Tab } from "../state.js";

@@ -1,4 +1,4 @@
-/** Owns the Bench tab: ways of decoding compared on this device, and what that means. */
+/** Owns the Bench tab: it compares ways of decoding on this device, and gives a verdict. */
 
 import type { BenchResult } from "../../runtime/index.js";
 import { benchPrompts } from "../actions/measuring.js";

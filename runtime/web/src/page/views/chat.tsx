@@ -1,4 +1,4 @@
-/** Owns the Chat tab: the conversation, what an answer costs while it is written, and the composer. */
+/** Owns the Chat tab: the conversation, the figures of an answer while it is written, and the composer. */
 
 import { useEffect, useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import type { ChatMessage, Run, State } from "../state.js";

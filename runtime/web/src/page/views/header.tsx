@@ -1,4 +1,4 @@
-/** Owns the head of the page: which bundle, where it runs, how it is doing. */
+/** Owns the page's header: the bundle, its providers, and the page's condition. */
 
 import type { State } from "../state.js";
 import { condition, placeSentence } from "../words/place.js";

@@ -1,6 +1,7 @@
 /** Owns how an answer is to be written: who drafts, how far, how warm, how long. */
 
-import type { Drafts } from "../../runtime/index.js";
+import { LONGEST_DRAFT } from "../../runtime/index.js";
+import type { Drafts } from "../state.js";
 import { plural } from "../words/format.js";
 import { Select } from "./parts.js";
 import type { PanelProps } from "./props.js";
@@ -35,7 +36,7 @@ export function ChatOptionsFields({ state, actions, hasFull }: PanelProps & { ha
           id="draft-length"
           label="Drafts a round"
           value={options.draftLength}
-          options={[1, 2, 3, 4, 5, 6, 7, 8].map(plain)}
+          options={Array.from({ length: LONGEST_DRAFT }, (_, place) => plain(place + 1))}
           disabled={answering || options.drafts === "none"}
           choose={(draftLength) => setOptions({ draftLength })}
         />

@@ -1,4 +1,4 @@
-/** Owns what both measurements share: their progress, and where their result goes. */
+/** Owns the views that both measurements share: their progress, and sending or saving their result. */
 
 import type { Kind } from "../actions/measuring.js";
 import type { Posting, Work } from "../state.js";
@@ -6,7 +6,7 @@ import { duration, percent, secondsLeft } from "../words/format.js";
 import { ProgressBar, Trouble } from "./parts.js";
 import type { ViewProps } from "./props.js";
 
-/** Progress with the time left, and the button that stops it. */
+/** Shows progress with the time left, and the button that stops it. */
 export function WorkProgress({ kind, label, work, stop }: { kind: Kind; label: string; work: Work<unknown>; stop(kind: Kind): void }) {
   if (work.stage !== "running") return null;
   const { done, total, what, elapsedSeconds, stopping } = work;
@@ -25,7 +25,7 @@ export function WorkProgress({ kind, label, work, stop }: { kind: Kind; label: s
   );
 }
 
-/** Whether the result reached the laptop, and the ways to send or keep it. */
+/** Shows whether the result reached the computer, with buttons to send or save it. */
 export function Outcome({ kind, posting, actions }: { kind: Kind; posting: Posting } & Pick<ViewProps, "actions">) {
   const { send, save } = actions.measuring;
   return (

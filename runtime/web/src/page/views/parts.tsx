@@ -1,4 +1,4 @@
-/** Owns the small parts that every panel is made of: choices, progress, problems. */
+/** Owns the small views that all panels use: choices, progress, problems. */
 
 import type { ComponentChildren } from "preact";
 import type { Problem } from "../state.js";
@@ -18,7 +18,7 @@ interface ChoiceProps<Value> {
   choose(value: Value): void;
 }
 
-/** One of a few, side by side. */
+/** Offers a few options side by side. */
 export function Segments<Value extends string>({ id, label, value, options, disabled = false, choose }: ChoiceProps<Value>) {
   return (
     <fieldset class="segments" disabled={disabled}>
@@ -42,7 +42,7 @@ export function Segments<Value extends string>({ id, label, value, options, disa
   );
 }
 
-/** One of several, folded away. */
+/** Offers several options in a menu. */
 export function Select<Value extends string | number>({ id, label, value, options, disabled = false, choose }: ChoiceProps<Value>) {
   const pick = (event: Event) => {
     const chosen = options[(event.currentTarget as HTMLSelectElement).selectedIndex];
@@ -62,7 +62,7 @@ export function Select<Value extends string | number>({ id, label, value, option
   );
 }
 
-/** Yes or no. */
+/** A checkbox. */
 export function Check(props: { id: string; label: string; checked: boolean; disabled?: boolean; set(checked: boolean): void }) {
   const { id, label, checked, disabled = false, set } = props;
   return (
@@ -73,7 +73,7 @@ export function Check(props: { id: string; label: string; checked: boolean; disa
   );
 }
 
-/** How far something is; `children` say it in words. A total of 0 is not known yet. */
+/** Shows progress; `children` say it in words. A total of 0 means that it is not known yet. */
 export function ProgressBar(props: { id: string; label: string; done: number; total: number; children: ComponentChildren }) {
   const { id, label, done, total, children } = props;
   const known = total > 0 ? { value: done, max: total } : {};
@@ -85,7 +85,7 @@ export function ProgressBar(props: { id: string; label: string; done: number; to
   );
 }
 
-/** An error in its own words: the rule, what was found, what to do. */
+/** Shows an error: the rule, the value that broke it, and the remedy. */
 export function Trouble({ id, problem, children }: { id: string; problem: Problem; children?: ComponentChildren }) {
   return (
     <div class="notice notice-problem" role="alert" id={id}>
@@ -97,7 +97,7 @@ export function Trouble({ id, problem, children }: { id: string; problem: Proble
   );
 }
 
-/** Something to know, without alarm. */
+/** Shows a note that is no error. */
 export function Note({ title, children, serious = false }: { title: string; children: ComponentChildren; serious?: boolean }) {
   return (
     <div class={serious ? "notice notice-problem" : "notice"}>
@@ -107,7 +107,7 @@ export function Note({ title, children, serious = false }: { title: string; chil
   );
 }
 
-/** A panel that has nothing to show before the models are loaded. */
+/** Shows, in place of a panel, that the models must be loaded first. */
 export function NotLoaded({ what, goToStart }: { what: string; goToStart(): void }) {
   return (
     <div class="empty">
@@ -119,7 +119,7 @@ export function NotLoaded({ what, goToStart }: { what: string; goToStart(): void
   );
 }
 
-/** Text with what stands between backticks set as code. */
+/** Set text between backticks as code. */
 export function withCode(text: string): ComponentChildren {
   return text.split("`").map((part, index) => (index % 2 === 1 ? <code key={index}>{part}</code> : part));
 }

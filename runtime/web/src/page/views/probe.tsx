@@ -1,4 +1,4 @@
-/** Owns the Probe tab: what passes over several rows cost on this device, and what to do with that. */
+/** Owns the Probe tab: it measures the time of passes over several rows on this device. */
 
 import type { Provider } from "../../runtime/index.js";
 import { busyWith } from "../state.js";

@@ -1,4 +1,4 @@
-/** Owns what views are given: the state, what can be done, and for panels the site that they are of. */
+/** Owns the properties of views: the state, the actions, and for panels the site. */
 
 import type { Actions } from "../actions.js";
 import type { Site } from "../ports.js";

@@ -1,4 +1,4 @@
-/** Owns the Start tab: what comes down, what the device has, whether it fits, where to run it, and loading. */
+/** Owns the Start tab: the downloads, this device, whether they fit, the choices, and loading. */
 
 import type { Provider } from "../../runtime/index.js";
 import type { Site } from "../ports.js";
@@ -14,7 +14,7 @@ import { planSentence } from "../words/verdict.js";
 import { Check, Note, ProgressBar, Segments, Select, Trouble, withCode } from "./parts.js";
 import type { PanelProps } from "./props.js";
 
-/** What the runtime calls the part of loading that counts bytes. */
+/** The runtime's name for the part of loading that counts bytes. */
 const LOADING_FILES = "loading files";
 
 export function StartPanel(props: PanelProps) {
@@ -36,10 +36,10 @@ export function StartPanel(props: PanelProps) {
 }
 
 function Lacks({ state, site }: PanelProps) {
-  const found = lacks(site.capabilities, canKeep(state.wanted, site.freeBytes));
+  const missing = lacks(site.capabilities, canKeep(state.wanted, site.freeBytes));
   return (
     <>
-      {found.map(({ what, words, remedy, serious }) => (
+      {missing.map(({ what, words, remedy, serious }) => (
         <Note key={what} title={what} serious={serious}>
           <p>{words}</p>
           <p>{withCode(remedy)}</p>

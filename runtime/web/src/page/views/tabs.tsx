@@ -1,11 +1,11 @@
-/** Owns the tabs: one stop in the tab order, arrow keys between them, each with its panel. */
+/** Owns the tabs: together one stop in the tab order, with arrow keys between them, as WAI-ARIA asks. */
 
 import { useEffect, useRef } from "preact/hooks";
 import { TABS, type Tab } from "../state.js";
 
 export const TAB_NAMES: Readonly<Record<Tab, string>> = { start: "Start", chat: "Chat", bench: "Bench", probe: "Probe" };
 
-/** The tab that a key leads to from `tab`, or null for other keys. */
+/** Return the tab that a key leads to from `tab`, or null for other keys. */
 export function tabAfter(tab: Tab, key: string): Tab | null {
   const at = TABS.indexOf(tab);
   const next: Record<string, number> = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: TABS.length - 1 };

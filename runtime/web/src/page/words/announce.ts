@@ -1,9 +1,9 @@
-/** Owns what a screen reader is told without being asked: beginnings and ends, never each token or percent. */
+/** Owns the announcements for screen readers: beginnings and ends, never each token or percent. */
 
 import type { State, Work } from "../state.js";
 import { benchVerdict } from "./verdict.js";
 
-/** One line a part of the page: loading, chat, bench, probe. */
+/** Return one line for each part of the page: loading, chat, bench, probe. */
 export function announcements(state: State): readonly string[] {
   return [
     loadingLine(state),

@@ -1,8 +1,8 @@
-/** Owns where code begins and ends in an answer, so that it can be set apart while it is still written. */
+/** Owns finding the code in an answer, so that it is set apart even while it is being written. */
 
 import type { Run } from "../state.js";
 
-/** A stretch of text, or of code between fences; `runs` keep who wrote what. */
+/** A stretch of text, or of code between fences; `runs` say which model wrote what. */
 export interface Block {
   readonly kind: "text" | "code";
   readonly runs: readonly Run[];
@@ -10,7 +10,7 @@ export interface Block {
 
 const FENCE = /^ {0,3}```[^\n`]*(?:\n|$)/gm;
 
-/** The answer cut at its code fences, which are left out; an open fence runs to the end. */
+/** Cut an answer at its code fences and leave these out; an open fence runs to the end. */
 export function blocksOf(runs: readonly Run[]): readonly Block[] {
   const text = runs.map((run) => run.text).join("");
   const blocks: Block[] = [];
@@ -25,13 +25,13 @@ export function blocksOf(runs: readonly Run[]): readonly Block[] {
   return blocks.map(trimmed).filter((block) => block.runs.length > 0);
 }
 
-/** A drafted text cut so that marks lie on words: not on indentation, nor on space at its ends. */
+/** Cut a drafted text so that only words are marked, not indentation nor space at its ends. */
 export function marked(text: string): readonly { readonly text: string; readonly mark: boolean }[] {
   const pieces = text.split(/(^\s+|\s+$|\s*\n\s*)/);
   return pieces.map((piece, index) => ({ text: piece, mark: index % 2 === 0 })).filter((piece) => piece.text !== "");
 }
 
-/** The characters `start`..`end` of the runs together. */
+/** Return the characters `start`..`end` of all runs together. */
 function slice(runs: readonly Run[], start: number, end: number): readonly Run[] {
   const found: Run[] = [];
   let at = 0;
@@ -43,7 +43,7 @@ function slice(runs: readonly Run[], start: number, end: number): readonly Run[]
   return found;
 }
 
-/** Without the line ends beside fences, which the blocks' own margins stand for. */
+/** Remove the line ends beside fences, since the blocks have margins of their own. */
 function trimmed(block: Block): Block {
   const length = block.runs.reduce((sum, run) => sum + run.text.length, 0);
   const text = block.runs.map((run) => run.text).join("");

@@ -1,13 +1,13 @@
-/** Owns what is chosen for the user until they choose themselves. */
+/** Owns the default choices, and the values on offer. */
 
 import { usableThreads, type Capabilities, type Manifest, type Provider } from "../../runtime/index.js";
 import type { ChatOptions, Choice } from "../state.js";
 
-/** More threads than this win nothing on phones, whose other cores are small. */
+/** More threads than this gain nothing on phones, whose other cores are small. */
 const MOST_THREADS = 4;
 const CONTEXT = 2048;
 
-/** WebGPU where it is there, as many threads as help, a context that phones have room for. */
+/** Choose WebGPU where there is one, as many threads as help, and a context that fits phones. */
 export function defaultChoice(manifest: Manifest, capabilities: Capabilities): Choice {
   const provider: Provider = capabilities.webgpu ? "webgpu" : "wasm";
   return {
@@ -19,18 +19,18 @@ export function defaultChoice(manifest: Manifest, capabilities: Capabilities): C
   };
 }
 
-/** The draft length of the plan; greedy, so that drafting changes nothing but the speed. */
+/** Choose the plan's draft length and greedy decoding, so that drafting changes only the speed. */
 export function defaultChatOptions(manifest: Manifest): ChatOptions {
   return { drafts: "trimmed", draftLength: manifest.plan.draft_length, temperature: 0, maxNewTokens: 256 };
 }
 
-/** The context lengths on offer: powers of two up to the model's own. */
+/** List the context lengths on offer: powers of two up to the model's own. */
 export function contextLengths(manifest: Manifest): readonly number[] {
   const offered = [512, 1024, 2048, 4096, 8192].filter((length) => length <= manifest.context_length);
   return offered.length > 0 ? offered : [manifest.context_length];
 }
 
-/** The thread counts on offer: all up to what can be used. */
+/** List the thread counts on offer, up to the most that can be used. */
 export function threadCounts(capabilities: Capabilities): readonly number[] {
   return Array.from({ length: Math.min(usableThreads(capabilities.cores, capabilities), 8) }, (_, index) => index + 1);
 }

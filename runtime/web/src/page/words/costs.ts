@@ -1,4 +1,4 @@
-/** Owns the probe's table: v(m), a pass over m rows in units of a pass over one, by provider and precision. */
+/** Owns the probe's table of v(m): the time of a pass over m rows divided by that of a pass over one row. */
 
 import type { ProbeReport, ProbeStep, Provider } from "../../runtime/index.js";
 import { count } from "./format.js";
@@ -13,7 +13,7 @@ export interface CostRow {
   readonly costs: readonly (number | null)[];
 }
 
-/** Every probed graph that has layers to time, as v(m) by medians. */
+/** Return v(m), from medians, of every probed graph that has layers. */
 export function costRows(report: ProbeReport): readonly CostRow[] {
   const timed = report.steps.filter((step) => step.layers > 0 && step.seconds.length > 0);
   const rows = [...new Set(timed.map((step) => step.rows))].sort((a, b) => a - b);
@@ -42,7 +42,7 @@ function ratio(seconds: number | undefined, one: number): number | null {
   return seconds === undefined ? null : seconds / one;
 }
 
-/** The middle value; the mean of the two middle ones where their number is even. */
+/** Return the median: the middle value, or the mean of the two middle ones. */
 export function median(values: readonly number[]): number {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;

@@ -1,4 +1,4 @@
-/** Owns what a device is said to have, fact by fact. */
+/** Owns the list of facts about this device. */
 
 import type { Capabilities } from "../../runtime/index.js";
 import { binaryBytes, bytes, plural } from "./format.js";
@@ -8,7 +8,7 @@ export interface Fact {
   readonly value: string;
 }
 
-/** What this device has that matters for running models. */
+/** List the facts about this device that matter for running models. */
 export function deviceFacts(capabilities: Capabilities, freeBytes: number | null, threads: number): readonly Fact[] {
   const { cores, memoryGigabytes } = capabilities;
   return [

@@ -1,10 +1,10 @@
-/** Owns what is downloaded, in parts that a user knows, and how much of it is here already. */
+/** Owns the list of downloads by their purpose, and how much of each is stored already. */
 
 import type { FullDrafter, Manifest } from "../../runtime/index.js";
 import type { Site, WantedFile } from "../ports.js";
 import { bytes, count, percent } from "./format.js";
 
-/** Bytes of files, and how many of those are kept on this device from an earlier time. */
+/** Bytes of files, and how many of those an earlier visit stored on this device. */
 export interface Amount {
   readonly bytes: number;
   readonly keptBytes: number;
@@ -16,7 +16,7 @@ export interface Part extends Amount {
   readonly detail: string;
 }
 
-/** The parts that `wanted` is made of, without empty ones. */
+/** Group the `wanted` files into parts, and leave out empty ones. */
 export function parts(site: Pick<Site, "manifest" | "session">, wanted: readonly WantedFile[]): readonly Part[] {
   const roles = rolesOf(site.manifest, site.session.full_drafter);
   const known = new Set(roles.flatMap((role) => role.paths));
@@ -45,20 +45,20 @@ function rolesOf({ target, drafter, plan }: Manifest, full: FullDrafter | null):
   return roles;
 }
 
-/** What is said beside a part: how much of it is kept here. */
+/** Say how much of a part is stored on this device. */
 export function keptWords({ bytes: all, keptBytes }: Amount): string {
   if (keptBytes === 0) return "";
   return keptBytes >= all ? "kept on this device" : `${percent(keptBytes, all)} % kept on this device`;
 }
 
-/** What the button that starts loading says. */
+/** Return the label of the button that starts loading. */
 export function loadLabel(wanted: readonly WantedFile[]): string {
   const { bytes: all, keptBytes } = amount(wanted);
   if (keptBytes >= all) return "Load";
   return keptBytes === 0 ? `Load ${bytes(all)}` : `Load the other ${bytes(all - keptBytes)}`;
 }
 
-/** All files together. */
+/** Sum the amounts of all files. */
 export function amount(files: readonly WantedFile[]): Amount {
   return {
     bytes: files.reduce((sum, file) => sum + file.bytes, 0),
@@ -66,7 +66,7 @@ export function amount(files: readonly WantedFile[]): Amount {
   };
 }
 
-/** Whether the browser lets the page keep what is still to come; true where it does not say. */
+/** Return whether the browser lets the page store the rest of the download; true where it does not say. */
 export function canKeep(wanted: readonly WantedFile[], freeBytes: number | null): boolean {
   const { bytes: all, keptBytes } = amount(wanted);
   return freeBytes === null || all - keptBytes <= freeBytes;

@@ -1,11 +1,11 @@
-/** Owns whether the chosen models fit this device, in words, before anything is downloaded. */
+/** Owns the verdict, before any download, whether the chosen models fit this device. */
 
 import { checkAllFit, peakBytes, type Capabilities, type Manifest, type ModelNeeds, type Provider, type SessionInfo } from "../../runtime/index.js";
 import type { Choice, Problem } from "../state.js";
 import { bytes } from "./format.js";
 import { problemOf } from "./problem.js";
 
-/** The verdict: `problem` is null where no limit is known to be broken; `headline` and `sentence` say more then. */
+/** The verdict: `problem` is null where no known limit is exceeded; then `headline` and `sentence` say more. */
 export interface Fit {
   readonly problem: Problem | null;
   readonly headline: string;
@@ -14,7 +14,7 @@ export interface Fit {
 
 type Placed = readonly [ModelNeeds, Provider];
 
-/** The models that `choice` loads, with what each needs and where it is to run. */
+/** List the models that `choice` loads, each with its needs and its provider. */
 export function placedModels(manifest: Manifest, session: SessionInfo, choice: Choice): readonly Placed[] {
   const placed: Placed[] = [
     [needs("target", manifest.target, manifest.files), choice.target],
@@ -25,7 +25,7 @@ export function placedModels(manifest: Manifest, session: SessionInfo, choice: C
   return placed;
 }
 
-/** Whether `choice` fits this device, by the runtime's own check. */
+/** Check by the runtime's own rules whether the models fit this device. */
 export function fit(placed: readonly Placed[], capabilities: Capabilities): Fit {
   try {
     checkAllFit(placed, capabilities);
@@ -38,11 +38,11 @@ export function fit(placed: readonly Placed[], capabilities: Capabilities): Fit 
   return {
     problem: null,
     headline: known ? "It fits." : "It may fit.",
-    sentence: `It takes about ${bytes(peak)} of memory at its peak; ${room(memoryGigabytes)}.`,
+    sentence: `It takes about ${bytes(peak)} of memory at its peak; ${memoryWords(memoryGigabytes)}.`,
   };
 }
 
-function room(memoryGigabytes: number | null): string {
+function memoryWords(memoryGigabytes: number | null): string {
   if (memoryGigabytes === null) return "this browser does not say how much there is";
   return `this device has ${memoryGigabytes >= 8 ? "8 GB or more" : `about ${memoryGigabytes} GB`}`;
 }

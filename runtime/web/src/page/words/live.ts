@@ -3,8 +3,8 @@
 import type { Round } from "../../runtime/index.js";
 
 /**
- * What was counted of one answer. The first round comes from reading the prompt: it starts the clock of decoding
- * (`firstAt`) and is left out of everything else. Times are seconds of one clock.
+ * The counts of one answer. The first round comes from reading the prompt: it starts the time of decoding (`firstAt`)
+ * and counts for nothing else. Times are seconds of one clock.
  */
 export interface Counts {
   readonly startedAt: number;
@@ -19,12 +19,12 @@ export interface Counts {
 
 export const NO_COUNTS: Counts = begin(0);
 
-/** Counts of an answer that was asked for at `now`. */
+/** Return the counts of an answer that was requested at `now`. */
 export function begin(now: number): Counts {
   return { startedAt: now, firstAt: null, lastAt: now, tokens: 0, passes: 0, proposed: 0, examined: 0, accepted: 0 };
 }
 
-/** The counts with one more target pass, settled at `now`. */
+/** Add one round, committed at `now`, to the counts. */
 export function addRound(counts: Counts, round: Round, now: number): Counts {
   if (counts.firstAt === null) return { ...counts, firstAt: now, lastAt: now };
   return {
@@ -38,7 +38,7 @@ export function addRound(counts: Counts, round: Round, now: number): Counts {
   };
 }
 
-/** What the counts amount to; null where nothing was counted yet. */
+/** Figures of an answer; null where nothing was counted yet. */
 export interface Figures {
   readonly tokensPerSecond: number | null;
   readonly acceptanceRate: number | null;
@@ -46,7 +46,7 @@ export interface Figures {
   readonly firstSeconds: number | null;
 }
 
-/** Tokens per second of decoding, accepted over examined drafts, mean tokens per target pass, wait for the first. */
+/** Compute tokens per second of decoding, acceptance rate, block efficiency, and the wait for the first token. */
 export function figures(counts: Counts): Figures {
   const { firstAt, lastAt, startedAt, tokens, passes, examined, accepted } = counts;
   const decoding = firstAt === null ? 0 : lastAt - firstAt;

@@ -1,8 +1,8 @@
-/** Owns what is said where the browser or the device lacks something, and what to do about it. */
+/** Owns the warnings about features that the browser or the device lacks, each with a remedy. */
 
 import type { Capabilities } from "../../runtime/index.js";
 
-/** One lack in words; a `serious` one makes loading likely to fail. */
+/** One missing feature in words; a `serious` one makes loading likely to fail. */
 export interface Lack {
   readonly what: string;
   readonly words: string;
@@ -10,15 +10,15 @@ export interface Lack {
   readonly serious: boolean;
 }
 
-/** What this device lacks; an insecure page is the cause of everything else. `keepable`: whether its storage takes the download. */
+/** List the features that this device lacks. An insecure page comes alone, as it causes all others. `keepable`: the download fits its storage. */
 export function lacks(capabilities: Capabilities, keepable: boolean): readonly Lack[] {
   if (!capabilities.secure) return [INSECURE];
-  const found: Lack[] = [];
-  if (!capabilities.webgpu) found.push(withoutGpu(capabilities.reason));
-  if (capabilities.ios) found.push(APPLE_THREADS);
-  else if (!capabilities.isolated) found.push(NOT_ISOLATED);
-  if (!keepable) found.push(NO_ROOM);
-  return found;
+  const missing: Lack[] = [];
+  if (!capabilities.webgpu) missing.push(withoutGpu(capabilities.reason));
+  if (capabilities.ios) missing.push(APPLE_THREADS);
+  else if (!capabilities.isolated) missing.push(NOT_ISOLATED);
+  if (!keepable) missing.push(NO_ROOM);
+  return missing;
 }
 
 const INSECURE: Lack = {

@@ -1,11 +1,11 @@
-/** Owns the header's words: what is loaded, where it runs, what is going on. */
+/** Owns the header's words: the loaded models, their providers, and the page's condition. */
 
 import { busyWith, type State } from "../state.js";
 import { PROVIDER_NAMES } from "./costs.js";
 import { percent, plural } from "./format.js";
 import type { Provider } from "../../runtime/index.js";
 
-/** How the page is doing, for the pill beside the name; `tone` picks its look, the words carry the meaning. */
+/** The page's condition, shown beside the name; `tone` picks its look, the words carry the meaning. */
 export interface Condition {
   readonly tone: "quiet" | "busy" | "ready" | "failed";
   readonly words: string;
@@ -13,7 +13,7 @@ export interface Condition {
 
 const BUSY: Readonly<Record<string, string>> = { answering: "Answering", measuring: "Measuring", probing: "Probing" };
 
-/** What is going on now. */
+/** Describe the page's condition. */
 export function condition(state: State): Condition {
   const { opening, loading } = state;
   if (opening.stage === "failed" || loading.stage === "failed") return { tone: "failed", words: "Failed" };
@@ -27,7 +27,7 @@ export function condition(state: State): Condition {
   return loading.stage === "loaded" ? { tone: "ready", words: "Ready" } : { tone: "quiet", words: "Not loaded" };
 }
 
-/** Where the models run, or will. */
+/** Say on which providers the models run, or will run. */
 export function placeSentence(state: State): string {
   if (state.opening.stage !== "open") return "";
   const { adapter } = state.opening.site.capabilities;

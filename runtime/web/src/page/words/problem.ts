@@ -1,22 +1,17 @@
-/** Owns how anything thrown becomes words: an error's own where it has them. */
+/** Owns turning anything thrown into words. */
 
 import type { Problem } from "../state.js";
 
-/** The words of anything thrown. */
+/** Return the rule, value and remedy of our own errors, or the first line of any other. */
 export function problemOf(error: unknown): Problem {
   if (!(error instanceof Error)) return { rule: firstLine(String(error)) };
-  const told = error as Error & Partial<Problem>;
-  if (typeof told.rule !== "string") return { rule: firstLine(error.message) || error.name };
+  const own = error as Error & Partial<Problem>;
+  if (typeof own.rule !== "string") return { rule: firstLine(error.message) || error.name };
   return {
-    rule: told.rule,
-    ...(typeof told.got === "string" ? { got: told.got } : {}),
-    ...(typeof told.remedy === "string" ? { remedy: told.remedy } : {}),
+    rule: own.rule,
+    ...(typeof own.got === "string" ? { got: own.got } : {}),
+    ...(typeof own.remedy === "string" ? { remedy: own.remedy } : {}),
   };
-}
-
-/** Whether the user asked for this end. */
-export function wasStopped(signal: AbortSignal): boolean {
-  return signal.aborted;
 }
 
 function firstLine(text: string): string {

@@ -1,0 +1,64 @@
+"""Sources of draft tokens: a model of its own, and several sources tried one after the other."""
+
+from collections.abc import Sequence
+
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.model import LanguageModel, Pass, PromptPasses, catch_up, prefill
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.token_drafter import ModelStep, TokenOffer, TokenSource
+
+
+class ModelTokenSource(TokenSource):
+    """A model that reads the text itself; ``index_map`` gives what its ids mean to the target."""
+
+    def __init__(self, model: LanguageModel, index_map: IndexMap) -> None:
+        self.model = model
+        self.index_map = index_map
+
+    def begin(self, prompt_ids: Sequence[int], passes: PromptPasses) -> None:
+        """Read the prompt, unless it is longer than the memory: nothing can be drafted then."""
+        passes.last_row()  # the target reads first: what it refuses, the drafter need not read
+        if len(prompt_ids) <= self.model.context_length:
+            prefill(self.model, prompt_ids)
+
+    def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
+        """See `TokenSource.offers`. The last draft need not be read, so one token more than fits can be drafted."""
+        if len(context_ids) > self.model.context_length:
+            return ()
+        unread = len(context_ids) - self.model.length
+        return (ModelStep(unread=unread, ask=lambda: catch_up(self.model, context_ids), index_map=self.index_map),)
+
+    def rewind(self, length: int) -> None:
+        """See `TokenSource.rewind`."""
+        self.model.rewind(min(self.model.length, length))
+
+
+class FirstOf(TokenSource):
+    """Several sources as one: all of their offers, the first source's first."""
+
+    def __init__(self, *sources: TokenSource) -> None:
+        self._sources = sources
+
+    def begin(self, prompt_ids: Sequence[int], passes: PromptPasses) -> None:
+        """See `TokenSource.begin`."""
+        for source in self._sources:
+            source.begin(prompt_ids, passes)
+
+    def start(self, committed: Sequence[int]) -> None:
+        """See `TokenSource.start`."""
+        for source in self._sources:
+            source.start(committed)
+
+    def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
+        """See `TokenSource.offers`."""
+        return [offer for source in self._sources for offer in source.offers(context_ids)]
+
+    def rewind(self, length: int) -> None:
+        """See `TokenSource.rewind`."""
+        for source in self._sources:
+            source.rewind(length)
+
+    def observe(self, outcome: Round, target_pass: Pass) -> None:
+        """See `TokenSource.observe`."""
+        for source in self._sources:
+            source.observe(outcome, target_pass)

@@ -1,0 +1,1 @@
+../../../edgedraft/__init__.py

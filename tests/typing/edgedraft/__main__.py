@@ -1,0 +1,1 @@
+../../../edgedraft/__main__.py
