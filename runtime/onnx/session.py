@@ -18,9 +18,11 @@ from edgedraft.runtime.base.provider_names import CPU, WEBGPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.batch import Batch
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
+from edgedraft.runtime.native.library import AUTO
 from edgedraft.runtime.onnx.device_cache import DeviceCache
 from edgedraft.runtime.onnx.growing import GrowingCache, InTurn
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
+from edgedraft.runtime.onnx.kernel_choice import KernelChoice, chosen_kernels
 from edgedraft.runtime.onnx.memory import Cache, LogitsRoom, OnnxBatch, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.onnx.providers import (
     OpenedSession,
@@ -52,12 +54,15 @@ class SessionSettings:
     ``threads`` is the size of the one pool that all sessions of the process share; on a GPU the CPU has little left to
     do. ``context_length`` is in tokens. ``provider`` is an execution provider by its short name (`cpu`, `webgpu`, ...);
     `available_providers` lists them. ``huge_pages`` moves the CPU's weights onto huge pages where the system allows it.
+    ``kernels`` for block-wise products are "auto" (own ones where the graph and the CPU allow it), "stock", or one by
+    its name.
     """
 
     threads: int
     context_length: int = CONTEXT_LENGTH
     provider: str = CPU
     huge_pages: bool = True
+    kernels: str = AUTO
 
 
 class OnnxGraph:
@@ -67,7 +72,7 @@ class OnnxGraph:
     """
 
     def __init__(self, path: Path, settings: SessionSettings) -> None:
-        opened = _open(path, settings)
+        opened, self.kernels = _open(path, settings)
         self.settings, self.session, self._on_device = settings, opened.session, opened.on_device
         signature = read_signature(path, self.session.get_inputs(), self.session.get_outputs())
         self.feeds, self.caches = signature.feeds, signature.caches
@@ -123,7 +128,7 @@ class PlainGraph:
     """A graph with one input and one output, all of whose nodes must run on the chosen provider."""
 
     def __init__(self, path: Path, settings: SessionSettings) -> None:
-        opened = _open(path, settings, alone=True)
+        opened, self.kernels = _open(path, settings, alone=True)
         self._session = opened.session
         if opened.on_device is not None:
             with _first_pass(path, settings):
@@ -157,11 +162,12 @@ def open_model(path: Path, settings: SessionSettings) -> OnnxModel:
     return OnnxGraph(path, settings).new_model()
 
 
-def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> OpenedSession:
-    """Open a session on the shared pool, with weights on huge pages if the settings ask for it on the CPU."""
+def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> tuple[OpenedSession, KernelChoice]:
+    """Open a session on the shared pool, with kernels and huge pages by the settings; return it and its kernels."""
     share_thread_pool(settings.threads)
-    with huge_pages_under_new_memory() if settings.huge_pages and settings.provider == CPU else nullcontext():
-        return open_session(path, settings.provider, alone=alone)
+    pages = huge_pages_under_new_memory() if settings.huge_pages and settings.provider == CPU else nullcontext()
+    with chosen_kernels(path, settings.provider, settings.kernels) as kernels, pages:
+        return open_session(path, settings.provider, alone=alone, operators=kernels.library), kernels
 
 
 @contextmanager

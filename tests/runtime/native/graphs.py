@@ -4,6 +4,8 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from edgedraft.runtime.onnx.session import share_thread_pool
+
 INPUTS = ("A", "B", "scales", "zero_points", "g_idx", "bias")
 
 
@@ -36,10 +38,11 @@ def product_graph(matrix, *, drop=(), computed=(), rank=2, **attributes):
     return helper.make_model(graph, opset_imports=opsets, ir_version=10).SerializeToString()
 
 
-def open_graph(graph, library=None, threads=2):
-    """Open a session on a serialized graph, with the kernels of ``library`` if given."""
+def open_graph(graph, library=None):
+    """Open a session on a serialized graph, on the pool of all tests' sessions, with the kernels of ``library``."""
+    share_thread_pool(2)
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.use_per_session_threads = False
     options.log_severity_level = 4
     if library is not None:
         options.register_custom_ops_library(str(library.path))
