@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from pathlib import Path
 
 import edgedraft
@@ -47,7 +48,9 @@ def _signature(name: str, value: object) -> str:
         lines = [f"    {field.name}: {_annotation(field.type)}{_default(field)}" for field in dataclasses.fields(value)]
         return "```text\n" + "\n".join([f"{name}(", *lines, ")"]) + "\n```\n"
     target = value.__init__ if inspect.isclass(value) else value
-    return f"```text\n{name}{inspect.signature(target)}\n```\n".replace("(self, ", "(").replace("(self)", "()")  # type: ignore[arg-type]
+    text = f"```text\n{name}{inspect.signature(target)}\n```\n"  # type: ignore[arg-type]
+    text = re.sub(r"<function (\w+) at 0x\w+>", r"\1", text)  # a default's address differs in every process
+    return text.replace("(self, ", "(").replace("(self)", "()")
 
 
 def _annotation(value: object) -> str:

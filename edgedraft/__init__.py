@@ -6,19 +6,62 @@ model = edgedraft.load("quickstart-bundle")
 print(model.generate("Write a function that reverses a linked list."))
 """
 
+import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedraft.runtime.base.errors import EdgedraftError, naming_missing_extra
+from edgedraft.runtime.base.progress import Progress, silent
+
 if TYPE_CHECKING:
-    from edgedraft.runtime.engine import Engine
+    from edgedraft.exporter.pipeline.bench import Measurement
+    from edgedraft.exporter.pipeline.export import ExportedBundle
+    from edgedraft.exporter.pipeline.requests import BenchRequest, ExportRequest
+    from edgedraft.runtime.core.sampling import SamplingSettings
+    from edgedraft.runtime.engine import DecodingOptions, Engine
+    from edgedraft.runtime.text.streaming import Answer
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load"]
+__all__ = [
+    "Answer",
+    "BenchRequest",
+    "DecodingOptions",
+    "EdgedraftError",
+    "Engine",
+    "ExportRequest",
+    "SamplingSettings",
+    "__version__",
+    "bench",
+    "export",
+    "load",
+]
+
+_HOMES = {
+    "Answer": "runtime.text.streaming",
+    "BenchRequest": "exporter.pipeline.requests",
+    "DecodingOptions": "runtime.engine",
+    "Engine": "runtime.engine",
+    "ExportRequest": "exporter.pipeline.requests",
+    "SamplingSettings": "runtime.core.sampling",
+}
+"""Modules of the public classes. They are imported when first asked for: ``import edgedraft`` alone loads no numpy."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'edgedraft' has no attribute {name!r}")
+    value: object = getattr(importlib.import_module(f"edgedraft.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 def load(
-    path: str | Path,
+    bundle: str | Path,
     *,
     threads: int | None = None,
     context_length: int | None = None,
@@ -26,12 +69,12 @@ def load(
     target_provider: str = "cpu",
     drafter_provider: str = "cpu",
 ) -> "Engine":
-    """Check the bundle in ``path`` and open it.
+    """Check the bundle in the folder ``bundle`` and open it.
 
-    ``threads`` overrides the plan's, ``context_length`` (tokens of prompt and answer together) is 2,048 unless given;
-    providers are onnxruntime's execution providers by short name: `webgpu` is any GPU, with ``edgedraft[webgpu]``; the
-    two may differ. Raises `edgedraft.runtime.base.errors.EdgedraftError` for anything that the bundle promises and
-    does not keep, or for a provider that is not there.
+    ``threads`` overrides the plan's. ``context_length`` is how many tokens prompt and answer may have together, 2,048
+    unless given. Providers are onnxruntime's execution providers by short name: ``webgpu`` is any GPU, with
+    ``edgedraft[webgpu]``. The two may differ: a drafter on the CPU can serve a target on the GPU. Raises
+    `EdgedraftError` for anything that the bundle promises and does not keep, or for a provider that is not there.
 
     >>> model = load("quickstart-bundle")  # doctest: +SKIP
     >>> for piece in model.stream("Reverse a list in Python."):  # doctest: +SKIP
@@ -41,10 +84,40 @@ def load(
     from edgedraft.runtime.engine import Engine
 
     return Engine.open(
-        Path(path),
+        Path(bundle),
         threads=threads,
         context_length=context_length or CONTEXT_LENGTH,
         verify_hashes=verify_hashes,
         target_provider=target_provider,
         drafter_provider=drafter_provider,
     )
+
+
+def export(request: "ExportRequest", *, progress: Progress = silent) -> "ExportedBundle":
+    """Calibrate a pair on prompts, plan for the device, and write the bundle; return its path and manifest.
+
+    ``progress(what, done, total)`` is called as the work goes on. Finished stages are kept in the cache folder, so a
+    call that was stopped goes on where it was. Needs ``edgedraft[export]``. Raises `EdgedraftError` for what the user
+    can mend.
+
+    >>> request = ExportRequest(target="my-target", drafter="my-drafter", output="bundle")  # doctest: +SKIP
+    >>> export(request).manifest.plan.draft_vocab_size  # doctest: +SKIP
+    """
+    with naming_missing_extra("export"):
+        from edgedraft.exporter.pipeline.export import export_bundle
+
+        return export_bundle(request, progress)
+
+
+def bench(request: "BenchRequest", *, progress: Progress = silent) -> "Measurement":
+    """Measure a bundle on this machine: the target alone against speculation, prompt by prompt.
+
+    Returns the record that ``edgedraft bench --json`` prints. ``progress(what, done, total)`` counts the runs. Raises
+    `EdgedraftError` for what the user can mend.
+
+    >>> bench(BenchRequest(bundle="quickstart-bundle")).report.ways["trimmed drafter"].speed_up  # doctest: +SKIP
+    """
+    with naming_missing_extra("export"):
+        from edgedraft.exporter.pipeline.bench import bench_bundle
+
+        return bench_bundle(request, progress)

@@ -1,13 +1,13 @@
-"""The command line: finds the command, runs it, and turns errors into one line and an exit code."""
+"""The command line: find the command, run it, and turn errors into one line and an exit code."""
 
 import argparse
 import importlib
 import sys
 from collections.abc import Sequence
 
-from edgedraft import __version__
+from edgedraft import EdgedraftError, __version__
 from edgedraft.console import Console
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import naming_missing_extra
 
 COMMANDS = {
     "quickstart": "do the whole job on a real pair of models and show what trimming gains here",
@@ -29,7 +29,7 @@ DONE, OUR_BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser with every command. Commands import nothing heavy until they run."""
+    """Return the parser with every command. Commands import nothing heavy until they run."""
     parser = argparse.ArgumentParser(
         prog="edgedraft", description="Speculative decoding that pays on laptops and phones."
     )
@@ -49,14 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     console = Console(as_json=options.json)
     try:
-        options.run(options, console)
+        with naming_missing_extra("export"):
+            options.run(options, console)
     except EdgedraftError as error:
         console.note(f"edgedraft: {' '.join(str(error).split())}")
-        return USER_ERROR
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("edgedraft"):
-            raise
-        console.note(f"edgedraft: {MissingExtraError(error.name, 'export')}")
         return USER_ERROR
     except KeyboardInterrupt:
         console.note("edgedraft: stopped - run the same command again to go on from here")

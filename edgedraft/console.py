@@ -1,4 +1,4 @@
-"""What the command line shows: progress with an ETA on stderr, results on stdout. The only file that prints."""
+"""The command line's output: progress with an ETA on stderr, results on stdout. The only file that prints."""
 
 import json
 import sys
@@ -17,41 +17,41 @@ class Console:
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
         self._terminal = sys.stderr.isatty()
-        self._what = ""
+        self._work = ""
         self._started = 0.0
         self._first_done = 0
         self._shown = 0.0
 
     def say(self, text: str = "") -> None:
-        """A line of the result."""
+        """Print a line of the result."""
         if not self.as_json:
             print(text, flush=True)
 
     def piece(self, text: str) -> None:
-        """A piece of streamed text."""
+        """Print a piece of streamed text."""
         if not self.as_json:
             print(text, end="", flush=True)
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        """A table that reads well in a terminal and in Markdown."""
+        """Print a table that reads well in a terminal and in Markdown."""
         if not self.as_json:
             print("\n".join(markdown_table(header, rows)), flush=True)
 
     def result(self, value: object) -> None:
-        """The command's result as JSON, when that was asked for."""
+        """Print the command's result as JSON, when that was asked for."""
         if self.as_json:
             print(json.dumps(to_plain(value), ensure_ascii=False, indent=2), flush=True)
 
     def note(self, text: str) -> None:
-        """A line beside the result, on stderr."""
+        """Print a line beside the result, on stderr; a `Note`."""
         self._clear()
         print(text, file=sys.stderr, flush=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """A `Progress`: one line redrawn on a terminal, a line now and then in a log."""
+        """Show a `Progress`: one line redrawn on a terminal, a line now and then in a log."""
         now = time.monotonic()
-        if what != self._what:
-            self._what, self._started, self._first_done, self._shown = what, now, done, 0.0
+        if what != self._work:
+            self._work, self._started, self._first_done, self._shown = what, now, done, 0.0
         due = now - self._shown >= (_REDRAW_SECONDS if self._terminal else _LOG_SECONDS)
         if not due and done != total:
             return
@@ -63,7 +63,7 @@ class Console:
             print(text, file=sys.stderr, flush=True)
 
     def _eta(self, now: float, done: int, total: int) -> str:
-        """Time left at the pace since this work began; work found finished sets no pace."""
+        """Return the time left at the pace since this work began; work that was already finished sets no pace."""
         elapsed, worked = now - self._started, done - self._first_done
         if done == total:
             return f", {_duration(elapsed)}"
@@ -75,7 +75,7 @@ class Console:
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a Markdown table with padded cells; the first column is left-aligned, the others right-aligned."""
+    """Return a Markdown table's lines with padded cells, the first column left-aligned, the others right-aligned."""
     columns = list(zip(header, *rows, strict=True))
     widths = [max(map(len, column)) for column in columns]
     rule = [f"{'-' * max(width - 1, 2)}{'-' if i == 0 else ':'}" for i, width in enumerate(widths)]

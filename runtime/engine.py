@@ -1,7 +1,7 @@
 """Engine: one bundle, opened. It owns the sessions and starts answers on them."""
 
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,8 +32,9 @@ from edgedraft.runtime.slots import Slot, SlotPool
 from edgedraft.runtime.text.chat_template import Message
 from edgedraft.runtime.text.codec import TextCodec
 from edgedraft.runtime.text.conversation import FittedPrompt, fit_conversation
-from edgedraft.runtime.text.streaming import TextPiece, text_pieces
+from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStream, answer_pieces, joined
 
+_GIVE_ONE = "give each setting in one place"
 _OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where the plan does not"
 
 
@@ -98,12 +99,7 @@ class Engine:
         target_provider: str = CPU,
         drafter_provider: str = CPU,
     ) -> "Engine":
-        """Check the bundle in ``path`` and open it.
-
-        ``threads`` overrides the plan's; prompt and answer may have ``context_length`` tokens together; providers are
-        onnxruntime's, by short name: `webgpu` is any GPU, with ``edgedraft[webgpu]``. The two may differ: a drafter on
-        the CPU can serve a target on the GPU.
-        """
+        """Check the bundle in ``path`` and open it; `edgedraft.load` says what the options mean."""
         bundle = read_bundle(path, verify_hashes=verify_hashes)
         settings = SessionSettings(
             threads=bundle.manifest.plan.threads if threads is None else threads,
@@ -113,11 +109,11 @@ class Engine:
         return cls(bundle, settings, replace(settings, provider=drafter_provider))
 
     def limits(self, max_new_tokens: int) -> Limits:
-        """Limits with this bundle's end-of-turn ids."""
+        """Return limits with this bundle's end-of-turn ids."""
         return Limits(max_new_tokens=max_new_tokens, end_token_ids=self.bundle.manifest.end_token_ids)
 
     def fit(self, messages: Sequence[Message], max_new_tokens: int) -> FittedPrompt:
-        """A conversation's tokens, without its oldest turns where it would leave the answer too little room.
+        """Return a conversation's tokens, without its oldest messages where the answer would get too few.
 
         The answer gets ``max_new_tokens`` or a quarter of the context, whichever is less.
         """
@@ -133,7 +129,7 @@ class Engine:
         """Answer ``prompt_ids``; without options greedily and as the plan says.
 
         What an idle slot has read of the prompt before is not read again. Close the iterator to cancel: the engine
-        stays usable, and the slot keeps what was settled.
+        stays usable, and the slot keeps what was committed.
         """
         options = options or DecodingOptions()
         context = self.settings.context_length
@@ -148,53 +144,115 @@ class Engine:
         self._check_ids("logit_bias", options.sampling.logit_bias if options.sampling else ())
         return self._answer(prompt_ids, limits, options, self.policy_of(options))
 
+    def pieces(
+        self,
+        prompt_ids: Sequence[int],
+        *,
+        max_new_tokens: int = 256,
+        stop: str | Sequence[str] = (),
+        options: DecodingOptions | None = None,
+    ) -> Iterator[TextPiece]:
+        """Answer token ids piece by piece; `stream` is this for a text or a conversation."""
+        limits = self.limits(max_new_tokens)
+        stream = TextStream(self.codec, [stop] if isinstance(stop, str) else stop)
+        meter = Meter(len(prompt_ids), time.perf_counter)
+        return answer_pieces(self.rounds(prompt_ids, limits, options), stream, limits.end_token_ids, meter)
+
     def stream(
         self,
         prompt: str | Sequence[Message],
         *,
         max_new_tokens: int = 256,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        min_p: float | None = None,
+        seed: int | None = None,
         options: DecodingOptions | None = None,
     ) -> Iterator[TextPiece]:
-        """The answer to a text or a conversation, piece by piece, each saying whether it was drafted.
+        """Answer a text or a conversation piece by piece, each saying whether it was drafted.
+
+        The best token is always taken unless a ``temperature`` above 0 asks for drawn ones; ``top_p``, ``top_k`` and
+        ``min_p`` narrow what is drawn. ``options`` hold the rest; what they decide cannot be given as a keyword too.
+        The last piece carries ``finish_reason`` and ``usage``. Close the iterator to cancel. Raises `EdgedraftError`
+        before anything is decoded where the prompt does not fit or two settings contradict each other.
 
         >>> for piece in engine.stream("Reverse a list in Python."):  # doctest: +SKIP
         ...     print(piece.text, end="")
         """
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
-        rounds = self.rounds(self.fit(messages, max_new_tokens).token_ids, self.limits(max_new_tokens), options)
-        return text_pieces(rounds, self.codec, stop)
+        drawing = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
+        return self.pieces(
+            self.fit(messages, max_new_tokens).token_ids,
+            max_new_tokens=max_new_tokens,
+            stop=stop,
+            options=_with_keywords(options or DecodingOptions(), drawing, seed),
+        )
 
     def generate(
         self,
         prompt: str | Sequence[Message],
         *,
         max_new_tokens: int = 256,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        min_p: float | None = None,
+        seed: int | None = None,
         options: DecodingOptions | None = None,
-    ) -> str:
-        """The whole answer to a text or a conversation; see `stream`.
+    ) -> Answer:
+        """Return the whole answer to a text or a conversation; see `stream` for the keywords.
 
-        >>> engine.generate("Reverse a list in Python.", max_new_tokens=64)  # doctest: +SKIP
+        >>> print(engine.generate("Reverse a list in Python.", temperature=0.8, seed=1))  # doctest: +SKIP
         """
-        pieces = self.stream(prompt, max_new_tokens=max_new_tokens, stop=stop, options=options)
-        return "".join(piece.text for piece in pieces)
+        return joined(
+            self.stream(
+                prompt,
+                max_new_tokens=max_new_tokens,
+                stop=stop,
+                temperature=temperature,
+                top_p=top_p,
+                top_k=top_k,
+                min_p=min_p,
+                seed=seed,
+                options=options,
+            )
+        )
 
     def chat(
         self,
         messages: Sequence[Message],
         *,
         max_new_tokens: int = 256,
-        stop: Sequence[str] = (),
+        stop: str | Sequence[str] = (),
+        temperature: float | None = None,
+        top_p: float | None = None,
+        top_k: int | None = None,
+        min_p: float | None = None,
+        seed: int | None = None,
         options: DecodingOptions | None = None,
     ) -> Message:
-        """The assistant's next message. Only what is new since the last turn is read; see `fit` for long talks.
+        """Return the assistant's next message; see `stream` for the keywords and `fit` for long conversations.
+
+        Only what is new since the last message is read.
 
         >>> messages = [{"role": "user", "content": "Reverse a list in Python."}]
         >>> messages.append(engine.chat(messages))  # doctest: +SKIP
         """
-        text = self.generate(messages, max_new_tokens=max_new_tokens, stop=stop, options=options)
-        return {"role": "assistant", "content": text}
+        answer = self.generate(
+            messages,
+            max_new_tokens=max_new_tokens,
+            stop=stop,
+            temperature=temperature,
+            top_p=top_p,
+            top_k=top_k,
+            min_p=min_p,
+            seed=seed,
+            options=options,
+        )
+        return {"role": "assistant", "content": answer.text}
 
     def policy_of(self, options: DecodingOptions) -> PolicyChoice:
         """Return the draft policy that ``options`` and the plan come to; contradicting options are refused."""
@@ -250,6 +308,28 @@ class Engine:
                 clock=time.perf_counter,
             )
             yield from limited(rounds, limits)
+
+
+def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None], seed: int | None) -> DecodingOptions:
+    """Return ``options`` with what was given as keywords; refuse what both decide, and filters of greedy decoding."""
+    given = {name: value for name, value in drawing.items() if value is not None}
+    twice = [*given] if options.sampling is not None else []
+    twice += ["seed"] if seed is not None and options.seed is not None else []
+    require(not twice, "options and keywords must not both say how to draw", got=", ".join(twice), remedy=_GIVE_ONE)
+    if seed is not None:
+        options = replace(options, seed=seed)
+    if not given:
+        return options
+    temperature = given.pop("temperature", 0.0)
+    settings = SamplingSettings(
+        temperature=temperature,
+        top_p=given.get("top_p", 1.0),
+        top_k=int(given.get("top_k", 0)),
+        min_p=given.get("min_p", 0.0),
+    )
+    drawn = temperature > 0 or not given
+    require(drawn, f"{', '.join(given)}: only drawn tokens are filtered", remedy="give a temperature above 0")
+    return replace(options, sampling=settings if temperature > 0 else None)
 
 
 def _padded(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str) -> PaddedGraph:

@@ -14,7 +14,7 @@ from edgedraft.calibration.prompts import Prompt
 from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
+from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_here
 from edgedraft.runtime.bundle.manifest import CalibrationEntry
 from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.onnx.session import SessionSettings

@@ -19,7 +19,8 @@ FLOORS = {
     "runtime": "base → core → bundle · text · native → onnx → engine, slots, bench → serving",
     "exporter": "graph → models → vocab · planning → methods · bundle → pipeline",
 }
-NO_ONNXRUNTIME = ("edgedraft.runtime.core",)
+OURS = {"edgedraft", "_typeshed"}  # the second holds types alone, and is never loaded
+NO_ONNXRUNTIME = ("edgedraft.runtime.core", "edgedraft.exporter.planning")
 RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2", "safetensors"}
 ALLOWED = {
     "runtime": RUNTIME_PACKAGES
@@ -166,6 +167,23 @@ def test_imports_run_down_inside_a_room(path):
     assert (upward, sideways) == (set(), set())
 
 
+@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_only_the_command_line_knows_argparse_and_the_commands(path):
+    """The parser turns options into requests; what is below takes requests, never a Namespace."""
+    parsers = {REPOSITORY / "edgedraft" / "__main__.py", *(REPOSITORY / "edgedraft" / "commands").glob("*.py")}
+    if path not in parsers:
+        names = {
+            node.id for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Name)
+        }
+        assert "argparse" not in imported_roots(path) | names
+        assert {module for module in imported_modules(path) if module.startswith("edgedraft.commands")} == set()
+
+
+def test_the_command_line_stays_thin():
+    lines = sum(path.read_text(encoding="utf-8").count("\n") for path in (REPOSITORY / "edgedraft").rglob("*.py"))
+    assert lines <= 2200
+
+
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "runtime" / "core").glob("*.py")), ids=lambda path: path.stem)
 def test_the_algorithm_knows_no_file_and_no_clock(path):
     assert imported_roots(path) & {"time", "pathlib", "os", "io", "mmap", "tempfile", "datetime"} == set()
@@ -180,7 +198,7 @@ def test_pure_parts_load_no_onnxruntime(package):
 
 @pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(REPOSITORY)))
 def test_third_party_packages_stay_in_their_rooms(path):
-    foreign = {root for root in imported_roots(path) if root not in sys.stdlib_module_names and root != "edgedraft"}
+    foreign = {root for root in imported_roots(path) - OURS if root not in sys.stdlib_module_names}
     assert foreign <= ALLOWED[room_of(path)]
 
 

@@ -1,18 +1,18 @@
-"""How commands show their records: bench tables, plans, conversions."""
+"""Records as commands show them: bench tables, coverage, what was pushed."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgedraft.commands._measure import TRIMMED, Measurement
 from edgedraft.console import Console
-from edgedraft.runtime.base.intervals import Interval
-from edgedraft.runtime.bench import BenchReport, Divergence, WayReport
-from edgedraft.runtime.bundle.manifest import CalibrationEntry
 
 if TYPE_CHECKING:
     from edgedraft.calibration.sample_size.learning_curve import CurvePoint
-    from edgedraft.exporter.models.processes import ProcessCost
-    from edgedraft.exporter.planning.pictures import Curves
+    from edgedraft.exporter.bundle.push import PushedBundle
+    from edgedraft.exporter.pipeline.bench import Measurement
+    from edgedraft.exporter.planning.views import Curves
+    from edgedraft.runtime.base.intervals import Interval
+    from edgedraft.runtime.bench import Divergence, WayReport
+    from edgedraft.runtime.bundle.manifest import CalibrationEntry
 
 BENCH_HEADER = (
     "way of decoding",
@@ -30,41 +30,36 @@ BENCH_HEADER = (
 )
 
 
-def show_bench(console: Console, report: BenchReport) -> None:
-    """The bench table; milliseconds are per round, spreads are quartiles over prompts."""
+def show_measurement(console: Console, measurement: "Measurement") -> None:
+    """Show the machine, the bench table, and the texts that differ; milliseconds are per round."""
+    report = measurement.report
+    console.say(
+        f"{measurement.machine.name}; {measurement.threads} threads, onnxruntime {measurement.onnxruntime}; "
+        f"draft vocabulary {measurement.draft_vocab_size:,}, draft length {measurement.draft_length}"
+    )
     console.table(BENCH_HEADER, [_bench_row(name, way, report.prompts) for name, way in report.ways.items()])
     console.say(
         f"{report.prompts} prompts, up to {report.max_new_tokens} new tokens each, interleaved prompt by prompt; "
         "medians [quartiles]; ms per round; speed-up against the target alone on the same prompt."
     )
+    for way, differing in measurement.divergences.items():
+        show_divergences(console, way, differing, report.prompts)
 
 
-def show_measurement(console: Console, measurement: Measurement) -> None:
-    """Machine, table, differences."""
-    console.say(
-        f"{measurement.machine.name}; {measurement.threads} threads, onnxruntime {measurement.onnxruntime}; "
-        f"draft vocabulary {measurement.draft_vocab_size:,}, draft length {measurement.draft_length}"
-    )
-    show_bench(console, measurement.report)
-    for way, found in measurement.divergences.items():
-        show_divergences(console, way, found, measurement.report.prompts)
-
-
-def show_divergences(console: Console, way: str, divergences: Sequence[Divergence], prompts: int) -> None:
-    """Where texts differ from the target alone, and how near the tie was."""
+def show_divergences(console: Console, way: str, divergences: "Sequence[Divergence]", prompts: int) -> None:
+    """Show where texts differ from the target alone, and how near the tie was."""
     if not divergences:
         console.say(f"{way}: all {prompts} texts equal the target's own.")
         return
     console.say(
         f"{way}: {prompts - len(divergences)} of {prompts} texts equal the target's own; the others first differ at"
     )
-    for found in divergences:
-        console.say(
-            f"  prompt {found.prompt}: token {found.position}, where the target's logit margin is {found.margin:.3f}"
-        )
+    for each in divergences:
+        place = f"  prompt {each.prompt}: token {each.position}"
+        console.say(f"{place}, where the target's logit margin is {each.margin:.3f}")
 
 
-def _bench_row(name: str, way: WayReport, prompts: int) -> tuple[str, ...]:
+def _bench_row(name: str, way: "WayReport", prompts: int) -> tuple[str, ...]:
     speed, gain = way.tokens_per_second, way.speed_up
     return (
         name,
@@ -86,14 +81,13 @@ def _ratio(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def show_costs(console: Console, costs: "Sequence[ProcessCost]") -> None:
-    """Seconds and peak memory of each conversion step."""
-    for cost in costs:
-        console.note(f"{cost.what}: {cost.seconds:.0f} s, peak memory {cost.peak_bytes / 2**30:.1f} GiB")
+def show_pushed(console: Console, pushed: "PushedBundle") -> None:
+    """Say what is on the hub now."""
+    console.say(f"Pushed {pushed.files} files, {pushed.bytes / 1e6:,.0f} MB: {pushed.url}")
 
 
-def show_coverage(console: Console, calibration: CalibrationEntry) -> None:
-    """What the chosen tokens cover on held-out prompts."""
+def show_coverage(console: Console, calibration: "CalibrationEntry") -> None:
+    """Say what the chosen tokens cover on held-out prompts."""
     console.say(
         f"The draft vocabulary, ranked on {calibration.ranking_tokens:,} tokens, covers "
         f"{calibration.coverage:.1%} [{calibration.coverage_low:.1%}–{calibration.coverage_high:.1%}] of the target's "
@@ -102,7 +96,7 @@ def show_coverage(console: Console, calibration: CalibrationEntry) -> None:
 
 
 def show_curves(console: Console, drawn: "Curves", draft_length: int) -> None:
-    """Coverage and τ by size, with their 95 % intervals."""
+    """Show coverage and τ by size, with their 95 % intervals."""
     covered = zip(drawn.coverage, drawn.coverage_low, drawn.coverage_high, strict=True)
     taken = zip(drawn.block_efficiency, drawn.block_efficiency_low, drawn.block_efficiency_high, strict=True)
     rows = [
@@ -114,7 +108,7 @@ def show_curves(console: Console, drawn: "Curves", draft_length: int) -> None:
 
 
 def show_learning(console: Console, points: "Sequence[CurvePoint]", size: int) -> None:
-    """Held-out coverage by the number of prompts that ranked."""
+    """Show held-out coverage by the number of prompts that ranked."""
     rows = [
         (f"{each.prompts:.0f}", f"{each.coverage.value:.1%} [{each.coverage.low:.1%}–{each.coverage.high:.1%}]")
         for each in points
@@ -123,8 +117,10 @@ def show_learning(console: Console, points: "Sequence[CurvePoint]", size: int) -
         console.table(("ranked on prompts", f"covers of others at {size:,}"), rows)
 
 
-def verdict(measurement: Measurement) -> str:
-    """What was measured, in one sentence."""
+def verdict(measurement: "Measurement") -> str:
+    """Say what was measured, in one sentence."""
+    from edgedraft.exporter.pipeline.bench import TRIMMED
+
     against_plain = measurement.report.ways[TRIMMED].speed_up
     reached = f"{_spread(against_plain)} the target's own speed"
     if measurement.trimmed_over_full is not None:
@@ -136,5 +132,5 @@ def verdict(measurement: Measurement) -> str:
     return f"Verdict: a toss-up here - the trimmed drafter reaches {reached}."
 
 
-def _spread(ratio: Interval) -> str:
+def _spread(ratio: "Interval") -> str:
     return f"{ratio.value:.2f}× [{ratio.low:.2f}–{ratio.high:.2f}]"

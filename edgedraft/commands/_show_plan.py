@@ -1,4 +1,4 @@
-"""How commands show a decision: the plan with its interval, the runner-up, what it gives up, where the time goes."""
+"""A decision as commands show it: the plan with its interval, the runner-up, what it gives up, where the time goes."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.planning.explain import Term
-    from edgedraft.exporter.planning.options import Option
     from edgedraft.exporter.planning.planner import Decision
+    from edgedraft.exporter.planning.scoring import Option
+    from edgedraft.exporter.planning.views import Term
 
 _OPTIONS_HEADER = ("setup", "draft vocabulary", "draft length", "coverage", "τ", "acceptance", "GiB", "tokens/s")
 
 
 def show_options(console: Console, options: "Sequence[Option]") -> None:
-    """The best size of each setup and draft length."""
+    """Show the best size of each setup and draft length."""
     rows = [
         (
             str(option.setup),
@@ -32,8 +32,8 @@ def show_options(console: Console, options: "Sequence[Option]") -> None:
 
 
 def show_decision(console: Console, decision: "Decision") -> None:
-    """The plan, how sure it is, what comes second, what it gives up, and the verdict."""
-    plan, sure = decision.plan, decision.certainty
+    """Show the plan, how sure it is, what comes second, what it gives up, and the verdict."""
+    plan, sure = decision.plan, decision.uncertainty
     console.say(
         f"Plan: {plan.draft_vocab_size:,} draft tokens, draft length {plan.draft_length}, "
         f"{decision.best.setup}, on {plan.device}: "
@@ -48,7 +48,7 @@ def show_decision(console: Console, decision: "Decision") -> None:
 
 
 def show_terms(console: Console, terms: "Sequence[Term]", tokens: float) -> None:
-    """Where each millisecond of a mean round of so many ``tokens`` goes."""
+    """Show where each millisecond of a mean round of so many ``tokens`` goes."""
     rows = [(term.what, f"{term.milliseconds:.2f}", f"{term.share:.1%}") for term in terms]
     whole = sum(term.milliseconds for term in terms)
     console.table(("part of a round", "ms", "share"), [*rows, ("together", f"{whole:.2f}", "100.0%")])

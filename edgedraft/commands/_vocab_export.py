@@ -1,4 +1,4 @@
-"""edgedraft vocab export: the most wanted tokens of the user's own domain, as a token map for another engine."""
+"""edgedraft vocab export: the most frequent tokens of the user's own domain, as a token map for another engine."""
 
 import argparse
 from pathlib import Path
@@ -7,9 +7,9 @@ from edgedraft.console import Console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of export."""
+    """Add the options of export."""
     from edgedraft.commands._options import positive
-    from edgedraft.commands._vocab_options import add_kind_argument, add_tokenizer_arguments
+    from edgedraft.commands._vocab_inspect import add_kind_argument, add_tokenizer_arguments
 
     text = "what calibrate --output or calibrate count wrote, or speculators' token_freq.pt"
     parser.add_argument("counts", type=Path, metavar="CALIBRATION", help=text)
@@ -20,14 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
-    """Rank, cut, write."""
-    from edgedraft.commands._vocab_options import tokens_of
-    from edgedraft.exporter.vocab.ranked import read_ranked
-    from edgedraft.exporter.vocab.writing import write_vocab_map
+    """Write the map, and say what it covers."""
+    from edgedraft.commands._options import request_of
+    from edgedraft.exporter.pipeline.vocab import VocabExportRequest, export_map
 
-    ranked = read_ranked(options.counts, tokens_of(options, console))
-    made = ranked.vocab_map(options.vocab_size, options.to)
-    write_vocab_map(options.output, made, options.to, ranked.frequencies)
+    made, ranked = export_map(request_of(VocabExportRequest, options), console.progress)
     coverage, unseen = ranked.coverage(made.target_ids), ranked.unseen(made.target_ids)
     console.say(f"{options.output}: {made.entries:,} of {ranked.vocab_size:,} tokens as {options.to}")
     console.say(f"They hold {coverage:.2%} of the tokens of {ranked.judged_name}.")

@@ -1,13 +1,12 @@
 """edgedraft chat: a conversation with a bundle in the terminal."""
 
 import argparse
-import time
 
 from edgedraft.console import Console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of chat."""
+    """Add the options of chat."""
     from edgedraft.commands._options import add_answer_arguments, add_bundle_arguments
 
     add_bundle_arguments(parser)
@@ -17,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Read a line, answer it, until the input ends."""
-    from edgedraft.commands._answer import answer
     from edgedraft.commands._options import open_engine
+    from edgedraft.commands.generate import show_answer
 
     engine = open_engine(options)
     messages = [{"role": "system", "content": options.system}] if options.system else []
@@ -28,9 +27,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
         prompt = engine.fit(messages, options.max_new_tokens)
         if prompt.dropped_messages:
             console.note(f"[the context is full: the oldest {prompt.dropped_messages} messages were left out]")
-        result = answer(engine, prompt.token_ids, options, console, time.perf_counter)
-        messages.append({"role": "assistant", "content": result.text})
-        console.note(result.summary)
+        answer = show_answer(engine, prompt.token_ids, options, console)
+        messages.append({"role": "assistant", "content": answer.text})
     console.result({"messages": messages})
 
 

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedraft.commands._options import KINDS_OF_DEVICES
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
@@ -11,13 +12,13 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The parts of devices."""
+    """Add the parts of devices."""
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
     for name, (_, summary) in PARTS.items():
         part = parts.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         part.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the result as JSON")
         if name == "list":
-            part.add_argument("--kind", choices=("laptop", "board", "phone"), help="only these")
+            part.add_argument("--kind", choices=KINDS_OF_DEVICES, help="only these")
         if name == "show":
             part.add_argument("device", nargs="?", metavar="NAME", help="a name, or a profile's file")
         if name == "probe":
@@ -27,18 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_probe_arguments(part: argparse.ArgumentParser) -> None:
     part.add_argument("--output", type=Path, metavar="FILE", help="default: ./<processor's name>.toml")
     part.add_argument("--seconds", type=float, default=100.0, metavar="S", help="time to take (default: 100)")
-    part.add_argument("--kind", choices=("laptop", "board", "phone"), default="laptop", help="default: laptop")
+    part.add_argument("--kind", choices=KINDS_OF_DEVICES, default="laptop", help="default: laptop")
     part.add_argument("--threads", type=int, metavar="N", help="default: every core this process may use")
     part.add_argument("--providers", nargs="+", metavar="NAME", help="default: all that are there")
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
-    """Do the part that was asked for."""
+    """Run the part that was asked for."""
     PARTS[options.part][0](options, console)
 
 
 def _list(options: argparse.Namespace, console: Console) -> None:
-    """All shipped profiles."""
+    """Show all packaged profiles."""
     from edgedraft.devices.registry import known_profiles
 
     profiles = [profile for profile in known_profiles() if options.kind in (None, profile.kind)]
@@ -60,7 +61,7 @@ def _list(options: argparse.Namespace, console: Console) -> None:
 
 
 def _show(options: argparse.Namespace, console: Console) -> None:
-    """One profile with its sources, or this machine."""
+    """Show one profile with its sources, or this machine."""
     from edgedraft.devices.machine import this_machine
     from edgedraft.devices.registry import find_profile
 
@@ -124,7 +125,7 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
 
 
 def _validate(options: argparse.Namespace, console: Console) -> None:
-    """The priors' errors on published speeds, every device predicted without its own rows."""
+    """Show the priors' errors on published speeds, every device predicted without its own rows."""
     from edgedraft.devices.priors.published import shipped_speeds
     from edgedraft.devices.priors.validation import error_table, validate
 
@@ -142,7 +143,7 @@ def _reached(figure: "Bandwidth | None") -> str:
 
 
 def _figures(profile: "DeviceProfile") -> list[tuple[str, str, str, str]]:
-    """What the profile says, a row a figure."""
+    """Return the profile's figures: name, value, certainty, source."""
     known = {
         "peak bandwidth": profile.bandwidth.peak,
         "bandwidth reached by the CPU": profile.bandwidth.cpu,
@@ -158,7 +159,7 @@ def _figures(profile: "DeviceProfile") -> list[tuple[str, str, str, str]]:
 
 
 def _predictions(profile: "DeviceProfile") -> list[str]:
-    """What a model that reads 1 GB in int4 would take, and what that rests on."""
+    """Say how fast a model that reads 1 GB in int4 would be, and what that rests on."""
     from edgedraft.devices.priors.prior import basis, latency_of
 
     told = []

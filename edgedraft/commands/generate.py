@@ -2,13 +2,18 @@
 
 import argparse
 import sys
-import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from edgedraft.console import Console
 
+if TYPE_CHECKING:
+    from edgedraft.runtime.engine import Engine
+    from edgedraft.runtime.text.streaming import Answer
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of generate."""
+    """Add the options of generate."""
     from edgedraft.commands._options import add_answer_arguments, add_bundle_arguments
 
     add_bundle_arguments(parser)
@@ -19,7 +24,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Open the bundle and stream the answer."""
-    from edgedraft.commands._answer import answer
     from edgedraft.commands._options import open_engine
     from edgedraft.runtime.base.records import require
 
@@ -28,6 +32,37 @@ def run(options: argparse.Namespace, console: Console) -> None:
     engine = open_engine(options)
     messages = [{"role": "user", "content": prompt}]
     prompt_ids = engine.codec.encode(prompt) if options.raw else engine.codec.encode_chat(messages)
-    result = answer(engine, prompt_ids, options, console, time.perf_counter)
-    console.note(result.summary)
-    console.result(result)
+    answer = show_answer(engine, prompt_ids, options, console)
+    console.result(
+        {
+            "text": answer.text,
+            "token_ids": answer.token_ids,
+            "log_probs": answer.log_probs,
+            "first_token_seconds": answer.usage.first_token_seconds,
+            "tokens_per_second": answer.usage.tokens_per_second,
+            "statistics": answer.usage.statistics,
+        }
+    )
+
+
+def show_answer(engine: "Engine", prompt_ids: Sequence[int], options: argparse.Namespace, console: Console) -> "Answer":
+    """Stream one answer to the console, and note what it took."""
+    from edgedraft.commands._options import decoding_options
+    from edgedraft.runtime.text.streaming import joined
+
+    pieces = []
+    asked = decoding_options(options)
+    for piece in engine.pieces(prompt_ids, max_new_tokens=options.max_new_tokens, stop=options.stop, options=asked):
+        pieces.append(piece)
+        console.piece(piece.text)
+    console.say()
+    answer = joined(pieces)
+    usage, speculation = answer.usage, ", without speculation"
+    if usage.drafted_tokens:
+        tau = usage.statistics.block_efficiency
+        speculation = f", {usage.accepted_tokens} of {usage.drafted_tokens} drafts kept, τ {tau:.2f}"
+    console.note(
+        f"[{usage.completion_tokens} tokens, first after {usage.first_token_seconds:.2f} s, "
+        f"then {usage.tokens_per_second:.1f} tokens/s{speculation}]"
+    )
+    return answer

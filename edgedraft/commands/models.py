@@ -7,7 +7,7 @@ from edgedraft.console import Console
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of models."""
+    """Add the options of models."""
     parser.add_argument("action", choices=("list", "fetch"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="packaged models to fetch")
     parser.add_argument("--all", action="store_true", help="fetch every packaged model")
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """List or fetch."""
-    from edgedraft.commands._options import cache_of
+    from edgedraft.exporter.models.cache import cache_folder
     from edgedraft.exporter.models.fetch import fetch
     from edgedraft.exporter.models.packaged_models import packaged_model, packaged_models
     from edgedraft.runtime.base.records import require
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     known = ", ".join(model.name for model in packaged_models())
     require(bool(options.names) != options.all, "models fetch: expected names or --all", remedy=f"known: {known}")
     chosen = packaged_models() if options.all else tuple(packaged_model(name) for name in options.names)
-    folder = cache_of(options) / "models"
+    folder = cache_folder(options.cache) / "models"
     paths = {model.name: str(fetch(model, folder, console.progress)) for model in chosen}
     for name, path in paths.items():
         console.say(f"{name}: {path}")

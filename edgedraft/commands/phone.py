@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgedraft.commands._options import KINDS_OF_DEVICES
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    import socket
-
-    from edgedraft.commands._phone_results import Results
-    from edgedraft.runtime.serving.site import Site
+    from edgedraft.exporter.pipeline.phone_results import PhoneResult
 
 _WHY_HTTPS = (
     "The phone's browser will warn once that it does not know the certificate: this computer made it itself. Browsers "
@@ -28,7 +26,7 @@ PORT = 8417
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of phone."""
+    """Add the options of phone."""
     from edgedraft.commands._options import add_cache_argument
 
     parser.add_argument("bundle", type=Path, metavar="BUNDLE", help="a folder written by edgedraft export")
@@ -42,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "where results go (default: this folder)"
     parser.add_argument("--output", type=Path, default=Path(), metavar="FOLDER", help=text)
     parser.add_argument("--name", metavar="NAME", help="call the device this (default: what its browser says)")
-    parser.add_argument("--kind", choices=("laptop", "board", "phone"), default="phone", help="default: phone")
+    parser.add_argument("--kind", choices=KINDS_OF_DEVICES, default="phone", help="default: phone")
     text = "a probe of 16 MB instead of 144, for slow networks and GPUs; rougher, since a cache may hold its graphs"
     parser.add_argument("--quick", action="store_true", help=text)
     parser.add_argument("--once", action="store_true", help="end after the first result")
@@ -51,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Reach:
-    """How to get in: the address without its path, what to say of it, and the certificate where there is one."""
+    """The address without its path, what to say of it, and the certificate where there is one."""
 
     root: str
     where: str
@@ -60,67 +58,60 @@ class _Reach:
     scan: bool = True
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Way:
-    """How a run listens, how it is reached, and whether its first result ends it."""
-
-    reach: _Reach
-    listener: "socket.socket"
-    once: bool
-
-
 def run(options: argparse.Namespace, console: Console) -> None:
     """Serve until Ctrl-C, or with --once until the first result."""
     from tempfile import TemporaryDirectory
 
-    from edgedraft.commands._phone_results import Results
     from edgedraft.devices.probing.phone import Naming
+    from edgedraft.exporter.models.cache import cache_folder
+    from edgedraft.exporter.pipeline.phone_results import PhoneResults
+    from edgedraft.exporter.pipeline.phone_site import PhoneRequest, offered_site
     from edgedraft.runtime.base.records import require
+    from edgedraft.runtime.serving.guard import new_token
     from edgedraft.runtime.serving.listening import listen
+    from edgedraft.runtime.serving.page_server import Offer, PageServer
     from edgedraft.runtime.serving.site import page_files, page_folder
 
     require(options.serial is None or options.adb, "--serial: names a phone for --adb", got="no --adb")
     page_files(page_folder())  # refused before anything slow, as a port that is taken
-    results = Results(options.output, options.bundle, Naming(name=options.name, kind=options.kind), console.say)
+    servers: list[PageServer] = []
+
+    def arrived(result: "PhoneResult") -> None:
+        _show_result(result, options.bundle, console)
+        if options.once:
+            servers[0].stop()
+
+    results = PhoneResults(options.output, Naming(name=options.name, kind=options.kind), arrived)
     with TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         listener = stack.enter_context(listen(options.port, beyond_loopback=options.lan))
         reach = _reach(options, listener.getsockname()[1], stack)
-        site = _site(options, Path(folder), results, console)
-        _serve(site, _Way(reach=reach, listener=listener, once=options.once), results, console)
+        request = PhoneRequest(bundle=options.bundle, cache=cache_folder(options.cache), quick=options.quick)
+        site, token = offered_site(request, Path(folder), results, console.note), new_token()
+        servers.append(PageServer(Offer(site=site, token=token, certificate=reach.certificate), listener))
+        _announce(reach, f"{reach.root}/{token}/", console)
+        with contextlib.suppress(KeyboardInterrupt):
+            servers[0].run()
     console.result({"results": [str(path) for path in results.files]})
 
 
-def _site(options: argparse.Namespace, folder: Path, results: "Results", console: Console) -> "Site":
-    """Everything that is served; what is made for this run alone lies in ``folder``."""
-    from edgedraft.commands._options import cache_of
-    from edgedraft.commands._phone_site import PROBE, Parts, full_drafter, phone_site
-    from edgedraft.devices.probing.phone import QUICK, WHOLE, write_phone_probe
-    from edgedraft.runtime.bundle.reading import read_bundle
-    from edgedraft.runtime.serving.site import page_folder
+def _show_result(result: "PhoneResult", bundle: Path, console: Console) -> None:
+    """Say what came back, and what can be done with it."""
+    from edgedraft.devices.probing.noise import verdict
+    from edgedraft.runtime.base.provider_names import BROWSERS
 
-    bundle, cache = read_bundle(options.bundle), cache_of(options)
-    for name in ("probe", "full"):
-        (folder / name).mkdir()
-    probe = write_phone_probe(folder / "probe", PROBE, QUICK if options.quick else WHOLE)
-    full = full_drafter(bundle.manifest, cache / "onnx", folder / "full", cache / "phone" / "sums.json")
-    if full is None:
-        console.note(f"The full-vocabulary drafter is not at {cache / 'onnx'}: the page benches without it.")
-    parts = Parts(bundle=bundle, page=page_folder(), probe_folder=folder / "probe", probe=probe, full=full)
-    takers = {"results/probe": results.probe_taker(probe), "results/bench": results.take_bench}
-    return phone_site(parts, takers)
-
-
-def _serve(site: "Site", way: _Way, results: "Results", console: Console) -> None:
-    from edgedraft.runtime.serving.guard import new_token
-    from edgedraft.runtime.serving.page_server import Offer, PageServer
-
-    token = new_token()
-    server = PageServer(Offer(site=site, token=token, certificate=way.reach.certificate), way.listener)
-    if way.once:
-        results.arrived = server.stop
-    _announce(way.reach, f"{way.reach.root}/{token}/", console)
-    with contextlib.suppress(KeyboardInterrupt):
-        server.run()
+    if result.bench is not None:
+        where = " and ".join(dict.fromkeys((result.bench.provider.target, result.bench.provider.drafter)))
+        console.say(f"Bench of {result.name} on {where}: {result.file}")
+    if result.profile is not None and result.profile.probe is not None:
+        probe = result.profile.probe
+        console.say(f"Probe of {result.name}: {result.file}")
+        for skipped in probe.skipped:
+            console.say(f"Skipped {skipped}.")
+        console.say(verdict(probe))
+        measured = {step.provider for step in probe.steps}
+        provider = next(name for name in BROWSERS if name in measured)
+        console.say(f"Plan for it: edgedraft plan --device {result.file} --provider {provider}")
+        console.say(f"Then cut the bundle to the size K that was planned: edgedraft trim {bundle} --vocab-size K")
 
 
 def _reach(options: argparse.Namespace, port: int, stack: contextlib.ExitStack) -> _Reach:
@@ -136,7 +127,7 @@ def _reach(options: argparse.Namespace, port: int, stack: contextlib.ExitStack) 
 
 
 def _lan(options: argparse.Namespace, port: int) -> _Reach:
-    from edgedraft.commands._options import cache_of
+    from edgedraft.exporter.models.cache import cache_folder
     from edgedraft.runtime.base.records import require
     from edgedraft.runtime.serving.certificate import kept_certificate
     from edgedraft.runtime.serving.listening import lan_addresses
@@ -145,7 +136,7 @@ def _lan(options: argparse.Namespace, port: int) -> _Reach:
     remedy = "join a network, or use --adb"
     require(len(addresses) > 0, "--lan: this computer has no address that a phone could reach", remedy=remedy)
     now = datetime.datetime.now(datetime.UTC)
-    certificate = kept_certificate(cache_of(options) / "phone", addresses, now)
+    certificate = kept_certificate(cache_folder(options.cache) / "phone", addresses, now)
     others = f"If it does not answer, try {' or '.join(addresses[1:])} in its place." if addresses[1:] else ""
     remarks = (others, _WHY_HTTPS, certificate.fingerprint, _WHO)
     root = f"https://{addresses[0]}:{port}"
@@ -153,7 +144,7 @@ def _lan(options: argparse.Namespace, port: int) -> _Reach:
 
 
 def _announce(reach: _Reach, address: str, console: Console) -> None:
-    """The address is told beside the result where the result alone is for a machine."""
+    """Say where to open the page: on stderr where standard output is for a machine."""
     tell = console.note if console.as_json else console.say
     tell(f"Open {reach.where}: {address}")
     if reach.scan and not console.as_json:

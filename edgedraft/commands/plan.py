@@ -4,12 +4,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedraft.commands import _plan_balanced, _plan_mbsu
+from edgedraft.commands import _plan_balanced
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
     from edgedraft.exporter.planning.joint_search import JointSearch
-    from edgedraft.exporter.planning.options import Option
+    from edgedraft.exporter.planning.scoring import Option
 
 SHOWN_OPTIONS = 8
 DEVICE, MBSU, BALANCED = METHODS = ("device", "mbsu", "balanced")
@@ -27,9 +27,10 @@ _PASSED_OVER = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Options of plan."""
-    from edgedraft.commands._options import add_pair_arguments, positive
+    """Add the options of plan."""
+    from edgedraft.commands._options import add_pair_arguments, positive, set_defaults
     from edgedraft.commands._plan_options import add_choice_arguments
+    from edgedraft.exporter.pipeline.requests import PlanRequest
 
     text = (
         f"{DEVICE}: the most tokens per second on the device, by replayed answers and what passes cost; "
@@ -47,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "keep trials here, so that a search goes on where it was (default: memory)"
     parser.add_argument("--storage", type=Path, metavar="FILE", help=text)
     _plan_balanced.add_arguments(parser)
+    set_defaults(parser, PlanRequest)
     every = {name for names in _PASSED_OVER.values() for name in names}
     parser.set_defaults(not_given={name: parser.get_default(name) for name in every})
 
@@ -54,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Choose by the method that was asked for."""
     _require_used(options)
-    methods = {DEVICE: _run_device, MBSU: _plan_mbsu.run, BALANCED: _plan_balanced.run}
+    methods = {DEVICE: _run_device, MBSU: _run_mbsu, BALANCED: _plan_balanced.run}
     methods[options.method](options, console)
 
 
@@ -71,53 +73,65 @@ def _require_used(options: argparse.Namespace) -> None:
 
 
 def _run_device(options: argparse.Namespace, console: Console) -> None:
-    """Calibrate (or reuse), time or look up, choose, show the best few."""
-    from edgedraft.commands._options import cache_of
+    """Show the best few options, the decision, and what else was asked for."""
+    from edgedraft.commands._options import request_of
     from edgedraft.commands._show_plan import show_decision, show_options, show_terms
-    from edgedraft.commands._stages import planned_pair
-    from edgedraft.exporter.planning.explain import explain
-    from edgedraft.exporter.planning.joint_search import search_jointly
-    from edgedraft.exporter.planning.search import SearchSettings
+    from edgedraft.exporter.pipeline.plan import plan
+    from edgedraft.exporter.pipeline.requests import PlanRequest
 
-    if options.pictures:
-        from edgedraft.exporter.planning.plan_pictures import require_pictures_folder
-
-        require_pictures_folder(options.pictures)
-    stages = planned_pair(options, cache_of(options), console)
-    planned = stages.planned
-    decision, best, searched = planned.decision, planned.decision.best, None
-    show_options(console, decision.weighed.leaders()[:SHOWN_OPTIONS])
-    outcome = planned.replayed(best.draft_vocab_size, best.draft_length)
-    terms = explain(planned.latency, outcome, best.draft_vocab_size, best.draft_length)
+    report = plan(request_of(PlanRequest, options), console.progress, console.note)
+    decision = report.decision
+    show_options(console, decision.scored.best_per_length()[:SHOWN_OPTIONS])
     if options.explain:
-        show_terms(console, terms, best.block_efficiency)
-    if options.trials:
-        space = planned.space(stages.calibration, stages.request.limits)
-        settings = SearchSettings(trials=options.trials, storage=options.storage)
-        searched = search_jointly(space, settings, console.progress)
-        console.say(_compared(searched, next(decision.weighed.ranked())))
+        show_terms(console, report.terms, decision.best.block_efficiency)
+    if report.searched is not None:
+        console.say(_compared(report.searched, next(decision.scored.ranked())))
     show_decision(console, decision)
-    if stages.device is not None:
-        console.say(stages.device.foreseen.basis)
-    if options.pictures:
-        from edgedraft.exporter.planning.plan_pictures import draw_plan
-
-        for file in draw_plan(planned, stages.calibration, options.pictures):
-            console.say(f"Picture: {file}")
+    if report.basis is not None:
+        console.say(report.basis)
+    for file in report.pictures:
+        console.say(f"Picture: {file}")
     console.result(
         {
             "plan": decision.plan,
-            "certainty": decision.certainty,
+            "certainty": decision.uncertainty,
             "runner_up": decision.runner_up,
             "gives_up": decision.gives_up,
-            "round": terms,
-            "search": searched,
+            "round": report.terms,
+            "search": report.searched,
         }
     )
 
 
+def _run_mbsu(options: argparse.Namespace, console: Console) -> None:
+    """Show the best few options by VocabTrim's modelled memory-bound speed-up."""
+    from edgedraft.commands._options import request_of
+    from edgedraft.exporter.pipeline.plan import plan_by_mbsu
+    from edgedraft.exporter.pipeline.requests import PlanRequest
+
+    result = plan_by_mbsu(request_of(PlanRequest, options), console.progress)
+    rows = [
+        (
+            f"{each.draft_vocab_size:,}",
+            str(each.draft_length),
+            f"{each.cost_ratio:.4f}",
+            f"{each.block_efficiency:.3f}",
+            f"{each.mbsu:.3f}",
+        )
+        for each in result.options[:SHOWN_OPTIONS]
+    ]
+    console.table(("draft vocabulary", "draft length", "c, parameters", "τ", "modelled MBSU"), rows)
+    size, length = result.best.draft_vocab_size, result.best.draft_length
+    console.say(
+        f"MBSU: {size:,} draft tokens, draft length {length}: {result.best.mbsu:.3f}. "
+        "The model takes verification as free: --method device knows what it costs."
+    )
+    console.say(f"To export it: edgedraft export FOLDER --vocab-size {size} --draft-length {length}")
+    console.result(result)
+
+
 def _compared(searched: "JointSearch", scanned: "Option") -> str:
-    """How near the search came to the scan."""
+    """Say how near the search came to the scan."""
     if searched.best is None:
         return f"TPE: none of {searched.trials} trials kept to the limits."
     best = searched.best

@@ -13,14 +13,12 @@ PARTS = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The parts of vocab."""
-    parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
-    for name, (module, summary) in PARTS.items():
-        part = parts.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        part.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the result as JSON")
-        module.add_arguments(part)
+    """Add the parts of vocab."""
+    from edgedraft.commands._options import add_parts
+
+    add_parts(parser, PARTS, dest="part", required=True)
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
-    """Do the part that was asked for."""
+    """Run the part that was asked for."""
     PARTS[options.part][0].run(options, console)

@@ -9,7 +9,7 @@ from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.bundle.forecasts import order_with_forecasts
 from edgedraft.exporter.bundle.writing import BundleContents
 from edgedraft.exporter.graph.providers import CPU, PROVIDERS, Provider
-from edgedraft.exporter.planning.pair_plan import Planned
+from edgedraft.exporter.planning.planner import Planned
 from edgedraft.exporter.planning.ranking import coverage, index_map
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.bundle.manifest import CalibrationEntry, DivergenceEntry

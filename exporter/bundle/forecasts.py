@@ -8,11 +8,11 @@ from edgedraft.calibration.answers.sampling import Answer
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.exporter.bundle.token_order import SizeForecasts, TokenOrder
-from edgedraft.exporter.planning.pair_plan import Planned
+from edgedraft.exporter.planning.planner import Planned
 from edgedraft.exporter.planning.ranking import coverage_by_size, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows
 from edgedraft.exporter.planning.scan import Scan, scan, tiled_sizes
-from edgedraft.exporter.planning.weighing import predicted_speeds
+from edgedraft.exporter.planning.scoring import predicted_speeds
 from edgedraft.runtime.base.arrays import Float64Array, Ids
 from edgedraft.runtime.core.statistics import bootstrap_rng
 
@@ -25,9 +25,9 @@ def order_with_forecasts(calibration: Calibration, planned: Planned) -> TokenOrd
     """Return the plan's token order with a forecast for each size, at the plan's own setup and draft length."""
     scanned, length = _scanned(calibration, planned), planned.plan.draft_length
     column = scanned.draft_lengths.tolist().index(length)
-    costs = planned.latency.costs
-    passes = np.array([[costs.drafter(size, rows) for rows in (1, 2)] for size in scanned.sizes.tolist()])
-    tables = (predicted_speeds(scanned, costs), scanned.block_efficiency, scanned.acceptance_rate)
+    latency = planned.latency
+    passes = np.array([[latency.drafter_seconds(size, rows) for rows in (1, 2)] for size in scanned.sizes.tolist()])
+    tables = (predicted_speeds(scanned, latency), scanned.block_efficiency, scanned.acceptance_rate)
     # coverage_by_size counts from size 1, so the coverage of a size stands one place before it.
     covered = coverage_by_size(calibration.scoring, planned.order)[scanned.sizes - 1]
     spread = coverage_intervals(calibration.scoring_answers, planned.order, scanned.sizes)
@@ -60,7 +60,7 @@ def coverage_intervals(answers: Sequence[Answer], order: Ids, sizes: Ids) -> Flo
 
 def _scanned(calibration: Calibration, planned: Planned) -> Scan:
     """Scan every size where replaying is fast, also if the user fixed one; else return the sizes that were scored."""
-    done, trace = planned.decision.weighed.candidate_of(planned.decision.best).scan, calibration.trace
+    done, trace = planned.decision.scored.answers.scan, calibration.trace
     if len(done.sizes) > 1 or not isinstance(trace, AcceptanceTrace):
         return done
     windows = acceptance_windows(trace, ranks_of(planned.order))

@@ -1,1 +1,1 @@
-"""The published methods, reproduced: VocabTrim's modelled speed-up, and coverage balanced against draft latency."""
+"""Published methods, reproduced: VocabTrim's modelled speed-up, and coverage balanced against draft latency."""

@@ -10,9 +10,8 @@ import numpy as np
 
 from edgedraft.calibration.counts import TokenCounts
 from edgedraft.exporter.methods.flops import LinearCost
-from edgedraft.exporter.methods.utility import Utility, UtilitySettings, Weighed
-from edgedraft.exporter.planning.search import SearchSettings, tpe_maximise
-from edgedraft.exporter.planning.search_space import Point, Whole
+from edgedraft.exporter.methods.utility import ScoredSize, Utility, UtilitySettings
+from edgedraft.exporter.planning.search import Point, SearchSettings, Whole, tpe_maximise
 from edgedraft.runtime.base.progress import Progress, silent
 
 _CURVE_POINTS = 200
@@ -21,7 +20,7 @@ _SIZE = "vocab_size"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BalancedSettings:
-    """What is maximised, and how TPE searches it; the defaults are the reference tool's."""
+    """The utility to maximise, and the settings of TPE; the defaults are the reference tool's."""
 
     utility: UtilitySettings = field(default_factory=UtilitySettings)
     search: SearchSettings = field(default_factory=lambda: SearchSettings(trials=30, seed=42))
@@ -31,7 +30,7 @@ class BalancedSettings:
 class BalancedTrial:
     """A size that TPE tried; one that covers too little is not ``feasible``."""
 
-    weighed: Weighed
+    weighed: ScoredSize
     feasible: bool
 
 
@@ -43,24 +42,24 @@ class BalancedResult:
     over the allowed range, for a picture.
     """
 
-    chosen: Weighed
-    by_tpe: Weighed | None
+    chosen: ScoredSize
+    by_tpe: ScoredSize | None
     trials: tuple[BalancedTrial, ...]
-    curve: tuple[Weighed, ...]
+    curve: tuple[ScoredSize, ...]
     worthwhile_share: float
     target_vocab_size: int
     settings: BalancedSettings
 
     @property
     def missed_by_tpe(self) -> float | None:
-        """How much utility TPE's best size lacks; 0 where it found one as good."""
+        """Utility that TPE's best size lacks; 0 where it is as good."""
         return None if self.by_tpe is None else self.chosen.utility - self.by_tpe.utility
 
 
 def balance(
     counts: TokenCounts, cost: LinearCost, settings: BalancedSettings, progress: Progress = silent
 ) -> BalancedResult:
-    """Weigh the sizes of a drafter that costs ``cost`` per token, an EAGLE-3 one or any other.
+    """Choose the draft vocabulary size of a drafter that costs ``cost`` per token, an EAGLE-3 one or any other.
 
     Raises `EdgedraftError` where no allowed size covers enough.
     """
@@ -70,14 +69,14 @@ def balance(
 
     def objective(point: Point) -> float | None:
         size = int(point[_SIZE])
-        return utility.weighed(size).utility if utility.allows(size) else None
+        return utility.score(size).utility if utility.allows(size) else None
 
-    found = tpe_maximise(objective, space, settings.search, progress)
-    sizes = [int(trial.point[_SIZE]) for trial in found.trials]
+    searched = tpe_maximise(objective, space, settings.search, progress)
+    sizes = [int(trial.point[_SIZE]) for trial in searched.trials]
     return BalancedResult(
         chosen=chosen,
-        by_tpe=None if found.best is None else utility.weighed(int(found.best.point[_SIZE])),
-        trials=tuple(BalancedTrial(weighed=utility.weighed(size), feasible=utility.allows(size)) for size in sizes),
+        by_tpe=None if searched.best is None else utility.score(int(searched.best.point[_SIZE])),
+        trials=tuple(BalancedTrial(weighed=utility.score(size), feasible=utility.allows(size)) for size in sizes),
         curve=_curve(utility, chosen.size, space[_SIZE]),
         worthwhile_share=utility.worthwhile_share,
         target_vocab_size=utility.vocab_size,
@@ -85,7 +84,7 @@ def balance(
     )
 
 
-def _curve(utility: Utility, chosen: int, sizes: Whole) -> tuple[Weighed, ...]:
-    """About `_CURVE_POINTS` sizes, closer together where they are small, and the chosen one."""
+def _curve(utility: Utility, chosen: int, sizes: Whole) -> tuple[ScoredSize, ...]:
+    """Score about `_CURVE_POINTS` sizes, closer together where they are small, and the chosen one."""
     spread = np.geomspace(sizes.low, sizes.high, _CURVE_POINTS).round().astype(np.int64)
-    return tuple(utility.weighed(int(size)) for size in np.union1d(spread, [chosen]))
+    return tuple(utility.score(int(size)) for size in np.union1d(spread, [chosen]))

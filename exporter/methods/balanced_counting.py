@@ -1,4 +1,4 @@
-"""Counting a data set as method balanced asks: the first samples, so many tokens of each, rendered already or not."""
+"""Counts of a data set for method balanced: its first samples, so many tokens of each, formatted already or not."""
 
 import json
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class CountingLimits:
 def count_dataset(
     reference: str | Path, tokens: Tokenization, limits: CountingLimits, progress: Progress = silent
 ) -> CountResult:
-    """The assistant's tokens of a data set, every turn and every end of turn counted.
+    """Count the assistant's tokens of a data set, every turn and every end of turn.
 
     Raises `EdgedraftError` where nothing can be counted.
     """
@@ -82,19 +82,20 @@ class _LimitedCounted(SampleCounter):
         if self._limits.is_preformatted:
             rule = "expected a text that is formatted already, got a conversation"
             require(sample.text is not None, rule, remedy="leave is-preformatted out")
-            found = written_turns(sample.text or "", self._opening, self._ends)
-            return self._within(Spans(turns=found)) if found else Spans()
+            turns = written_turns(sample.text or "", self._opening, self._ends)
+            return self._within(Spans(turns=turns)) if turns else Spans()
         rule = "expected a conversation, got a text"
         require(sample.text is None, rule, remedy="is-preformatted finds the turns in texts")
         return self._within(self._placed.find(sample)) if self._may_be_long(sample) else super()._spans(sample)
 
     def _may_be_long(self, sample: Sample) -> bool:
-        """A token is a byte at least; templates write their own words too, and may show what they get twice."""
+        """Tell whether a sample may have more tokens than the limit."""
+        # A token is a byte at least. Templates write words of their own too, and may show what they get twice.
         said = json.dumps([sample.messages, sample.tools], ensure_ascii=False, default=dict)
         return 2 * len(said.encode(errors="surrogatepass")) + _TEMPLATES_OWN_BYTES > self._limits.max_length
 
     def _within(self, spans: Spans) -> Spans:
-        """The turns, all with what stands before them, cut where a sample's tokens run out."""
+        """Cut the turns, all with what stands before them, where a sample's tokens run out."""
         cut = [cut_turn(self._codec, turn, self._limits.max_length) for turn in spans.turns]
         kept = (turn if self._joint else Turn(turn.text, None) for turn in cut if turn.text)
         return Spans(
@@ -107,8 +108,9 @@ class _LimitedCounted(SampleCounter):
 
 
 def cut_turn(codec: TextCodec, turn: Turn, max_length: int) -> Turn:
-    """What lies within the first ``max_length`` tokens of a turn and all before it."""
+    """Keep of a turn what lies within the first ``max_length`` tokens of it and all before it."""
     before = turn.before or ""
+    # A token is a byte at least: fewer bytes than tokens allowed need no counting.
     if len((before + turn.text).encode(errors="surrogatepass")) < max_length:
         return turn
     ((ids, bounds),) = codec.encode_with_bounds([before + turn.text])
@@ -118,7 +120,10 @@ def cut_turn(codec: TextCodec, turn: Turn, max_length: int) -> Turn:
 
 
 def opening_of(codec: TextCodec) -> str:
-    """What the template writes before every answer, whatever it adds for the one that is to be generated."""
+    """Return what the template writes before every answer, without what it adds for the one to be generated.
+
+    Raises `EdgedraftError` where it writes nothing.
+    """
     asked = [{"role": "user", "content": "ask"}]
     answered = [*asked, {"role": "assistant", "content": _SENTINEL}]
     bare, prompt = codec.render_chat(asked, answer=False), codec.render_chat(asked)
@@ -135,7 +140,7 @@ def _common_start(one: str, other: str) -> str:
 
 
 def written_turns(text: str, opening: str, ends: list[str]) -> tuple[Turn, ...]:
-    """The answers in a formatted text: from behind each ``opening`` up to its first end, which belongs to it.
+    """Cut the answers out of a formatted text: from behind each ``opening`` up to its first end, which belongs to it.
 
     The last one may be cut off; raises `EdgedraftError` where another one does not end.
     """
@@ -145,7 +150,7 @@ def written_turns(text: str, opening: str, ends: list[str]) -> tuple[Turn, ...]:
         place = text.find(opening, starts[-1])
     turns = []
     for start, following in zip(starts, [*starts[1:], None], strict=True):
-        stops = [(found, end) for end in ends if (found := text.find(end, start, following)) >= 0]
+        stops = [(at, end) for end in ends if (at := text.find(end, start, following)) >= 0]
         if not stops and following is not None:
             raise EdgedraftError("an answer in the text does not end", got=repr(text[start:following][:40]))
         behind = min(stops)[0] + len(min(stops)[1]) if stops else len(text)

@@ -1,11 +1,11 @@
-"""What method balanced leaves in its output folder: the reference tool's three files, each written whole or not."""
+"""The reports of method balanced: the reference tool's three files, each written whole or not at all."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from edgedraft.exporter.methods.balanced import BalancedResult
-from edgedraft.exporter.methods.utility import Weighed
+from edgedraft.exporter.methods.utility import ScoredSize
 from edgedraft.exporter.planning.figures import BLUE, ORANGE, drawing, require_own_pictures, size_axis
 from edgedraft.runtime.base.files import require_own_file, write_json
 from edgedraft.runtime.base.records import require, to_plain
@@ -16,7 +16,7 @@ _METHOD = "scan"
 
 
 def summary(result: BalancedResult) -> dict[str, Any]:
-    """The choice in one look; ``vocab_reduction_ratio`` = 1 - K/V."""
+    """Summarise the choice; ``vocab_reduction_ratio`` = 1 - K/V."""
     chosen = result.chosen
     return {
         "method": _METHOD,
@@ -28,7 +28,7 @@ def summary(result: BalancedResult) -> dict[str, Any]:
 
 
 def full_results(result: BalancedResult) -> dict[str, Any]:
-    """Everything: what the reference tool writes, and beside it the trials in order and the scan against TPE."""
+    """Collect what the reference tool writes, and beside it the trials in order and the scan against TPE."""
     chosen, by_tpe = result.chosen, result.by_tpe
     evaluated = {str(trial.weighed.size): _worth(trial.weighed) for trial in result.trials}
     return {
@@ -56,7 +56,7 @@ def require_reports_folder(folder: Path) -> None:
 
 
 def write_reports(result: BalancedResult, folder: Path) -> tuple[Path, ...]:
-    """Write the summary, all results and the picture into ``folder``, and say where they are."""
+    """Write the summary, all results and the picture into ``folder``, and return the files."""
     require_reports_folder(folder)
     paths = tuple(folder / name for name in (SUMMARY, FULL, PICTURE))
     write_json(paths[0], summary(result))
@@ -66,16 +66,16 @@ def write_reports(result: BalancedResult, folder: Path) -> tuple[Path, ...]:
     return paths
 
 
-def _worth(weighed: Weighed) -> dict[str, float]:
+def _worth(size: ScoredSize) -> dict[str, float]:
     return {
-        "coverage": weighed.coverage,
-        "latency_reduction": weighed.latency_reduction,
-        "utility": weighed.utility,
+        "coverage": size.coverage,
+        "latency_reduction": size.latency_reduction,
+        "utility": size.utility,
     }
 
 
-def draw_balanced(curve: Sequence[Weighed], tried: Sequence[Weighed], chosen: Weighed, path: Path) -> None:
-    """Write a PNG of four panels: coverage, latency reduction and utility against size, and the Pareto front."""
+def draw_balanced(curve: Sequence[ScoredSize], tried: Sequence[ScoredSize], chosen: ScoredSize, path: Path) -> None:
+    """Draw a PNG of four panels: coverage, latency reduction and utility against size, and the Pareto front."""
     titles = {"coverage": "token coverage C", "latency_reduction": "latency reduction R", "utility": "utility U"}
     with drawing(path, inches=(12, 8)) as figure:
         panels = figure.subplots(2, 2)

@@ -6,7 +6,7 @@ from pathlib import Path
 from edgedraft.calibration.text.count_result import CountResult
 from edgedraft.exporter.methods.balanced import BalancedResult, BalancedSettings, balance
 from edgedraft.exporter.methods.balanced_counting import CountingLimits, count_dataset
-from edgedraft.exporter.methods.balanced_report import write_reports
+from edgedraft.exporter.methods.balanced_report import require_reports_folder, write_reports
 from edgedraft.exporter.methods.chat_families import require_family, require_template
 from edgedraft.exporter.methods.eagle_config import EagleConfig, read_eagle_config, rewrite_draft_vocab_size
 from edgedraft.exporter.methods.flops import EagleShape
@@ -19,15 +19,16 @@ from edgedraft.runtime.base.records import require
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BalancedOptions:
-    """The reference tool's options under their own names (with - for _) and with its defaults.
+    """The reference tool's options, under their own names (with - for _) and with its defaults.
 
+    Without ``dataset_path`` and ``tokenizer_path`` there is no data set, and a pair's answers are balanced instead.
     ``chat_template`` only checks the family of the tokenizer's own template, which is always used. ``sample_size``
     takes the first samples. ``config_path`` gives the drafter's shape and gets the chosen size; without it the shape is
     the paper's (`assumed_shape`). ``target_vocab_size`` goes before the configuration's, that before the tokenizer's.
     """
 
-    dataset_path: str
-    tokenizer_path: str
+    dataset_path: str | None = None
+    tokenizer_path: str | None = None
     is_preformatted: bool = False
     chat_template: str | None = None
     coverage_weight: float = 0.5
@@ -43,6 +44,8 @@ class BalancedOptions:
     random_state: int = 42
 
     def __post_init__(self) -> None:
+        both = (self.dataset_path is None) == (self.tokenizer_path is None)
+        require(both, "--method balanced: expected --dataset-path and --tokenizer-path together", got="one of them")
         require(self.n_calls >= 1, "n-calls: expected 1 or more", got=self.n_calls)
         require(self.random_state >= 0, "random-state: expected 0 or more", got=self.random_state)
         enough = self.target_vocab_size is None or self.target_vocab_size >= 1
@@ -52,7 +55,7 @@ class BalancedOptions:
 
     @property
     def settings(self) -> BalancedSettings:
-        """What is maximised and how it is searched."""
+        """Settings of the utility and its search."""
         utility = UtilitySettings(
             coverage_weight=self.coverage_weight,
             min_coverage=self.min_coverage,
@@ -63,7 +66,7 @@ class BalancedOptions:
 
     @property
     def limits(self) -> CountingLimits:
-        """What is counted of the data set."""
+        """Limits of counting the data set."""
         return CountingLimits(
             sample_size=self.sample_size, max_length=self.max_length, is_preformatted=self.is_preformatted
         )
@@ -71,7 +74,7 @@ class BalancedOptions:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class BalancedRun:
-    """The result with all it came from. ``shape_assumed``: no configuration said how large the drafter is.
+    """A result with all it came from. ``shape_assumed``: no configuration gave the drafter's shape.
 
     ``previous_size`` is the ``draft_vocab_size`` that the configuration had before.
     """
@@ -85,7 +88,7 @@ class BalancedRun:
 
 
 def assumed_shape(vocab_size: int) -> EagleShape:
-    """The paper's drafter, EAGLE-3 for Llama-3.1-8B, with another target vocabulary."""
+    """Return the paper's drafter, EAGLE-3 for Llama-3.1-8B, with another target vocabulary."""
     return EagleShape(hidden=4096, intermediate=14336, heads=32, kv_heads=8, target_vocab_size=vocab_size)
 
 
@@ -94,6 +97,9 @@ def run_balanced(options: BalancedOptions, cache: Path, progress: Progress = sil
 
     ``cache`` keeps tokenizers that were downloaded or taken out of a model.
     """
+    require(options.dataset_path is not None, "--method balanced: expected --dataset-path")
+    assert options.dataset_path is not None and options.tokenizer_path is not None
+    require_reports_folder(options.output_dir)
     config = None if options.config_path is None else read_eagle_config(options.config_path)
     tokens = tokenizer_of(options.tokenizer_path, cache, progress)
     require_template(tokens.codec, options.tokenizer_path, options.chat_template)

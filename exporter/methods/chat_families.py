@@ -1,4 +1,4 @@
-"""Which family of chat formats a tokenizer's own template writes, under the names that vocabulary tools give them."""
+"""Families of chat formats, recognised in what a tokenizer's own template writes, under the reference tool's names."""
 
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.text.codec import TextCodec
@@ -18,7 +18,7 @@ FAMILIES = ("llama3", "llama4", "qwen", "deepseek", "phi3", "phi4", "gemma")
 
 
 def family_of(codec: TextCodec) -> str | None:
-    """The family whose markers stand in a conversation as the template writes it; None where it is none of them."""
+    """Return the family whose markers stand in a conversation as the template writes it; None where none does."""
     turns = [{"role": "user", "content": "ask"}, {"role": "assistant", "content": "answer"}]
     text = codec.render_chat(turns, answer=False)
     for name, markers in _MARKERS.items():
@@ -41,6 +41,6 @@ def require_template(codec: TextCodec, where: str, family: str | None) -> None:
     require_family(family)
     remedy = "give the folder of the instruction-tuned model"
     require(codec.has_template, f"{where}: expected a tokenizer with a chat template", got="none", remedy=remedy)
-    found = None if family is None else family_of(codec)
-    rule = f"{where}: chat-template: expected the family of the tokenizer's own, {found or 'none of the known ones'}"
-    require(found == family, rule, got=family, remedy="leave chat-template out: the tokenizer's own template is used")
+    own = None if family is None else family_of(codec)
+    rule = f"{where}: chat-template: expected the family of the tokenizer's own, {own or 'none of the known ones'}"
+    require(own == family, rule, got=family, remedy="leave chat-template out: the tokenizer's own template is used")

@@ -14,7 +14,7 @@ from edgedraft.runtime.base.records import require
 
 _NESTS = ("transformer_layer_config", "text_config")
 _KEY = "draft_vocab_size"
-_VALUE = re.compile(rf'("{_KEY}"\s*:\s*)(-?\d+|null)(?=\s*[,}}\]])')
+_ENTRY = re.compile(rf'("{_KEY}"\s*:\s*)(-?\d+|null)(?=\s*[,}}\]])')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,13 +26,14 @@ class EagleConfig:
 
 
 def read_eagle_config(path: Path) -> EagleConfig:
-    """The sizes, from the configuration itself or the one of the drafter's layer that speculators nests in it.
+    """Read the sizes, from the configuration itself or from that of the drafter's layer which speculators nests in it.
 
-    Without ``num_key_value_heads`` there are as many as heads, as in transformers.
+    Without ``num_key_value_heads`` there are as many as heads, as in transformers. Raises
+    `EdgedraftError` that names the key where a size is missing or wrong.
     """
     data = _object(path)
     heads = _size(data, "num_attention_heads", path)
-    kv_heads = _size(data, "num_key_value_heads", path) if _found(data, "num_key_value_heads") is not None else heads
+    kv_heads = _size(data, "num_key_value_heads", path) if _value(data, "num_key_value_heads") is not None else heads
     shape = EagleShape(
         hidden=_size(data, "hidden_size", path),
         intermediate=_size(data, "intermediate_size", path),
@@ -40,7 +41,7 @@ def read_eagle_config(path: Path) -> EagleConfig:
         kv_heads=kv_heads,
         target_vocab_size=_size(data, "vocab_size", path),
     )
-    draft = _size(data, _KEY, path) if _found(data, _KEY) is not None else None
+    draft = _size(data, _KEY, path) if _value(data, _KEY) is not None else None
     return EagleConfig(shape=shape, draft_vocab_size=draft)
 
 
@@ -57,15 +58,16 @@ def rewrite_draft_vocab_size(path: Path, size: int) -> None:
 
 
 def _rewritten(text: str, size: int) -> str:
-    wanted = json.loads(text)
-    nest = next((wanted[name] for name in _NESTS if _KEY not in wanted and _KEY in wanted.get(name, ())), wanted)
+    config = json.loads(text)
+    nest = next((config[name] for name in _NESTS if _KEY not in config and _KEY in config.get(name, ())), config)
     nest[_KEY] = size
-    edited, edits = _VALUE.subn(rf"\g<1>{size}", text)
-    if edits == 1 and json.loads(edited) == wanted:
+    # Edited in place only where that gives the wanted object: the key may also stand in a text or twice.
+    edited, edits = _ENTRY.subn(rf"\g<1>{size}", text)
+    if edits == 1 and json.loads(edited) == config:
         return edited
     indent = re.search(r"^[{\[]\s*\n([ \t]+)\S", text)
     end = "\n" if text.endswith("\n") else ""
-    return json.dumps(wanted, indent=indent[1] if indent else None, ensure_ascii=False) + end
+    return json.dumps(config, indent=indent[1] if indent else None, ensure_ascii=False) + end
 
 
 def _object(path: Path) -> Mapping[str, Any]:
@@ -76,15 +78,15 @@ def _object(path: Path) -> Mapping[str, Any]:
     return data
 
 
-def _found(data: Mapping[str, Any], key: str) -> Any:
-    """The value of a key, from the top or from a nest; None where there is none."""
+def _value(data: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a key, from the top or from a nest; None where there is none."""
     nests = (data.get(name) for name in _NESTS)
     values = [each.get(key) for each in (data, *nests) if isinstance(each, Mapping)]
     return next((value for value in values if value is not None), None)
 
 
 def _size(data: Mapping[str, Any], key: str, path: Path) -> int:
-    value = _found(data, key)
+    value = _value(data, key)
     if value is None:
         remedy = "name the config.json of an EAGLE-3 drafter"
         raise EdgedraftError(f"{path}: missing key {key}", remedy=remedy)

@@ -1,4 +1,4 @@
-"""What a drafter costs per token in floating-point operations, and how much of it a smaller head saves."""
+"""Floating-point operations of a drafter per token, and the share of them that a smaller head saves."""
 
 from dataclasses import dataclass
 
@@ -20,11 +20,11 @@ class LinearCost:
         require(self.per_token > 0, "cost: per_token: expected more than 0", got=self.per_token)
 
     def of(self, size: int) -> float:
-        """The cost per token with a head of ``size`` tokens."""
+        """Return the cost per token with a head of ``size`` tokens."""
         return self.fixed + self.per_token * size
 
     def reduction(self, size: int, vocab_size: int) -> float:
-        """R(K) = 1 - cost(K) / cost(V). Source: arXiv 2603.05210."""
+        """Return R(K) = 1 - cost(K) / cost(V). Source: arXiv 2603.05210."""
         return 1.0 - self.of(size) / self.of(vocab_size)
 
 
@@ -41,11 +41,6 @@ class Flops:
     def total(self) -> int:
         """All parts together."""
         return self.fc + self.attention + self.mlp + self.head
-
-    @property
-    def head_share(self) -> float:
-        """What the head takes of the whole."""
-        return self.head / self.total
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,7 +66,7 @@ class EagleShape:
         return LinearCost(fixed=without_head.total, per_token=2 * self.hidden)
 
     def flops(self, size: int) -> Flops:
-        """FLOPs per token with a head of ``size`` tokens. Source: arXiv 2603.05210.
+        """Count FLOPs per token with a head of ``size`` tokens. Source: arXiv 2603.05210.
 
         The attention reads the token's embedding beside the hidden state, so its inputs are 2 · hidden wide; the MLP is
         gated: three matrices.
@@ -85,13 +80,9 @@ class EagleShape:
             head=2 * self.hidden * size,
         )
 
-    def latency_reduction(self, size: int) -> float:
-        """R(K) = 1 - FLOPs(K) / FLOPs(V)."""
-        return self.cost.reduction(size, self.target_vocab_size)
-
 
 def drafter_cost(parameters_without_head: int, hidden: int) -> LinearCost:
-    """FLOPs per token of an independent drafter: two for each parameter that a step multiplies with.
+    """Return FLOPs per token of an independent drafter: two for each parameter that a step multiplies with.
 
     An embedding is looked up, not multiplied with, so it counts only as the head that it may be tied to.
     """

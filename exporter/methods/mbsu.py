@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from edgedraft.exporter.planning.replaying import Replaying
+from edgedraft.exporter.planning.scan import ReplayFunction
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.statistics import memory_bound_speed_up
 
@@ -22,13 +22,13 @@ class ParameterCosts:
         require(self.target >= 1, "mbsu: expected a target of at least one parameter", got=self.target)
 
     def ratio(self, size: int) -> float:
-        """c, the drafter's parameters over the target's."""
+        """Return c, the drafter's parameters over the target's."""
         return self.drafter(size) / self.target
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MbsuOption:
-    """One (K, γ) with its replayed τ and what VocabTrim's model makes of it."""
+    """One (K, γ) with its replayed τ and the speed-up that VocabTrim's model predicts."""
 
     draft_vocab_size: int
     draft_length: int
@@ -45,29 +45,17 @@ class MbsuResult:
     options: tuple[MbsuOption, ...]
 
 
-def head_parameters(hidden: int, size: int) -> int:
-    """Parameters of a head of ``size`` tokens."""
-    return hidden * size
-
-
-def gain_ceiling(ratio_before: float, ratio_after: float, draft_length: int) -> float:
-    """How much a cheaper drafter can raise MBSU where trimming costs no acceptance: (c·γ + 1) / (c'·γ + 1)."""
-    return memory_bound_speed_up(1.0, ratio_after, draft_length) / memory_bound_speed_up(
-        1.0, ratio_before, draft_length
-    )
-
-
 def maximise_mbsu(
-    replayed: Replaying, costs: ParameterCosts, sizes: Sequence[int], draft_lengths: Sequence[int] = DRAFT_LENGTHS
+    replayed: ReplayFunction, costs: ParameterCosts, sizes: Sequence[int], draft_lengths: Sequence[int] = DRAFT_LENGTHS
 ) -> MbsuResult:
-    """Weigh every (K, γ) of the grid by τ(K, γ) / (c(K)·γ + 1); of equally good ones the smaller comes first."""
+    """Rank every (K, γ) of the grid by τ(K, γ) / (c(K)·γ + 1); of equally good ones the smaller comes first."""
     require(bool(sizes) and bool(draft_lengths), "mbsu: expected at least one size and one draft length", got="none")
     options = [_option(replayed, costs, size, length) for size in sizes for length in draft_lengths]
     ordered = sorted(options, key=lambda option: (-option.mbsu, option.draft_vocab_size, option.draft_length))
     return MbsuResult(best=ordered[0], options=tuple(ordered))
 
 
-def _option(replayed: Replaying, costs: ParameterCosts, size: int, draft_length: int) -> MbsuOption:
+def _option(replayed: ReplayFunction, costs: ParameterCosts, size: int, draft_length: int) -> MbsuOption:
     outcome = replayed(size, draft_length)
     remedy = "allow longer answers or use other prompts"
     rule = "mbsu: expected answers of two tokens or more"

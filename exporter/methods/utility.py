@@ -33,8 +33,8 @@ class UtilitySettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Weighed:
-    """One draft vocabulary size with what it covers, what it saves, and both weighed together."""
+class ScoredSize:
+    """One draft vocabulary size with the coverage C(K), the latency reduction R(K), and their utility U(K)."""
 
     size: int
     coverage: float
@@ -43,39 +43,41 @@ class Weighed:
 
 
 class Utility:
-    """U over every size of one set of counts; arrays hold the ranks 1..V, the most frequent token first."""
+    """The utility of every size for one set of counts."""
 
     def __init__(self, counts: Int64Array, cost: LinearCost, settings: UtilitySettings) -> None:
-        """``counts`` int64 (vocab,) by token id; ties are broken by the smaller id, which no size can tell."""
+        """Prepare ``counts``, int64 (vocab,) by token id, and the drafter's ``cost``.
+
+        Raises `EdgedraftError` where no token was counted or the smallest size exceeds the vocabulary.
+        """
         tokens = int(counts.sum())
         require(tokens > 0, "utility: expected at least one counted token", got=0)
         rule = f"min-vocab-size: expected at most the target's {len(counts):,} tokens"
         require(settings.min_size <= len(counts), rule, got=settings.min_size)
-        descending = np.sort(counts)[::-1]
-        self.shares: Float64Array = descending / tokens
-        self._covered: Float64Array = np.cumsum(descending) / tokens
+        # Coverage by rank, the most frequent token first: entry K - 1 is C(K).
+        self._covered: Float64Array = np.cumsum(np.sort(counts)[::-1]) / tokens
         self._cost = cost
         self.settings = settings
 
     @property
     def vocab_size(self) -> int:
-        """How many tokens the target knows, V."""
-        return len(self.shares)
+        """Number of tokens that the target knows, V."""
+        return len(self._covered)
 
-    def weighed(self, size: int) -> Weighed:
-        """What a size is worth."""
+    def score(self, size: int) -> ScoredSize:
+        """Score one size."""
         coverage, weight = float(self._covered[size - 1]), self.settings.coverage_weight
         reduction = self._cost.reduction(size, self.vocab_size)
         utility = weight * coverage + (1 - weight) * reduction
-        return Weighed(size=size, coverage=coverage, latency_reduction=reduction, utility=utility)
+        return ScoredSize(size=size, coverage=coverage, latency_reduction=reduction, utility=utility)
 
     def allows(self, size: int) -> bool:
-        """Whether a size covers enough."""
+        """Tell whether a size covers enough."""
         return bool(self._covered[size - 1] >= self.settings.min_coverage)
 
     @property
     def bounds(self) -> tuple[int, int]:
-        """The smallest and the largest size that may be chosen; raises `EdgedraftError` where there is none."""
+        """Smallest and largest size that may be chosen; raises `EdgedraftError` where there is none."""
         smallest = int(np.searchsorted(self._covered, self.settings.min_coverage)) + 1
         largest = min(self.settings.max_size, self.vocab_size)
         require(
@@ -88,26 +90,16 @@ class Utility:
 
     @property
     def worthwhile_share(self) -> float:
-        """The share of the counted tokens from which a token is worth its row; infinite where only cost counts."""
+        """Share of the counted tokens from which a token is worth its row; infinite where only cost counts."""
         weight, row = self.settings.coverage_weight, self._cost.per_token / self._cost.of(self.vocab_size)
         return (1 - weight) / weight * row if weight > 0 else np.inf
 
-    def scan(self) -> Weighed:
-        """The best size, found by looking at every one; of equally good ones the largest."""
+    def scan(self) -> ScoredSize:
+        """Return the best of all sizes; of equally good ones the largest. O(V)."""
         low, high = self.bounds
         sizes = np.arange(low, high + 1)
         weight = self.settings.coverage_weight
         saved = 1.0 - (self._cost.fixed + self._cost.per_token * sizes) / self._cost.of(self.vocab_size)
         utilities = weight * self._covered[low - 1 : high] + (1 - weight) * saved
-        return self.weighed(high - int(np.argmax(utilities[::-1])))
-
-    def closed_form(self) -> Weighed:
-        """The best size, from the share that its last token must reach."""
-        low, high = self.bounds
-        worthwhile = int((self.shares >= self.worthwhile_share).sum())
-        return self.weighed(min(max(worthwhile, low), high))
-
-
-def best_size(counts: Int64Array, cost: LinearCost, settings: UtilitySettings) -> Weighed:
-    """The size of the highest utility by the exact scan; O(V log V) for ordering, O(V) for the scan."""
-    return Utility(counts, cost, settings).scan()
+        # Reversed, because argmax takes the first of equals and the largest is to be chosen.
+        return self.score(high - int(np.argmax(utilities[::-1])))

@@ -6,8 +6,10 @@ from pathlib import Path
 from edgedraft.runtime.base.errors import MissingExtraError
 
 
-def cache_folder() -> Path:
-    """Return ``EDGEDRAFT_CACHE`` where it is set, else the user's cache folder."""
+def cache_folder(given: str | Path | None = None) -> Path:
+    """Return where fetched models stay: ``given``, else ``EDGEDRAFT_CACHE``, else the user's cache folder."""
+    if given:
+        return Path(given)
     if chosen := os.environ.get("EDGEDRAFT_CACHE"):
         return Path(chosen)
     try:

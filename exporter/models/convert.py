@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
+from edgedraft.exporter.models.export_backends import BUILDER, EXPORT_BACKENDS
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
@@ -20,9 +21,6 @@ from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TEXT_FILES
 from edgedraft.runtime.text.chat_template import read_chat_template
-
-BUILDER, OPTIMUM = EXPORT_BACKENDS = ("builder", "optimum")
-"""The makers of the float graph: onnxruntime-genai's model builder, or Optimum in an environment of its own."""
 
 GRAPH_NAME = "model.onnx"
 

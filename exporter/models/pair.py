@@ -17,13 +17,13 @@ from edgedraft.exporter.graph.loading import (
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import Provider
 from edgedraft.exporter.models.convert import (
-    BUILDER,
     GRAPH_NAME,
     OnnxFolder,
     context_length,
     convert,
     end_token_ids,
 )
+from edgedraft.exporter.models.export_backends import BUILDER
 from edgedraft.exporter.models.sources import check_reference, resolve
 from edgedraft.runtime.base.files import replacing_folder
 from edgedraft.runtime.base.progress import Progress, silent

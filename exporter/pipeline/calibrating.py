@@ -38,16 +38,16 @@ class PromptSet:
     max_new_tokens: int
 
     def at_most(self, per_half: int | None) -> "PromptSet":
-        """The first ``per_half`` prompts of each half."""
+        """Return the set with the first ``per_half`` prompts of each half."""
         kept = take(self.prompts, RANK, per_half) + take(self.prompts, SCORE, per_half)
         return replace(self, prompts=kept)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerSettings:
-    """How a pair is sampled: greedily without ``draws``, the target's part by ``endpoint`` where there is one.
+    """Settings of sampling a pair: greedy without ``draws``, the target's part by ``endpoint`` where there is one.
 
-    ``sources`` are the counts that rank, the most important first; those of ``text`` are the user's and come in made.
+    ``sources`` are the counts that rank, the most important first; those of ``text`` are the user's own.
     ``batch_rows`` answers are made at once. The endpoint is asked by a Ray ``cluster`` where one is named.
     """
 
@@ -69,7 +69,7 @@ class AnswerSettings:
             require(warm, "a penalty or a bias needs a temperature above 0 here", got=0, remedy="give --temperature")
 
     def facts(self, max_new_tokens: int) -> dict[str, Any]:
-        """What decides an answer beside model and prompt, as plain data."""
+        """Return everything that decides an answer beside model and prompt, as plain data."""
         served = {} if self.endpoint is None else {"endpoint": self.endpoint.url, "served": self.endpoint.model}
         return {"max_new_tokens": max_new_tokens, "draws": to_plain(self.draws), **served}
 
@@ -111,12 +111,12 @@ def calibrate_pair(
 def _check_text(pair: Pair, text: TokenCounts | None) -> None:
     """Refuse counts of another tokenizer before minutes of sampling."""
     if text is not None:
-        wanted, found = pair.fingerprint, text.provenance.tokenizer_fingerprint
-        require(found == wanted, f"counted text: expected the tokenizer {wanted[:12]}", got=found[:12])
+        own, counted = pair.fingerprint, text.provenance.tokenizer_fingerprint
+        require(counted == own, f"counted text: expected the tokenizer {own[:12]}", got=counted[:12])
 
 
 def _local(folder: OnnxFolder, graph: Callable[[], OnnxGraph], limits: Limits, settings: AnswerSettings) -> Answering:
-    """Answers by our own runtime, one at a time where a pass mixes what its rows hold."""
+    """Answer by our own runtime, one at a time where a pass mixes what its rows hold."""
     alone = folder.precision in TABLE and TABLE[folder.precision].layout == CHANNELS
 
     def batch() -> Batch:
@@ -130,7 +130,7 @@ def _served(answering: EndpointAnswering, cluster: RayOptions | None) -> Answeri
 
 
 def _key(pair: Pair, prompts: PromptSet, facts: Mapping[str, Any]) -> str:
-    """Names the folder of a calibration."""
+    """Name the folder of a calibration."""
     asked = [[prompt.id, prompt.split, prompt.digest] for prompt in prompts.prompts]
     decided = [_ANSWERS_VERSION, pair.target.key, pair.drafter.key, facts, asked]
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:12]

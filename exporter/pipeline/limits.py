@@ -18,7 +18,7 @@ from edgedraft.runtime.base.files import read_json
 
 
 def provider_on(provider: Provider, profile: DeviceProfile | None) -> Provider:
-    """The provider on a device, None being this machine: a laptop's GPU binds more than every GPU must."""
+    """Return the provider on a device (None: this machine); a laptop's GPU binds more than every GPU must."""
     laptop = profile is None or profile.kind == LAPTOP
     return replace(provider, largest_tensor_bytes=None) if laptop else provider
 
@@ -32,7 +32,10 @@ def check_source(source: ModelSource, role: str, precision: str, provider: Provi
 
 
 def table_bytes(config: Mapping[str, Any], role: str, precision: Precision) -> int | None:
-    """Bytes of the larger of token table and head, without scales; a drafter's head is cut. None where nobody says."""
+    """Return bytes of the larger of token table and head, without scales; None where the configuration does not say.
+
+    A drafter's head is cut, so only its token table counts.
+    """
     text = {**config, **(config.get("text_config") or {})}
     rows, width = text.get("vocab_size"), text.get("hidden_size")
     if not isinstance(rows, int) or not isinstance(width, int):

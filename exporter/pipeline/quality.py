@@ -1,15 +1,82 @@
-"""How far a packed model's choices are from the float one's, measured over the model's own answers."""
+"""The quality of packed targets: how far each strays from its own fp32 build, and which stay within a bound."""
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.exporter.models.convert import AS_EXPORTED, convert
+from edgedraft.exporter.models.pair import Pair
 from edgedraft.runtime.base.arrays import Float64Array
-from edgedraft.runtime.base.progress import Progress, silent
-from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.progress import Note, Progress, silent
+from edgedraft.runtime.base.records import from_plain, require, to_plain
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.core.model import LanguageModel, prompt_pieces
+from edgedraft.runtime.onnx.session import open_model
+
+MAX_DIVERGENCE = 0.05
+"""Nats a token. int4 of the packaged target strays by 0.02, and solves as many HumanEval problems as fp32."""
+
+JUDGED_ANSWERS = 8
+
+_FLOAT = "fp32"
+
+
+def targets_within(
+    bound: float | None,
+    targets: Mapping[str, Pair],
+    answers: Sequence[Answer],
+    cache: Path,
+    progress: Progress,
+    note: Note,
+) -> Mapping[str, DivergenceEntry]:
+    """Measure every target by precision and return those within ``bound`` nats a token (None: `MAX_DIVERGENCE`).
+
+    Raises `EdgedraftError` where none is, or where there are no answers to judge by.
+    """
+    remedy = "plan without --calibration, or with one --target-precision and no --max-divergence"
+    require(len(answers) > 0, "a saved calibration holds no answers to judge precisions with", remedy=remedy)
+    kept, refusal = {}, None
+    for precision, pair in targets.items():
+        measured = target_divergence(pair, answers, cache, progress)
+        note(
+            f"target {measured.precision}: KL {measured.kl_per_token:.4f} nats a token against fp32, "
+            f"the same choice at {measured.greedy_agreement:.1%} of {measured.positions} positions"
+        )
+        try:
+            check_divergence(measured, MAX_DIVERGENCE if bound is None else bound)
+        except EdgedraftError as error:
+            refusal = error
+        else:
+            kept[precision] = measured
+    if refusal is not None and not kept:
+        raise refusal
+    return kept
+
+
+def target_divergence(
+    pair: Pair, answers: Sequence[Answer], cache: Path, progress: Progress = silent
+) -> DivergenceEntry:
+    """Measure how far the pair's target strays from its fp32 build on the first answers, once; then read ``cache``."""
+    remedy = "start from the model the folder was exported from"
+    exported = pair.target.precision == AS_EXPORTED
+    require(not exported, "--max-divergence: an ONNX folder has no fp32 build to compare with", remedy=remedy)
+    judged = answers[:JUDGED_ANSWERS]
+    float_target = convert(pair.target.source, _FLOAT, cache, progress, pair.target.export_backend)
+    facts = [pair.target.key, float_target.key, [[*entry.prompt_ids, -1, *entry.token_ids] for entry in judged]]
+    kept = cache / "quality" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
+    if kept.exists():
+        return from_plain(DivergenceEntry, read_json(kept), str(kept))
+    own = float_target.key == pair.target.key
+    reference = pair.target_model if own else open_model(float_target.graph, pair.settings)
+    measured = divergence(pair.target.precision, reference, pair.target_model, judged, progress)
+    write_json(kept, to_plain(measured))
+    return measured
 
 
 def divergence(
@@ -23,10 +90,10 @@ def divergence(
     total, agreed, positions = 0.0, 0, 0
     for done, entry in enumerate(answers):
         progress("answers compared", done, len(answers))
-        wanted, found = (answer_log_probs(each, entry) for each in (reference, model))
-        total += float(kl_rows(wanted, found).sum())
-        agreed += int((wanted.argmax(axis=-1) == found.argmax(axis=-1)).sum())
-        positions += len(wanted)
+        by_reference, by_model = (answer_log_probs(each, entry) for each in (reference, model))
+        total += float(kl_rows(by_reference, by_model).sum())
+        agreed += int((by_reference.argmax(axis=-1) == by_model.argmax(axis=-1)).sum())
+        positions += len(by_reference)
     progress("answers compared", len(answers), len(answers))
     require(positions > 0, "quality: expected answers of one token or more", got="none")
     return DivergenceEntry(
@@ -47,16 +114,16 @@ def check_divergence(measured: DivergenceEntry, bound: float) -> None:
     )
 
 
-def kl_rows(wanted: Float64Array, found: Float64Array) -> Float64Array:
-    """KL(wanted ‖ found) of each row of (rows, vocab) log-probabilities, in nats."""
-    possible = ~np.isneginf(wanted)
-    differences = np.subtract(wanted, found, out=np.zeros_like(wanted), where=possible)
-    result: Float64Array = (np.exp(wanted) * differences).sum(axis=-1)
+def kl_rows(by_reference: Float64Array, by_model: Float64Array) -> Float64Array:
+    """Return KL(reference ‖ model) of each row of (rows, vocab) log-probabilities, in nats."""
+    possible = ~np.isneginf(by_reference)  # 0 · log 0 counts as 0
+    differences = np.subtract(by_reference, by_model, out=np.zeros_like(by_reference), where=possible)
+    result: Float64Array = (np.exp(by_reference) * differences).sum(axis=-1)
     return result
 
 
 def answer_log_probs(model: LanguageModel, entry: Answer) -> Float64Array:
-    """The model's log-probabilities before each token of the answer, (tokens, vocab)."""
+    """Return the model's log-probabilities before each token of the answer, (tokens, vocab)."""
     model.rewind(0)
     *before, last = entry.prompt_ids
     for piece in prompt_pieces(before):

@@ -1,1 +1,1 @@
-"""Planning: what a draft vocabulary accepts, what a pass costs, and the choice made from both."""
+"""Planning: predict every option's speed from replayed answers and pass times, and choose. No model is opened here."""

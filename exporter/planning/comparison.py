@@ -1,4 +1,4 @@
-"""Whether the token list of one calibration serves the prompts of another."""
+"""A comparison of two calibrations: does the token list of one serve the prompts of the other?"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from edgedraft.calibration.sample_size.learning_curve import (
 from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.exporter.planning.ranking import rank_tokens
 from edgedraft.exporter.planning.replay import Replay
-from edgedraft.exporter.planning.replaying import replaying
+from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.runtime.base.arrays import Int64Array
 from edgedraft.runtime.base.records import require
 
@@ -59,7 +59,7 @@ class ComparisonSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListScore:
-    """What a list does on the judged domain: held-out coverage, and with a trace the acceptance rate and τ."""
+    """The score of a list on the judged domain: held-out coverage, and with a trace the acceptance rate and τ."""
 
     coverage: Share
     acceptance_rate: float | None = None
@@ -68,9 +68,10 @@ class ListScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """One size: the other domain's list, the judged domain's own, and the full vocabulary.
+    """The scores at one size: the other domain's list, the judged domain's own, and the full vocabulary.
 
-    ``lost_coverage``: own less the other's; ``kept_efficiency``: the other's τ over the own, None without a trace.
+    ``lost_coverage`` is the own coverage less the other's; ``kept_efficiency`` the other's τ over the own, None without
+    a trace.
     """
 
     size: int
@@ -98,7 +99,7 @@ def compare(
         covered_by_group(each.ranking, judged.judged, settings.sizes, settings.first_ids) for each in (listed, judged)
     ]
     tokens = tokens_by_group(judged.judged)
-    found = []
+    compared = []
     for row, size in enumerate(settings.sizes):
         evidence = _Evidence(
             names=(listed.name, judged.name),
@@ -107,8 +108,8 @@ def compare(
             tokens=tokens,
             replays=replayed(size) if replayed else None,
         )
-        found.append(_judge(evidence, rng))
-    return tuple(found)
+        compared.append(_judge(evidence, rng))
+    return tuple(compared)
 
 
 _Replays = tuple[Replay, Replay, Replay]
@@ -118,7 +119,7 @@ _ALL = Share(value=1.0, low=1.0, high=1.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Evidence:
-    """What both lists of one size cover of each group's tokens; replays under the other's list, the own, the full."""
+    """The tokens of each group that both lists of one size cover, and replays under the other's, the own, the full."""
 
     names: tuple[str, str]
     size: int
@@ -128,11 +129,13 @@ class _Evidence:
 
 
 def _replayed(listed: Domain, judged: Domain, settings: ComparisonSettings) -> Callable[[int], _Replays] | None:
-    """The replays of the judged trace by size; None without a trace that has positions."""
+    """Build the replays of the judged trace by size; None without a trace that has positions."""
     trace = judged.trace
     if trace is None or not len(trace.target_ids):
         return None
-    by_listed, by_own = (replaying(trace, rank_tokens(each.ranking, settings.first_ids)) for each in (listed, judged))
+    by_listed, by_own = (
+        replay_function(trace, rank_tokens(each.ranking, settings.first_ids)) for each in (listed, judged)
+    )
     length = settings.draft_length
     full = by_own(judged.judged.vocab_size, length)
     return lambda size: (by_listed(size, length), by_own(size, length), full)
@@ -167,8 +170,9 @@ def _score(coverage: Share, run: Replay | None) -> ListScore:
 
 
 def _kept(replays: _Replays, rng: np.random.Generator) -> Share:
-    """The other list's τ over the own: both emit the same tokens, so it is own rounds over the other's, by answers."""
+    """Estimate the other list's τ over the own, bootstrapped by answers."""
     listed, own, _ = replays
+    # Both emit the same tokens, so the ratio of τ is that of the own rounds to the other's.
     walked = np.flatnonzero(listed.rounds > 0)
     return share(own.rounds[walked], listed.rounds[walked], rng)
 
@@ -194,10 +198,10 @@ def _sentence(names: tuple[str, str], facts: str, serves: bool, likely: bool) ->
 
 
 def _require_one_tokenizer(counts: Sequence[TokenCounts]) -> None:
-    found = {(part.provenance.tokenizer_fingerprint, part.vocab_size) for part in counts}
+    tokenizers = {(part.provenance.tokenizer_fingerprint, part.vocab_size) for part in counts}
     require(
-        len(found) == 1,
+        len(tokenizers) == 1,
         "comparison: expected counts of one tokenizer",
-        got=f"{len(found)}",
+        got=f"{len(tokenizers)}",
         remedy="calibrate both domains with the same target",
     )

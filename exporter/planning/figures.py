@@ -42,7 +42,7 @@ def require_own_pictures(*paths: Path) -> None:
 
 @contextlib.contextmanager
 def drawing(*paths: Path, inches: tuple[float, float]) -> "Iterator[Figure]":
-    """An empty figure of ``inches`` (width, height) to draw on, saved to each path as its suffix says.
+    """Open an empty figure of ``inches`` (width, height), and save it to each path as its suffix says.
 
     Nothing is written when the block fails. The same drawing gives the same bytes: the user's own style is set aside,
     and an SVG has neither a date nor random ids.
@@ -71,15 +71,16 @@ def _save(figure: "Figure", path: Path, kind: str) -> None:
 
 
 def write_title(figure: "Figure", text: str) -> None:
-    """A title over the whole figure, in as many lines as its width asks for."""
+    """Write a title over the whole figure, in as many lines as its width asks for."""
     width = int(_LETTERS_PER_INCH * figure.get_size_inches()[0])
     lines = [part for line in text.splitlines() for part in textwrap.wrap(line, width)]
     figure.suptitle("\n".join(lines), parse_math=False)
 
 
 def size_ticks(low: int, high: int) -> list[int]:
-    """Powers of two from ``low`` to ``high``, every n-th where they are many; ``low`` where there is none."""
+    """Return powers of two from ``low`` to ``high``, every n-th where they are many; ``low`` where there is none."""
     powers = [2**power for power in range(high.bit_length()) if low <= 2**power <= high]
+    # -(-a // b) rounds up, so that no more than _MOST_TICKS are left.
     return powers[:: -(-len(powers) // _MOST_TICKS)] if powers else [low]
 
 

@@ -1,7 +1,7 @@
-"""The joint search over setup, draft vocabulary size and draft length by TPE, and how near it comes to the scan.
+"""A joint search over setup, draft vocabulary size and draft length by TPE, to compare with the scan.
 
-Scanning is exact and takes less than a second where replays are exact; the search is for spaces that cannot be scanned
-(replays of drawn answers at every size) and shows what a tuner that knows nothing of the problem would reach.
+Scanning is exact and takes less than a second where replays are exact. The search is for spaces that cannot be scanned
+(replays of drawn answers at every size), and shows what a tuner that knows nothing of the problem would reach.
 """
 
 import hashlib
@@ -10,18 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from edgedraft.exporter.graph.head import ROW_TILE, round_to_tile
-from edgedraft.exporter.planning.options import Candidate, Limits
-from edgedraft.exporter.planning.search import SearchSettings, pareto_search, tpe_maximise
-from edgedraft.exporter.planning.search_space import MAXIMISE, MINIMISE, Choice, Point, Space, Trial, Whole
-from edgedraft.exporter.planning.weighing import predicted_seconds
-from edgedraft.runtime.base.arrays import Float64Array
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS
+from edgedraft.exporter.planning.scoring import ScoredOptions, predicted_seconds
+from edgedraft.exporter.planning.search import (
+    MAXIMISE,
+    MINIMISE,
+    Choice,
+    Point,
+    SearchSettings,
+    Space,
+    Trial,
+    Whole,
+    pareto_search,
+    tpe_maximise,
+)
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import to_plain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
-    """A point of the space with what it predicts."""
+class SearchedOption:
+    """A point of the space with its prediction."""
 
     setup: str
     draft_vocab_size: int
@@ -32,88 +41,91 @@ class Found:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JointSearch:
-    """The best point that the search found, None where no trial kept to the limits; and those that trade speed for
-    memory so that no other is better in both.
+    """The result of a search: the fastest point, and those that trade speed for memory.
+
+    ``best`` is None where no trial kept to the limits. No other point is better than one of the ``front`` in both.
     """
 
     trials: int
-    best: Found | None
-    front: tuple[Found, ...]
+    best: SearchedOption | None
+    front: tuple[SearchedOption, ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SearchSpace:
-    """What is searched: every candidate, whole tiles of its vocabulary within the limits, draft lengths.
+def search_jointly(
+    scored: ScoredOptions,
+    settings: SearchSettings,
+    progress: Progress = silent,
+    draft_lengths: Sequence[int] = DRAFT_LENGTHS,
+) -> JointSearch:
+    """Search for the highest speed, then for the best speeds by memory; a storage holds both studies.
 
-    ``coverage`` is that of every size, (vocab,).
+    All whole tiles of the vocabulary are searched, not only the sizes that were scored.
     """
-
-    candidates: tuple[Candidate, ...]
-    coverage: Float64Array
-    draft_lengths: tuple[int, ...]
-    limits: Limits
-
-    @property
-    def dimensions(self) -> Space:
-        """As the search knows them; sizes in tiles, by their order of magnitude."""
-        tiles = -(-len(self.coverage) // ROW_TILE)
-        return {
-            "candidate": Choice(values=tuple(range(len(self.candidates)))),
-            "tiles": Whole(low=1, high=tiles, log=True),
-            "draft_length": Whole(low=self.draft_lengths[0], high=self.draft_lengths[-1]),
-        }
-
-    def found(self, point: Point) -> Found | None:
-        """What a point predicts; None where a limit forbids it."""
-        candidate = self.candidates[int(point["candidate"])]
-        size = round_to_tile(min(int(point["tiles"]) * ROW_TILE, len(self.coverage)), len(self.coverage))
-        length, memory = int(point["draft_length"]), candidate.memory_bytes(size)
-        budget = self.limits.memory_bytes
-        if self.coverage[size - 1] < self.limits.min_coverage or (budget is not None and memory > budget):
-            return None
-        outcome = candidate.replayed(size, length)
-        seconds = float(predicted_seconds(outcome, size, length, candidate.latency.costs).sum())
-        return Found(
-            setup=str(candidate.setup),
-            draft_vocab_size=size,
-            draft_length=length,
-            tokens_per_second=float(outcome.tokens.sum()) / seconds,
-            memory_bytes=memory,
-        )
-
-
-def search_jointly(space: SearchSpace, settings: SearchSettings, progress: Progress = silent) -> JointSearch:
-    """Search for the highest speed, then for the best speeds by memory; a storage holds both studies."""
-    named = replace(settings, study_name=f"{settings.study_name} {_digest(space)}")
+    named = replace(settings, study_name=f"{settings.study_name} {_digest(scored, draft_lengths)}")
+    space = _space(scored, draft_lengths)
 
     def speed(point: Point) -> float | None:
-        found = space.found(point)
-        return None if found is None else found.tokens_per_second
+        option = predict(scored, point)
+        return None if option is None else option.tokens_per_second
 
     def speed_and_memory(point: Point) -> Sequence[float] | None:
-        found = space.found(point)
-        return None if found is None else (found.tokens_per_second, float(found.memory_bytes))
+        option = predict(scored, point)
+        return None if option is None else (option.tokens_per_second, float(option.memory_bytes))
 
-    searched = tpe_maximise(speed, space.dimensions, named, progress)
+    searched = tpe_maximise(speed, space, named, progress)
     trading = replace(named, study_name=f"{named.study_name} by memory")
-    traded = pareto_search(speed_and_memory, space.dimensions, (MAXIMISE, MINIMISE), trading, progress)
+    traded = pareto_search(speed_and_memory, space, (MAXIMISE, MINIMISE), trading, progress)
     return JointSearch(
         trials=len(searched.trials),
-        best=_found(space, searched.best),
-        front=tuple(found for trial in traded.front if (found := _found(space, trial)) is not None),
+        best=_option_of(scored, searched.best),
+        front=tuple(option for trial in traded.front if (option := _option_of(scored, trial)) is not None),
     )
 
 
-def _found(space: SearchSpace, trial: Trial | None) -> Found | None:
-    return None if trial is None else space.found(trial.point)
+def predict(scored: ScoredOptions, point: Point) -> SearchedOption | None:
+    """Predict a point; None where a limit forbids it."""
+    coverage, limits = scored.answers.coverage, scored.limits
+    candidate = scored.candidates[int(point["candidate"])]
+    size = round_to_tile(min(int(point["tiles"]) * ROW_TILE, len(coverage)), len(coverage))
+    length, memory = int(point["draft_length"]), candidate.memory_bytes(size)
+    budget = limits.memory_bytes
+    if coverage[size - 1] < limits.min_coverage or (budget is not None and memory > budget):
+        return None
+    outcome = scored.answers.replay(size, length)
+    seconds = float(predicted_seconds(outcome, size, length, candidate.latency).sum())
+    return SearchedOption(
+        setup=str(candidate.setup),
+        draft_vocab_size=size,
+        draft_length=length,
+        tokens_per_second=float(outcome.tokens.sum()) / seconds,
+        memory_bytes=memory,
+    )
 
 
-def _digest(space: SearchSpace) -> str:
-    """Names what is searched, so that a storage never mixes two problems: costs, setups, limits and coverage."""
-    lengths = space.draft_lengths
-    facts = [
-        [str(each.setup), [each.latency.costs.target(length + 1) for length in lengths], each.memory_bytes(ROW_TILE)]
-        for each in space.candidates
+def _space(scored: ScoredOptions, draft_lengths: Sequence[int]) -> Space:
+    """Describe the space to the search; sizes in tiles, by their order of magnitude."""
+    # Rounded up: the last tile may be a part of one, with which the vocabulary is whole.
+    tiles = -(-len(scored.answers.coverage) // ROW_TILE)
+    return {
+        "candidate": Choice(values=tuple(range(len(scored.candidates)))),
+        "tiles": Whole(low=1, high=tiles, log=True),
+        "draft_length": Whole(low=draft_lengths[0], high=draft_lengths[-1]),
+    }
+
+
+def _option_of(scored: ScoredOptions, trial: Trial | None) -> SearchedOption | None:
+    return None if trial is None else predict(scored, trial.point)
+
+
+def _digest(scored: ScoredOptions, draft_lengths: Sequence[int]) -> str:
+    """Name the problem by its costs, setups, limits and coverage, so that a storage never mixes two problems."""
+    setups = [
+        [
+            str(each.setup),
+            [each.latency.target_seconds(length + 1) for length in draft_lengths],
+            each.memory_bytes(ROW_TILE),
+        ]
+        for each in scored.candidates
     ]
-    told = json.dumps([facts, lengths, to_plain(space.limits), float(space.coverage.sum())])
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    facts = [setups, list(draft_lengths), to_plain(scored.limits), float(scored.answers.coverage.sum())]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]

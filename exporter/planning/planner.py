@@ -2,16 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgedraft.exporter.graph.head import round_to_tile
-from edgedraft.exporter.planning.certainty import Certainty, Finalist, certainty
-from edgedraft.exporter.planning.costs import PairLatency, StepCosts
-from edgedraft.exporter.planning.options import Candidate, Limits, Option
-from edgedraft.exporter.planning.weighing import Weighed, weigh
-from edgedraft.runtime.base.arrays import Float64Array
+from edgedraft.exporter.planning.scan import ReplayedAnswers, ReplayFunction
+from edgedraft.exporter.planning.scoring import Candidate, Option, PairLatency, PlanLimits, ScoredOptions, score_options
+from edgedraft.exporter.planning.uncertainty import Uncertainty, estimate_uncertainty
+from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.core.plan import DecodingPlan
+
+if TYPE_CHECKING:
+    # For its name only: at run time this module must not load what opens models.
+    from edgedraft.exporter.models.pair import Pair
 
 WORTHWHILE_SPEED_UP = 1.03
 """Below this the predicted gain is within what step times on a busy machine can tell apart."""
@@ -22,69 +26,92 @@ _NEAR = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Decision:
-    """The plan with what it was chosen from. ``gives_up`` says in sentences what the choice costs."""
+    """The plan with the options it was chosen from. ``gives_up`` says in sentences what the choice costs."""
 
     plan: DecodingPlan
     best: Option
     runner_up: Option | None
-    certainty: Certainty
+    uncertainty: Uncertainty
     gives_up: tuple[str, ...]
-    weighed: Weighed
+    scored: ScoredOptions
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Planned:
+    """A decision with the pair that it is for, and the names of the counts that ranked its tokens."""
+
+    decision: Decision
+    pair: "Pair"
+    ranked_by: tuple[str, ...]
+
+    @property
+    def plan(self) -> DecodingPlan:
+        """The plan that the bundle carries."""
+        return self.decision.plan
+
+    @property
+    def order(self) -> Ids:
+        """All token ids in the order in which they enter the draft vocabulary, int64 (vocab,)."""
+        return self.decision.scored.answers.order
+
+    @property
+    def replayed(self) -> ReplayFunction:
+        """The replay at any draft vocabulary size and draft length."""
+        return self.decision.scored.answers.replay
+
+    @property
+    def latency(self) -> PairLatency:
+        """Pass times of the chosen setup."""
+        return self.decision.scored.candidate_of(self.decision.best).latency
 
 
 def candidate_sizes(vocab_size: int) -> tuple[int, ...]:
-    """Draft vocabulary sizes to show: about two a doubling from 1024, and the whole vocabulary."""
+    """Return draft vocabulary sizes to show: about two a doubling from 1024, and the whole vocabulary."""
     doublings = (int(1024 * 2 ** (step / 2)) for step in range(32))
     return tuple(sorted({*(round_to_tile(size, vocab_size) for size in doublings if size < vocab_size), vocab_size}))
 
 
 def decide(
     candidates: Sequence[Candidate],
-    coverage: Float64Array,
-    limits: Limits,
+    answers: ReplayedAnswers,
+    limits: PlanLimits,
     device: str,
     rng: np.random.Generator,
 ) -> Decision:
-    """Weigh all options, ``coverage`` being that of their sizes, and choose.
+    """Score all options of all candidates on the same answers, and choose one.
 
-    Drafting must beat the fastest plain decoding of all candidates, not only that of its own precisions; where it does
-    not, the plan is the fastest plain candidate with the best that drafting could do there.
+    Drafting must beat the fastest plain decoding of all candidates, not only that of its own precisions. Where it does
+    not, the plan is the fastest plain candidate with the best that drafting could do there. Raises `EdgedraftError`
+    where no option keeps to the limits.
     """
-    weighed = weigh(candidates, coverage, limits)
-    allowed = [each for each, fits in zip(candidates, weighed.allowed, strict=True) if fits.any()]
-    plain = min(allowed, key=lambda each: each.latency.costs.target(1))
-    best = next(weighed.ranked())
-    speculate = best.tokens_per_second * plain.latency.costs.target(1) >= WORTHWHILE_SPEED_UP
+    scored = score_options(candidates, answers, limits)
+    allowed = [each for each, fits in zip(candidates, scored.allowed, strict=True) if fits.any()]
+    plain = min(allowed, key=lambda each: each.latency.target_seconds(1))
+    best = next(scored.ranked())
+    speculate = best.tokens_per_second * plain.latency.target_seconds(1) >= WORTHWHILE_SPEED_UP
     if not speculate:
-        best = next(option for option in weighed.ranked() if option.setup == plain.setup)
-    runner_up = next((option for option in weighed.ranked() if _differ(option, best)), None)
-    sure = certainty(
-        Finalist.of(best, weighed.candidate_of(best)),
-        plain.latency,
-        Finalist.of(runner_up, weighed.candidate_of(runner_up)) if runner_up else None,
-        rng,
-    )
-    latency = weighed.candidate_of(best).latency
+        best = next(option for option in scored.ranked() if option.setup == plain.setup)
+    runner_up = next((option for option in scored.ranked() if _differ(option, best)), None)
+    uncertainty = estimate_uncertainty(scored, best, runner_up, plain.latency, rng)
     return Decision(
-        plan=_plan(best, latency, sure, speculate, device),
+        plan=_plan(best, scored.candidate_of(best).latency, uncertainty, speculate, device),
         best=best,
         runner_up=runner_up,
-        certainty=sure,
-        gives_up=tuple(_given_up(best, weighed)),
-        weighed=weighed,
+        uncertainty=uncertainty,
+        gives_up=tuple(_given_up(best, scored)),
+        scored=scored,
     )
 
 
 def _differ(option: Option, best: Option) -> bool:
-    """Whether two options are different plans, not neighbours on the same slope."""
+    """Tell whether two options are different plans, not neighbours on the same slope."""
     if (option.setup, option.draft_length) != (best.setup, best.draft_length):
         return True
     sizes = sorted((option.draft_vocab_size, best.draft_vocab_size))
     return sizes[1] > _NEAR * sizes[0]
 
 
-def _plan(best: Option, latency: PairLatency, sure: Certainty, speculate: bool, device: str) -> DecodingPlan:
-    costs = latency.costs
+def _plan(best: Option, latency: PairLatency, uncertainty: Uncertainty, speculate: bool, device: str) -> DecodingPlan:
     return DecodingPlan(
         draft_vocab_size=best.draft_vocab_size,
         draft_length=best.draft_length,
@@ -92,55 +119,55 @@ def _plan(best: Option, latency: PairLatency, sure: Certainty, speculate: bool, 
         drafter_precision=best.setup.drafter_precision,
         threads=best.setup.threads,
         predicted_tokens_per_second=best.tokens_per_second,
-        predicted_plain_tokens_per_second=sure.plain_tokens_per_second.value,
+        predicted_plain_tokens_per_second=uncertainty.plain_tokens_per_second.value,
         predicted_block_efficiency=best.block_efficiency,
         predicted_acceptance_rate=best.acceptance_rate,
         target_pass_seconds=latency.target_pass_seconds,
-        drafter_pass_seconds=tuple(costs.drafter(best.draft_vocab_size, rows) for rows in (1, 2)),
+        drafter_pass_seconds=tuple(latency.drafter_seconds(best.draft_vocab_size, rows) for rows in (1, 2)),
         speculate=speculate,
-        reason=_reason(best, costs, sure, speculate),
+        reason=_reason(best, latency, uncertainty, speculate),
         device=device,
-        speed_up_low=sure.speed_up.low,
-        speed_up_high=sure.speed_up.high,
-        chance_to_pay=sure.chance_to_pay,
+        speed_up_low=uncertainty.speed_up.low,
+        speed_up_high=uncertainty.speed_up.high,
+        chance_to_pay=uncertainty.chance_to_pay,
     )
 
 
-def _reason(best: Option, costs: StepCosts, sure: Certainty, speculate: bool) -> str:
-    """The verdict's arithmetic in one sentence."""
+def _reason(best: Option, latency: PairLatency, uncertainty: Uncertainty, speculate: bool) -> str:
+    """Write the verdict's arithmetic in one sentence."""
     gamma = best.draft_length
-    drafting = 1e3 * gamma * costs.drafter(best.draft_vocab_size, 1)
-    verifying = 1e3 * costs.target(gamma + 1)
-    alone, ratio = sure.plain_tokens_per_second.value, sure.speed_up
+    drafting = 1e3 * gamma * latency.drafter_seconds(best.draft_vocab_size, 1)
+    verifying = 1e3 * latency.target_seconds(gamma + 1)
+    alone, ratio = uncertainty.plain_tokens_per_second.value, uncertainty.speed_up
     return (
         f"{'speculate' if speculate else 'do not speculate'}: a round of {gamma} draft{'s' if gamma > 1 else ''} takes "
         f"{drafting:.0f} ms of drafting and {verifying:.0f} ms of verifying "
         f"and yields {best.block_efficiency:.2f} tokens, {best.tokens_per_second:.1f} tokens/s; "
         f"the target alone makes {alone:.1f} tokens/s; "
-        f"speed-up {ratio.value:.2f} [{ratio.low:.2f}–{ratio.high:.2f}], {sure.chance_to_pay:.0%} likely to pay"
+        f"speed-up {ratio.value:.2f} [{ratio.low:.2f}–{ratio.high:.2f}], {uncertainty.chance_to_pay:.0%} likely to pay"
     )
 
 
-def _given_up(best: Option, weighed: Weighed) -> list[str]:
-    """What the plan does without: rare tokens, accepted drafts, and the speed that a limit forbids."""
-    scan = weighed.candidate_of(best).scan
+def _given_up(best: Option, scored: ScoredOptions) -> list[str]:
+    """Write what the plan does without: rare tokens, accepted drafts, and the speed that a limit forbids."""
+    scan = scored.answers.scan
     length = scan.draft_lengths.tolist().index(best.draft_length)
     full = float(scan.block_efficiency[-1, length])
-    told = []
+    sentences = []
     if best.coverage < 1:
-        told.append(
+        sentences.append(
             f"{1 - best.coverage:.2%} of held-out tokens cannot be drafted: τ {best.block_efficiency:.2f} "
             f"instead of {full:.2f} with all {int(scan.sizes[-1]):,} tokens"
         )
-    free = next(replace(weighed, allowed=np.ones_like(weighed.allowed)).ranked())
-    fastest = next(weighed.ranked())
+    free = next(replace(scored, allowed=np.ones_like(scored.allowed)).ranked())
+    fastest = next(scored.ranked())
     if free.tokens_per_second > fastest.tokens_per_second:
-        told.append(
+        sentences.append(
             f"the limits cost {free.tokens_per_second / fastest.tokens_per_second - 1:.1%} of speed: without them "
             f"{free.draft_vocab_size:,} draft tokens, draft length {free.draft_length} ({free.setup}) "
             f"would make {free.tokens_per_second:.1f} tokens/s in {free.memory_bytes / 2**30:.2f} GiB"
         )
-    leanest = int(weighed.memory_bytes[weighed.allowed].min())
+    leanest = int(scored.memory_bytes[scored.allowed].min())
     if best.memory_bytes > 1.05 * leanest:
-        told.append(f"{(best.memory_bytes - leanest) / 2**20:,.0f} MiB of memory more than the leanest plan")
-    return told
+        sentences.append(f"{(best.memory_bytes - leanest) / 2**20:,.0f} MiB of memory more than the leanest plan")
+    return sentences

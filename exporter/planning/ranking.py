@@ -1,41 +1,53 @@
-"""The order in which tokens enter the draft vocabulary."""
+"""The order in which tokens enter the draft vocabulary, and the share of text that its first tokens cover."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from edgedraft.calibration.counts import TokenCounts, order_tokens
+from edgedraft.calibration.run import Calibration
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.core.index_map import IndexMap
 
+if TYPE_CHECKING:
+    from edgedraft.exporter.models.pair import Pair
+
 
 def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
-    """All token ids, most wanted first, int64 (vocab,).
+    """Rank all token ids, the most useful first: int64 (vocab,).
 
-    ``first_ids`` (the end of turn) lead; the counts decide in the order given, then the smaller id (`order_tokens`).
+    ``first_ids`` (the end of turn) come first. Then the first counts decide, later counts break ties, and the smaller
+    id breaks the ties that are left (`order_tokens`).
     """
     return order_tokens([part.counts for part in counts], first_ids)
 
 
+def token_order(pair: "Pair", calibration: Calibration) -> Ids:
+    """Rank the pair's tokens by the calibration's counts, the end of turn first: int64 (vocab,)."""
+    return rank_tokens(list(calibration.ranking.values()), pair.end_token_ids)
+
+
 def ranks_of(order: Ids) -> Ids:
-    """The inverse: ``ranks[token_id]`` is the token's place in ``order``."""
+    """Invert an order: ``ranks[token_id]`` is the token's place in ``order``."""
     ranks = np.empty_like(order)
     ranks[order] = np.arange(len(order))
     return ranks
 
 
 def index_map(order: Ids, size: int) -> IndexMap:
-    """The map of the ``size`` most wanted tokens."""
+    """Build the map of the first ``size`` tokens of ``order``."""
+    # Ascending ids, so that a trimmed head keeps its rows in the full head's order.
     return IndexMap(target_ids=np.sort(order[:size]), target_vocab_size=len(order))
 
 
 def coverage_by_size(counts: TokenCounts, order: Ids) -> npt.NDArray[np.float64]:
-    """Share of the counted tokens that the K most wanted tokens hold, for K = 1..vocab: (vocab,)."""
+    """Return the share of the counted tokens that the first K tokens of ``order`` hold, for K = 1..vocab: (vocab,)."""
     result: npt.NDArray[np.float64] = np.cumsum(counts.counts[order]) / max(counts.tokens, 1)
     return result
 
 
 def coverage(counts: TokenCounts, order: Ids, size: int) -> float:
-    """Share of the counted tokens that the ``size`` most wanted tokens hold."""
+    """Return the share of the counted tokens that the first ``size`` tokens of ``order`` hold."""
     return float(counts.counts[order[:size]].sum() / max(counts.tokens, 1))

@@ -1,7 +1,7 @@
-"""Replaying a trace: what any draft vocabulary size and draft length would have accepted, exactly, without running.
+"""Replay of a greedy trace: the drafts that any vocabulary size and draft length accepts, exactly, without running.
 
-With a token order, position i is accepted for the K-token vocabulary exactly when low_i < K <= high_i: low_i is the
-place of the target's token, high_i the first place of a token that the drafter likes better.
+Under a token order, a draft vocabulary of K tokens has position i accepted exactly when low_i < K <= high_i: low_i is
+the place of the target's token in the order, high_i the first place of a token that the drafter likes better.
 """
 
 from dataclasses import dataclass
@@ -12,10 +12,15 @@ import numpy.typing as npt
 from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.runtime.base.arrays import CountArray, Ids
 
+DRAFT_LENGTHS = tuple(range(1, 17))
+"""The draft lengths that are planned for."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AcceptanceWindows:
-    """int64 (positions,) ``low`` and ``high``, (answers + 1,) ``offsets``.
+    """The draft vocabulary sizes that accept each position: int64 ``low`` and ``high`` (positions,).
+
+    ``offsets``, int64 (answers + 1,), say where each answer begins.
 
     ``cut_share`` is the share of positions whose target token lies below the trace's row while one more size might
     still accept it: they count as refused.
@@ -27,15 +32,16 @@ class AcceptanceWindows:
     cut_share: float
 
     def accepted(self, size: int) -> npt.NDArray[np.bool_]:
-        """Which positions a draft vocabulary of ``size`` tokens gets right."""
+        """Return the positions that a draft vocabulary of ``size`` tokens gets right, (positions,)."""
         return (self.low < size) & (size <= self.high)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Replay:
-    """Rounds that a draft length would have taken, one entry an answer: int64 (answers,), float64 where expected.
+    """Rounds that decoding takes, one entry an answer: int64 (answers,), float64 where they are expected values.
 
-    ``full_rounds`` are those in which every draft was kept: the drafter then has two tokens to read next.
+    ``evaluated`` counts the drafts that the target examined, ``accepted`` those it kept. In ``full_rounds`` every draft
+    was kept: the drafter then has two tokens to read next.
     """
 
     rounds: CountArray
@@ -57,12 +63,14 @@ class Replay:
 
 
 def acceptance_windows(trace: AcceptanceTrace, ranks: Ids) -> AcceptanceWindows:
-    """Windows of every position under the token order whose inverse is ``ranks`` (vocab,)."""
+    """Compute the windows of every position under the token order whose inverse is ``ranks`` (vocab,)."""
     starts, whole = trace.row_starts, trace.wanted <= trace.cap
     preferred = ranks[trace.ids]
-    preferred[(starts + trace.wanted - 1)[whole]] = len(ranks)  # a whole row ends with the target's token
+    # A whole row ends with the target's token, which is not one that the drafter likes better.
+    preferred[(starts + trace.wanted - 1)[whole]] = len(ranks)
     high = np.minimum.reduceat(preferred, starts) if len(starts) else starts
     low = ranks[trace.target_ids]
+    # Nobody knows whether a better-liked token lies behind the end of a cut row: count the position as refused.
     cut = ~whole & (low < high)
     return AcceptanceWindows(
         low=low,
@@ -73,15 +81,16 @@ def acceptance_windows(trace: AcceptanceTrace, ranks: Ids) -> AcceptanceWindows:
 
 
 def replay(windows: AcceptanceWindows, size: int, draft_length: int) -> Replay:
-    """Go through every answer in rounds of ``draft_length`` drafts, as the runtime would.
+    """Replay every answer in rounds of ``draft_length`` drafts, as the runtime would decode it.
 
     A round begins behind every refused draft, so each run of accepted positions stands alone: its rounds take
-    ``draft_length`` + 1 tokens as long as there are so many, and the last one ends with the refusal or the answer.
+    ``draft_length`` + 1 tokens as long as there are so many. The last round ends with the refusal or the answer.
     """
     accepted = windows.accepted(size)
     ends, refused = _runs(accepted, windows.offsets)
     tokens = np.diff(ends, prepend=0)
     full, rest = np.divmod(tokens, draft_length + 1)
+    # Full rounds commit one token more than they draft. The last round's refused draft is a token, but not a kept one.
     kept_by_last = rest - (refused & (rest > 0))
     full_by_last = kept_by_last == draft_length
     owner = np.searchsorted(windows.offsets, ends, side="left") - 1
@@ -99,7 +108,7 @@ def replay(windows: AcceptanceWindows, size: int, draft_length: int) -> Replay:
 
 
 def _runs(accepted: npt.NDArray[np.bool_], offsets: Ids) -> tuple[Ids, npt.NDArray[np.bool_]]:
-    """Behind which positions a run ends, by a refused draft or with its answer, and whether it was a refused draft."""
+    """Return the places behind which runs end, and which of the runs a refused draft ends rather than the answer."""
     ending = ~accepted
     ending[offsets[1:][np.diff(offsets) > 0] - 1] = True
     last = np.flatnonzero(ending)

@@ -1,4 +1,4 @@
-"""Replaying drawn answers: how many drafts any draft vocabulary and length keeps in expectation, without drawing.
+"""Replay of drawn answers: the drafts that any draft vocabulary and length keeps in expectation, without drawing.
 
 A draft x is drawn from q_S, the drafter's distribution over the kept tokens S, and kept with probability
 min(1, p(x) / q_S(x)), p the target's: over all texts Σ_S min(p, q_S) of the drafts are kept, and where the text goes
@@ -26,10 +26,10 @@ _PART = 1000
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExpectedAcceptance:
-    """What becomes of a draft at each position; float64 (positions,) each, ``offsets`` int64 (answers + 1,).
+    """The fate of a draft at each position; float64 (positions,) each, ``offsets`` int64 (answers + 1,).
 
     ``acceptance``: how probably a draft is kept, whatever token comes; ``kept``: how probably the draft was kept, given
-    the token that came; ``doubt``: how far ``acceptance`` may be off because of tokens that the trace left out.
+    the token that came; ``doubt``: the most that ``acceptance`` may be off because of tokens that the trace left out.
     """
 
     acceptance: Probabilities
@@ -39,24 +39,26 @@ class ExpectedAcceptance:
 
 
 def expected_acceptance(trace: DrawnTrace, ranks: Ids, size: int) -> ExpectedAcceptance:
-    """Acceptance of a drafter with the first ``size`` tokens of the order whose inverse is ``ranks`` (vocab,)."""
+    """Compute the acceptance of a drafter with the first ``size`` tokens of the order of inverse ``ranks`` (vocab,)."""
     parts = [_expected(part, ranks, size) for part in _parts(trace)]
     acceptance, kept, doubt = (np.concatenate([np.zeros(0), *values]) for values in zip(*parts, strict=True))
     return ExpectedAcceptance(acceptance=acceptance, kept=kept, doubt=doubt, offsets=trace.offsets)
 
 
 def expected_replay(expected: ExpectedAcceptance, draft_length: int) -> Replay:
-    """Expected rounds of ``draft_length`` drafts over the traced texts, float64 (answers,).
+    """Compute the expected rounds of ``draft_length`` drafts over the traced texts, float64 (answers,).
 
     Given the text, drafts are kept independently of each other, so what is expected follows from how probably each
     position comes as the j-th of its round: a dynamic programme over positions, all answers abreast.
     """
     starts, lengths = expected.offsets[:-1], np.diff(expected.offsets)
-    chances = np.zeros((len(lengths), draft_length + 1))  # of coming as the j-th draft, or as the target's own token
+    # Chances that a position comes as the j-th draft of its round, or, in the last column, as the target's own token.
+    chances = np.zeros((len(lengths), draft_length + 1))
     chances[:, 0] = 1.0
     rounds, accepted, evaluated, full = np.zeros((4, len(lengths)))
     for place in range(int(lengths.max(initial=0))):
         chances[lengths <= place] = 0.0
+        # Shorter answers read some other position, which their chances of 0 leave out.
         kept = expected.kept[np.minimum(starts + place, len(expected.kept) - 1)]
         drafts = chances[:, :-1]
         held = drafts * kept[:, None]
@@ -70,7 +72,7 @@ def expected_replay(expected: ExpectedAcceptance, draft_length: int) -> Replay:
 
 
 def _parts(trace: DrawnTrace) -> Iterator[DrawnTrace]:
-    """The trace in parts of `_PART` positions, at least one, each as one answer: what is computed of it stays small."""
+    """Yield the trace in parts of `_PART` positions, at least one part, so that the arrays made of each stay small."""
     bounds = np.append(trace.row_starts, len(trace.ids))
     for start in range(0, max(len(trace.target_ids), 1), _PART):
         positions = slice(start, start + _PART)
@@ -92,10 +94,11 @@ def _parts(trace: DrawnTrace) -> Iterator[DrawnTrace]:
 
 
 def _expected(trace: DrawnTrace, ranks: Ids, size: int) -> tuple[Probabilities, Probabilities, Probabilities]:
-    """Acceptance, kept and doubt of a part."""
+    """Compute acceptance, kept and doubt of a part, (positions,) each."""
     drafts = _drafts(trace, ranks, size)
     q = drafts.shaped(trace.settings, size)
     q_of_token, p_of_token = (drafts.sums(values * drafts.at_target) for values in (q, drafts.by_target))
+    # min(1, q / p) without dividing by a p of 0.
     surely = q_of_token >= p_of_token
     kept = np.where(surely, q_of_token > 0, q_of_token / np.where(surely, 1.0, p_of_token))
     return drafts.sums(np.minimum(drafts.by_target, q)), kept, _doubt(trace, drafts, q, size)
@@ -120,11 +123,11 @@ class _Drafts:
     left: Probabilities
 
     def sums(self, values: npt.NDArray[np.float64]) -> Probabilities:
-        """The sum over each row, (positions,); 0 for one without entries."""
+        """Sum each row, (positions,); 0 for a row without entries."""
         return np.bincount(self.rows, weights=values, minlength=len(self.left)).astype(np.float64)
 
     def shaped(self, settings: SamplingSettings, size: int) -> Probabilities:
-        """q_S of every entry, by the steps of `edgedraft.runtime.core.sampling.probabilities`."""
+        """Compute q_S of every entry, by the steps of `edgedraft.runtime.core.sampling.probabilities`."""
         drawn = self.shares(self.weights(settings, size))
         if settings.top_p < 1:
             drawn[self.before(drawn) >= settings.top_p] = 0.0
@@ -133,7 +136,7 @@ class _Drafts:
         return self.shares(drawn)
 
     def weights(self, settings: SamplingSettings, size: int) -> Probabilities:
-        """Of every entry what it weighs at the temperature, its row's best 1; 0 where top-k leaves it out."""
+        """Weigh every entry at the temperature, the best of each row as 1; 0 where top-k leaves it out."""
         weights: Probabilities = np.exp((self.log_probs - self.log_probs[self.heads]) / settings.temperature)
         if 0 < settings.top_k < size:
             bars = np.full(len(self.left), -np.inf)
@@ -143,11 +146,11 @@ class _Drafts:
         return weights
 
     def shares(self, weights: Probabilities) -> Probabilities:
-        """Weights as shares of their rows."""
+        """Scale weights to shares of their rows."""
         return weights / self.sums(weights)[self.rows]
 
     def before(self, shares: Probabilities) -> Probabilities:
-        """How much of its row lies before each entry."""
+        """Sum the shares of the row that stand before each entry."""
         before = np.cumsum(shares) - shares
         return before - before[self.heads]
 
@@ -175,7 +178,7 @@ def _drafts(trace: DrawnTrace, ranks: Ids, size: int) -> _Drafts:
 
 
 def _left(trace: DrawnTrace, best: Probabilities) -> Probabilities:
-    """The weight of all that the trace left out where an entry of log-probability ``best`` weighs 1, (positions,)."""
+    """Weigh all that the trace left out where an entry of log-probability ``best`` weighs 1, (positions,)."""
     starts, temperature = trace.row_starts, trace.settings.temperature
     scores = trace.log_probs_by_drafter.astype(np.float64) / temperature
     top = scores[starts]
@@ -187,7 +190,7 @@ def _left(trace: DrawnTrace, best: Probabilities) -> Probabilities:
 
 
 def _doubt(trace: DrawnTrace, drafts: _Drafts, q: Probabilities, size: int) -> Probabilities:
-    """How far Σ_S min(p, q_S) can be off, (positions,).
+    """Bound the error of Σ_S min(p, q_S), (positions,).
 
     Tokens left out only add to the weight that q_S is divided by, so of the entries above them those in q's support
     are certainly in the true one. Its weight lies between theirs and that of all entries with all that is left out,
@@ -202,11 +205,11 @@ def _doubt(trace: DrawnTrace, drafts: _Drafts, q: Probabilities, size: int) -> P
         least, most = (weights / total[drafts.rows] for total in (possibly, surely))
     at_least = drafts.sums(np.minimum(drafts.by_target, np.where(certain, least, 0.0)))
     at_most = drafts.sums(np.fmin(drafts.by_target, most)) + trace.left_by_target
-    return np.where(_settled(trace, drafts, size), 0.0, np.minimum(at_most, 1.0) - at_least)
+    return np.where(_certain(trace, drafts, size), 0.0, np.minimum(at_most, 1.0) - at_least)
 
 
-def _settled(trace: DrawnTrace, drafts: _Drafts, size: int) -> BoolArray:
-    """Where no token that the trace left out can be drafted, (positions,)."""
+def _certain(trace: DrawnTrace, drafts: _Drafts, size: int) -> BoolArray:
+    """Tell at which positions no token that the trace left out can be drafted, (positions,)."""
     settings = trace.settings
     decides = np.zeros(len(drafts.rows), dtype=np.bool_)
     if 0 < settings.top_k < size:

@@ -1,4 +1,4 @@
-"""Scanning a trace: the rounds of every draft vocabulary size and draft length in one sweep over sizes.
+"""Replays of a trace at every draft vocabulary size and draft length, in one sweep over sizes.
 
 As K grows from 1, a position becomes accepted once, at low + 1, and refused again once, at high + 1. Either change
 joins or parts two runs of accepted positions and leaves all others alone: at most two steps a position do for any
@@ -8,27 +8,33 @@ number of sizes.
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
+from edgedraft.calibration.counts import TokenCounts
+from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.exporter.graph.head import ROW_TILE
-from edgedraft.exporter.planning.replay import AcceptanceWindows, Replay
+from edgedraft.exporter.planning.ranking import coverage_by_size, ranks_of
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, AcceptanceWindows, Replay, acceptance_windows, replay
+from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay
 from edgedraft.runtime.base.arrays import CountArray, Float64Array, Ids
 from edgedraft.runtime.base.records import require
 
-SCANNED_LENGTHS = tuple(range(1, 17))
-
 Numbers = Sequence[int] | Ids
+
+ReplayFunction = Callable[[int, int], Replay]
+"""The replay at a draft vocabulary size and a draft length."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Scan:
-    """A replay's sums over all answers, for each of ``sizes`` (sizes,) and of ``draft_lengths`` (lengths,), int64.
+    """A replay's sums over all answers, at each of ``sizes`` (sizes,) and ``draft_lengths`` (lengths,), int64.
 
     ``rounds``, ``full_rounds``, ``accepted`` and ``evaluated``: (sizes, lengths), int64, float64 where expected.
-    ``tokens`` are the same for all.
+    ``tokens`` is the same for all.
     """
 
     sizes: Ids
@@ -50,18 +56,60 @@ class Scan:
         return _ratio(self.accepted, self.evaluated)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ReplayedAnswers:
+    """Held-out answers replayed under one token ``order``, int64 (vocab,).
+
+    ``coverage`` is the share of the held-out tokens that the first K tokens hold, for K = 1..vocab: (vocab,). ``scan``
+    sums the replays at the sizes and lengths to score; ``replay`` makes any one of them, answer by answer.
+    """
+
+    order: Ids
+    coverage: Float64Array
+    scan: Scan
+    replay: ReplayFunction
+
+
+def replay_answers(
+    trace: AcceptanceTrace | DrawnTrace, scoring: TokenCounts, order: Ids, sizes: Numbers, draft_lengths: Numbers
+) -> ReplayedAnswers:
+    """Replay the ``trace`` of the answers whose tokens ``scoring`` counts, at all ``sizes`` and ``draft_lengths``."""
+    replayed = replay_function(trace, order)
+    if isinstance(trace, AcceptanceTrace):
+        scanned = scan(acceptance_windows(trace, ranks_of(order)), sizes, draft_lengths)
+    else:
+        scanned = scan_replays(replayed, sizes, draft_lengths)
+    return ReplayedAnswers(order=order, coverage=coverage_by_size(scoring, order), scan=scanned, replay=replayed)
+
+
+def replay_function(trace: AcceptanceTrace | DrawnTrace, order: Ids) -> ReplayFunction:
+    """Build the replay of ``trace`` under a token order: exact, or expected values for drawn answers."""
+    ranks = ranks_of(order)
+    if isinstance(trace, AcceptanceTrace):
+        windows = acceptance_windows(trace, ranks)
+        return lambda size, draft_length: replay(windows, size, draft_length)
+
+    # Callers ask for all draft lengths of one size before the next size.
+    @lru_cache(maxsize=4)
+    def expected(size: int) -> ExpectedAcceptance:
+        return expected_acceptance(trace, ranks, size)
+
+    return lambda size, draft_length: expected_replay(expected(size), draft_length)
+
+
 def tiled_sizes(vocab_size: int) -> Ids:
-    """Every draft vocabulary size whose head is whole tiles, and the whole vocabulary."""
+    """Return every draft vocabulary size whose head is whole tiles, and the whole vocabulary."""
     return np.append(np.arange(ROW_TILE, vocab_size, ROW_TILE), vocab_size)
 
 
-def scan(windows: AcceptanceWindows, sizes: Numbers, draft_lengths: Numbers = SCANNED_LENGTHS) -> Scan:
-    """What `replay` sums to for each of the ascending ``sizes`` and each draft length, exactly."""
+def scan(windows: AcceptanceWindows, sizes: Numbers, draft_lengths: Numbers = DRAFT_LENGTHS) -> Scan:
+    """Sum `replay` over the answers at each of the ascending ``sizes`` and draft lengths, exactly."""
     sizes, draft_lengths = _grid(sizes, draft_lengths)
     changes = _changes(windows)
     done = np.searchsorted(changes.sizes, sizes, side="right")
     positions = len(windows.low)
-    start = (positions, 0, 0, positions)  # of no token at all: every position is refused
+    # Amounts of an empty draft vocabulary: every position is refused, so each takes a round and an examined draft.
+    start = (positions, 0, 0, positions)
     table = np.empty((4, len(sizes), len(draft_lengths)), dtype=np.int64)
     for column, length in enumerate(draft_lengths.tolist()):
         for row, steps in enumerate(_steps(changes, length)):
@@ -69,22 +117,22 @@ def scan(windows: AcceptanceWindows, sizes: Numbers, draft_lengths: Numbers = SC
     return _scan(sizes, draft_lengths, table, positions)
 
 
-def scan_replays(replayed: Callable[[int, int], Replay], sizes: Numbers, draft_lengths: Numbers) -> Scan:
-    """The scan of any replay, such as that of drawn answers, one size and draft length after the other; float64."""
+def scan_replays(replayed: ReplayFunction, sizes: Numbers, draft_lengths: Numbers) -> Scan:
+    """Sum any replay, such as that of drawn answers, at one size and draft length after the other; float64."""
     sizes, draft_lengths = _grid(sizes, draft_lengths)
     table, tokens = np.empty((4, len(sizes), len(draft_lengths))), 0
     for row, size in enumerate(sizes.tolist()):
         for column, length in enumerate(draft_lengths.tolist()):
-            found = replayed(size, length)
-            parts = (found.rounds, found.full_rounds, found.accepted, found.evaluated)
+            outcome = replayed(size, length)
+            parts = (outcome.rounds, outcome.full_rounds, outcome.accepted, outcome.evaluated)
             table[:, row, column] = [part.sum() for part in parts]
-            tokens = int(found.tokens.sum())
+            tokens = int(outcome.tokens.sum())
     return _scan(sizes, draft_lengths, table, tokens)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Changes:
-    """Positions that change sides, in the order of the sizes at which they do: arrays (changes,).
+    """Positions that become accepted or refused, in the order of the sizes at which they do: arrays (changes,).
 
     ``signs`` is 1 where the position becomes accepted, -1 where it becomes refused. While it is refused there are
     ``left`` accepted positions right before it and ``right`` right after; ``ended`` is 1 where the latter end with
@@ -116,47 +164,49 @@ def _changes(windows: AcceptanceWindows) -> _Changes:
 
 
 def _neighbours(offsets: Ids, positions: Ids, owners: Ids, accepts: npt.NDArray[np.bool_]) -> Ids:
-    """The refused positions next to each changing one at that time, or the answer's bounds: int64 (changes, 2)."""
+    """Find the refused positions next to each changing one at that time, or the answer's bounds: int64 (changes, 2)."""
+    # Each line of refused positions has the answer's bounds at its ends, so that every position has two neighbours.
     refused = [list(range(start - 1, end + 1)) for start, end in pairwise(offsets.tolist())]
-    found = []
+    neighbours = []
     for position, owner, accept in zip(positions.tolist(), owners.tolist(), accepts.tolist(), strict=True):
         line = refused[owner]
         place = bisect_left(line, position)
         if accept:
-            found.append((line[place - 1], line[place + 1]))
+            neighbours.append((line[place - 1], line[place + 1]))
             del line[place]
         else:
-            found.append((line[place - 1], line[place]))
+            neighbours.append((line[place - 1], line[place]))
             line.insert(place, position)
-    return np.array(found, dtype=np.int64).reshape(-1, 2)
+    return np.array(neighbours, dtype=np.int64).reshape(-1, 2)
 
 
 def _steps(changes: _Changes, draft_length: int) -> Ids:
-    """By how much each change moves rounds, full rounds, accepted and evaluated drafts: int64 (4, changes)."""
+    """Compute how each change moves rounds, full rounds, accepted and evaluated drafts: int64 (4, changes)."""
     joined = _amounts(changes.left + 1 + changes.right, changes.ended, draft_length)
     parted = _amounts(changes.left, np.zeros_like(changes.left), draft_length)
     return changes.signs * (joined - parted - _amounts(changes.right, changes.ended, draft_length))
 
 
 def _amounts(accepted: Ids, ended: Ids, draft_length: int) -> Ids:
-    """Rounds, full rounds, accepted and evaluated drafts of runs: int64 (4, runs).
+    """Count rounds, full rounds, accepted and evaluated drafts of runs: int64 (4, runs).
 
-    ``accepted`` positions and, unless the run ``ended`` with its answer, a refused one. Every γ + 1st token of a run is
-    the target's own, whether or not a draft would have been right.
+    A run holds ``accepted`` positions and, unless it ``ended`` with its answer, a refused one. Every γ + 1st token of a
+    run is the target's own, whether or not a draft would have been right.
     """
     period, tokens = draft_length + 1, accepted + 1 - ended
+    # -(-a // b) rounds up: the last round of a run may be a short one.
     rounds, full_rounds = -(-tokens // period), (accepted + 1) // period
     return np.stack([rounds, full_rounds, accepted - accepted // period, tokens - tokens // period])
 
 
 def _grid(sizes: Numbers, draft_lengths: Numbers) -> tuple[Ids, Ids]:
-    """Both as checked arrays."""
+    """Convert both to arrays; raises `EdgedraftError` where they do not ascend from 1 or more."""
     grid = np.asarray(sizes, dtype=np.int64), np.asarray(draft_lengths, dtype=np.int64)
     for name, values in zip(("draft vocabulary sizes", "draft lengths"), grid, strict=True):
         wrong = values[np.diff(values, prepend=0) <= 0]
-        found = f"{wrong[0]} at the wrong place" if len(wrong) else "none"
+        got = f"{wrong[0]} at the wrong place" if len(wrong) else "none"
         ascending = len(values) > 0 and not len(wrong)
-        require(ascending, f"scan: expected {name} that ascend from 1 or more", got=found)
+        require(ascending, f"scan: expected {name} that ascend from 1 or more", got=got)
     return grid
 
 
@@ -174,5 +224,5 @@ def _scan(sizes: Ids, draft_lengths: Ids, table: CountArray, tokens: int) -> Sca
 
 
 def _ratio(above: CountArray, below: CountArray) -> Float64Array:
-    """``above`` over ``below``, 0 where the latter is."""
+    """Divide ``above`` by ``below``, 0 where ``below`` is 0."""
     return np.divide(above, below, out=np.zeros(below.shape), where=below > 0)

@@ -1,8 +1,8 @@
-"""Searching a space too large to scan, by Optuna's TPE: the one file that knows Optuna.
+"""Search of a space too large to scan, by Optuna's TPE: the one file that knows Optuna.
 
-Every trial gets a sampler of its own, seeded by the search's seed and the number of finished trials before it. So what
-a trial tries follows from the trials before it, and a search that was stopped and resumed gives what it would have
-given anyway. TPE: Bergstra et al. 2011; for several goals: Ozaki et al. 2020.
+Every trial gets a sampler of its own, seeded by the search's seed and the number of finished trials before it. So each
+trial follows from the trials before it, and a search that was stopped and resumed gives what it would have given
+anyway. TPE: Bergstra et al. 2011; for several goals: Ozaki et al. 2020.
 """
 
 import json
@@ -11,31 +11,50 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from edgedraft.exporter.planning.search_space import (
-    MAXIMISE,
-    MINIMISE,
-    Choice,
-    Point,
-    Space,
-    Trial,
-    Value,
-    Whole,
-    key_of,
-    pareto_front,
-)
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 
+if TYPE_CHECKING:
+    import optuna
+
+Goal = Literal["maximize", "minimize"]
+MAXIMISE: Goal = "maximize"
+MINIMISE: Goal = "minimize"
+
+Value = int | float | str | bool
 Values = tuple[float, ...] | None
+Point = Mapping[str, Value]
 
 
-class Infeasible(Exception):  # noqa: N818 - an outcome that an objective reports, not a fault
-    """Raised by an objective for a point that breaks a constraint: the trial is pruned."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Whole:
+    """A whole number in ``low``..``high``, both included; with ``log`` its order of magnitude is drawn."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def __post_init__(self) -> None:
+        require(self.low <= self.high, f"search: expected an upper end of {self.low} or more", got=self.high)
+        require(not self.log or self.low >= 1, "search: an order of magnitude begins at 1 or more", got=self.low)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Choice:
+    """One of several values that have no order."""
+
+    values: tuple[Value, ...]
+
+    def __post_init__(self) -> None:
+        require(len(self.values) > 0, "search: expected at least one value to choose from", got=0)
+
+
+Space = Mapping[str, Whole | Choice]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,21 +72,25 @@ class SearchSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """A point that was tried; ``values``, one a goal, are None where it was infeasible."""
+
+    number: int
+    point: Point
+    values: Values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SearchResult:
     """All trials in order, and the first of the highest value; None where every point was infeasible."""
 
     best: Trial | None
     trials: tuple[Trial, ...]
 
-    @property
-    def best_value(self) -> float | None:
-        """The highest value found."""
-        return None if self.best is None or self.best.values is None else self.best.values[0]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParetoResult:
-    """All trials in order, and those that no other one beats: each point once, the best by the first goal first."""
+    """All trials in order, and the front: see `pareto_front`."""
 
     front: tuple[Trial, ...]
     trials: tuple[Trial, ...]
@@ -76,7 +99,7 @@ class ParetoResult:
 def tpe_maximise(
     objective: Callable[[Point], float | None], space: Space, settings: SearchSettings, progress: Progress = silent
 ) -> SearchResult:
-    """The point of ``space`` with the highest value; None or `Infeasible` from ``objective`` prunes a point.
+    """Search ``space`` for the point of the highest value; None from ``objective`` prunes a point.
 
     A point that was tried before keeps its value and is not asked for again.
     """
@@ -93,11 +116,14 @@ def tpe_maximise(
 def pareto_search(
     objective: Callable[[Point], Sequence[float] | None],
     space: Space,
-    goals: Sequence[str],
+    goals: Sequence[Goal],
     settings: SearchSettings,
     progress: Progress = silent,
 ) -> ParetoResult:
-    """The points that no other beats in all of ``goals``, `MAXIMISE` or `MINIMISE` for each value of ``objective``."""
+    """Search for the points that no other beats in all of ``goals``.
+
+    A goal is `MAXIMISE` or `MINIMISE`, one for each value of ``objective``; None from it prunes a point.
+    """
     known = len(goals) > 0 and set(goals) <= {MAXIMISE, MINIMISE}
     require(known, f"search: expected goals {MAXIMISE} or {MINIMISE}", got=list(goals))
 
@@ -109,25 +135,45 @@ def pareto_search(
     return ParetoResult(front=pareto_front(trials, goals), trials=trials)
 
 
+def pareto_front(trials: Sequence[Trial], goals: Sequence[Goal]) -> tuple[Trial, ...]:
+    """Return the feasible trials that no other one beats, each point once, the best by the first goal first."""
+    # Reversed, so that of equal points the first trial stays.
+    once = {_key(trial.point): trial for trial in reversed(trials) if trial.values is not None}
+    feasible = sorted(once.values(), key=lambda trial: trial.number)
+    if not feasible:
+        return ()
+    signs = np.array([1.0 if goal == MAXIMISE else -1.0 for goal in goals])
+    values = np.array([trial.values for trial in feasible]) * signs
+    beaten = [bool(((values >= row).all(axis=1) & (values > row).any(axis=1)).any()) for row in values]
+    left = [place for place, lost in enumerate(beaten) if not lost]
+    return tuple(feasible[place] for place in sorted(left, key=lambda place: -values[place, 0]))
+
+
+def _key(point: Point) -> tuple[tuple[str, Value], ...]:
+    """Return a key that equal points share, whatever the order of their names."""
+    return tuple(sorted(point.items()))
+
+
 def _search(
     objective: Callable[[Point], Values],
     space: Space,
-    goals: tuple[str, ...],
+    goals: tuple[Goal, ...],
     settings: SearchSettings,
     progress: Progress,
 ) -> tuple[Trial, ...]:
-    """Ask and tell until the study holds as many finished trials as are wanted."""
+    """Ask and tell until the study holds as many finished trials as ``settings`` ask for."""
     require(bool(space), "search: expected a space of at least one parameter", got=0)
+    _require_optuna()
     with _quiet(), _opened(space, goals, settings) as study:
         trials = list(_finished(study, space))
-        known = {key_of(trial.point): trial.values for trial in trials}
+        known = {_key(trial.point): trial.values for trial in trials}
         for number in range(len(trials), settings.trials):
             study.sampler = _sampler(settings.seed, number)
             asked = study.ask()
             point = {name: _suggest(asked, name, values) for name, values in space.items()}
-            if key_of(point) not in known:
-                known[key_of(point)] = _tried(study, asked, objective, point, goals)
-            values = known[key_of(point)]
+            if _key(point) not in known:
+                known[_key(point)] = _tried(study, asked, objective, point, goals)
+            values = known[_key(point)]
             _tell(study, asked, values, "PRUNED" if values is None else "COMPLETE")
             trials.append(Trial(number=number, point=point, values=values))
             progress("trials", number + 1, settings.trials)
@@ -135,29 +181,33 @@ def _search(
 
 
 def _tried(
-    study: Any, asked: Any, objective: Callable[[Point], Values], point: Point, goals: tuple[str, ...]
+    study: "optuna.Study",
+    asked: "optuna.Trial",
+    objective: Callable[[Point], Values],
+    point: Point,
+    goals: tuple[Goal, ...],
 ) -> Values:
-    """The values of a point; whatever else stops the objective leaves the trial failed, to be done again."""
+    """Return the values of a point; an objective that raises leaves the trial failed, to be done again."""
     try:
         values = objective(point)
         if values is not None:
             require(len(values) == len(goals), f"search: expected {len(goals)} values of a point", got=len(values))
             rule = f"search: expected finite values at {dict(point)}"
             require(bool(np.isfinite(values).all()), rule, got=list(values))
-    except Infeasible:
-        return None
-    except BaseException:
+    except BaseException:  # an interrupt from the keyboard too
         _tell(study, asked, None, "FAIL")
         raise
     return values
 
 
 @contextmanager
-def _opened(space: Space, goals: tuple[str, ...], settings: SearchSettings) -> Iterator[Any]:
-    """A new study, or the stored one with what a killed process left unfinished marked as failed."""
+def _opened(space: Space, goals: tuple[Goal, ...], settings: SearchSettings) -> "Iterator[optuna.Study]":
+    """Open a new study, or the stored one with what a killed process left unfinished marked as failed."""
+    import optuna
+
     storage = _storage(settings.storage)
     try:
-        study = _optuna().create_study(
+        study = optuna.create_study(
             study_name=settings.study_name, storage=storage, directions=list(goals), load_if_exists=True
         )
         _require_same_search(study, space, goals, settings)
@@ -170,10 +220,13 @@ def _opened(space: Space, goals: tuple[str, ...], settings: SearchSettings) -> I
             storage.engine.dispose()
 
 
-def _require_same_search(study: Any, space: Space, goals: tuple[str, ...], settings: SearchSettings) -> None:
-    """A stored study must have searched the same space for the same goals from the same seed."""
-    told = {name: [type(values).__name__, asdict(values)] for name, values in space.items()}
-    facts = json.loads(json.dumps({"goals": goals, "seed": settings.seed, "space": told}))
+def _require_same_search(
+    study: "optuna.Study", space: Space, goals: tuple[Goal, ...], settings: SearchSettings
+) -> None:
+    """Raise `EdgedraftError` where a stored study searched another space, for other goals or from another seed."""
+    described = {name: [type(values).__name__, asdict(values)] for name, values in space.items()}
+    # Through JSON, because that is how a stored study gives its facts back: tuples become lists.
+    facts = json.loads(json.dumps({"goals": goals, "seed": settings.seed, "space": described}))
     if not study.trials and not study.user_attrs:
         for name, fact in facts.items():
             study.set_user_attr(name, fact)
@@ -182,68 +235,77 @@ def _require_same_search(study: Any, space: Space, goals: tuple[str, ...], setti
         require(study.user_attrs.get(name) == fact, rule, remedy="take another study name or another file")
 
 
-def _storage(path: Path | None) -> Any:
-    """The SQLite file at ``path``; None keeps trials in memory."""
+def _storage(path: Path | None) -> "optuna.storages.RDBStorage | None":
+    """Open the SQLite file at ``path``; None keeps trials in memory."""
+    import optuna
+
     if path is None:
         return None
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return _optuna().storages.RDBStorage(f"sqlite:///{path}")
+        return optuna.storages.RDBStorage(f"sqlite:///{path}")
     except Exception as error:  # one of SQLAlchemy's, which only Optuna knows
         rule = f"{path}: not a file that searches are kept in"
         raise EdgedraftError(rule, got=first_line(error), remedy="name a new file") from error
 
 
-def _finished(study: Any, space: Space) -> Iterator[Trial]:
-    """The trials that are done, by their order; failed ones are not."""
+def _finished(study: "optuna.Study", space: Space) -> Iterator[Trial]:
+    """Yield the trials that are done, in their order, without the failed ones."""
     done = [trial for trial in study.trials if trial.state.name in ("COMPLETE", "PRUNED")]
     for number, trial in enumerate(done):
         values = None if trial.state.name == "PRUNED" else tuple(trial.values)
         yield Trial(number=number, point=_point(trial.params, space), values=values)
 
 
-def _suggest(asked: Any, name: str, values: Whole | Choice) -> Value:
-    """Choices are asked for by their place, so that values of all kinds can be stored."""
+def _suggest(asked: "optuna.Trial", name: str, values: Whole | Choice) -> Value:
+    """Ask for a value; choices are asked for by their place, so that values of all kinds can be stored."""
     if isinstance(values, Whole):
-        return int(asked.suggest_int(name, values.low, values.high, log=values.log))
+        number: int = asked.suggest_int(name, values.low, values.high, log=values.log)
+        return number
     place: int = asked.suggest_categorical(name, range(len(values.values)))
     return values.values[place]
 
 
-def _point(found: Mapping[str, int], space: Space) -> Point:
+def _point(params: Mapping[str, int], space: Space) -> Point:
     return {
-        name: found[name] if isinstance(values, Whole) else values.values[found[name]] for name, values in space.items()
+        name: params[name] if isinstance(values, Whole) else values.values[params[name]]
+        for name, values in space.items()
     }
 
 
-def _tell(study: Any, trial: Any, values: Values, state: str) -> None:
-    study.tell(trial, values, state=_optuna().trial.TrialState[state])
+def _tell(study: "optuna.Study", trial: "optuna.Trial | int", values: Values, state: str) -> None:
+    import optuna
+
+    study.tell(trial, values, state=optuna.trial.TrialState[state])
 
 
-def _sampler(seed: int, number: int) -> Any:
-    """Of one trial. Trials run one after another, so none has to keep away from running ones."""
+def _sampler(seed: int, number: int) -> "optuna.samplers.TPESampler":
+    """Build the sampler of one trial."""
+    import optuna
+
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
-    return _optuna().samplers.TPESampler(seed=own, multivariate=True, constant_liar=False)
+    # Trials run one after another, so none has to keep away from running ones: no constant liar.
+    return optuna.samplers.TPESampler(seed=own, multivariate=True, constant_liar=False)
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna's warnings and log lines left out, for as long as this lasts."""
-    logging = _optuna().logging
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.ERROR)
+    """Leave out Optuna's warnings and log lines inside the block."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="optuna")
-            warnings.simplefilter("ignore", _optuna().exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             yield
     finally:
-        logging.set_verbosity(before)
+        optuna.logging.set_verbosity(before)
 
 
-def _optuna() -> Any:
+def _require_optuna() -> None:
     try:
-        import optuna
+        import optuna  # noqa: F401 - only to see that it is there
     except ImportError as error:
         raise MissingExtraError("optuna", "export") from error
-    return optuna

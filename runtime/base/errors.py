@@ -30,6 +30,17 @@ class MissingExtraError(EdgedraftError):
         super().__init__(f"{module} is not installed", remedy=f'pip install "edgedraft[{extra}]"')
 
 
+@contextlib.contextmanager
+def naming_missing_extra(extra: str) -> Iterator[None]:
+    """Turn the lack of a package in the block into a `MissingExtraError` that names ``extra``."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("edgedraft"):
+            raise  # our own module is missing: a bug, not an extra
+        raise MissingExtraError(error.name, extra) from error
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of a foreign error's text, or its class where it has none."""
     lines = str(error).strip().splitlines()

@@ -1,5 +1,6 @@
 """Interval: a number with its uncertainty."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgedraft.runtime.base.records import require
@@ -29,3 +30,10 @@ class Interval:
         if self.level == QUARTILES:
             return {"median": self.value, "low": self.low, "high": self.high}
         return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
+
+    @staticmethod
+    def from_json_form(data: Mapping[str, object]) -> Mapping[str, object]:
+        """Return the fields that ``data``, a `json_form`, stands for."""
+        if "median" not in data:
+            return data
+        return {"value" if key == "median" else key: value for key, value in data.items()} | {"level": QUARTILES}

@@ -7,4 +7,12 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """Show nothing; the default `Progress`."""
+    """A `Progress` that shows nothing."""
+
+
+Note = Callable[[str], None]
+"""Called with a sentence that the user should read while the work goes on."""
+
+
+def unsaid(sentence: str) -> None:
+    """Ignore a sentence: a `Note` that shows nothing."""

@@ -31,6 +31,8 @@ def from_plain(record: type[Record], data: object, where: str) -> Record:
     """Build ``record`` from plain data; unknown, missing and mistyped keys raise `EdgedraftError` naming ``where``."""
     if not isinstance(data, Mapping):
         raise EdgedraftError(f"{where}: expected an object", got=type(data).__name__)
+    from_json_form = getattr(record, "from_json_form", None)
+    data = data if from_json_form is None else from_json_form(data)
     hints = typing.get_type_hints(record)
     fields = {field.name: field for field in dataclasses.fields(record)}
     unknown = sorted(set(map(str, data)) - set(fields))

@@ -10,7 +10,14 @@ from math import prod
 
 from edgedraft.runtime.base.arrays import CacheArray, Logits
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.onnx.memory import Binding, DecoderGraph, LogitsRoom, OnnxModel, require_room, zeros_on_demand
+from edgedraft.runtime.onnx.memory import (
+    Binding,
+    DecoderGraph,
+    LogitsBuffer,
+    OnnxModel,
+    require_context,
+    zeros_on_demand,
+)
 from edgedraft.runtime.onnx.signature import CacheInput
 
 
@@ -73,12 +80,12 @@ class _Buffer:
         return self._numbers[: prod(shape)].reshape(shape)
 
 
-class InTurn:
+class SequentialBatch:
     """A batch that steps its models one after the other, each in a pass of its own."""
 
     def __init__(self, models: Sequence[OnnxModel]) -> None:
         self._rows = list(models)
-        self._logits = LogitsRoom(models[0].vocab_size)
+        self._logits = LogitsBuffer(models[0].vocab_size)
 
     @property
     def rows(self) -> Sequence[OnnxModel]:
@@ -90,7 +97,7 @@ class InTurn:
         count = len(token_ids)
         require(1 <= count <= len(self._rows), f"a step takes 1..{len(self._rows)} tokens", got=count)
         for row in self._rows[:count]:
-            require_room(row.length + 1, row.context_length)
+            require_context(row.length + 1, row.context_length)
         logits = self._logits.rows(count)
         for row, token_id, scores in zip(self._rows, token_ids, logits, strict=False):
             scores[:] = row.read([token_id]).logits[0]

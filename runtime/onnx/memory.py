@@ -95,7 +95,7 @@ class PassBuffers:
     logits: Logits
 
 
-class LogitsRoom:
+class LogitsBuffer:
     """A buffer for the logits of the largest pass so far; passes that share it overwrite each other's logits."""
 
     def __init__(self, vocab_size: int) -> None:
@@ -151,7 +151,7 @@ class OnnxModel:
     Models that are given the same ``logits`` overwrite each other's results.
     """
 
-    def __init__(self, graph: DecoderGraph, cache: Cache, logits: LogitsRoom | None = None) -> None:
+    def __init__(self, graph: DecoderGraph, cache: Cache, logits: LogitsBuffer | None = None) -> None:
         self._graph = graph
         self._cache = cache
         self._context_length = cache.context_length
@@ -159,7 +159,7 @@ class OnnxModel:
         self._ids = np.zeros((1, 1), dtype=np.int64)
         self._mask = np.ones((1, self._context_length), dtype=np.int64)
         self._places = np.arange(self._context_length, dtype=np.int64)[None]
-        self._logits = logits or LogitsRoom(graph.vocab_size)
+        self._logits = logits or LogitsBuffer(graph.vocab_size)
 
     @property
     def token_ids(self) -> Sequence[int]:
@@ -186,7 +186,7 @@ class OnnxModel:
         rows = len(token_ids)
         total = self.length + rows
         require(rows > 0, "nothing to read", got="0 tokens")
-        require_room(total, self._context_length)
+        require_context(total, self._context_length)
         if self._ids.shape[1] < rows:
             self._ids = np.zeros((1, rows), dtype=np.int64)
         ids, places, logits = self._ids[:, :rows], self._places[:, self.length : total], self._logits.rows(rows)
@@ -226,7 +226,7 @@ class OnnxBatch:
         require(1 <= rows <= paired and paired % 2 == 0, "buffers hold an even number of rows", got=(rows, paired))
         self._graph = graph
         self._buffers = buffers
-        self._logits = LogitsRoom(graph.vocab_size)
+        self._logits = LogitsBuffer(graph.vocab_size)
         slices = [[buffer[row : row + 1] for buffer in buffers] for row in range(paired)]
         self._caches = [SharedCache(graph, own) for own in slices]
         self._models = [OnnxModel(graph, cache, self._logits) for cache in self._caches]
@@ -253,7 +253,7 @@ class OnnxBatch:
         paired = count + count % 2
         for row, model in enumerate(self._models[:paired]):
             self._lengths[row] = model.length + 1
-        require_room(int(self._lengths[:count].max()), self._context_length)
+        require_context(int(self._lengths[:count].max()), self._context_length)
         # An idle partner row writes behind its own tokens, where nothing is lost. When it is full it writes into its
         # last place: it can read nothing more until a rewind frees that place, and the next token overwrites it.
         np.minimum(self._lengths[:paired], self._context_length, out=self._lengths[:paired])
@@ -288,7 +288,7 @@ class OnnxBatch:
         return logits
 
 
-def require_room(total: int, context_length: int) -> None:
+def require_context(total: int, context_length: int) -> None:
     """Refuse a text of ``total`` tokens that is longer than the context."""
     require(
         total <= context_length,

@@ -20,10 +20,10 @@ from edgedraft.runtime.core.batch import Batch
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
 from edgedraft.runtime.native.library import AUTO
 from edgedraft.runtime.onnx.device_cache import DeviceCache
-from edgedraft.runtime.onnx.growing import GrowingCache, InTurn
+from edgedraft.runtime.onnx.growing import GrowingCache, SequentialBatch
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.onnx.kernel_choice import KernelChoice, chosen_kernels
-from edgedraft.runtime.onnx.memory import Cache, LogitsRoom, OnnxBatch, OnnxModel, SharedCache, cache_buffers
+from edgedraft.runtime.onnx.memory import Cache, LogitsBuffer, OnnxBatch, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.onnx.providers import (
     OpenedSession,
     available_providers,
@@ -79,7 +79,7 @@ class OnnxGraph:
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
         self._path, self._rows = path, signature.rows
 
-    def new_model(self, logits: LogitsRoom | None = None) -> OnnxModel:
+    def new_model(self, logits: LogitsBuffer | None = None) -> OnnxModel:
         """Return a model that has read nothing; all over this graph share the weights and, if given, the ``logits``."""
         with self._enough_memory("a context"):
             model = OnnxModel(self, self._cache(self.settings.context_length), logits)
@@ -102,8 +102,8 @@ class OnnxGraph:
         """
         require(rows >= 1, "a batch needs at least one row", got=rows)
         if not self.shared or CACHE_POSITION in self.feeds or self._on_device is not None:
-            room = LogitsRoom(self.vocab_size)
-            return InTurn([self.new_model(room) for _ in range(rows)])
+            logits = LogitsBuffer(self.vocab_size)  # one for all: only one model runs at a time
+            return SequentialBatch([self.new_model(logits) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)
         require(symbolic, f"{self._path}: input_ids: a batch needs a symbolic number of rows", got=self._rows)
         with self._enough_memory(f"{rows} contexts"):
@@ -158,7 +158,7 @@ class BoundPass:
 
 
 def open_model(path: Path, settings: SessionSettings) -> OnnxModel:
-    """A graph with a single memory."""
+    """Load a graph and return a model over it."""
     return OnnxGraph(path, settings).new_model()
 
 

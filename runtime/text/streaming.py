@@ -5,8 +5,43 @@ from dataclasses import dataclass
 
 from tokenizers.decoders import DecodeStream
 
+from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
 from edgedraft.runtime.text.codec import TextCodec
+
+STOP, LENGTH = "stop", "length"
+"""Why an answer ended: with its end token or a stop text, or because it reached its limit or the context's."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Usage:
+    """Counts and seconds of one answer; ``statistics`` count the rounds after the first, in which nothing is drafted.
+
+    ``seconds`` run from the first read of the prompt to the last piece, the caller's own work between pieces included.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    seconds: float
+    first_token_seconds: float
+    statistics: DraftStatistics
+
+    @property
+    def drafted_tokens(self) -> int:
+        """Return how many tokens the drafter proposed."""
+        return self.statistics.draft_tokens_proposed
+
+    @property
+    def accepted_tokens(self) -> int:
+        """Return how many proposed tokens the target accepted."""
+        return self.statistics.draft_tokens_accepted
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Return the decoding speed after the first token; 0 where that token was the only one."""
+        decoding = self.seconds - self.first_token_seconds
+        return self.statistics.tokens / decoding if self.statistics.tokens else 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,27 +49,104 @@ class TextPiece:
     """A piece of the answer; ``drafted`` says that its last token was a draft which the target kept.
 
     ``token_ids`` are the tokens since the last piece, ``log_probs`` the target's log-probabilities of them where these
-    were asked for.
+    were asked for. The last piece of an answer is empty text with ``finish_reason`` ("stop" or "length") and ``usage``.
     """
 
     text: str
     drafted: bool
     token_ids: tuple[int, ...] = ()
     log_probs: tuple[float, ...] = ()
+    finish_reason: str | None = None
+    usage: Usage | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """A whole answer. ``str(answer)`` is its text; ``log_probs`` is empty unless they were asked for."""
+
+    text: str
+    token_ids: tuple[int, ...]
+    log_probs: tuple[float, ...]
+    finish_reason: str
+    usage: Usage
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def joined(pieces: Iterable[TextPiece]) -> Answer:
+    """Put the pieces of one answer together; the last of them says why it ended and what it took."""
+    every = tuple(pieces)
+    finish_reason, usage = every[-1].finish_reason, every[-1].usage
+    assert finish_reason is not None and usage is not None, "the last piece of `answer_pieces` carries both"
+    return Answer(
+        text="".join(piece.text for piece in every),
+        token_ids=tuple(token_id for piece in every for token_id in piece.token_ids),
+        log_probs=tuple(value for piece in every for value in piece.log_probs),
+        finish_reason=finish_reason,
+        usage=usage,
+    )
+
+
+class Meter:
+    """Count and time the rounds of one answer to a prompt of ``prompt_tokens`` tokens as they pass."""
+
+    def __init__(self, prompt_tokens: int, clock: Clock) -> None:
+        self._prompt_tokens = prompt_tokens
+        self._clock = clock
+        self._rounds: list[Round] = []
+        self._started = self._first = 0.0
+
+    def watched(self, rounds: Iterable[Round]) -> Iterator[Round]:
+        """Yield ``rounds`` as they are."""
+        self._started = self._clock()
+        for round_ in rounds:
+            if not self._rounds:
+                self._first = self._clock()
+            self._rounds.append(round_)
+            yield round_
+
+    def usage(self, completion_tokens: int) -> Usage:
+        """Return what the rounds took up to now."""
+        return Usage(
+            prompt_tokens=self._prompt_tokens,
+            completion_tokens=completion_tokens,
+            seconds=self._clock() - self._started,
+            first_token_seconds=self._first - self._started,
+            statistics=count_rounds(self._rounds[1:]),
+        )
+
+
+def answer_pieces(
+    rounds: Iterable[Round], stream: "TextStream", end_token_ids: Sequence[int], meter: Meter
+) -> Iterator[TextPiece]:
+    """Yield an answer's pieces through a fresh ``stream``, and last one that says why it ended and what it took."""
+    count, last = 0, -1
+    pieces = _pieces(meter.watched(rounds), stream)
+    del rounds  # only the pieces hold them now: a stop text ends the decoding before the last piece is handed out
+    for piece in pieces:
+        count += len(piece.token_ids)
+        last = piece.token_ids[-1] if piece.token_ids else last
+        yield piece
+    finish_reason = STOP if stream.stopped or last in end_token_ids else LENGTH
+    yield TextPiece(text="", drafted=False, finish_reason=finish_reason, usage=meter.usage(count))
 
 
 def text_pieces(rounds: Iterable[Round], codec: TextCodec, stop: Sequence[str] = ()) -> Iterator[TextPiece]:
     """Stream an answer's text, token by token, ending early when a stop string appears."""
-    stream = TextStream(codec, stop)
+    return _pieces(rounds, TextStream(codec, stop))
+
+
+def _pieces(rounds: Iterable[Round], stream: "TextStream") -> Iterator[TextPiece]:
     token_ids: list[int] = []
     log_probs: list[float] = []
     drafted = False
-    for turn in rounds:
-        for position, token_id in enumerate(turn.token_ids):
+    for round_ in rounds:
+        for position, token_id in enumerate(round_.token_ids):
             text = stream.push(token_id)
             token_ids.append(token_id)
-            log_probs += turn.log_probs[position : position + 1]
-            drafted = position < turn.accepted
+            log_probs += round_.log_probs[position : position + 1]
+            drafted = position < round_.accepted
             if text or stream.stopped:
                 yield TextPiece(text=text, drafted=drafted, token_ids=tuple(token_ids), log_probs=tuple(log_probs))
                 token_ids, log_probs = [], []
@@ -46,7 +158,7 @@ def text_pieces(rounds: Iterable[Round], codec: TextCodec, stop: Sequence[str] =
 
 
 class TextStream:
-    """Turns ids into text as they come, holding back what is not yet whole or may begin a stop string."""
+    """Turn ids into text as they come; hold back what is not yet whole or may begin a stop string."""
 
     def __init__(self, codec: TextCodec, stop: Sequence[str] = ()) -> None:
         self._tokenizer = codec.tokenizer
@@ -56,23 +168,23 @@ class TextStream:
         self.stopped = False
 
     def push(self, token_id: int) -> str:
-        """The text that ``token_id`` makes certain; sets ``stopped`` when a stop string is complete."""
+        """Return the text that ``token_id`` makes certain; set ``stopped`` when a stop string is complete."""
         self._held += self._decoder.step(self._tokenizer, token_id) or ""
-        found = [place for stop in self._stop if (place := self._held.find(stop)) >= 0]
-        if found:
+        starts = [start for stop in self._stop if (start := self._held.find(stop)) >= 0]
+        if starts:
             self.stopped = True
-            ready, self._held = self._held[: min(found)], ""
+            ready, self._held = self._held[: min(starts)], ""
             return ready
         keep = max((_overlap(self._held, stop) for stop in self._stop), default=0)
         ready, self._held = self._held[: len(self._held) - keep], self._held[len(self._held) - keep :]
         return ready
 
     def finish(self) -> str:
-        """The text still held back."""
+        """Return the text still held back."""
         ready, self._held = self._held, ""
         return ready
 
 
 def _overlap(text: str, stop: str) -> int:
-    """Length of the longest end of ``text`` that begins ``stop``."""
+    """Return the length of the longest end of ``text`` that begins ``stop``."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)

@@ -26,8 +26,8 @@ from edgedraft.calibration.process_engine import map_on_processes
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.calibration.text.counting import Counting, CountingJob, count_job
 from edgedraft.calibration.text.shards import count_in_shards
-from edgedraft.commands._calibrate_count import SHARDS
 from edgedraft.console import Console
+from edgedraft.exporter.pipeline.count import SHARDS
 from edgedraft.runtime.text.codec import TextCodec
 
 END = "<|im_end|>"

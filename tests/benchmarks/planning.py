@@ -20,13 +20,11 @@ from edgedraft.calibration.data.samples import GROUPS
 from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.console import Console
 from edgedraft.devices.latency import StepModel
-from edgedraft.exporter.planning.costs import PairLatency
-from edgedraft.exporter.planning.options import Candidate, Limits, Setup
 from edgedraft.exporter.planning.planner import Decision, decide
-from edgedraft.exporter.planning.ranking import coverage_by_size, rank_tokens, ranks_of
-from edgedraft.exporter.planning.replay import AcceptanceWindows, acceptance_windows, replay
-from edgedraft.exporter.planning.replaying import replaying
-from edgedraft.exporter.planning.scan import Scan, scan, tiled_sizes
+from edgedraft.exporter.planning.ranking import rank_tokens, ranks_of
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, AcceptanceWindows, acceptance_windows, replay
+from edgedraft.exporter.planning.scan import Scan, replay_answers, scan, tiled_sizes
+from edgedraft.exporter.planning.scoring import Candidate, PairLatency, PlanLimits, Setup
 
 PRECISIONS = ("int4", "int8", "fp32")
 BYTES_PER_WEIGHT = {"int4": 0.57, "int8": 1.07, "fp32": 4.0}
@@ -64,7 +62,7 @@ def counted(target_ids: np.ndarray, vocab_size: int) -> TokenCounts:
     return TokenCounts(by_group=by_group, prompts_by_group=prompts, provenance=provenance)
 
 
-def candidate(setup: Setup, trace: AcceptanceTrace, order: np.ndarray, scanned: Scan) -> Candidate:
+def candidate(setup: Setup) -> Candidate:
     """A setup with a step model that is made up."""
     target, drafter = (BYTES_PER_WEIGHT[name] for name in (setup.target_precision, setup.drafter_precision))
 
@@ -85,23 +83,19 @@ def candidate(setup: Setup, trace: AcceptanceTrace, order: np.ndarray, scanned: 
         setup=setup,
         latency=PairLatency(target=steps, drafter=steps, target_bytes=target_bytes, drafter_bytes=drafter_bytes),
         memory_bytes=lambda size: target_bytes + drafter_bytes(size),
-        scan=scanned,
-        replayed=replaying(trace, order),
     )
 
 
 def planned(trace: AcceptanceTrace, counts: TokenCounts) -> Decision:
     """From counts and trace to the decision."""
     order = rank_tokens([counts], ())
-    scanned = scan(acceptance_windows(trace, ranks_of(order)), tiled_sizes(counts.vocab_size))
+    answers = replay_answers(trace, counts, order, tiled_sizes(counts.vocab_size), DRAFT_LENGTHS)
     setups = [
         Setup(target_precision=precision, drafter_precision=precision, threads=threads)
         for precision in PRECISIONS
         for threads in (1, 2)
     ]
-    candidates = [candidate(setup, trace, order, scanned) for setup in setups]
-    covered = coverage_by_size(counts, order)[scanned.sizes - 1]
-    return decide(candidates, covered, Limits(), "made up", np.random.default_rng(0))
+    return decide([candidate(setup) for setup in setups], answers, PlanLimits(), "made up", np.random.default_rng(0))
 
 
 def seconds_of(job: Callable[[], object], repeats: int) -> tuple[str, str]:

@@ -27,13 +27,11 @@ from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.models.trimmed import trimmed_graph
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.planning.costs import StepCosts
-from edgedraft.exporter.planning.pair_plan import token_order
-from edgedraft.exporter.planning.pair_steps import PairSteps, step_cases
+from edgedraft.exporter.pipeline.measuring import PairSteps, step_cases
 from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
-from edgedraft.exporter.planning.ranking import index_map
-from edgedraft.exporter.planning.replaying import Replaying, replaying
-from edgedraft.exporter.planning.weighing import predicted_seconds
+from edgedraft.exporter.planning.ranking import index_map, token_order
+from edgedraft.exporter.planning.scan import ReplayFunction, replay_function
+from edgedraft.exporter.planning.scoring import PairLatency, predicted_seconds
 from edgedraft.runtime.base.files import write_json
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
@@ -205,13 +203,13 @@ class Bench:
         """Every plan's promise beside what it kept."""
         found = []
         for pair, calibration in zip(self.pairs, self.calibrations, strict=True):
-            costs = [each.latency(pair).costs for each in self.steps]
-            ones = np.array([each.target(1) for each in costs])
-            replayed = replaying(calibration.trace, self.order)
+            latencies = [each.latency(pair) for each in self.steps]
+            ones = np.array([each.target_seconds(1) for each in latencies])
+            replayed = replay_function(calibration.trace, self.order)
             alone = next(way for way in self.ways if way.pair is pair and not way.length)
             plain = np.array(self.speeds[alone.name]) * ones
             for way in (way for way in self.ways if way.pair is pair and way.length):
-                seconds, tokens = promised(replayed, way, costs)
+                seconds, tokens = promised(replayed, way, latencies)
                 predicted, speed_up = tokens.sum() / seconds.sum(), (tokens * ones).sum() / seconds.sum()
                 kept = np.array(self.speeds[way.name]) * seconds / tokens
                 found.append(
@@ -226,11 +224,11 @@ class Bench:
         return found
 
 
-def promised(replayed: Replaying, way: Way, costs: Sequence[StepCosts]) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted seconds, each prompt's by its own costs, and tokens."""
+def promised(replayed: ReplayFunction, way: Way, latencies: Sequence[PairLatency]) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted seconds, each prompt's by its own latency, and tokens."""
     outcome = replayed(way.size, way.length)
-    seconds = [predicted_seconds(outcome, way.size, way.length, own)[i] for i, own in enumerate(costs)]
-    return np.array(seconds), outcome.tokens[: len(costs)]
+    seconds = [predicted_seconds(outcome, way.size, way.length, own)[i] for i, own in enumerate(latencies)]
+    return np.array(seconds), outcome.tokens[: len(latencies)]
 
 
 def told(judged: Sequence[Judged], best_measured: Judged, picked: Judged) -> list[str]:

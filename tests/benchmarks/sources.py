@@ -19,16 +19,16 @@ from edgedraft.calibration.data.samples import RANK, Sample
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.text.counting import Counting, SampleCounter
-from edgedraft.commands._options import DRAFTER as DRAFTER_MODEL
-from edgedraft.commands._options import TARGET as TARGET_MODEL
 from edgedraft.console import Console, markdown_table
 from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet, calibrate_pair
+from edgedraft.exporter.pipeline.requests import DRAFTER as DRAFTER_MODEL
+from edgedraft.exporter.pipeline.requests import TARGET as TARGET_MODEL
 from edgedraft.exporter.planning.ranking import coverage, rank_tokens
 from edgedraft.exporter.planning.replay import Replay
-from edgedraft.exporter.planning.replaying import replaying
+from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.runtime.base.files import write_json
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.onnx.session import SessionSettings
@@ -81,7 +81,7 @@ def cells(
     for judged, calibration in judges.items():
         for listed, counts in lists.items():
             orders = {source: rank_tokens([counts[source]], pair.end_token_ids) for source in SOURCES}
-            replays = {source: replaying(calibration.trace, order) for source, order in orders.items()}
+            replays = {source: replay_function(calibration.trace, order) for source, order in orders.items()}
             for size in sizes:
                 by_target = replays[TARGET](size, DRAFT_LENGTH)
                 for source in SOURCES:

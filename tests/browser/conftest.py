@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from edgedraft.commands._phone_site import PROBE, Parts, full_drafter, phone_site
 from edgedraft.devices.probing.phone import QUICK, write_phone_probe
+from edgedraft.exporter.pipeline.phone_site import PROBE, SiteParts, full_drafter, phone_site
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.onnx.session import SessionSettings
 from edgedraft.runtime.serving.listening import listen
@@ -121,7 +121,7 @@ def serve(built, tiny_pair, tmp_path_factory):
         probe = write_phone_probe(folder / "probe", PROBE, QUICK)
         full = full_drafter(opened.manifest, tiny_pair.cache / "onnx", folder / "full", folder / "sums.json")
         assert full is not None, "the tiny pair's drafter is cached"
-        parts = Parts(bundle=opened, page=built(page), probe_folder=folder / "probe", probe=probe, full=full)
+        parts = SiteParts(bundle=opened, page=built(page), probe_folder=folder / "probe", probe=probe, full=full)
         posted: dict[str, Any] = {}
         takers = {
             f"results/{kind}": (lambda data, kind=kind: posted.update({kind: data})) for kind in ("probe", "bench")
@@ -139,7 +139,7 @@ def packed_bundle(tiny_pair, tiny_planned, tiny_prompts, tmp_path_factory):
     from edgedraft.exporter.bundle.writing import write_bundle
     from edgedraft.exporter.graph.providers import PROVIDERS
     from edgedraft.exporter.models.pair import PairRequest, prepare_pair
-    from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
+    from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_here
 
     paths = {"target": str(tiny_pair.target), "drafter": str(tiny_pair.drafter)}
     precisions = {"target_precision": "int4", "drafter_precision": "int4"}

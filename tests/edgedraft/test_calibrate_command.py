@@ -6,7 +6,6 @@ import pytest
 
 from edgedraft.__main__ import main
 from edgedraft.calibration.counts_file import read_counts
-from edgedraft.commands import _calibrate_count
 
 CHATS = [
     [("user", "sort the list"), ("assistant", "def sort")],
@@ -81,9 +80,9 @@ def test_a_large_file_is_spread_over_the_cores(count, monkeypatch, largest, argu
         used.append(processes)
         yield from ((place, work(batch)) for place, batch in enumerate(batches))
 
-    monkeypatch.setattr("edgedraft.calibration.process_engine.map_on_processes", mapped)
-    monkeypatch.setattr("edgedraft.devices.machine.usable_cores", lambda: 2)
-    monkeypatch.setattr(_calibrate_count, "WORTH_SPREADING_BYTES", largest)
+    monkeypatch.setattr("edgedraft.exporter.pipeline.count.map_on_processes", mapped)
+    monkeypatch.setattr("edgedraft.exporter.pipeline.count.usable_cores", lambda: 2)
+    monkeypatch.setattr("edgedraft.exporter.pipeline.count.WORTH_SPREADING_BYTES", largest)
     count("counts.safetensors", *arguments)
     assert used == expected
 

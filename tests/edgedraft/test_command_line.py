@@ -12,7 +12,7 @@ import pytest
 
 from edgedraft.__main__ import build_parser, main
 from edgedraft.exporter.graph.precisions import PRECISIONS
-from edgedraft.exporter.planning.pair_steps import PairSteps
+from edgedraft.exporter.pipeline.measuring import PairSteps
 from edgedraft.runtime.core.policies import POLICIES
 from edgedraft.runtime.onnx.session import available_providers
 
@@ -224,7 +224,7 @@ def test_mistakes_are_found_before_anything_is_sampled(pair_options, prompts_fil
     def never(*_):
         raise AssertionError("calibrated first")
 
-    monkeypatch.setattr("edgedraft.commands._stages.calibrate_pair", never)
+    monkeypatch.setattr("edgedraft.exporter.pipeline.stages.calibrate_pair", never)
     (tmp_path / "notes.txt").write_text("mine")
     arguments = ["export", tmp_path / "bundle", *pair_options, "--prompts", prompts_file]
     assert "expected 1..1024, got 0" in refused([*arguments, "--vocab-size", "0"], capsys)
@@ -242,9 +242,9 @@ def test_numbers_below_one_are_refused(tiny_bundle, option, capsys):
 
 def test_the_offered_precisions_are_those_that_can_be_built():
     options = build_parser().parse_args(["plan"])
-    assert {*options.target_precision, *options.drafter_precision} <= set(PRECISIONS)
+    assert {*options.target_precisions, *options.drafter_precisions} <= set(PRECISIONS)
     parsed = build_parser().parse_args(["plan", "--target-precision", *PRECISIONS])
-    assert parsed.target_precision == list(PRECISIONS)
+    assert parsed.target_precisions == list(PRECISIONS)
 
 
 def test_unknown_models_list_the_known_ones(tmp_path, capsys):

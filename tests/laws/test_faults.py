@@ -81,11 +81,11 @@ def test_a_damaged_target_is_named_and_says_nothing(weight, value, copied):
 def test_a_damaged_drafter_is_named_and_decoding_without_it_goes_on(weight, value, copied, engine):
     spoil(copied / "drafter" / "model.onnx", weight, value)
     damaged = Engine.open(copied, verify_hashes=False)
-    right = engine.generate(PROMPT, max_new_tokens=24, options=PLAIN)
+    right = engine.generate(PROMPT, max_new_tokens=24, options=PLAIN).text
     for asks, alone in itertools.product(ASKS_THE_DRAFTER, ASKS_THE_TARGET_ALONE):
         with pytest.raises(EdgedraftError, match=said_by("drafter")):
             damaged.generate(PROMPT, max_new_tokens=24, options=asks)
-        assert damaged.generate(PROMPT, max_new_tokens=24, options=alone) == right
+        assert damaged.generate(PROMPT, max_new_tokens=24, options=alone).text == right
 
 
 @pytest.mark.parametrize("sampling", [None, DRAWN], ids=["greedy", "drawn"])
@@ -124,12 +124,12 @@ def test_an_open_engine_goes_on_with_its_own_bundle_when_another_takes_its_place
     engine = Engine.open(copied)
     ask = [DecodingOptions(policy="fixed", draft_length=4), DecodingOptions(policy="ngram-or-drafter"), PLAIN]
     texts = [f"{PROMPT} {number}" for number in range(4)]
-    before = [engine.generate(text, max_new_tokens=24, options=options) for text in texts for options in ask]
+    before = [engine.generate(text, max_new_tokens=24, options=options).text for text in texts for options in ask]
     calibration, planned = tiny_planned
     smaller = dataclasses.replace(planned.plan, draft_vocab_size=128, draft_length=2)
     other = dataclasses.replace(planned, decision=dataclasses.replace(planned.decision, plan=smaller))
     write_bundle(bundle_contents(calibration, other, tiny_prompts.name), copied)
-    again = [engine.generate(text, max_new_tokens=24, options=options) for text in texts for options in ask]
+    again = [engine.generate(text, max_new_tokens=24, options=options).text for text in texts for options in ask]
     at_once = [engine.stream(text, max_new_tokens=24, options=ask[0]) for text in texts]
     together = list(itertools.zip_longest(*at_once))
     assert again == before
@@ -137,7 +137,9 @@ def test_an_open_engine_goes_on_with_its_own_bundle_when_another_takes_its_place
         assert "".join(pieces[number].text for pieces in together if pieces[number]) == text
     newer = Engine.open(copied)
     assert (engine.bundle.manifest.plan.draft_vocab_size, newer.bundle.manifest.plan.draft_vocab_size) == (256, 128)
-    assert [newer.generate(text, max_new_tokens=24, options=options) for text in texts for options in ask] == before
+    assert [
+        newer.generate(text, max_new_tokens=24, options=options).text for text in texts for options in ask
+    ] == before
 
 
 def test_a_prompt_beyond_the_context_is_refused_and_the_next_is_answered(tiny_bundle, reference, tokens_of):

@@ -12,7 +12,7 @@ from edgedraft.exporter.bundle.writing import write_bundle
 from edgedraft.exporter.models.convert import AS_EXPORTED
 from edgedraft.exporter.models.pair import PairRequest, prepare_pair
 from edgedraft.exporter.pipeline.calibrating import calibrate_pair
-from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
+from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_here
 from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.core.policies import POLICIES
 from edgedraft.runtime.engine import DecodingOptions, Engine

@@ -11,8 +11,7 @@ from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.trimmed import open_trimmed
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.planning.pair_plan import token_order
-from edgedraft.exporter.planning.ranking import index_map, ranks_of
+from edgedraft.exporter.planning.ranking import index_map, ranks_of, token_order
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.decoding import speculative_rounds

@@ -111,8 +111,8 @@ def test_a_talk_reads_only_what_is_new(opened):
 
 def test_stream_generate_and_chat_give_one_text(engine):
     talk = [{"role": "user", "content": "hello"}]
-    whole = engine.generate("hello", max_new_tokens=20)
-    assert engine.generate(talk, max_new_tokens=20) == engine.chat(talk, max_new_tokens=20)["content"] == whole
+    whole = engine.generate("hello", max_new_tokens=20).text
+    assert engine.generate(talk, max_new_tokens=20).text == engine.chat(talk, max_new_tokens=20)["content"] == whole
     assert "".join(piece.text for piece in engine.stream("hello", max_new_tokens=20)) == whole
     assert whole != ""
 

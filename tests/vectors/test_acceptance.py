@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgedraft.runtime.core.sampling import draw, keeps, residual, settle_draws
+from edgedraft.runtime.core.sampling import draw, keeps, residual, verify_draws
 from edgedraft.runtime.core.verify import accepted_prefix, confidence, greedy_choices, log_probability
 
 HAIR = 2.0**-30
@@ -78,7 +78,7 @@ def test_a_round(case, vectors):
 
     def committed(uniforms: list[float]) -> list[int]:
         script = Script(*uniforms)
-        tokens = settle_draws(case["draft"], drafter, target, script)
+        tokens = verify_draws(case["draft"], drafter, target, script)
         assert len(tokens) <= len(case["draft"]) or not script.left, "a uniform was left over"
         return tokens
 

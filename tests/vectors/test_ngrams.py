@@ -2,8 +2,10 @@
 
 import pytest
 
-from edgedraft.runtime.core.chooser import GREEDY
-from edgedraft.runtime.core.ngram import Match, NgramDrafts, NgramIndex
+from edgedraft.runtime.core.ngram import NgramIndex, NgramSource
+from edgedraft.runtime.core.sampler import GreedySampler
+from edgedraft.runtime.core.stop_rules import FixedLength
+from edgedraft.runtime.core.token_drafter import Match, TokenDrafter
 
 
 def ids(text):
@@ -31,8 +33,7 @@ def test_no_match(case):
 def test_drafts_of_every_length_in_every_limit(case):
     for draft_length in range(1, 9):
         for limit in range(10):
-            policy = NgramDrafts(draft_length)
-            policy.begin(ids(case["text"]))
-            proposals = policy.propose(ids(case["text"]), limit, GREEDY)
-            found = "".join(chr(proposal.token_id) for proposal in proposals)
-            assert found == case["drafts"][: min(draft_length, limit)]
+            drafter = TokenDrafter(NgramSource(), FixedLength(draft_length))
+            draft = drafter.propose(ids(case["text"]), limit, GreedySampler())
+            text = "".join(chr(token.token_id) for token in draft.tokens)
+            assert text == case["drafts"][: min(draft_length, limit)]

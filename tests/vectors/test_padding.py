@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.model import Pass
 from edgedraft.runtime.core.padding import Padded, padded_rows
 
 BY = {"less": 1 - 1e-6, "more": 1 + 1e-6}
@@ -24,7 +25,7 @@ class Letters:
             raise EdgedraftError("the context is full")
         self.token_ids += token_ids
         self.passes.append("".join(map(chr, token_ids)))
-        return np.array(token_ids, dtype=np.float32)[:, None]
+        return Pass(logits=np.array(token_ids, dtype=np.float32)[:, None])
 
     def rewind(self, length: int) -> None:
         del self.token_ids[length:]
@@ -56,7 +57,7 @@ def test_what_a_padded_model_reads(case):
     inner = Letters(case["context_length"])
     model = Padded(inner, (), case["provider"])
     for text in case["reads"]:
-        rows = model.read([ord(letter) for letter in text])
+        rows = model.read([ord(letter) for letter in text]).logits
         assert "".join(chr(int(row[0])) for row in rows) == text
     assert inner.passes == case["passes"]
     assert "".join(map(chr, inner.token_ids)) == "".join(case["reads"]), "what was added is forgotten"

@@ -3,14 +3,14 @@
 import pytest
 
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.core.statistics import count_rounds, memory_bound_speed_up, spread
+from edgedraft.runtime.core.statistics import count_rounds, median_interval, memory_bound_speed_up
 
 CLOSE = 1e-12
 
 
 def rounds_of(case):
     return [
-        Round(token_ids=tuple(range(each["tokens"])), proposed=each["proposed"], accepted=each["accepted"])
+        Round(token_ids=tuple(range(each["tokens"])), drafted=each["drafted"], accepted=each["accepted"])
         for each in case["rounds"]
     ]
 
@@ -40,6 +40,6 @@ def test_memory_bound_speed_up(case):
 @pytest.mark.section("spreads")
 def test_median_and_quartiles(case):
     for count, expected in enumerate(case["beginnings"], start=1):
-        found = spread(case["values"][:count])
-        assert {name: getattr(found, name) for name in expected} == pytest.approx(expected, rel=CLOSE)
+        found = median_interval(case["values"][:count]).json_form()
+        assert {name: found[name] for name in expected} == pytest.approx(expected, rel=CLOSE)
     assert len(case["beginnings"]) == len(case["values"])

@@ -12,7 +12,7 @@ from edgedraft.exporter.graph.loading import load_graph, model_size
 from edgedraft.exporter.graph.providers import PROVIDERS
 from edgedraft.exporter.models.pair import PairRequest, prepare_pair, prepared_pair
 from edgedraft.exporter.pipeline.calibrating import calibrate_pair
-from edgedraft.exporter.planning.pair_plan import PlanningRequest, plan_here
+from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_here
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds

@@ -282,8 +282,8 @@ def test_push_with_a_bench_of_the_bundle(hub, bundle, tmp_path, capsys):
 
 
 def test_a_bench_of_another_bundle_is_refused(hub, bundle, tmp_path, measured, capsys):
-    from edgedraft.commands._measure import Measurement
     from edgedraft.devices.machine import this_machine
+    from edgedraft.exporter.pipeline.bench import Measurement
     from edgedraft.runtime.base.records import to_plain
 
     other = Measurement(

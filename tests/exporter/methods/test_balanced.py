@@ -5,7 +5,7 @@ import pytest
 
 from edgedraft.exporter.methods.balanced import BalancedSettings, balance
 from edgedraft.exporter.methods.flops import EagleShape, drafter_cost
-from edgedraft.exporter.methods.utility import UtilitySettings, best_size
+from edgedraft.exporter.methods.utility import Utility, UtilitySettings
 from edgedraft.exporter.planning.search import SearchSettings
 from edgedraft.runtime.base.errors import EdgedraftError
 
@@ -25,7 +25,7 @@ def settings(trials=20, seed=42, **changes) -> BalancedSettings:
 
 def test_the_scans_size_is_chosen_and_tpe_compared_with_it(counts):
     found = balance(counts, SHAPE.cost, settings())
-    assert found.chosen == best_size(counts.counts, SHAPE.cost, UtilitySettings())
+    assert found.chosen == Utility(counts.counts, SHAPE.cost, UtilitySettings()).scan()
     assert found.by_tpe == max((trial.weighed for trial in found.trials), key=lambda each: each.utility)
     assert found.missed_by_tpe == found.chosen.utility - found.by_tpe.utility
     assert 0 <= found.missed_by_tpe < 1e-3

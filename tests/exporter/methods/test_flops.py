@@ -15,7 +15,7 @@ def test_parts_and_total_of_the_papers_drafter():
     assert flops.mlp == 352_321_536
     assert flops.head == 1_050_673_152
     assert flops.total == 1_637_875_712
-    assert f"{flops.head_share:.2%}" == "64.15%"
+    assert f"{flops.head / flops.total:.2%}" == "64.15%"
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_parts_and_total_of_the_papers_drafter():
     ],
 )
 def test_latency_reduction_of_the_papers_drafter(size, reduction):
-    assert f"{LLAMA_8B.latency_reduction(size):.5f}" == reduction
+    assert f"{LLAMA_8B.cost.reduction(size, 128256):.5f}" == reduction
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,21 @@ def test_latency_reduction_of_the_papers_drafter(size, reduction):
 )
 def test_head_shares_of_drafters_for_other_models(hidden, intermediate, heads, vocab_size, share):
     shape = EagleShape(hidden=hidden, intermediate=intermediate, heads=heads, kv_heads=8, target_vocab_size=vocab_size)
-    assert f"{shape.flops(vocab_size).head_share:.1%}" == share
+    flops = shape.flops(vocab_size)
+    assert f"{flops.head / flops.total:.1%}" == share
 
 
 def test_the_linear_cost_says_what_the_parts_sum_to():
     for size in (1, 50, 13264, 128256):
         assert LLAMA_8B.cost.of(size) == LLAMA_8B.flops(size).total
+
+
+@pytest.mark.parametrize(("hidden", "parameters"), [(3072, 394_002_432), (1024, 131_334_144)])
+def test_a_head_costs_two_flops_for_each_of_its_parameters(hidden, parameters):
+    """The parameters are those that VocabTrim, arXiv 2506.22694, gives for heads of these widths."""
+    shape = EagleShape(hidden=hidden, intermediate=8192, heads=8, kv_heads=8, target_vocab_size=128256)
+    assert shape.flops(128256).head == 2 * parameters
+    assert drafter_cost(0, hidden).of(128256) == 2 * parameters
 
 
 def test_an_independent_drafter_pays_two_flops_for_each_parameter():

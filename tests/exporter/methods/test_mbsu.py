@@ -8,13 +8,11 @@ import pytest
 from edgedraft.exporter.methods.mbsu import (
     DRAFT_LENGTHS,
     ParameterCosts,
-    gain_ceiling,
-    head_parameters,
     maximise_mbsu,
 )
 from edgedraft.exporter.planning.planner import candidate_sizes
 from edgedraft.exporter.planning.ranking import rank_tokens
-from edgedraft.exporter.planning.replaying import replaying
+from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 5000
@@ -27,21 +25,24 @@ def replayed(greedy_trace, make_counts):
     preferences = np.argsort(rng.random((300, VOCAB)), axis=1)
     targets = preferences[np.arange(300), rng.integers(0, 2, 300)]
     trace = greedy_trace(preferences, targets, np.array([0, 120, 300]))
-    return replaying(trace, rank_tokens([make_counts(np.bincount(targets, minlength=VOCAB))], []))
-
-
-def test_head_sizes_of_the_paper():
-    assert head_parameters(3072, 128256) == 394_002_432
-    assert head_parameters(1024, 128256) == 131_334_144
+    return replay_function(trace, rank_tokens([make_counts(np.bincount(targets, minlength=VOCAB))], []))
 
 
 @pytest.mark.parametrize(("draft_length", "gain"), [(2, "1.160"), (3, "1.227"), (4, "1.286"), (5, "1.339")])
-def test_gain_ceilings_of_the_paper(draft_length, gain):
-    assert f"{gain_ceiling(0.15984, 0.06874, draft_length):.3f}" == gain
+def test_gain_ceilings_of_the_paper(replayed, draft_length, gain):
+    """Where trimming costs no acceptance it raises MBSU by (c·γ + 1) / (c'·γ + 1), with the paper's c and c'."""
+    before, after = (
+        maximise_mbsu(
+            replayed, ParameterCosts(drafter=lambda _, c=c: c, target=100_000), (VOCAB,), (draft_length,)
+        ).best
+        for c in (15_984, 6_874)
+    )
+    assert (before.cost_ratio, after.cost_ratio) == (0.15984, 0.06874)
+    assert f"{after.mbsu / before.mbsu:.3f}" == gain
 
 
 def test_the_best_option_is_the_best_of_the_grid(replayed):
-    costs = ParameterCosts(drafter=lambda size: 1_000_000 + head_parameters(512, size), target=40_000_000)
+    costs = ParameterCosts(drafter=lambda size: 1_000_000 + 512 * size, target=40_000_000)
     sizes = candidate_sizes(VOCAB)
     found = maximise_mbsu(replayed, costs, sizes)
     grid = {
@@ -72,7 +73,7 @@ def test_an_empty_grid_and_an_empty_trace_are_refused(replayed, greedy_trace):
         maximise_mbsu(replayed, costs, ())
     trace = greedy_trace(np.zeros((0, VOCAB), dtype=np.int64), np.zeros(0, dtype=np.int64), np.array([0, 0]))
     with pytest.raises(EdgedraftError) as raised:
-        maximise_mbsu(replaying(trace, np.arange(VOCAB)), costs, (VOCAB,))
+        maximise_mbsu(replay_function(trace, np.arange(VOCAB)), costs, (VOCAB,))
     assert str(raised.value) == (
         "mbsu: expected answers of two tokens or more, got only shorter ones"
         " - allow longer answers or use other prompts"

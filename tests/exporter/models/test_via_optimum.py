@@ -17,7 +17,8 @@ from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.models import convert as converting
 from edgedraft.exporter.models import via_optimum
 from edgedraft.exporter.models.cache import cache_folder
-from edgedraft.exporter.models.convert import BUILDER, OPTIMUM, convert
+from edgedraft.exporter.models.convert import convert
+from edgedraft.exporter.models.export_backends import BUILDER, OPTIMUM
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.pair import PairRequest, prepare_pair
 from edgedraft.exporter.models.processes import ProcessCost

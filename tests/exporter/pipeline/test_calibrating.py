@@ -7,7 +7,7 @@ import pytest
 
 from edgedraft.calibration.answers.batched import Draws
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, calibrate_pair
-from edgedraft.exporter.planning.pair_plan import token_order
+from edgedraft.exporter.planning.ranking import token_order
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.decoding import plain_rounds
 from edgedraft.runtime.core.limits import Limits, limited

@@ -10,8 +10,8 @@ from edgedraft.__main__ import main
 from edgedraft.exporter.graph.worker_pack import pack_folder
 from edgedraft.exporter.models.convert import AS_EXPORTED, OnnxFolder
 from edgedraft.exporter.models.pair import Pair
-from edgedraft.exporter.pipeline import gate
-from edgedraft.exporter.pipeline.gate import JUDGED_ANSWERS, target_divergence
+from edgedraft.exporter.pipeline import quality
+from edgedraft.exporter.pipeline.quality import JUDGED_ANSWERS, target_divergence
 from edgedraft.runtime.base.errors import EdgedraftError
 
 
@@ -38,7 +38,7 @@ def test_the_target_is_compared_with_its_float_build_once(packed_pair, tiny_pair
     assert measured.positions == sum(len(entry.token_ids) for entry in answers[:JUDGED_ANSWERS])
     assert measured.kl_per_token > 0.01
     assert 0.1 < measured.greedy_agreement < 1
-    monkeypatch.setattr(gate, "divergence", None)
+    monkeypatch.setattr(quality, "divergence", None)
     assert target_divergence(packed_pair, answers, tiny_pair.cache) == measured
 
 
@@ -50,7 +50,7 @@ def test_the_float_build_is_made_by_the_route_of_the_target(packed_pair, tiny_pa
         asked.append((source, precision, export_backend))
         raise EdgedraftError("far enough")
 
-    monkeypatch.setattr(gate, "convert", convert)
+    monkeypatch.setattr(quality, "convert", convert)
     by_optimum = dataclasses.replace(packed_pair.target, export_backend="optimum")
     pair = Pair(by_optimum, packed_pair.drafter, packed_pair.settings)
     with pytest.raises(EdgedraftError, match="far enough"):

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from edgedraft.devices.latency import StepModel
-from edgedraft.exporter.planning.costs import PairLatency
-from edgedraft.exporter.planning.options import Candidate, Setup
 from edgedraft.exporter.planning.replay import AcceptanceWindows, replay
-from edgedraft.exporter.planning.scan import scan
+from edgedraft.exporter.planning.scan import ReplayedAnswers, scan
+from edgedraft.exporter.planning.scoring import Candidate, PairLatency, Setup
 
 SIZES = (64, 128, 256)
 LENGTHS = (1, 2, 3, 4)
@@ -50,26 +49,38 @@ def windows_of() -> Callable[[Sequence[Sequence[int]]], AcceptanceWindows]:
 
 
 @pytest.fixture(scope="session")
-def make_candidate(windows_of) -> Callable[..., Candidate]:
-    """A candidate over small answers; a pass of the drafter reads a thousand bytes a draft token."""
+def replayed_answers(windows_of) -> Callable[..., ReplayedAnswers]:
+    """Replays of small answers; ``covered`` is the coverage of each of ``sizes``, all of it by default."""
 
     def make(
         answers: Sequence[Sequence[int]],
+        covered: Sequence[float] | None = None,
         *,
-        target: StepModel,
-        drafter: StepModel,
-        setup: Setup = INT4,
-        memory: int = 10**9,
         sizes: Sequence[int] = SIZES,
         lengths: Sequence[int] = LENGTHS,
-    ) -> Candidate:
-        windows = windows_of(answers)
+    ) -> ReplayedAnswers:
+        windows, vocab_size = windows_of(answers), sizes[-1]
+        coverage = np.zeros(vocab_size)
+        coverage[np.array(sizes) - 1] = 1.0 if covered is None else covered
+        return ReplayedAnswers(
+            order=np.arange(vocab_size),
+            coverage=coverage,
+            scan=scan(windows, sizes, lengths),
+            replay=lambda size, length: replay(windows, size, length),
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_candidate() -> Callable[..., Candidate]:
+    """A candidate; a pass of its drafter reads a thousand bytes a draft token, and so much memory it takes."""
+
+    def make(*, target: StepModel, drafter: StepModel, setup: Setup = INT4, memory: int = 10**9) -> Candidate:
         return Candidate(
             setup=setup,
             latency=PairLatency(target=target, drafter=drafter, target_bytes=0, drafter_bytes=lambda size: 1000 * size),
             memory_bytes=lambda size: memory + 1000 * size,
-            scan=scan(windows, sizes, lengths),
-            replayed=lambda size, length: replay(windows, size, length),
         )
 
     return make

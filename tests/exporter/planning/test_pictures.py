@@ -1,164 +1,194 @@
-"""The pictures of a calibration: curves that say how sure they are, coverage as the bundle says it."""
+"""The pictures of a plan: six whole files, that name what the plan is, what comes second and what is forbidden."""
 
+import contextlib
 import dataclasses
-import sys
+from types import SimpleNamespace
 from xml.dom import minidom
 
 import numpy as np
 import pytest
 
 from edgedraft.calibration.answers.sampling import Answer
-from edgedraft.calibration.counts import Provenance, count_tokens
 from edgedraft.calibration.run import Calibration
-from edgedraft.exporter.bundle.contents import coverage_interval
-from edgedraft.exporter.planning.pictures import Curves, curves, draw
-from edgedraft.exporter.planning.planner import candidate_sizes
-from edgedraft.exporter.planning.ranking import coverage, rank_tokens
-from edgedraft.exporter.planning.replaying import replaying
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
-from edgedraft.runtime.core.statistics import bootstrap_rng, ratio_interval
+from edgedraft.exporter.planning import figures, pictures
+from edgedraft.exporter.planning.pictures import draw_pareto, draw_plan, draw_speed
+from edgedraft.exporter.planning.planner import Planned, decide
+from edgedraft.exporter.planning.scan import replay_function
+from edgedraft.exporter.planning.scoring import PlanLimits, Setup
+from edgedraft.runtime.base.errors import EdgedraftError
 
-VOCAB = 5000
-PNG = b"\x89PNG\r\n\x1a\n"
-LENGTHS = (26, 1, 16, 9)
-
-
-@pytest.fixture
-def plan(make_plan):
-    return make_plan()
+VOCAB = 256
+ANSWERS = [[64, 64, 128, 64, 0, 256, 64, 64]] * 4
+NAMES = ("speed.png", "speed.svg", "curves.png", "curves.svg", "pareto.png", "pareto.svg")
+COVERED = {64: 0.5, 128: 0.8, 256: 0.9}
 
 
-@pytest.fixture
-def calibration(greedy_trace):
-    """Answers, one of a single token, and a trace in which the drafter likes the target's token best now and then."""
+def setup_of(target="int4", drafter="int4"):
+    return Setup(target_precision=target, drafter_precision=drafter, threads=2)
+
+
+@pytest.fixture(scope="module")
+def calibration(make_counts, greedy_trace):
     rng = np.random.default_rng(0)
-    traced = sum(LENGTHS) - len(LENGTHS)
-    preferences = np.argsort(rng.random((traced, VOCAB)), axis=1)
-    targets = preferences[np.arange(traced), rng.integers(0, 3, traced)]
-    offsets = np.cumsum([0, *(length - 1 for length in LENGTHS)])
-    token_ids = [[int(rng.integers(VOCAB)), *part.tolist()] for part in np.split(targets, offsets[1:-1])]
-    answers = tuple(
-        Answer(prompt_id=f"p{number}", prompt_ids=(1,), token_ids=tuple(ids)) for number, ids in enumerate(token_ids)
-    )
-    told = Provenance(source="target", tokenizer_fingerprint="f")
-    counts = count_tokens([(f"{number:064x}", ids) for number, ids in enumerate(token_ids)], VOCAB, told)
-    ranked = count_tokens([("0" * 64, rng.choice(targets, 30).tolist())], VOCAB, told)
-    return Calibration(
-        ranking={"target": ranked},
-        scoring_answers=answers,
-        scoring=counts,
-        trace=greedy_trace(preferences, targets, offsets),
-    )
+    preferences = np.argsort(rng.random((12, VOCAB)), axis=1)
+    targets = preferences[np.arange(12), rng.integers(0, 2, 12)]
+    answers = [Answer(prompt_id=f"p{n}", prompt_ids=(1,), token_ids=(0, *targets[4 * n : 4 * n + 4])) for n in range(3)]
+    counts = make_counts(np.bincount(targets, minlength=VOCAB) + (np.arange(VOCAB) == 0) * 3)
+    trace = greedy_trace(preferences, targets, np.array([0, 4, 8, 12]))
+    return Calibration(ranking={"target": counts}, scoring_answers=tuple(answers), scoring=counts, trace=trace)
 
 
-@pytest.fixture
-def order(calibration):
-    return rank_tokens([calibration.ranking["target"]], [])
+@pytest.fixture(scope="module")
+def decided(make_candidate, replayed_answers, linear):
+    """Decide among candidates given as (setup, target ms, drafter ms)."""
+
+    def make(*candidates, limits=None, device="a laptop", sizes=(64, 128, 256), lengths=(1, 2, 3, 4)):
+        made = [
+            make_candidate(
+                target=linear(target, 0.1), drafter=linear(drafter, 0.1), setup=setup, memory=round(target * 1e8)
+            )
+            for setup, target, drafter in candidates or [(setup_of(), 20, 2)]
+        ]
+        answers = replayed_answers(ANSWERS, [COVERED[size] for size in sizes], sizes=sizes, lengths=lengths)
+        return decide(made, answers, limits or PlanLimits(), device, np.random.default_rng(0))
+
+    return make
 
 
-@pytest.fixture
-def replayed(calibration, order):
-    return replaying(calibration.trace, order)
+@pytest.fixture(scope="module")
+def planned(calibration):
+    """A decision as the planner hands it on."""
+
+    def make(decision):
+        drafter, target = (SimpleNamespace(source=SimpleNamespace(name=f"{size}-model")) for size in ("small", "large"))
+        order, scored = np.arange(VOCAB), decision.scored
+        answers = dataclasses.replace(scored.answers, order=order, replay=replay_function(calibration.trace, order))
+        return Planned(
+            decision=dataclasses.replace(decision, scored=dataclasses.replace(scored, answers=answers)),
+            pair=SimpleNamespace(drafter=drafter, target=target),
+            ranked_by=("target",),
+        )
+
+    return make
 
 
-def plain_curves(sizes, values) -> Curves:
-    low, high = (tuple(value * factor for value in values) for factor in (0.9, 1.1))
-    return Curves(
-        sizes=sizes,
-        coverage=values,
-        coverage_low=low,
-        coverage_high=high,
-        block_efficiency=values,
-        block_efficiency_low=low,
-        block_efficiency_high=high,
-    )
+@pytest.fixture(scope="module")
+def drawn(decided, planned, calibration, tmp_path_factory):
+    """A decision, its pictures' folder, and the files as `draw_plan` tells them."""
+    decision, folder = decided(), tmp_path_factory.mktemp("pictures") / "new" / "plan"
+    return decision, folder, draw_plan(planned(decision), calibration, folder)
 
 
-def test_curves_follow_the_candidate_sizes_and_coverage_only_grows(calibration, order, replayed):
-    drawn = curves(calibration, replayed, order, draft_length=3)
-    assert drawn.sizes == candidate_sizes(VOCAB)
-    assert list(drawn.coverage) == sorted(drawn.coverage)
-    assert drawn.coverage[-1] == 1.0
-    assert list(drawn.coverage) == [coverage(calibration.scoring, order, size) for size in drawn.sizes]
-    assert list(drawn.block_efficiency) == [replayed(size, 3).block_efficiency for size in drawn.sizes]
+def text_of(draw, decision, folder) -> str:
+    """The SVG that ``draw`` makes of a decision; each text of the picture stands in a comment."""
+    draw(decision, "title", folder / "one.svg")
+    return (folder / "one.svg").read_text()
 
 
-def test_other_sizes_take_their_places_among_the_candidates(calibration, order, replayed):
-    drawn = curves(calibration, replayed, order, 3, also=(128, 1024, 1100))
-    assert drawn.sizes == (128, 1024, 1100, *candidate_sizes(VOCAB)[1:])
+def test_a_plan_has_three_pictures_each_as_png_and_svg(drawn):
+    _, folder, files = drawn
+    assert files == tuple(folder / name for name in NAMES)
+    assert {file.name for file in folder.iterdir()} == set(NAMES)
+    for name in ("speed", "curves", "pareto"):
+        assert (folder / f"{name}.png").read_bytes().endswith(b"IEND\xaeB`\x82")
+        assert minidom.parse(str(folder / f"{name}.svg")).documentElement.tagName == "svg"
+        assert "small-model drafting for large-model on a laptop" in (folder / f"{name}.svg").read_text()
 
 
-def test_the_interval_of_coverage_is_the_bundles(calibration, order, replayed):
-    drawn = curves(calibration, replayed, order, 3)
-    expected = [coverage_interval(calibration.scoring_answers, order[:size]) for size in drawn.sizes]
-    assert list(zip(drawn.coverage_low, drawn.coverage_high, strict=True)) == expected
-    assert drawn.coverage_low[0] < drawn.coverage[0] < drawn.coverage_high[0]
+def test_the_same_plan_gives_the_same_bytes(drawn, planned, calibration, tmp_path):
+    decision, _, files = drawn
+    again = draw_plan(planned(decision), calibration, tmp_path)
+    assert [file.read_bytes() for file in again] == [file.read_bytes() for file in files]
 
 
-def test_the_interval_of_block_efficiency_resamples_answers_that_take_a_round(calibration, order, replayed):
-    drawn = curves(calibration, replayed, order, 3)
-    for place, size in enumerate(drawn.sizes):
-        outcome = replayed(size, 3)
-        assert outcome.rounds[1] == 0
-        taken = [0, 2, 3]
-        expected = ratio_interval(outcome.tokens[taken], outcome.rounds[taken], bootstrap_rng())
-        assert (drawn.block_efficiency_low[place], drawn.block_efficiency_high[place]) == expected
-        assert expected[0] <= drawn.block_efficiency[place] <= expected[1]
+def test_plan_and_runner_up_are_named_with_what_they_predict(drawn):
+    decision, folder, _ = drawn
+    speed, curves, pareto = ((folder / f"{name}.svg").read_text() for name in ("speed", "curves", "pareto"))
+    for option, name in ((decision.best, "plan"), (decision.runner_up, "runner-up")):
+        told = f"{name}: K = {option.draft_vocab_size:,}, γ = {option.draft_length}"
+        told += f", {option.tokens_per_second:.1f} tokens/s"
+        assert f"<!-- {told} -->" in speed
+        assert f"<!-- {told} (target int4, drafter int4, 2 threads) -->" in pareto
+    assert f"<!-- plan: K = {decision.best.draft_vocab_size:,} -->" in curves
 
 
-def test_a_saved_calibration_resamples_the_answers_of_its_trace(calibration, order, replayed):
-    saved = dataclasses.replace(calibration, scoring_answers=())
-    rest = [dataclasses.replace(each, token_ids=each.token_ids[1:]) for each in calibration.scoring_answers]
-    drawn = curves(saved, replayed, order, 3)
-    expected = [coverage_interval([each for each in rest if each.token_ids], order[:size]) for size in drawn.sizes]
-    assert list(zip(drawn.coverage_low, drawn.coverage_high, strict=True)) == expected
+def test_a_runner_up_of_another_setup_says_so_on_the_map_of_the_first(decided, tmp_path):
+    decision = decided((setup_of(), 20, 2), (setup_of(drafter="int8"), 20, 2.0001))
+    assert decision.runner_up.setup != decision.best.setup
+    assert "tokens/s (target int4, drafter int8, 2 threads) -->" in text_of(draw_speed, decision, tmp_path)
 
 
-def test_a_trace_without_positions_is_refused(calibration, order, greedy_trace):
-    empty = greedy_trace(np.zeros((0, VOCAB), dtype=np.int64), np.zeros(0, dtype=np.int64), np.array([0, 0]))
+@pytest.mark.parametrize("draw", [draw_speed, draw_pareto])
+def test_where_drafting_loses_no_option_is_called_the_plan(decided, tmp_path, draw):
+    decision = decided((setup_of(), 20, 19))
+    assert not decision.plan.speculate
+    text = text_of(draw, decision, tmp_path)
+    assert "best with drafts (the plan is to draft nothing): K = " in text
+    assert "<!-- plan: " not in text
+
+
+@pytest.mark.parametrize(
+    ("drafter_ms", "told"),
+    [
+        (8, "as fast as the target alone (50.0 tokens/s)"),
+        (0.001, "everywhere faster than the target alone (50.0 tokens/s)"),
+        (60, "everywhere slower than the target alone (50.0 tokens/s)"),
+    ],
+)
+def test_the_map_is_compared_with_plain_decoding(decided, tmp_path, drafter_ms, told):
+    assert f"<!-- {told} -->" in text_of(draw_speed, decided((setup_of(), 20, drafter_ms)), tmp_path)
+
+
+def test_options_are_compared_with_plain_decoding(decided, tmp_path):
+    assert "<!-- the target alone (50.0 tokens/s) -->" in text_of(draw_pareto, decided(), tmp_path)
+
+
+@pytest.mark.parametrize("draw", [draw_speed, draw_pareto])
+@pytest.mark.parametrize(("limits", "told"), [(PlanLimits(), False), (PlanLimits(min_coverage=0.8), True)])
+def test_what_the_limits_forbid_is_marked(decided, tmp_path, draw, limits, told):
+    assert ("<!-- beyond the limits -->" in text_of(draw, decided(limits=limits), tmp_path)) == told
+
+
+def test_a_few_setups_are_named_and_the_others_counted(decided, tmp_path):
+    text = text_of(draw_pareto, decided(*[(setup_of(drafter=f"int{n}"), 20, 2 + n) for n in range(2, 10)]), tmp_path)
+    named = [n for n in range(2, 10) if f"<!-- target int4, drafter int{n}, 2 threads -->" in text]
+    assert named == [2, 3, 4, 5, 6, 7]
+    assert "<!-- 2 other setups -->" in text
+
+
+@pytest.mark.parametrize(("sizes", "lengths"), [((128,), (3,)), ((64, 128, 256), (3,)), ((128,), (1, 2, 3, 4))])
+def test_what_the_user_fixed_leaves_a_picture_still(decided, tmp_path, sizes, lengths, recwarn):
+    for draw in (draw_speed, draw_pareto):
+        assert "</svg>" in text_of(draw, decided(sizes=sizes, lengths=lengths), tmp_path)
+    assert not recwarn.list
+
+
+def test_nothing_is_cut_off_or_laid_over(decided, planned, calibration, tmp_path, monkeypatch):
+    seen = []
+
+    @contextlib.contextmanager
+    def watched(*paths, inches):
+        with figures.drawing(paths[0], inches=inches) as figure:
+            yield figure
+            figure.canvas.draw()
+            seen.append((figure.get_tightbbox(), inches, [legend.get_window_extent() for legend in figure.legends]))
+
+    monkeypatch.setattr(pictures, "drawing", watched)
+    long = Setup(target_precision="int8-dynamic", drafter_precision="int4-block32", threads=16)
+    others = [(dataclasses.replace(long, threads=threads), 20, 2 + threads) for threads in range(10, 16)]
+    decision = decided((long, 20, 19), *others, device="a machine whose vendor gave it a long and rather winding name")
+    draw_plan(planned(decision), calibration, tmp_path)
+    assert len(seen) == 3
+    for box, (width, height), legends in seen:
+        assert -0.02 <= box.x0 < box.x1 <= width + 0.02
+        assert -0.02 <= box.y0 < box.y1 <= height + 0.02
+        assert not any(one.overlaps(other) for one in legends for other in legends if one is not other)
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(decided, planned, calibration, tmp_path):
+    path = tmp_path / "taken"
+    path.write_text("mine")
     with pytest.raises(EdgedraftError) as error:
-        curves(dataclasses.replace(calibration, trace=empty), replaying(empty, order), order, 3)
-    assert str(error.value) == (
-        "planning: expected answers of two tokens or more, got only shorter ones - "
-        "allow longer answers or use other prompts"
-    )
-
-
-@pytest.mark.parametrize("sizes", [(500,), candidate_sizes(151936)])
-def test_curves_are_written_whole_as_png_and_svg(tmp_path, plan, sizes):
-    shares = tuple(np.linspace(0.5, 0.9, len(sizes)).tolist())
-    png, svg = tmp_path / "new" / "curves.png", tmp_path / "new" / "curves.svg"
-    draw(plain_curves(sizes, shares), plan, "τ of <a> pair & more", png, svg)
-    assert png.read_bytes().startswith(PNG)
-    assert png.read_bytes().endswith(b"IEND\xaeB`\x82")
-    assert minidom.parse(str(svg)).documentElement.tagName == "svg"
-    assert sorted(file.name for file in png.parent.iterdir()) == ["curves.png", "curves.svg"]
-
-
-@pytest.mark.parametrize(("speculate", "name"), [(True, "plan"), (False, "best with drafts")])
-def test_curves_mark_the_plans_size_for_what_it_is(tmp_path, make_plan, speculate, name):
-    path = tmp_path / "curves.svg"
-    draw(plain_curves((1024, 4096), (0.5, 1.0)), make_plan(speculate=speculate), "title", path)
-    assert f"<!-- {name}: K = 2,048 -->" in path.read_text()
-
-
-def test_wider_intervals_make_another_picture(tmp_path, plan):
-    narrow = plain_curves((64, 128), (0.5, 1.0))
-    wide = dataclasses.replace(narrow, coverage_low=(0.1, 0.2))
-    for name, drawn in (("narrow", narrow), ("wide", wide)):
-        draw(drawn, plan, "title", tmp_path / f"{name}.svg")
-    assert (tmp_path / "narrow.svg").read_bytes() != (tmp_path / "wide.svg").read_bytes()
-
-
-def test_an_old_picture_is_replaced(tmp_path, plan):
-    path = tmp_path / "curves.png"
-    path.write_text("old")
-    draw(plain_curves((64, 128), (0.5, 1.0)), plan, "title", path)
-    assert path.read_bytes().startswith(PNG)
-
-
-def test_drawing_needs_the_export_extra(tmp_path, plan, monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(MissingExtraError, match=r'^matplotlib is not installed - pip install "edgedraft\[export\]"$'):
-        draw(plain_curves((64,), (1.0,)), plan, "title", tmp_path / "curves.png")
-    assert not list(tmp_path.iterdir())
+        draw_plan(planned(decided()), calibration, path)
+    assert str(error.value) == f"{path}: expected a folder for pictures, got a file"
+    assert path.read_text() == "mine"

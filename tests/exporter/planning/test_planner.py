@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.exporter.planning.options import Limits, Setup
 from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP, candidate_sizes, decide
+from edgedraft.exporter.planning.scoring import PlanLimits, Setup
 
 ANSWERS = [[64, 64, 128, 64, 64, 0]] * 8
-EVERYTHING = Limits()
+EVERYTHING = PlanLimits()
 INT8 = Setup(target_precision="int8", drafter_precision="int4", threads=2)
 
 
@@ -19,17 +19,16 @@ COVERED = np.array([0.5, 0.8, 1.0])
 
 
 @pytest.fixture
-def planned(make_candidate, linear):
+def planned(make_candidate, replayed_answers, linear):
     """Decide over candidates given as (target ms, row slope, drafter ms) each; facts of a candidate may follow."""
 
     def make(*latencies, limits=EVERYTHING, answers=ANSWERS):
         candidates = [
-            make_candidate(
-                answers, target=linear(ms, slope), drafter=linear(drafting, 0.1), **(facts[0] if facts else {})
-            )
+            make_candidate(target=linear(ms, slope), drafter=linear(drafting, 0.1), **(facts[0] if facts else {}))
             for ms, slope, drafting, *facts in latencies
         ]
-        return decide(candidates, COVERED, limits, "a laptop", np.random.default_rng(0))
+        made = replayed_answers(answers, COVERED)
+        return decide(candidates, made, limits, "a laptop", np.random.default_rng(0))
 
     return make
 
@@ -50,7 +49,7 @@ def test_candidate_sizes_are_sorted_whole_tiles_up_to_the_vocabulary(vocab_size)
 
 def test_the_plan_is_the_fastest_option(planned):
     decision = planned((20, 0.1, 2))
-    assert decision.best == next(decision.weighed.ranked())
+    assert decision.best == next(decision.scored.ranked())
     assert decision.plan.speculate
     plan, best = decision.plan, decision.best
     assert (plan.draft_vocab_size, plan.draft_length) == (best.draft_vocab_size, best.draft_length)
@@ -58,8 +57,8 @@ def test_the_plan_is_the_fastest_option(planned):
     assert plan.predicted_plain_tokens_per_second == pytest.approx(50.0)
     assert (plan.target_precision, plan.drafter_precision, plan.threads, plan.device) == ("int4", "int4", 2, "a laptop")
     assert (plan.speed_up_low, plan.speed_up_high) == (
-        decision.certainty.speed_up.low,
-        decision.certainty.speed_up.high,
+        decision.uncertainty.speed_up.low,
+        decision.uncertainty.speed_up.high,
     )
 
 
@@ -70,8 +69,8 @@ def test_verification_that_costs_as_much_as_decoding_is_refused_with_the_sums(pl
         "do not speculate: a round of 1 draft takes 5 ms of drafting and 40 ms of verifying and yields "
         f"{decision.best.block_efficiency:.2f} tokens, {decision.best.tokens_per_second:.1f} tokens/s; "
         "the target alone makes 50.0 tokens/s; speed-up "
-        f"{decision.certainty.speed_up.value:.2f} [{decision.certainty.speed_up.low:.2f}–"
-        f"{decision.certainty.speed_up.high:.2f}], 0% likely to pay"
+        f"{decision.uncertainty.speed_up.value:.2f} [{decision.uncertainty.speed_up.low:.2f}–"
+        f"{decision.uncertainty.speed_up.high:.2f}], 0% likely to pay"
     )
 
 
@@ -82,7 +81,7 @@ def test_a_gain_must_be_worth_it(planned, wanted):
     for _ in range(60):
         slope = (lo + hi) / 2
         decision = planned((20, slope, 0.5))
-        gain = next(decision.weighed.ranked()).tokens_per_second / 50.0
+        gain = next(decision.scored.ranked()).tokens_per_second / 50.0
         lo, hi = (slope, hi) if gain > wanted else (lo, slope)
     assert WORTHWHILE_SPEED_UP == 1.03
     assert planned((20, lo, 0.5)).plan.speculate is (wanted > WORTHWHILE_SPEED_UP)
@@ -94,7 +93,7 @@ def test_drafting_must_beat_the_fastest_plain_decoding_of_all_precisions(planned
     decision = planned(fast_plain, cheap_rows)
     alone = decision.plan.predicted_plain_tokens_per_second
     assert alone == pytest.approx(50.0)
-    assert next(decision.weighed.ranked()).tokens_per_second < WORTHWHILE_SPEED_UP * alone
+    assert next(decision.scored.ranked()).tokens_per_second < WORTHWHILE_SPEED_UP * alone
     assert not decision.plan.speculate
     assert decision.plan.target_precision == "int4", "a plan that does not draft takes the fastest plain target"
 
@@ -118,10 +117,10 @@ def test_the_runner_up_is_another_plan_not_a_neighbour(planned):
 
 def test_what_a_plan_gives_up_is_told(planned):
     rare = [[64, 128, 128, 64, 64, 0]] * 8
-    decision = planned((20, 0.1, 2), limits=Limits(memory_bytes=10**9 + 64_000), answers=rare)
+    decision = planned((20, 0.1, 2), limits=PlanLimits(memory_bytes=10**9 + 64_000), answers=rare)
     free = planned((20, 0.1, 2), answers=rare).best
     assert (decision.best.draft_vocab_size, free.draft_vocab_size) == (64, 128)
-    full = decision.weighed.option(0, 2, decision.best.draft_length - 1).block_efficiency
+    full = decision.scored.option(0, 2, decision.best.draft_length - 1).block_efficiency
     assert decision.gives_up == (
         f"50.00% of held-out tokens cannot be drafted: τ {decision.best.block_efficiency:.2f} instead of "
         f"{full:.2f} with all 256 tokens",
@@ -148,4 +147,6 @@ def test_the_plan_carries_pass_times_for_the_adaptive_policy(planned):
 
 def test_the_same_inputs_give_the_same_plan(planned):
     assert planned((20, 0.1, 2)).plan == planned((20, 0.1, 2)).plan
-    assert dataclasses.asdict(planned((20, 1.0, 5)).certainty) == dataclasses.asdict(planned((20, 1.0, 5)).certainty)
+    assert dataclasses.asdict(planned((20, 1.0, 5)).uncertainty) == dataclasses.asdict(
+        planned((20, 1.0, 5)).uncertainty
+    )

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedraft.exporter.planning.ranking import ranks_of
-from edgedraft.exporter.planning.replay import AcceptanceWindows, acceptance_windows, replay
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, AcceptanceWindows, acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_replay
-from edgedraft.exporter.planning.scan import SCANNED_LENGTHS, scan, scan_replays, tiled_sizes
+from edgedraft.exporter.planning.scan import scan, scan_replays, tiled_sizes
 from edgedraft.runtime.base.errors import EdgedraftError
 
 VOCAB = 9
@@ -46,7 +46,7 @@ def assert_is_the_replays(found, windows) -> None:
 def test_every_size_and_draft_length_is_its_replay(parts):
     windows = windows_of(parts)
     found = scan(windows, EVERY_SIZE)
-    assert found.draft_lengths.tolist() == list(SCANNED_LENGTHS) == list(range(1, 17))
+    assert found.draft_lengths.tolist() == list(DRAFT_LENGTHS) == list(range(1, 17))
     assert {getattr(found, name).dtype for name in AMOUNTS} == {np.dtype(np.int64)}
     assert_is_the_replays(found, windows)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from edgedraft.runtime.base.intervals import Interval
-from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.records import from_plain, to_plain
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.statistics import (
@@ -66,10 +66,13 @@ def test_a_median_lies_between_quartiles():
     assert median_interval([7]) == Interval(level=0.5, value=7.0, low=7.0, high=7.0)
 
 
-def test_quartiles_keep_their_keys_in_json():
-    assert to_plain({"speed": median_interval([1, 2, 3])}) == {"speed": {"median": 2.0, "low": 1.5, "high": 2.5}}
+def test_quartiles_keep_their_keys_in_json_and_read_back():
+    quartiles = median_interval([1, 2, 3])
+    assert to_plain({"speed": quartiles}) == {"speed": {"median": 2.0, "low": 1.5, "high": 2.5}}
     other = Interval(value=2.0, low=1.0, high=3.0, level=0.8)
     assert to_plain(other) == {"value": 2.0, "low": 1.0, "high": 3.0, "level": 0.8}
+    for interval in (quartiles, other):
+        assert from_plain(Interval, to_plain(interval), "bench.json") == interval
 
 
 def test_a_ratio_interval_is_the_same_for_the_same_seed():

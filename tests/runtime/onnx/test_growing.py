@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedraft.runtime.core.model import prefill
-from edgedraft.runtime.onnx.growing import GrowingCache, InTurn
+from edgedraft.runtime.onnx.growing import GrowingCache, SequentialBatch
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from tests.plain_llama import FEEDS, Style, save_plain_llama
@@ -111,10 +111,11 @@ def test_a_forked_child_reads_with_keys_and_values_of_its_own(in_child):
 
     def other_text():
         model.rewind(0)
-        return all((model.read(tokens)[-1] == score([5] * size)).all() for size, tokens in ((3, [5] * 3), (4, [5])))
+        steps = ((3, [5] * 3), (4, [5]))
+        return all((model.read(tokens).logits[-1] == score([5] * size)).all() for size, tokens in steps)
 
     assert in_child(other_text)
-    np.testing.assert_array_equal(model.read([6])[0], score([1, 2, 3, 4, 6]))
+    np.testing.assert_array_equal(model.read([6]).logits[0], score([1, 2, 3, 4, 6]))
 
 
 def test_no_pass_allocates_anything_as_large_as_the_past():
@@ -138,7 +139,7 @@ def test_no_pass_allocates_anything_as_large_as_the_past():
 
 def in_turn(rows):
     graph = Appending()
-    return InTurn([alone(graph) for _ in range(rows)])
+    return SequentialBatch([alone(graph) for _ in range(rows)])
 
 
 @LAWS
@@ -229,7 +230,7 @@ def test_the_rows_of_a_batch_are_stepped_in_turn(tiny_pair, tmp_path):
     save_plain_llama(tiny_pair.target, tmp_path / "model.onnx")
     graph = OnnxGraph(tmp_path / "model.onnx", SETTINGS)
     batch = graph.batch(3)
-    assert isinstance(batch, InTurn)
+    assert isinstance(batch, SequentialBatch)
     prompts = [TEXT[:5], TEXT[5:20], TEXT[20:]]
     for row, prompt in zip(batch.rows, prompts, strict=True):
         prefill(row, prompt)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.runtime.onnx.memory import LogitsRoom, OnnxBatch, OnnxModel, SharedCache, cache_buffers
+from edgedraft.runtime.onnx.memory import LogitsBuffer, OnnxBatch, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.onnx.signature import CacheInput
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)
@@ -216,9 +216,9 @@ def test_a_step_allocates_nothing_as_large_as_its_logits():
     assert peak < again.nbytes / 20
 
 
-def test_memories_that_share_their_room_for_logits_take_it_once():
-    room, graph = LogitsRoom(VOCAB), Kernels()
-    one, other = (OnnxModel(graph, SharedCache(graph, cache_buffers(graph, 1, CONTEXT)), room) for _ in range(2))
+def test_models_that_share_a_buffer_for_logits_allocate_it_once():
+    logits, graph = LogitsBuffer(VOCAB), Kernels()
+    one, other = (OnnxModel(graph, SharedCache(graph, cache_buffers(graph, 1, CONTEXT)), logits) for _ in range(2))
     first = one.read([1, 2]).logits
     assert np.shares_memory(first, other.read([3]).logits)
     assert not np.shares_memory(first, alone().read([3]).logits)
@@ -247,10 +247,10 @@ def test_a_forked_child_reads_with_keys_and_values_of_its_own(in_child):
 
     def other_text():
         model.rewind(0)
-        return bool((model.read([4, 5])[-1] == score([4, 5])).all())
+        return bool((model.read([4, 5]).logits[-1] == score([4, 5])).all())
 
     assert in_child(other_text)
-    np.testing.assert_array_equal(model.read([3, 7])[-1], score([1, 2, 3, 7]))
+    np.testing.assert_array_equal(model.read([3, 7]).logits[-1], score([1, 2, 3, 7]))
 
 
 def test_a_forked_child_steps_a_batch_of_its_own(in_child):

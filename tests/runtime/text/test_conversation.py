@@ -28,8 +28,8 @@ def shown(prompt):
     return "".join(map(chr, prompt.token_ids))
 
 
-def fitted(text, room):
-    prompt = fit_conversation(LetterCodec(), talk(text), room)
+def fitted(text, max_tokens):
+    prompt = fit_conversation(LetterCodec(), talk(text), max_tokens)
     return shown(prompt), prompt.dropped_messages
 
 
@@ -37,7 +37,7 @@ TALK = "S:sys U:one A:two U:three A:four U:five"
 
 
 @pytest.mark.parametrize(
-    ("room", "text", "dropped"),
+    ("max_tokens", "text", "dropped"),
     [
         (99, "SsysUoneAtwoUthreeAfourUfive", 0),
         (28, "SsysUoneAtwoUthreeAfourUfive", 0),
@@ -47,8 +47,8 @@ TALK = "S:sys U:one A:two U:three A:four U:five"
         (9, "SsysUfive", 4),
     ],
 )
-def test_the_oldest_turns_leave_first_and_the_system_message_stays(room, text, dropped):
-    assert fitted(TALK, room) == (text, dropped)
+def test_the_oldest_turns_leave_first_and_the_system_message_stays(max_tokens, text, dropped):
+    assert fitted(TALK, max_tokens) == (text, dropped)
 
 
 def test_a_last_message_that_does_not_fit_is_refused(raises_exactly):
@@ -82,17 +82,17 @@ def test_the_messages_themselves_are_left_alone():
 @LAWS
 @given(
     turns=st.lists(st.tuples(st.sampled_from("SUA"), st.text("xyz", max_size=5)), min_size=1, max_size=8),
-    room=st.integers(1, 40),
+    max_tokens=st.integers(1, 40),
 )
-def test_what_is_kept_fits_and_is_the_end_of_the_talk_with_every_system_message(turns, room):
+def test_what_is_kept_fits_and_is_the_end_of_the_talk_with_every_system_message(turns, max_tokens):
     messages = talk(" ".join(f"{role}:{content}" for role, content in turns))
     try:
-        found = fit_conversation(LetterCodec(), messages, room)
+        found = fit_conversation(LetterCodec(), messages, max_tokens)
     except EdgedraftError:
         system = [message for message in messages if message["role"] == "system"]
-        assert len(LetterCodec().encode_chat([*system, *last_turn(messages)])) > room
+        assert len(LetterCodec().encode_chat([*system, *last_turn(messages)])) > max_tokens
         return
-    assert len(found.token_ids) <= room
+    assert len(found.token_ids) <= max_tokens
     kept = len(messages) - found.dropped_messages
     system = [message for message in messages if message["role"] == "system"]
     assert sorted(found.token_ids) == sorted(LetterCodec().encode_chat(kept_of(messages, kept - len(system))))

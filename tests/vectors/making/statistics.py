@@ -3,7 +3,7 @@
 import math
 from fractions import Fraction
 
-# tokens committed, drafts proposed, drafts accepted
+# tokens committed, drafts drafted, drafts accepted
 ANSWERS = {
     "drafts kept, refused and not made": [(4, 3, 3), (1, 3, 0), (3, 5, 2), (1, 0, 0)],
     "cut after a kept draft": [(2, 4, 1), (2, 4, 2)],
@@ -18,9 +18,9 @@ SPREADS = {
 }
 
 
-def evaluated(tokens: int, proposed: int, accepted: int) -> int:
+def evaluated(tokens: int, drafted: int, accepted: int) -> int:
     """Return the drafts that the target looked at: those accepted, and the first refused one."""
-    return accepted if accepted == proposed or tokens == accepted else accepted + 1
+    return accepted if accepted == drafted or tokens == accepted else accepted + 1
 
 
 def counts(rounds: list[tuple[int, int, int]]) -> dict:
@@ -30,7 +30,7 @@ def counts(rounds: list[tuple[int, int, int]]) -> dict:
     return {
         "rounds": len(rounds),
         "tokens": tokens,
-        "draft_tokens_proposed": sum(proposed for _, proposed, _ in rounds),
+        "draft_tokens_proposed": sum(drafted for _, drafted, _ in rounds),
         "draft_tokens_evaluated": looked_at,
         "draft_tokens_accepted": kept,
         "acceptance_rate": kept / looked_at if looked_at else 0,
@@ -64,8 +64,7 @@ def make() -> dict:
             {
                 "name": name,
                 "rounds": [
-                    {"tokens": tokens, "proposed": proposed, "accepted": accepted}
-                    for tokens, proposed, accepted in rounds
+                    {"tokens": tokens, "drafted": drafted, "accepted": accepted} for tokens, drafted, accepted in rounds
                 ],
                 "counts": counts(rounds),
             }

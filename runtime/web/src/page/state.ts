@@ -1,4 +1,4 @@
-/** Owns the shape of everything the page shows, and how it begins. */
+/** Owns the type of the page's state, and the state that it begins with. */
 
 import type { BenchResult, Engine, ProbeReport, Provider } from "../runtime/index.js";
 import type { Site, WantedFile } from "./ports.js";
@@ -19,7 +19,7 @@ export type Opening =
   | { readonly stage: "failed"; readonly problem: Problem }
   | { readonly stage: "open"; readonly site: Site };
 
-/** What the user chose to run where. */
+/** The user's choice of models, providers and limits. */
 export interface Choice {
   readonly target: Provider;
   readonly drafter: Provider;
@@ -34,7 +34,7 @@ export type Loading =
   | { readonly stage: "failed"; readonly problem: Problem }
   | { readonly stage: "loaded"; readonly providers: Engine["providers"]; readonly threads: number; readonly hasFull: boolean };
 
-/** Text of one origin: `drafted` runs were proposed by the drafter and kept by the target. */
+/** Text of one origin: the target accepted `drafted` runs from the drafter, and wrote the others. */
 export interface Run {
   readonly text: string;
   readonly drafted: boolean;
@@ -45,7 +45,7 @@ export interface ChatMessage {
   readonly runs: readonly Run[];
 }
 
-/** Who drafts: nobody, the bundle's trimmed drafter, the full-vocabulary one, or a look into the text so far. */
+/** The source of drafts: none, the bundle's trimmed drafter, the full-vocabulary one, or lookup in the text so far. */
 export type Drafts = "none" | "trimmed" | "full" | "ngram";
 
 export interface ChatOptions {
@@ -61,12 +61,12 @@ export interface Chat {
   readonly options: ChatOptions;
   readonly counts: Counts;
   readonly answering: boolean;
-  /** The user asked to stop; the pass that runs now is still awaited. */
+  /** True after the user asked to stop, until the running pass ends. */
   readonly stopping: boolean;
   readonly problem: Problem | null;
-  /** How many of the oldest messages no longer fitted before the newest answer. */
+  /** The number of oldest messages that no longer fitted when the newest answer began. */
   readonly leftOut: number;
-  /** What a screen reader is told: only that an answer began, ended or failed. */
+  /** The announcement for screen readers: only that an answer began, ended or failed. */
   readonly announced: string;
 }
 
@@ -86,7 +86,7 @@ export interface Running {
   readonly stopping: boolean;
 }
 
-/** Where a result stands on its way to the laptop; `off` where there is no server to take it. */
+/** The state of sending a result to the computer; `off` where no server takes it. */
 export type Posting = "off" | "sending" | "sent" | Problem;
 
 export interface Bench {
@@ -132,7 +132,7 @@ export const INITIAL: State = {
   probe: { name: "", providers: [], work: { stage: "idle", stopped: false } },
 };
 
-/** What keeps the device busy, in words, or null when it is free for something else. */
+/** Return what keeps the device busy, in words, or null when it is free. */
 export function busyWith(state: State): string | null {
   if (state.loading.stage === "running") return "loading";
   if (state.chat.answering) return "answering";

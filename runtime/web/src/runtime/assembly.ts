@@ -1,4 +1,4 @@
-/** Owns assembling an engine's parts: what fits is downloaded, checked and opened, in that order. */
+/** Owns assembling an engine's parts: checking that they fit, downloading, checking and opening them, in that order. */
 
 import { Download, TEXT_FILES, fullModelOf, modelOf, readManifest, totalBytes, wanted, type ModelSource } from "./bundle.js";
 import { readCapabilities, usableThreads, type Provider } from "./capabilities.js";
@@ -17,7 +17,7 @@ import type { SessionInfo } from "./sessionInfo.js";
 import { openStorage, persistStorage } from "./storage.js";
 import { TextCodec } from "./text.js";
 
-/** How an engine is opened. `minimumRows` is the least that a pass of the target is given; 1 where it is left out. */
+/** Settings of an engine. `minimumRows` is the least number of rows of a target pass; 1 where it is left out. */
 export interface EngineSettings {
   readonly targetProvider: Provider;
   readonly drafterProvider: Provider;
@@ -44,7 +44,7 @@ interface Sources {
   readonly full: ModelSource | null;
 }
 
-/** Open what `session` offers; see `Engine.open`. */
+/** Open the bundle that `session` offers; see `Engine.open`. */
 export async function openBundle(
   session: SessionInfo,
   base: URL,
@@ -81,7 +81,7 @@ export async function openBundle(
   }
 }
 
-/** Every file that `openBundle` downloads. */
+/** List every file that `openBundle` downloads. */
 export function filesToLoad(manifest: Manifest, session: SessionInfo, base: URL, withFull: boolean): readonly WantedFile[] {
   const bundle = new URL(session.bundle, base);
   const { texts, map } = smallFiles(manifest, bundle);
@@ -101,7 +101,7 @@ function filesOf(model: ModelSource): readonly WantedFile[] {
   return [model.graph, ...model.data];
 }
 
-/** The loader that all downloads of this page go through. */
+/** Create the loader of this page's downloads. */
 export async function fileLoader(): Promise<FileLoader> {
   await persistStorage();
   return new FileLoader({ storage: await openStorage(), fetch: (url, init) => fetch(url, init), sleep });
@@ -133,7 +133,7 @@ async function startRuntimes(sources: Sources, settings: EngineSettings): Promis
   return { target, drafter };
 }
 
-/** Opens models one after another, each right after its download, so that only one's files are held at a time. */
+/** Opens models one after another, each right after its download, so that the files of only one are in memory at a time. */
 class Opening {
   private readonly opened: LanguageModel[] = [];
 

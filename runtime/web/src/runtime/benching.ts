@@ -1,4 +1,4 @@
-/** Owns timing ways of decoding against each other on models alone, and the numbers that come of it. */
+/** Owns timing ways of decoding against each other, and the resulting numbers; it needs only models. */
 
 import { speculativeRounds } from "./decoding.js";
 import { demand } from "./errors.js";
@@ -51,13 +51,13 @@ export interface BenchReport {
   readonly ways: Readonly<Partial<Record<Way, WayReport>>>;
 }
 
-/** A drafter's cost over the target's, in parameters and in bytes; null where nobody knows. */
+/** A drafter's cost divided by the target's, in parameters and in bytes; null where unknown. */
 export interface CostRatios {
   readonly parameters: number | null;
   readonly bytes: number | null;
 }
 
-/** What is benched. */
+/** The models and limits of a bench. */
 export interface Benched {
   readonly target: LanguageModel;
   readonly drafters: Drafters;
@@ -79,8 +79,8 @@ export interface PromptRun {
 const WARM_UP_TOKENS = 8;
 
 /**
- * Decode every prompt in every way. The first prompt is begun once beforehand by each, uncounted, to warm up. The order
- * within a prompt turns round by one each time, so that no way always runs first.
+ * Decode every prompt in every way. Each way first begins the first prompt once, uncounted, to warm up. The order of ways
+ * rotates by one with each prompt, so that no way always runs first.
  */
 export async function bench(
   benched: Benched,
@@ -96,12 +96,12 @@ export async function bench(
   const { maxNewTokens, endTokenIds } = benched.limits;
   const warmUp = { maxNewTokens: Math.min(maxNewTokens, WARM_UP_TOKENS), endTokenIds };
   const [all, parts] = [(prompts.length + 1) * names.length, { clock, ...(signal && { signal }) }];
-  for (const [turn, prompt] of [first, ...prompts].entries()) {
+  for (const [place, prompt] of [first, ...prompts].entries()) {
     for (let step = 0; step < names.length; step += 1) {
-      const name = names[(turn + step) % names.length] as Way;
-      const run = await runPrompt({ ...benched, limits: turn === 0 ? warmUp : benched.limits }, name, prompt, parts);
-      if (turn > 0) runs.get(name)?.push(run);
-      progress("bench runs", turn * names.length + step + 1, all);
+      const name = names[(place + step) % names.length] as Way;
+      const run = await runPrompt({ ...benched, limits: place === 0 ? warmUp : benched.limits }, name, prompt, parts);
+      if (place > 0) runs.get(name)?.push(run);
+      progress("bench runs", place * names.length + step + 1, all);
     }
   }
   const plain = runs.get("plain") ?? [];
@@ -109,7 +109,7 @@ export async function bench(
   return { prompts: prompts.length, max_new_tokens: maxNewTokens, ways };
 }
 
-/** Decode one prompt and time its parts; the whole prompt is read anew. */
+/** Decode one prompt and time its parts; the whole prompt is read again. */
 async function runPrompt(
   benched: Benched,
   way: Way,
@@ -125,16 +125,16 @@ async function runPrompt(
   const drafting = way === "plain" ? ({ name: "plain" } as const) : ({ name: "fixed", drafter: way } as const);
   const policy = buildPolicy({ ...drafting, draftLength: benched.draftLength }, timed);
   const begun = clock();
-  const turns: Round[] = [];
+  const rounds: Round[] = [];
   let [firstAt, readByTarget, readByDrafter] = [begun, 0, 0];
-  for await (const turn of limited(speculativeRounds(target, policy, promptIds), benched.limits)) {
+  for await (const round of limited(speculativeRounds(target, policy, promptIds), benched.limits)) {
     signal?.throwIfAborted();
-    turns.push(turn);
-    if (turns.length === 1) [firstAt, readByTarget, readByDrafter] = [clock(), target.seconds, drafter?.seconds ?? 0];
+    rounds.push(round);
+    if (rounds.length === 1) [firstAt, readByTarget, readByDrafter] = [clock(), target.seconds, drafter?.seconds ?? 0];
   }
   return {
-    tokenIds: turns.flatMap((turn) => turn.tokenIds),
-    statistics: countRounds(turns.slice(1)),
+    tokenIds: rounds.flatMap((round) => round.tokenIds),
+    statistics: countRounds(rounds.slice(1)),
     promptSeconds: firstAt - begun,
     decodeSeconds: clock() - firstAt,
     drafterSeconds: (drafter?.seconds ?? 0) - readByDrafter,
@@ -142,7 +142,7 @@ async function runPrompt(
   };
 }
 
-/** One way's runs beside the plain runs of the same prompts; answers of a single token have no speed. */
+/** Compare one way's runs with the plain runs of the same prompts; answers of a single token have no speed. */
 function summarize(benched: Benched, way: Way, runs: readonly PromptRun[], plain: readonly PromptRun[]): WayReport {
   const timed = runs.filter((run) => run.statistics.rounds > 0);
   demand(timed.length > 0, "every prompt was answered by a single token", { remedy: "bench on other prompts" });
@@ -163,12 +163,12 @@ function summarize(benched: Benched, way: Way, runs: readonly PromptRun[], plain
   };
 }
 
-/** Decoded tokens per second, the first token and the prompt left out. */
+/** Return decoded tokens per second, without the first token and the prompt. */
 function tokensPerSecond(run: PromptRun): number {
   return run.decodeSeconds > 0 ? run.statistics.tokens / run.decodeSeconds : 0;
 }
 
-/** Tokens per second of one way over another's, prompt by prompt. */
+/** Return tokens per second of one way divided by another's, prompt by prompt. */
 function speedRatio(runs: readonly PromptRun[], others: readonly PromptRun[]): Spread {
   const pairs = runs.map((run, place) => [run, others[place] as PromptRun] as const);
   const timed = pairs.filter((pair) => pair.every((run) => run.statistics.rounds > 0));
@@ -177,7 +177,7 @@ function speedRatio(runs: readonly PromptRun[], others: readonly PromptRun[]): S
 
 type SpeedUps = Pick<WayReport, "mbsu_by_parameters" | "mbsu_by_bytes" | "mbsu_by_seconds">;
 
-/** MBSU with the drafter's cost counted in parameters, in bytes and in measured seconds per token. */
+/** Return MBSU with the drafter's cost counted in parameters, in bytes and in measured seconds per token. */
 function speedUps(benched: Benched, way: Way, runs: readonly PromptRun[], plain: readonly PromptRun[], counts: DraftStatistics): SpeedUps {
   const drafted = way !== "plain" && counts.draft_tokens_proposed > 0;
   const of = (ratio: number | null): number | null =>

@@ -1,8 +1,8 @@
-/** Owns `Engine`: one bundle, opened. It owns the models and starts answers on them. */
+/** Owns `Engine`: one open bundle, and starting answers on its models. */
 
 import { openBundle, type EngineSettings, type OpenBundle } from "./assembly.js";
 import type { Provider } from "./capabilities.js";
-import { GREEDY, SampledChooser, type Chooser } from "./chooser.js";
+import { GREEDY, RandomSampler, type Sampler } from "./sampler.js";
 import { fitConversation, type FittedPrompt } from "./conversation.js";
 import { speculativeRounds } from "./decoding.js";
 import { demand } from "./errors.js";
@@ -18,11 +18,11 @@ import type { Message } from "./text.js";
 import { TextStream } from "./textStream.js";
 
 /**
- * How to answer. Without `sampling` the best token is always taken; without `draftLength` the plan's is used. The fixed
+ * Options of an answer. Without `sampling` the best token is always taken; without `draftLength` the plan's is used. The fixed
  * policy drafts by the bundle's trimmed drafter unless `drafter` says otherwise. The same `seed` draws the same text
  * again in this runtime, not the text that the Python runtime draws.
  * `logProbs` asks for the target's log-probability of every token, before temperature and filters.
- * `onRound` hears of every target pass before its tokens are handed on; the first one is the prompt's own.
+ * `onRound` is called with every target pass before its tokens are yielded; the first one is the prompt's own.
  */
 export interface DecodingOptions {
   readonly maxNewTokens: number;
@@ -45,8 +45,8 @@ export class Engine {
 
   /**
    * Open the bundle that the server at `base` (ending in a slash) offers. What the device cannot run is refused before
-   * anything large is downloaded. `progress` hears bytes while files load, then the models as they open.
-   * Give `session` where it was read before, or where plain files without a session.json are served.
+   * anything large is downloaded. `progress` counts bytes while files load, then the models as they open.
+   * Pass `session` where it was read before, or where plain files without a session.json are served.
    */
   static async open(
     base: URL,
@@ -75,34 +75,34 @@ export class Engine {
     return this.parts.drafters.full !== null;
   }
 
-  /** What benches run on; nothing else should. */
+  /** The open models, for benches only. */
   get models(): OpenBundle {
     return this.parts;
   }
 
-  /** Token ids of `text` as it stands. */
+  /** Return the token ids of `text`; special tokens are recognised in it, and none are added. */
   encode(text: string): number[] {
     return this.parts.codec.encode(text);
   }
 
-  /** Token ids of a conversation that the assistant is to continue. */
+  /** Return the token ids of a conversation that the assistant is to continue. */
   encodeChat(messages: readonly Message[]): number[] {
     return this.parts.codec.encodeChat(messages);
   }
 
-  /** Text of `ids` without special tokens. */
+  /** Return the text of `ids` without special tokens. */
   decode(ids: readonly number[]): string {
     return this.parts.codec.decode(ids);
   }
 
   /**
-   * A conversation's tokens, without its oldest turns where it would leave the answer too little room: the answer gets
+   * Encode a conversation, leaving out its oldest messages where it would leave too few tokens for the answer, which gets
    * `maxNewTokens` or a quarter of the context, whichever is less.
    */
   fit(messages: readonly Message[], maxNewTokens: number): FittedPrompt {
     const context = this.contextLength;
-    const room = context - Math.max(Math.min(maxNewTokens, Math.floor(context / 4)), 1);
-    return fitConversation((turns) => this.encodeChat(turns), messages, room);
+    const maxTokens = context - Math.max(Math.min(maxNewTokens, Math.floor(context / 4)), 1);
+    return fitConversation((kept) => this.encodeChat(kept), messages, maxTokens);
   }
 
   /** Answer `promptIds`. Close the generator or abort the signal to end it: the engine stays usable. */
@@ -112,27 +112,27 @@ export class Engine {
     const { manifest, target, drafters } = this.parts;
     const { policy: name, drafter, draftLength = manifest.plan.draft_length } = options;
     const policy = buildPolicy({ name, draftLength, ...(drafter && { drafter }) }, drafters);
-    const rounds = speculativeRounds(target, policy, promptIds, chooserOf(options), options.logProbs);
+    const rounds = speculativeRounds(target, policy, promptIds, samplerOf(options), options.logProbs);
     const limits = { maxNewTokens: options.maxNewTokens, endTokenIds: manifest.end_token_ids };
     demand(!this.answering, "an answer is being written", { remedy: "end it before you ask for the next" });
     this.answering = true;
     try {
-      for await (const turn of limited(rounds, limits, options.signal)) {
-        options.onRound?.(turn);
-        yield turn;
+      for await (const round of limited(rounds, limits, options.signal)) {
+        options.onRound?.(round);
+        yield round;
       }
     } finally {
       this.answering = false;
     }
   }
 
-  /** The answer to a conversation, piece by piece, each saying whether it was drafted. */
+  /** Stream the answer to a conversation, piece by piece. */
   stream(messages: readonly Message[], options: DecodingOptions): AsyncGenerator<TextPiece> {
     const rounds = this.rounds(this.fit(messages, options.maxNewTokens).tokenIds, options);
     return textPieces(rounds, new TextStream((ids) => this.decode(ids), options.stop));
   }
 
-  /** Give all memory back. */
+  /** Free all memory. */
   async close(): Promise<void> {
     await this.parts.release();
   }
@@ -154,6 +154,6 @@ export class Engine {
   }
 }
 
-function chooserOf({ sampling, seed }: DecodingOptions): Chooser {
-  return sampling === undefined ? GREEDY : new SampledChooser(checkedSampling(sampling), random(seed));
+function samplerOf({ sampling, seed }: DecodingOptions): Sampler {
+  return sampling === undefined ? GREEDY : new RandomSampler(checkedSampling(sampling), random(seed));
 }

@@ -1,4 +1,4 @@
-/** Owns the names that this module exports; they mean what they mean in edgedraft's Python runtime. */
+/** Owns the names that this module exports; they have the same meaning as in edgedraft's Python runtime. */
 
 export { EdgedraftError } from "./errors.js";
 export { silent, type Clock, type Progress } from "./progress.js";
@@ -15,7 +15,7 @@ export type { Message } from "./text.js";
 export type { Spread } from "./statistics.js";
 export { Engine, type DecodingOptions } from "./engine.js";
 export type { Policy } from "./policies.js";
-export { LONGEST_DRAFT } from "./drafting.js";
+export { LONGEST_DRAFT } from "./drafter.js";
 export { runBench } from "./bench.js";
 export type { BenchReport, Way, WayReport } from "./benching.js";
 export { onnxruntimeVersion } from "./session.js";

@@ -1,4 +1,4 @@
-/** Owns `Manifest`: everything a bundle promises, as written in its edgedraft.json. */
+/** Owns `Manifest`: the contents of a bundle, as written in its edgedraft.json. */
 
 import { EdgedraftError, demand } from "./errors.js";
 import { readPlan, type Plan } from "./plan.js";
@@ -14,8 +14,8 @@ export interface FileEntry {
 }
 
 /**
- * One ONNX model of the bundle; `data` are its external data files, `half` says that it holds float16 tensors.
- * `operators` are those outside of ONNX's own; bundles written before they were told name none.
+ * One ONNX model of the bundle; `data` are its external data files, `half` is true with any float16 tensor.
+ * `operators` are those outside of ONNX's own; older bundles list none.
  */
 export interface ModelEntry {
   readonly name: string;
@@ -32,7 +32,7 @@ export interface ModelEntry {
   readonly operators: readonly string[];
 }
 
-/** Where the draft vocabulary came from, and what it covers on prompts held out from choosing it. */
+/** The prompts that ranked the draft vocabulary, and its coverage on other prompts, which scored it. */
 export interface CalibrationEntry {
   readonly prompts: string;
   readonly ranking_prompts: number;
@@ -45,7 +45,7 @@ export interface CalibrationEntry {
   readonly ranked_by: readonly string[];
 }
 
-/** The bundle's contract. Paths are relative POSIX paths inside the bundle; token ids are the target's. */
+/** The contents of a bundle. Paths are relative POSIX paths inside the bundle; token ids are the target's. */
 export interface Manifest {
   readonly schema_version: number;
   readonly target: ModelEntry;
@@ -62,7 +62,7 @@ export interface Manifest {
   readonly divergence: unknown;
 }
 
-/** Size and SHA-256 of one file, checked. */
+/** Read and check the size and SHA-256 of one file. */
 export const readFileEntry = recordOf<FileEntry>({ bytes: asInteger, sha256: asString });
 
 const readModel = recordOf<ModelEntry>({
@@ -108,7 +108,7 @@ const readManifest = recordOf<Manifest>({
   divergence: optional<unknown>((value) => value, null),
 });
 
-/** A bundle's manifest from parsed JSON; an `EdgedraftError` names the key that is wrong. */
+/** Check a manifest in parsed JSON; throws `EdgedraftError` naming the key that is wrong. */
 export function parseManifest(value: unknown): Manifest {
   const version = asObject(value, "manifest").schema_version;
   if (Number.isInteger(version)) requireSchema(version as number); // first: a newer manifest may hold keys unknown here
@@ -117,12 +117,12 @@ export function parseManifest(value: unknown): Manifest {
   const right = plan.draft_vocab_size <= vocab;
   demand(right, `draft_vocab_size: expected 1..${vocab}`, { got: plan.draft_vocab_size, remedy: "export the bundle again" });
   Object.keys(manifest.files).forEach(checkInside);
-  wantedFiles(manifest).forEach((name) => checkListed(manifest, name));
+  namedFiles(manifest).forEach((name) => checkListed(manifest, name));
   return manifest;
 }
 
-/** The files that a manifest names by role; each must be listed among its `files`. */
-function wantedFiles(manifest: Manifest): readonly string[] {
+/** List the files that a manifest names by role; each must be listed among its `files`. */
+function namedFiles(manifest: Manifest): readonly string[] {
   const { target, drafter } = manifest;
   return [target.graph, ...target.data, drafter.graph, ...drafter.data, manifest.index_map, "tokenizer.json"];
 }
@@ -138,7 +138,7 @@ function requireSchema(version: number): void {
   demand(version === SCHEMA_VERSION, `schema_version: this edgedraft reads ${SCHEMA_VERSION}`, { got: version, remedy });
 }
 
-/** Refuse names that could reach outside the bundle. */
+/** Refuse names that could lead outside the bundle. */
 export function checkInside(name: string): void {
   const outside = name === "" || name.startsWith("/") || name.split("/").includes("..") || /[\\:?#%]/.test(name);
   if (outside) throw new EdgedraftError("files: expected a relative path inside the bundle", { got: shown(name) });

@@ -1,7 +1,7 @@
-/** Owns drafting by looking up: what followed the last few tokens when they stood in the text before. */
+/** Owns drafting by lookup: the tokens that followed the last few tokens at an earlier place in the text. */
 
-import type { Chooser, Proposal } from "./chooser.js";
-import type { DraftPolicy } from "./drafting.js";
+import type { Sampler, DraftToken } from "./sampler.js";
+import type { Drafter } from "./drafter.js";
 import { demand } from "./errors.js";
 
 export const SHORTEST = 2;
@@ -25,7 +25,7 @@ export class NgramIndex {
     demand(shortest >= 1 && shortest <= longest, "n-grams: expected 1 <= shortest <= longest", { got: `${shortest}, ${longest}` });
   }
 
-  /** Take in what `textIds`, which begin with everything taken in before, has more. */
+  /** Add the new tokens of `textIds`, which must begin with all tokens added before. */
   extend(textIds: readonly number[]): void {
     for (let place = this.tokenIds.length; place < textIds.length; place += 1) {
       for (let length = Math.min(this.longest, place); length >= this.shortest; length -= 1) {
@@ -35,7 +35,7 @@ export class NgramIndex {
     }
   }
 
-  /** What followed the longest known ending of `contextIds`; null where no ending is known. */
+  /** Find the token that followed the longest known ending of `contextIds`; null where no ending is known. */
   find(contextIds: readonly number[]): Match | null {
     for (let length = Math.min(this.longest, contextIds.length); length >= this.shortest; length -= 1) {
       const place = this.places.get(contextIds.slice(-length).join());
@@ -45,8 +45,8 @@ export class NgramIndex {
   }
 }
 
-/** Up to `draftLength` looked-up tokens a round, no model; prompt-lookup decoding. */
-export class NgramDrafts implements DraftPolicy {
+/** Drafts up to `draftLength` tokens a round by lookup, without a model: prompt-lookup decoding. */
+export class NgramDrafts implements Drafter {
   private index = new NgramIndex();
 
   constructor(private readonly draftLength: number) {}
@@ -55,16 +55,16 @@ export class NgramDrafts implements DraftPolicy {
     this.index = new NgramIndex();
   }
 
-  async propose(settled: readonly number[], room: number, _chooser: Chooser): Promise<Proposal[]> {
-    this.index.extend(settled);
-    const context = [...settled];
-    while (context.length - settled.length < Math.min(this.draftLength, room)) {
+  async propose(committed: readonly number[], limit: number, _sampler: Sampler): Promise<DraftToken[]> {
+    this.index.extend(committed);
+    const context = [...committed];
+    while (context.length - committed.length < Math.min(this.draftLength, limit)) {
       const match = this.index.find(context);
       if (match === null) break;
       context.push(match.tokenId);
     }
-    return context.slice(settled.length).map((tokenId) => ({ tokenId, byDrafter: null }));
+    return context.slice(committed.length).map((tokenId) => ({ tokenId, byDrafter: null }));
   }
 
-  learn(): void {}
+  observe(): void {}
 }

@@ -1,4 +1,4 @@
-/** Owns how many rows a verify block is given, and the model that gives it them. */
+/** Owns padding passes to a number of rows that takes less time, and the model that does so. */
 
 import type { Provider } from "./capabilities.js";
 import type { LanguageModel, Logits } from "./model.js";
@@ -9,13 +9,13 @@ const LEAST_GAIN = 0.05;
 /** WebGPU's kernels for int4 weights take tiles of rows from this many on; 2 or 3 rows cost as much or more. */
 const WEBGPU_TILE = 4;
 
-/** How many rows to give a block of as many real ones; at least as many. */
+/** Returns the number of rows for a pass that needs `rows`; at least as many. */
 export type Padding = (rows: number) => number;
 
 /**
- * How many rows to give a pass that needs `rows`: those that take least time on `provider`.
- * `passSeconds[i]` are seconds of a pass over i + 1 rows there; empty if nobody measured them there. Every pass gets
- * `minimumRows` at least. A single row, a plain step, is padded no further than that asks.
+ * Return the number of rows, at least `rows`, whose pass takes the least time on `provider`.
+ * `passSeconds[i]` are seconds of a pass over i + 1 rows there; empty if they were not measured there. Every pass gets
+ * at least `minimumRows`. A single row, a plain step, gets no more than that.
  */
 export function paddedRows(rows: number, passSeconds: readonly number[], provider: Provider, minimumRows = 1): number {
   const least = rows > 0 ? Math.max(rows, minimumRows) : 0;
@@ -29,8 +29,8 @@ export function paddedRows(rows: number, passSeconds: readonly number[], provide
 }
 
 /**
- * Pads what is read by `padding`; the extra rows are forgotten at once and nobody sees their logits.
- * A pass that the memory has no room to pad is left as it is.
+ * Pads every pass by `padding`, then forgets the extra rows and hides their logits.
+ * A pass whose extra rows do not fit the context is not padded.
  */
 export class PaddedModel implements LanguageModel {
   constructor(

@@ -1,10 +1,10 @@
-/** Owns `Plan`: what the exporter decided for one device, and why. */
+/** Owns `Plan`: the exporter's decisions for one device, and the reason. */
 
 import { demand } from "./errors.js";
 import { asBoolean, asInteger, asNumber, asString, listOf, recordOf, shownFloat, type Reader } from "./records.js";
 
 /**
- * How to decode with a bundle on the device it was planned for.
+ * The plan by which a bundle is decoded on the device it was planned for.
  * `target_pass_seconds[i]` and `drafter_pass_seconds[i]` are seconds of a pass over i + 1 tokens on that device.
  */
 export interface Plan {
@@ -47,7 +47,7 @@ const fields = recordOf<Plan>({
   chance_to_pay: asNumber,
 });
 
-/** A plan, checked. */
+/** Read and check a plan. */
 export const readPlan: Reader<Plan> = (value, where) => {
   const plan = fields(value, where);
   for (const name of ["draft_vocab_size", "draft_length", "threads"] as const) {
@@ -65,7 +65,7 @@ export const readPlan: Reader<Plan> = (value, where) => {
   return plan;
 };
 
-/** Floats as Python shows a tuple of them. */
+/** Write floats as Python's repr writes a tuple of them. */
 function shownTuple(values: readonly number[]): string {
   return `(${values.map(shownFloat).join(", ")}${values.length === 1 ? "," : ""})`;
 }

@@ -1,20 +1,21 @@
-/** Owns random numbers that repeat from a seed. A seed does not give what numpy's generator would give for it. */
+/** Owns random numbers that repeat from a seed; numpy's generator gives other numbers for the same seed. */
 
 import { demand } from "./errors.js";
 
-/** Uniform numbers in [0, 1), as from `Math.random`. */
+/** Returns uniform numbers in [0, 1), like `Math.random`. */
 export type Random = () => number;
 
-/** A generator from a whole-number `seed`, always the same; without one, from the system's own randomness. */
+/** Create a generator from a whole-number `seed`, or without one from the system's own randomness. */
 export function random(seed?: number): Random {
   demand(seed === undefined || Number.isSafeInteger(seed), "seed must be a whole number", { got: seed });
   const words = seed === undefined ? crypto.getRandomValues(new Uint32Array(4)) : spreadSeed(seed);
   const next = smallFast(words[0] as number, words[1] as number, words[2] as number, words[3] as number);
+  // The first numbers still show the seed: similar seeds give similar ones.
   for (let skipped = 0; skipped < 12; skipped += 1) next();
   return () => ((next() >>> 5) * 67108864 + (next() >>> 6)) / 9007199254740992; // 53 bits
 }
 
-/** Four words from a seed of up to 53 bits, by a splitmix-like finalizer. */
+/** Spread a seed of up to 53 bits over four words, by a finalizer like splitmix's. */
 function spreadSeed(seed: number): Uint32Array {
   let state = (seed >>> 0) ^ Math.imul(Math.floor(seed / 2 ** 32) >>> 0, 0x9e3779b9);
   return Uint32Array.from({ length: 4 }, () => {
@@ -25,7 +26,7 @@ function spreadSeed(seed: number): Uint32Array {
   });
 }
 
-/** Chris Doty-Humphrey's small fast counting generator, 32 bits a call. */
+/** Create Chris Doty-Humphrey's small fast counting generator (sfc32), 32 bits a call. */
 function smallFast(a: number, b: number, c: number, counter: number): () => number {
   return () => {
     const sum = (((a + b) | 0) + counter) | 0;

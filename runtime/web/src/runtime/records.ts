@@ -5,36 +5,36 @@ import { EdgedraftError, demand } from "./errors.js";
 /** A JSON object that was checked to be one. */
 export type Plain = Readonly<Record<string, unknown>>;
 
-/** Reads one value found at `where`. */
+/** Reads and checks one value; `where` is its key path, for errors. */
 export type Reader<T> = (value: unknown, where: string) => T;
 
-/** A plain object; anything else is refused. */
+/** Read an object. */
 export function asObject(value: unknown, where: string): Plain {
   const right = typeof value === "object" && value !== null && !Array.isArray(value);
   demand(right, `${where}: expected an object`, { got: kindOf(value) });
   return value as Plain;
 }
 
-/** A string. */
+/** Read a string. */
 export const asString: Reader<string> = (value, where) => scalar<string>(value, where, "string", "str");
 
-/** A boolean. */
+/** Read a boolean. */
 export const asBoolean: Reader<boolean> = (value, where) => scalar<boolean>(value, where, "boolean", "bool");
 
-/** A finite number. */
+/** Read a finite number. */
 export const asNumber: Reader<number> = (value, where) => {
-  const found = scalar<number>(value, where, "number", "float");
-  demand(Number.isFinite(found), `${where}: expected float`, { got: found });
-  return found;
+  const number = scalar<number>(value, where, "number", "float");
+  demand(Number.isFinite(number), `${where}: expected float`, { got: number });
+  return number;
 };
 
-/** A whole number that survives a double. */
+/** Read a whole number that a double holds exactly. */
 export const asInteger: Reader<number> = (value, where) => {
   demand(Number.isSafeInteger(value), `${where}: expected int`, { got: shown(value) });
   return value as number;
 };
 
-/** A list whose items `item` reads. */
+/** Return a reader of lists whose items `item` reads. */
 export function listOf<T>(item: Reader<T>): Reader<readonly T[]> {
   return (value, where) => {
     demand(Array.isArray(value), `${where}: expected a list`, { got: kindOf(value) });
@@ -42,33 +42,33 @@ export function listOf<T>(item: Reader<T>): Reader<readonly T[]> {
   };
 }
 
-/** An object whose values `item` reads. */
+/** Return a reader of objects whose values `item` reads. */
 export function mapOf<T>(item: Reader<T>): Reader<Readonly<Record<string, T>>> {
   return (value, where) => {
-    const found = asObject(value, where);
-    return Object.fromEntries(Object.entries(found).map(([key, each]) => [key, item(each, `${where}.${key}`)]));
+    const data = asObject(value, where);
+    return Object.fromEntries(Object.entries(data).map(([key, each]) => [key, item(each, `${where}.${key}`)]));
   };
 }
 
-/** What `reader` reads, or null. */
+/** Return a reader of null, or of what `reader` reads. */
 export function orNull<T>(reader: Reader<T>): Reader<T | null> {
   return (value, where) => (value === null ? null : reader(value, where));
 }
 
-/** A field that may be missing, and what it then is. */
+/** A field that may be missing, and its value then. */
 export interface Optional<T> {
   readonly reader: Reader<T>;
   readonly missing: T;
 }
 
-/** Marks a field that may be missing. */
+/** Mark a field that may be missing. */
 export function optional<T>(reader: Reader<T>, missing: T): Optional<T> {
   return { reader, missing };
 }
 
 type Fields<T> = { readonly [K in keyof T]-?: Reader<T[K]> | Optional<T[K]> };
 
-/** A record of exactly these fields; unknown and missing keys are refused. */
+/** Return a reader of records with exactly these fields; unknown and missing keys are refused. */
 export function recordOf<T extends object>(fields: Fields<T>): Reader<T> {
   return (value, where) => {
     const data = asObject(value, where);
@@ -80,9 +80,9 @@ export function recordOf<T extends object>(fields: Fields<T>): Reader<T> {
 
 function fieldOf<T extends object, K extends keyof T & string>(fields: Fields<T>, data: Plain, key: K, where: string): T[K] {
   const field: Reader<T[K]> | Optional<T[K]> = fields[key];
-  const found = Object.hasOwn(data, key);
-  if ("reader" in field) return found ? field.reader(data[key], `${where}: ${key}`) : field.missing;
-  if (!found) throw new EdgedraftError(`${where}: missing key ${key}`);
+  const present = Object.hasOwn(data, key);
+  if ("reader" in field) return present ? field.reader(data[key], `${where}: ${key}`) : field.missing;
+  if (!present) throw new EdgedraftError(`${where}: missing key ${key}`);
   return field(data[key], `${where}: ${key}`);
 }
 
@@ -91,7 +91,7 @@ function scalar<T>(value: unknown, where: string, kind: string, name: string): T
   return value as T;
 }
 
-/** The kind of a value in Python's words: both runtimes refuse a manifest with the same ones. */
+/** Name the type of a value as Python does, so that both runtimes refuse a manifest in the same words. */
 function kindOf(value: unknown): string {
   if (value === null) return "NoneType";
   if (Array.isArray(value)) return "list";
@@ -99,7 +99,7 @@ function kindOf(value: unknown): string {
   return { string: "str", boolean: "bool", object: "dict" }[typeof value as string] ?? typeof value;
 }
 
-/** A value as Python shows it. */
+/** Write a value as Python's repr does. */
 export function shown(value: unknown): string {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
@@ -110,12 +110,12 @@ export function shown(value: unknown): string {
   return String(value);
 }
 
-/** A float as Python shows it: a whole one has a point. */
+/** Write a float as Python's repr does: a whole one with a point. */
 export function shownFloat(value: number): string {
   return Number.isInteger(value) ? value.toFixed(1) : shown(value);
 }
 
-/** Text in single quotes, in double ones where only those spare a backslash. */
+/** Quote text as Python does: in single quotes, or in double quotes where that avoids a backslash. */
 function quoted(text: string): string {
   const inner = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"');
   if (text.includes("'") && !text.includes('"')) return `"${inner}"`;

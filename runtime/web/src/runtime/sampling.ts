@@ -1,8 +1,8 @@
 /**
  * Owns the maths of sampling and of lossless acceptance, on arrays alone.
  *
- * A draft drawn from any distribution q is kept with probability min(1, p/q), and a refused one is replaced by a draw
- * from the rest of p: what comes out follows p, the target's own distribution, also when q is 0 wherever the drafter
+ * A draft drawn from any distribution q is accepted with probability min(1, p/q), and a rejected one is replaced by a
+ * draw from norm((p - q)+): the result follows p, the target's own distribution, even where q is 0 because the drafter
  * has no row. Source: Leviathan et al. 2023, arXiv 2211.17192, algorithm 1.
  */
 
@@ -15,9 +15,9 @@ import { largest } from "./verify.js";
 export type Probabilities = Float64Array;
 
 /**
- * How tokens are drawn; the meaning and the order of the steps are those of transformers' `generate`.
+ * Settings for drawing tokens; the meaning and the order of the steps are those of transformers' `generate`.
  * `temperature` 0 takes the best token. `topK` 0, `topP` 1, `minP` 0 and `repetitionPenalty` 1 switch the step off.
- * `logitBias` adds to the logits of target token ids; -Infinity shuts one out.
+ * `logitBias` adds to the logits of target token ids; -Infinity forbids one.
  */
 export interface SamplingSettings {
   readonly temperature?: number;
@@ -28,7 +28,7 @@ export interface SamplingSettings {
   readonly logitBias?: Readonly<Record<number, number>>;
 }
 
-/** Settings with nothing left open, checked. */
+/** Complete, checked settings. */
 export interface Sampling {
   readonly temperature: number;
   readonly topK: number;
@@ -40,7 +40,7 @@ export interface Sampling {
 
 const COLDEST = 0.0001;
 
-/** `settings` with the defaults filled in; numbers without a meaning are refused. */
+/** Fill in the defaults of `settings`; throws `EdgedraftError` for numbers without a meaning. */
 export function checkedSampling(settings: SamplingSettings): Sampling {
   const { temperature = 1, topK = 0, topP = 1, minP = 0, repetitionPenalty = 1, logitBias = {} } = settings;
   const warm = temperature === 0 || (temperature >= COLDEST && temperature < Infinity);
@@ -54,7 +54,7 @@ export function checkedSampling(settings: SamplingSettings): Sampling {
   return { temperature, topK, topP, minP, repetitionPenalty, logitBias: biases };
 }
 
-/** The distribution that one row of adjusted logits stands for. */
+/** Return the distribution of one row of adjusted logits. */
 export function probabilities(logits: Float32Array, settings: Sampling): Probabilities {
   const scores = Float64Array.from(logits);
   if (settings.temperature === 0) return certain(firstBest(scores), scores.length);
@@ -66,7 +66,7 @@ export function probabilities(logits: Float32Array, settings: Sampling): Probabi
   return normalised(drawn);
 }
 
-/** Logits after the repetition penalty on `seenIds` and the bias; ids index this row. */
+/** Apply the repetition penalty on `seenIds` and the bias to logits; ids index this row. */
 export function adjusted(
   logits: Float32Array,
   settings: Sampling,
@@ -85,7 +85,7 @@ export function adjusted(
   return scores;
 }
 
-/** One token; never one of probability 0. */
+/** Draw one token, never one of probability 0. */
 export function draw(distribution: Probabilities, random: Random): number {
   let total = 0;
   for (const share of distribution) total += share;
@@ -98,41 +98,41 @@ export function draw(distribution: Probabilities, random: Random): number {
     sum += share;
     if (sum > mark) return id;
   }
-  return last;
+  return last; // rounding may leave the sum just below the mark
 }
 
-/** norm((p - q)+): what a refused draft is replaced from; p itself where rounding leaves nothing. */
+/** Return norm((p - q)+), which replaces a rejected draft; p itself where rounding leaves nothing. */
 export function residual(byTarget: Probabilities, byDrafter: Probabilities): Probabilities {
   const rest = byTarget.map((share, id) => Math.max(share - (byDrafter[id] as number), 0));
   return rest.some((share) => share > 0) ? normalised(rest) : byTarget;
 }
 
-/** Whether a draft that was drawn with probability `drawn` and has `wanted` by the target is kept: min(1, p/q). */
-export function keeps(wanted: number, drawn: number, random: Random): boolean {
-  return random() * drawn < wanted;
+/** Accept a draft with probability min(1, p/q), where p is its probability by the target and q by the drafter. */
+export function keeps(byTarget: number, byDrafter: number, random: Random): boolean {
+  return random() * byDrafter < byTarget; // random() < p/q without dividing
 }
 
 /**
- * The tokens a round settles: the drafts kept, then one of the target's own.
- * `byDrafter` has one distribution a draft, null for one that was looked up (all its probability lies on that token);
- * `byTarget(position)` gives the target's, one more of them.
+ * Verify drafts: return the accepted ones, then one token of the target's own.
+ * `byDrafter` has one distribution for each draft, null for a draft by lookup (all its probability is on that token);
+ * `byTarget(position)` returns the target's distributions, of which there is one more.
  */
-export function settleDraws(
+export function verifyDraws(
   draftIds: readonly number[],
   byDrafter: readonly (Probabilities | null)[],
   byTarget: (position: number) => Probabilities,
   random: Random,
 ): number[] {
   for (const [position, draftId] of draftIds.entries()) {
-    const wanted = byTarget(position);
-    const drawn = byDrafter[position] ?? certain(draftId, wanted.length);
-    if (keeps(wanted[draftId] as number, drawn[draftId] as number, random)) continue;
-    return [...draftIds.slice(0, position), draw(residual(wanted, drawn), random)];
+    const target = byTarget(position);
+    const drafter = byDrafter[position] ?? certain(draftId, target.length);
+    if (keeps(target[draftId] as number, drafter[draftId] as number, random)) continue;
+    return [...draftIds.slice(0, position), draw(residual(target, drafter), random)];
   }
   return [...draftIds, draw(byTarget(draftIds.length), random)];
 }
 
-/** The distribution that always draws `tokenId`. */
+/** Return the distribution that always draws `tokenId`. */
 export function certain(tokenId: number, vocabSize: number): Probabilities {
   const one = new Float64Array(vocabSize);
   one[tokenId] = 1;
@@ -154,7 +154,7 @@ function normalised(weights: Float64Array): Probabilities {
   return weights.map((weight) => weight / total);
 }
 
-/** Shut out all scores below the `count`-th best; equals of it stay. */
+/** Remove all scores below the `count`-th best; scores equal to it stay. */
 function keepBest(scores: Float64Array, count: number): void {
   const worst = Float64Array.from(scores).sort()[scores.length - count] as number;
   for (let id = 0; id < scores.length; id += 1) if ((scores[id] as number) < worst) scores[id] = -Infinity;
@@ -164,7 +164,7 @@ function dropBelow(drawn: Probabilities, least: number): void {
   for (let id = 0; id < drawn.length; id += 1) if ((drawn[id] as number) < least) drawn[id] = 0;
 }
 
-/** Keep the fewest most likely tokens whose probabilities reach `topP`; equal ones leave by falling id. */
+/** Keep the fewest most likely tokens whose probabilities reach `topP`; of equal ones, the smaller ids. */
 function keepNucleus(drawn: Probabilities, topP: number): void {
   const kept = new Float64Array(drawn.length);
   let reached = 0;
@@ -176,19 +176,19 @@ function keepNucleus(drawn: Probabilities, topP: number): void {
   drawn.set(kept);
 }
 
-/** Ids by falling probability, at least as many as reach `share` together; sorting all would cost more than a pass. */
+/** List ids by falling probability, at least until they reach `share` together; sorting all would take longer than a pass. */
 function mostLikely(drawn: Probabilities, share: number): number[] {
   let least = largest(drawn) / 16;
   for (;;) {
-    const found: number[] = [];
+    const ids: number[] = [];
     let sum = 0;
     for (let id = 0; id < drawn.length; id += 1) {
       const own = drawn[id] as number;
       if (own < least || own === 0) continue;
-      found.push(id);
+      ids.push(id);
       sum += own;
     }
-    if (sum >= share || least < 1e-300) return found.sort((one, other) => (drawn[other] as number) - (drawn[one] as number) || one - other);
+    if (sum >= share || least < 1e-300) return ids.sort((one, other) => (drawn[other] as number) - (drawn[one] as number) || one - other);
     least /= 16;
   }
 }

@@ -26,7 +26,7 @@ export function countRounds(rounds: readonly Round[]): DraftStatistics {
   return {
     rounds: rounds.length,
     tokens: total(rounds, (round) => round.tokenIds.length),
-    draft_tokens_proposed: total(rounds, (round) => round.proposed),
+    draft_tokens_proposed: total(rounds, (round) => round.drafted),
     draft_tokens_evaluated: total(rounds, evaluated),
     draft_tokens_accepted: total(rounds, (round) => round.accepted),
   };
@@ -79,5 +79,5 @@ function quantile(sorted: readonly number[], share: number): number {
 
 /** Count the drafts that the target verified; where an answer was cut after an accepted draft, none was rejected. */
 function evaluated(round: Round): number {
-  return Math.min(round.proposed, round.accepted + (round.tokenIds.length > round.accepted ? 1 : 0));
+  return Math.min(round.drafted, round.accepted + (round.tokenIds.length > round.accepted ? 1 : 0));
 }

@@ -1,19 +1,19 @@
-/** Owns turning ids into text as they come, holding back what is not yet whole or may begin a stop string. */
+/** Owns turning ids into text as they come; incomplete characters and possible stop strings are held back. */
 
-/** The text of ids, without special tokens. */
+/** Returns the text of ids, without special tokens. */
 export type Decode = (tokenIds: readonly number[]) => string;
 
-const BROKEN = "\ufffd";
+const BROKEN = "\ufffd"; // decoders write it for bytes that are no whole character yet
 
-/** One answer's text. */
+/** The text of one answer. */
 export class TextStream {
-  /** Whether a stop string is complete. */
+  /** True once a stop string is complete. */
   stopped = false;
   private readonly stops: readonly string[];
   private held = "";
-  /** Ids whose text is still needed: the last ones told, for what they do to the next, and those not yet told. */
+  /** Ids that are decoded again: the last ones emitted, which may change the text of the next, and those not yet emitted. */
   private window: number[] = [];
-  private told = 0;
+  private emitted = 0;
 
   constructor(
     private readonly decode: Decode,
@@ -22,36 +22,36 @@ export class TextStream {
     this.stops = stops.filter((stop) => stop !== "");
   }
 
-  /** The text that `tokenId` makes certain. */
+  /** Add `tokenId` and return the text that it makes certain. */
   push(tokenId: number): string {
     this.window.push(tokenId);
     return this.release(this.whole());
   }
 
-  /** The text still held back; bytes that never became a whole character are left out. */
+  /** Return the text still held back; bytes that never became a whole character are left out. */
   finish(): string {
     const rest = this.held;
-    [this.held, this.window, this.told] = ["", [], 0];
+    [this.held, this.window, this.emitted] = ["", [], 0];
     return rest;
   }
 
-  /** What the window tells beyond what was told, unless it ends within a character. */
+  /** Return the window's text beyond what was emitted, unless it ends within a character. */
   private whole(): string {
-    const before = this.decode(this.window.slice(0, this.told));
+    const before = this.decode(this.window.slice(0, this.emitted));
     const now = this.decode(this.window);
     if (now.length <= before.length || now.endsWith(BROKEN)) return "";
-    this.window = this.window.slice(this.told);
-    this.told = this.window.length;
+    this.window = this.window.slice(this.emitted);
+    this.emitted = this.window.length;
     return now.slice(before.length);
   }
 
   private release(text: string): string {
     this.held += text;
-    const found = this.stops.map((stop) => this.held.indexOf(stop)).filter((place) => place >= 0);
-    if (found.length > 0) {
+    const places = this.stops.map((stop) => this.held.indexOf(stop)).filter((place) => place >= 0);
+    if (places.length > 0) {
       this.stopped = true;
-      const ready = this.held.slice(0, Math.min(...found));
-      [this.held, this.window, this.told] = ["", [], 0];
+      const ready = this.held.slice(0, Math.min(...places));
+      [this.held, this.window, this.emitted] = ["", [], 0];
       return ready;
     }
     const keep = Math.max(0, ...this.stops.map((stop) => overlap(this.held, stop)));
@@ -61,7 +61,7 @@ export class TextStream {
   }
 }
 
-/** Length of the longest end of `text` that begins `stop`. */
+/** Return the length of the longest end of `text` that begins `stop`. */
 function overlap(text: string, stop: string): number {
   for (let size = Math.min(text.length, stop.length - 1); size > 0; size -= 1) {
     if (text.endsWith(stop.slice(0, size))) return size;

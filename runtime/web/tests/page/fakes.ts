@@ -183,7 +183,7 @@ export function fakeEngine(pieces: readonly TextPiece[]): OpenEngine & { asked: 
     async *answer(messages, options, onRound: OnRound) {
       asked.push({ messages, options });
       for (const piece of pieces) {
-        onRound({ tokenIds: piece.tokenIds, proposed: piece.drafted ? 1 : 0, accepted: piece.drafted ? 1 : 0 });
+        onRound({ tokenIds: piece.tokenIds, drafted: piece.drafted ? 1 : 0, accepted: piece.drafted ? 1 : 0 });
         yield piece;
       }
     },

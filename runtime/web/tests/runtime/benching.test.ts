@@ -72,9 +72,9 @@ test("quartiles lie between neighbours as numpy's do, and counts know what the t
   expect(spread([4, 1, 2, 3])).toEqual({ median: 2.5, low: 1.75, high: 3.25 });
   expect(spread([7])).toEqual({ median: 7, low: 7, high: 7 });
   const turns = [
-    { tokenIds: [1, 2], proposed: 3, accepted: 1 },
-    { tokenIds: [1, 2, 3], proposed: 3, accepted: 3 },
-    { tokenIds: [1], proposed: 0, accepted: 0 },
+    { tokenIds: [1, 2], drafted: 3, accepted: 1 },
+    { tokenIds: [1, 2, 3], drafted: 3, accepted: 3 },
+    { tokenIds: [1], drafted: 0, accepted: 0 },
   ];
   expect(countRounds(turns)).toEqual({ rounds: 3, tokens: 6, draft_tokens_proposed: 6, draft_tokens_evaluated: 5, draft_tokens_accepted: 4 });
   expect(memoryBoundSpeedUp(3, 0.5, 2)).toBe(1.5);

@@ -2,9 +2,9 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { GREEDY } from "../../src/runtime/chooser.js";
+import { GREEDY } from "../../src/runtime/sampler.js";
 import { plainRounds, speculativeRounds } from "../../src/runtime/decoding.js";
-import { Drafter, FixedDrafts, type DraftPolicy } from "../../src/runtime/drafting.js";
+import { DraftModel, FixedDrafts, type Drafter } from "../../src/runtime/drafter.js";
 import { IndexMap } from "../../src/runtime/indexMap.js";
 import { NgramDrafts } from "../../src/runtime/ngram.js";
 import { PaddedModel, paddedRows } from "../../src/runtime/padding.js";
@@ -13,7 +13,7 @@ import { ScriptedModel, mixedScript, take, trimmedScript } from "./fakes.js";
 const VOCAB = 12;
 
 /** The ids of whole answers: until the context is full. */
-async function answer(target: ScriptedModel, policy: DraftPolicy | null, prompt: readonly number[]): Promise<number[]> {
+async function answer(target: ScriptedModel, policy: Drafter | null, prompt: readonly number[]): Promise<number[]> {
   const rounds = policy === null ? plainRounds(target, prompt) : speculativeRounds(target, policy, prompt);
   return (await take(rounds, Infinity)).flatMap((turn) => turn.tokenIds);
 }
@@ -28,7 +28,7 @@ test("any drafter, however trimmed and however unlike, leaves the target's text 
       const drafter = new ScriptedModel(trimmedScript(mixedScript(VOCAB, salt), map), map.draftVocabSize, 30);
       const target = new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 40);
       const alone = await answer(new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 40), null, prompt);
-      expect(await answer(target, new FixedDrafts(new Drafter(drafter, map), length), prompt)).toEqual(alone);
+      expect(await answer(target, new FixedDrafts(new DraftModel(drafter, map), length), prompt)).toEqual(alone);
       expect(alone.length).toBe(40 - prompt.length + 1);
     }),
   );
@@ -50,7 +50,7 @@ test("padded blocks leave the text as it is, though the target reads more rows",
       const script = mixedScript(VOCAB, 0);
       const inner = new ScriptedModel(script, VOCAB, 40);
       const padded = new PaddedModel(inner, (rows) => paddedRows(rows, [], "webgpu"));
-      const drafter = new Drafter(new ScriptedModel(mixedScript(VOCAB, 1), VOCAB), IndexMap.identity(VOCAB));
+      const drafter = new DraftModel(new ScriptedModel(mixedScript(VOCAB, 1), VOCAB), IndexMap.identity(VOCAB));
       const alone = await answer(new ScriptedModel(script, VOCAB, 40), null, prompt);
       const rounds = await take(speculativeRounds(padded, new FixedDrafts(drafter, length), prompt), Infinity);
       expect(rounds.flatMap((turn) => turn.tokenIds)).toEqual(alone);
@@ -61,16 +61,16 @@ test("padded blocks leave the text as it is, though the target reads more rows",
 describe("a drafter that is the target itself", () => {
   test("has every draft accepted, and the target reads each block once", async () => {
     const target = new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 64);
-    const drafter = new Drafter(new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 64), IndexMap.identity(VOCAB));
+    const drafter = new DraftModel(new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 64), IndexMap.identity(VOCAB));
     const [, ...rounds] = await take(speculativeRounds(target, new FixedDrafts(drafter, 3), [1, 2, 3]), 6);
-    expect(rounds.map((turn) => [turn.proposed, turn.accepted, turn.tokenIds.length])).toEqual(Array(5).fill([3, 3, 4]));
+    expect(rounds.map((turn) => [turn.drafted, turn.accepted, turn.tokenIds.length])).toEqual(Array(5).fill([3, 3, 4]));
     expect(target.passes.slice(1).map((pass) => pass.length)).toEqual(Array(5).fill(4));
   });
 });
 
 test("log-probabilities are the target's own of what was settled, whoever drafted, and left out unless asked for", async () => {
   const script = mixedScript(VOCAB, 0);
-  const drafter = new Drafter(new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 40), IndexMap.identity(VOCAB));
+  const drafter = new DraftModel(new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 40), IndexMap.identity(VOCAB));
   const target = (): ScriptedModel => new ScriptedModel(script, VOCAB, 40);
   const turns = await take(speculativeRounds(target(), new FixedDrafts(drafter, 3), [1, 2], GREEDY, true), 5);
   const text = [1, 2];
@@ -89,7 +89,7 @@ test("log-probabilities are the target's own of what was settled, whoever drafte
 
 test("a closed answer leaves the memory at what was settled, and the next one reads only what is new", async () => {
   const target = new ScriptedModel(mixedScript(VOCAB, 0), VOCAB, 64);
-  const drafter = new Drafter(new ScriptedModel(mixedScript(VOCAB, 1), VOCAB, 64), IndexMap.identity(VOCAB));
+  const drafter = new DraftModel(new ScriptedModel(mixedScript(VOCAB, 1), VOCAB, 64), IndexMap.identity(VOCAB));
   const turns = await take(speculativeRounds(target, new FixedDrafts(drafter, 3), [1, 2, 3, 4]), 4);
   const text = [1, 2, 3, 4, ...turns.flatMap((turn) => turn.tokenIds)];
   expect(target.tokenIds).toEqual(text.slice(0, -1));

@@ -11,7 +11,7 @@ async function* rounds(...turns: Round[]): AsyncGenerator<Round> {
   yield* turns;
 }
 
-const round = (tokenIds: number[], accepted: number, proposed = accepted): Round => ({ tokenIds, accepted, proposed });
+const round = (tokenIds: number[], accepted: number, drafted = accepted): Round => ({ tokenIds, accepted, drafted });
 
 /** Every token is one byte of UTF-8; a token of its own is special and has no text. */
 const decode = (ids: readonly number[]): string => new TextDecoder().decode(Uint8Array.from(ids.filter((id) => id < 256)));

@@ -1,7 +1,7 @@
 /** Owns the law of n-gram drafts: what followed the longest known ending at its latest place. */
 
 import { expect, test } from "vitest";
-import { GREEDY } from "../../src/runtime/chooser.js";
+import { GREEDY } from "../../src/runtime/sampler.js";
 import { NgramDrafts, NgramIndex } from "../../src/runtime/ngram.js";
 import { refusalOf } from "./fakes.js";
 

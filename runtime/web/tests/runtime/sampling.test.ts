@@ -2,11 +2,11 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { SampledChooser, type Proposal } from "../../src/runtime/chooser.js";
+import { RandomSampler, type DraftToken } from "../../src/runtime/sampler.js";
 import { IndexMap } from "../../src/runtime/indexMap.js";
 import { FlatLogits } from "../../src/runtime/model.js";
 import { random, type Random } from "../../src/runtime/random.js";
-import { adjusted, checkedSampling, draw, keeps, probabilities, residual, settleDraws, type Probabilities } from "../../src/runtime/sampling.js";
+import { adjusted, checkedSampling, draw, keeps, probabilities, residual, verifyDraws, type Probabilities } from "../../src/runtime/sampling.js";
 import { refusalOf } from "./fakes.js";
 
 const VOCAB = 8;
@@ -43,9 +43,9 @@ describe("the first token of a drafted round", () => {
   const target = probabilities(TARGET, WARM);
 
   test("follows the target's distribution, though the drafter lacks five of the eight tokens", () => {
-    const chooser = new SampledChooser(WARM, random(3));
+    const sampler = new RandomSampler(WARM, random(3));
     const logits = new FlatLogits(Float32Array.from([...TARGET, ...TARGET]), 2, VOCAB);
-    const counts = countFirst(() => chooser.settle([chooser.propose(DRAFTER, MAP, [])], logits, [])[0] as number);
+    const counts = countFirst(() => sampler.verify([sampler.draw(DRAFTER, MAP, [])], logits, [])[0] as number);
     expect(chiSquare(counts, target)).toBeLessThan(UNLIKELY);
   });
 
@@ -61,7 +61,7 @@ describe("the first token of a drafted round", () => {
 
   test("follows the target's distribution where the draft was looked up", () => {
     const rng = random(5);
-    const counts = countFirst(() => settleDraws([3], [null], () => target, rng)[0] as number);
+    const counts = countFirst(() => verifyDraws([3], [null], () => target, rng)[0] as number);
     expect(chiSquare(counts, target)).toBeLessThan(UNLIKELY);
   });
 });
@@ -72,7 +72,7 @@ test("the second token follows the target's distribution after an accepted first
   const counts = new Array<number>(VOCAB).fill(0);
   const certainly = probabilities(TARGET, checkedSampling({ temperature: 0 }));
   for (let turn = 0; turn < DRAWS; turn += 1) {
-    counts[settleDraws([3], [certainly], (position) => (position === 0 ? certainly : second), rng)[1] as number]! += 1;
+    counts[verifyDraws([3], [certainly], (position) => (position === 0 ? certainly : second), rng)[1] as number]! += 1;
   }
   expect(chiSquare(counts, second)).toBeLessThan(UNLIKELY);
 });
@@ -132,12 +132,12 @@ test("without penalty and bias the logits stay as they are", () => {
 test("a drafted round follows the biased distribution, by a trimmed drafter that gets its share of the bias", () => {
   const biased = checkedSampling({ logitBias: { 0: 1, 3: -Infinity, 7: 4 } });
   const wanted = probabilities(adjusted(TARGET, biased, [], biased.logitBias), biased);
-  const chooser = new SampledChooser(biased, random(3));
+  const sampler = new RandomSampler(biased, random(3));
   const logits = new FlatLogits(Float32Array.from([...TARGET, ...TARGET]), 2, VOCAB);
   const counts = countFirst(() => {
-    const draft = chooser.propose(DRAFTER, MAP, []);
+    const draft = sampler.draw(DRAFTER, MAP, []);
     expect(draft.tokenId).not.toBe(3);
-    return chooser.settle([draft], logits, [])[0] as number;
+    return sampler.verify([draft], logits, [])[0] as number;
   });
   expect(counts[3]).toBe(0);
   expect(chiSquare(counts, wanted)).toBeLessThan(UNLIKELY);
@@ -187,8 +187,8 @@ test.each([
 });
 
 test("logits that are no numbers are refused by name", async () => {
-  const chooser = new SampledChooser(WARM, random(1));
+  const sampler = new RandomSampler(WARM, random(1));
   const broken = Float32Array.from([1, NaN, 0]);
-  const settled = (): Proposal => chooser.propose(broken, MAP, []);
+  const settled = (): DraftToken => sampler.draw(broken, MAP, []);
   expect(await refusalOf(settled)).toBe("logits of the drafter must be finite numbers, got NaN or infinity - check the bundle's files or export it again");
 });

@@ -1,7 +1,7 @@
 /** Owns reading acceptance.json: greedy choices, and drafts that are kept or replaced, as in Python. */
 
 import { expect, test } from "vitest";
-import { draw, keeps, residual, settleDraws, type Probabilities } from "../../src/runtime/sampling.js";
+import { draw, keeps, residual, verifyDraws, type Probabilities } from "../../src/runtime/sampling.js";
 import { acceptedPrefix, confidence, greedyChoice, logProbability } from "../../src/runtime/verify.js";
 import { refusalOf } from "../runtime/fakes.js";
 import { apart, casesOf, ids, isClose, readVectors, scripted } from "./reading.js";
@@ -62,7 +62,7 @@ test.each(casesOf(vectors.rounds))("a round: %s", (_name, { draft, by_drafter, b
   const run = (numbers: number[]): number[] => {
     const script = scripted(...numbers);
     const drafter = by_drafter.map((name: string | null) => (name === null ? null : shares(name)));
-    const tokens = settleDraws(draft, drafter, (position) => shares(by_target[position]), script);
+    const tokens = verifyDraws(draft, drafter, (position) => shares(by_target[position]), script);
     if (tokens.length > draft.length) expect(script.left()).toBe(0);
     return tokens;
   };

@@ -2,7 +2,7 @@
 
 import { expect, test } from "vitest";
 import { TEXT_FILES } from "../../src/runtime/bundle.js";
-import { LONGEST_DRAFT } from "../../src/runtime/drafting.js";
+import { LONGEST_DRAFT } from "../../src/runtime/drafter.js";
 import { MANIFEST_NAME, SCHEMA_VERSION } from "../../src/runtime/manifest.js";
 import { CONTEXT_LENGTH, PREFILL_ROWS, promptPieces } from "../../src/runtime/model.js";
 import { LONGEST, SHORTEST } from "../../src/runtime/ngram.js";

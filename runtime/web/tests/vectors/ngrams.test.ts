@@ -1,7 +1,7 @@
 /** Owns reading ngrams.json: looked-up drafts, as in Python. */
 
 import { expect, test } from "vitest";
-import { GREEDY } from "../../src/runtime/chooser.js";
+import { GREEDY } from "../../src/runtime/sampler.js";
 import { NgramDrafts, NgramIndex } from "../../src/runtime/ngram.js";
 import { casesOf, ids, letters, readVectors, type Vectors } from "./reading.js";
 

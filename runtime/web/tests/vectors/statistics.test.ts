@@ -10,7 +10,7 @@ const CLOSE = 1e-12;
 const vectors = readVectors("statistics");
 
 function roundsOf(answer: Vectors): Round[] {
-  return answer.rounds.map(({ tokens, proposed, accepted }: Vectors) => ({ tokenIds: Array.from({ length: tokens }, (_, id) => id), proposed, accepted }));
+  return answer.rounds.map(({ tokens, drafted, accepted }: Vectors) => ({ tokenIds: Array.from({ length: tokens }, (_, id) => id), drafted, accepted }));
 }
 
 function expectClose(found: object, expected: object): void {

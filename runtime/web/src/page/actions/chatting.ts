@@ -1,4 +1,4 @@
-/** Owns the conversation: asking, streaming the answer, stopping, beginning anew. */
+/** Owns the conversation: asking, streaming the answer, stopping, starting a new one. */
 
 import type { DecodingOptions, Message, Round, TextPiece } from "../../runtime/index.js";
 import type { OpenEngine, Ports } from "../ports.js";
@@ -17,7 +17,7 @@ export interface ChattingActions {
   setOptions(change: Partial<ChatOptions>): void;
 }
 
-/** The usual cut of what is drawn from, where anything is drawn at all. */
+/** The usual top-p, where tokens are drawn at all. */
 const DRAWING = { topP: 0.95 };
 
 export function chattingActions(store: Store<State>, ports: Ports, box: EngineBox): ChattingActions {
@@ -25,7 +25,7 @@ export function chattingActions(store: Store<State>, ports: Ports, box: EngineBo
   const change = (part: (chat: Chat) => Partial<Chat>) =>
     store.update(({ chat }) => ({ chat: { ...chat, ...part(chat) } }));
 
-  /** Stream one answer to the end of the messages, unless a new chat took their place. */
+  /** Stream one answer to the end of the messages, unless a new chat has replaced them. */
   const answer = async (engine: OpenEngine, asked: readonly ChatMessage[], signal: AbortSignal): Promise<void> => {
     const shown = (part: (chat: Chat) => Partial<Chat>) =>
       change((chat) => (chat.messages.length === asked.length + 1 ? part(chat) : {}));
@@ -85,13 +85,13 @@ function decodingOptions(options: ChatOptions, seed: number, signal: AbortSignal
   return { ...policyOf(drafts), draftLength, maxNewTokens, signal, ...sampling };
 }
 
-/** The runtime's words for who drafts. */
+/** Return the runtime's options for a source of drafts. */
 function policyOf(drafts: Drafts): Pick<DecodingOptions, "policy" | "drafter"> {
   if (drafts === "none") return { policy: "plain" };
   return drafts === "ngram" ? { policy: "ngram" } : { policy: "fixed", drafter: drafts };
 }
 
-/** Only turns that were answered; a question whose answer failed before its first word is dropped with it. */
+/** Drop a question whose answer failed before its first word, together with the empty answer. */
 function answered(messages: readonly ChatMessage[]): readonly ChatMessage[] {
   const last = messages.at(-1);
   return last !== undefined && last.runs.length === 0 ? messages.slice(0, -2) : messages;
@@ -105,7 +105,7 @@ function plain(message: ChatMessage): Message {
   return { role: message.role, content: message.runs.map((run) => run.text).join("") };
 }
 
-/** The messages with `piece` at the end of the last one; neighbours of one origin become one run. */
+/** Add `piece` to the end of the last message; neighbours of one origin become one run. */
 export function appended(messages: readonly ChatMessage[], piece: TextPiece): readonly ChatMessage[] {
   const last = messages.at(-1);
   if (last === undefined || piece.text === "") return messages;

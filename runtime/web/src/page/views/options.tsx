@@ -1,4 +1,4 @@
-/** Owns how an answer is to be written: who drafts, how far, how warm, how long. */
+/** Owns the options of an answer: the source and length of drafts, temperature, and longest answer. */
 
 import { LONGEST_DRAFT } from "../../runtime/index.js";
 import type { Drafts } from "../state.js";

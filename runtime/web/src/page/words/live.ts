@@ -12,7 +12,7 @@ export interface Counts {
   readonly lastAt: number;
   readonly tokens: number;
   readonly passes: number;
-  readonly proposed: number;
+  readonly drafted: number;
   readonly examined: number;
   readonly accepted: number;
 }
@@ -21,7 +21,7 @@ export const NO_COUNTS: Counts = begin(0);
 
 /** Return the counts of an answer that was requested at `now`. */
 export function begin(now: number): Counts {
-  return { startedAt: now, firstAt: null, lastAt: now, tokens: 0, passes: 0, proposed: 0, examined: 0, accepted: 0 };
+  return { startedAt: now, firstAt: null, lastAt: now, tokens: 0, passes: 0, drafted: 0, examined: 0, accepted: 0 };
 }
 
 /** Add one round, committed at `now`, to the counts. */
@@ -32,8 +32,8 @@ export function addRound(counts: Counts, round: Round, now: number): Counts {
     lastAt: now,
     tokens: counts.tokens + round.tokenIds.length,
     passes: counts.passes + 1,
-    proposed: counts.proposed + round.proposed,
-    examined: counts.examined + Math.min(round.accepted + 1, round.proposed),
+    drafted: counts.drafted + round.drafted,
+    examined: counts.examined + Math.min(round.accepted + 1, round.drafted),
     accepted: counts.accepted + round.accepted,
   };
 }

@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { addRound, begin, figures } from "../../../src/page/words/live.js";
 
-const round = (tokens: number, proposed: number, accepted: number) => ({ tokenIds: Array.from({ length: tokens }, () => 1), proposed, accepted });
+const round = (tokens: number, drafted: number, accepted: number) => ({ tokenIds: Array.from({ length: tokens }, () => 1), drafted, accepted });
 
 describe("the figures of an answer", () => {
   it("are unknown before anything came", () =>
@@ -23,7 +23,7 @@ describe("the figures of an answer", () => {
   });
 
   it("hold: tau is tokens over passes, and acceptance lies in 0..1, whatever the rounds", () => {
-    const anyRound = fc.integer({ min: 0, max: 8 }).chain((proposed) => fc.integer({ min: 0, max: proposed }).map((accepted) => round(accepted + 1, proposed, accepted)));
+    const anyRound = fc.integer({ min: 0, max: 8 }).chain((drafted) => fc.integer({ min: 0, max: drafted }).map((accepted) => round(accepted + 1, drafted, accepted)));
     fc.assert(
       fc.property(fc.array(anyRound, { minLength: 1 }), (rounds) => {
         const first = addRound(begin(0), round(1, 0, 0), 1);

@@ -1,0 +1,122 @@
+"""Benching a bundle on this machine, maybe beside its drafter before it was trimmed."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedraft.calibration.data.samples import SCORE
+from edgedraft.calibration.prompts import Prompt, read_prompts, shipped_prompts, take
+from edgedraft.devices.machine import Machine, this_machine
+from edgedraft.exporter.pipeline.requests import BenchRequest
+from edgedraft.runtime.base.intervals import Interval
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.padding import Padded
+from edgedraft.runtime.core.pass_times import PairPassTimes
+from edgedraft.runtime.core.policies import PolicyChoice
+from edgedraft.runtime.engine import Engine
+from edgedraft.runtime.onnx.session import onnxruntime_version, open_model
+
+TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measurement:
+    """A bench with what it ran on, ready for JSON. ``trimmed_over_full`` compares the two drafters prompt by prompt."""
+
+    machine: Machine
+    threads: int
+    onnxruntime: str
+    draft_vocab_size: int
+    draft_length: int
+    report: BenchReport
+    trimmed_over_full: Interval | None
+    divergences: dict[str, tuple[Divergence, ...]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchTask:
+    """Which prompts to run, how many new tokens each, by which policies, and the full drafter's ONNX folder if any.
+
+    The first policy is also what the full drafter runs by.
+    """
+
+    prompts: Sequence[Prompt]
+    max_new_tokens: int
+    choices: Sequence[PolicyChoice]
+    full_drafter: Path | None = None
+
+
+def bench_bundle(request: BenchRequest, progress: Progress = silent) -> Measurement:
+    """Open the bundle of a request and measure it."""
+    prompts = read_prompts(request.prompts) if request.prompts else shipped_prompts()
+    chosen = take(prompts, SCORE, request.number)
+    engine = Engine.open(
+        Path(request.bundle),
+        threads=request.threads,
+        context_length=request.context_length,
+        verify_hashes=request.verify_hashes,
+        target_provider=request.target_provider,
+        drafter_provider=request.drafter_provider,
+    )
+    task = BenchTask(
+        prompts=chosen,
+        max_new_tokens=request.max_new_tokens,
+        choices=request.choices(engine.bundle.manifest.plan.draft_length),
+        full_drafter=Path(request.full_drafter) if request.full_drafter else None,
+    )
+    return measure(engine, task, progress)
+
+
+def measure(engine: Engine, task: BenchTask, progress: Progress = silent) -> Measurement:
+    """Run the bench, and look at every text that differs from the target's own."""
+    manifest = engine.bundle.manifest
+    full = _full_drafting(task.full_drafter, task.choices[0], engine) if task.full_drafter else None
+    prompt_ids = [engine.codec.encode_chat(prompt.messages) for prompt in task.prompts]
+    limits = engine.limits(task.max_new_tokens)
+    with engine.slots.taken() as slot:
+        ways = {FULL: full} if full is not None else {}
+        for number, choice in enumerate(task.choices):
+            ways[TRIMMED if number == 0 else f"{TRIMMED}, {choice.name}"] = Drafting(
+                choice=choice,
+                drafter=slot.drafter,
+                index_map=engine.bundle.index_map,
+                pass_times=PairPassTimes.planned(manifest.plan),
+                parameter_ratio=manifest.drafter.parameters / manifest.target.parameters,
+                byte_ratio=manifest.drafter.weight_bytes / manifest.target.weight_bytes,
+            )
+        report, runs = bench(slot.target, ways, prompt_ids, limits, time.perf_counter, progress)
+        differing = {way: tuple(divergences(slot.target, prompt_ids, runs, way)) for way in ways}
+    return Measurement(
+        machine=this_machine(),
+        threads=engine.settings.threads,
+        onnxruntime=onnxruntime_version,
+        draft_vocab_size=manifest.plan.draft_vocab_size,
+        draft_length=task.choices[0].draft_length,
+        report=report,
+        trimmed_over_full=speed_ratio(runs[TRIMMED], runs[FULL]) if full is not None else None,
+        divergences=differing,
+    )
+
+
+def _full_drafting(folder: Path, choice: PolicyChoice, engine: Engine) -> Drafting:
+    """Open the untrimmed drafter in an ONNX folder; its size gives the cost ratios."""
+    from edgedraft.exporter.graph.loading import load_graph, model_size  # the runtime alone benches without it
+    from edgedraft.exporter.models.convert import GRAPH_NAME
+
+    size = model_size(load_graph(folder / GRAPH_NAME))
+    settings, manifest = engine.drafter_settings, engine.bundle.manifest
+    model = open_model(folder / GRAPH_NAME, settings)
+    width = manifest.target_vocab_size
+    require(model.vocab_size == width, f"{folder}: logits must be {width} wide", got=model.vocab_size)
+    return Drafting(
+        choice=choice,
+        drafter=Padded(model, (), settings.provider),
+        index_map=IndexMap.identity(width),
+        pass_times=PairPassTimes.planned(manifest.plan),
+        parameter_ratio=size.parameters / manifest.target.parameters,
+        byte_ratio=size.weight_bytes / manifest.target.weight_bytes,
+    )

@@ -1,0 +1,76 @@
+"""Open what a request names: the prompts, the way answers are made, and the pair of models."""
+
+import os
+from itertools import product
+from pathlib import Path
+
+from edgedraft.calibration.answers.batched import Draws
+from edgedraft.calibration.answers.server import Endpoint
+from edgedraft.calibration.counts_file import read_counts
+from edgedraft.calibration.prompts import SHIPPED, read_prompts, shipped_prompts
+from edgedraft.calibration.ray_engine import RayOptions
+from edgedraft.devices.machine import usable_cores
+from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
+from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet
+from edgedraft.exporter.pipeline.requests import RAY, PairInputs
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.onnx.session import SessionSettings
+
+
+def prompt_set(inputs: PairInputs) -> PromptSet:
+    """Read the prompts of a request."""
+    prompts = read_prompts(inputs.prompts) if inputs.prompts else shipped_prompts()
+    name = Path(inputs.prompts).name if inputs.prompts else f"edgedraft's own {SHIPPED} prompts"
+    return PromptSet(name=name, prompts=prompts, max_new_tokens=inputs.max_new_tokens).at_most(inputs.prompts_per_half)
+
+
+def answer_settings(inputs: PairInputs) -> AnswerSettings:
+    """Return how a calibration's answers are made and which counts rank; the server's key is ``OPENAI_API_KEY``."""
+    endpoint = None
+    if inputs.generate_with:
+        endpoint = Endpoint(
+            url=inputs.generate_with,
+            model=inputs.served_model,
+            api_key=os.environ.get("OPENAI_API_KEY", ""),
+            concurrency=inputs.concurrency,
+        )
+    return AnswerSettings(
+        sources=inputs.rank_by,
+        text=read_counts(Path(inputs.text_counts)) if inputs.text_counts else None,
+        draws=None if inputs.sampling is None else Draws(settings=inputs.sampling, seed=inputs.seed or 0),
+        endpoint=endpoint,
+        cluster=RayOptions(address=inputs.ray_address) if inputs.engine == RAY else None,
+        batch_rows=inputs.batch_size,
+    )
+
+
+def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> list[Pair]:
+    """Fetch and convert the pair in each combination of precisions, the first ones first."""
+    threads = inputs.threads[0] if inputs.threads else usable_cores()
+    settings = SessionSettings(threads=threads, context_length=inputs.context_length)
+    precisions = product(dict.fromkeys(inputs.target_precisions), dict.fromkeys(inputs.drafter_precisions))
+    requests = [
+        PairRequest(
+            target=inputs.target,
+            drafter=inputs.drafter,
+            target_precision=target,
+            drafter_precision=drafter,
+            settings=settings,
+            export_backend=inputs.export_backend,
+        )
+        for target, drafter in precisions
+    ]
+    return [prepare_pair(request, cache, progress) for request in requests]
+
+
+def open_pair(inputs: PairInputs, cache: Path, progress: Progress = silent) -> Pair:
+    """Fetch and convert the one pair of a request; several precisions or thread counts are for planning only."""
+    several = {
+        "--target-precision": inputs.target_precisions,
+        "--drafter-precision": inputs.drafter_precisions,
+        "--threads": inputs.threads,
+    }
+    for flag, given in several.items():
+        require(len(given) <= 1, f"{flag}: expected one here", got=" ".join(map(str, given)))
+    return open_pairs(inputs, cache, progress)[0]

@@ -1,0 +1,141 @@
+"""Planning a calibrated pair in one or more precisions: for this machine by timing it, for another by its forecast."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edgedraft.calibration.run import Calibration
+from edgedraft.calibration.trace.rows import AcceptanceTrace
+from edgedraft.devices.machine import this_machine
+from edgedraft.exporter.graph.head import round_to_tile
+from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.pipeline.measuring import CONTEXT_TOKENS, Timing, pair_latency, probe_pairs, probe_with_threads
+from edgedraft.exporter.pipeline.remote_device import LatencyForecast
+from edgedraft.exporter.planning.planner import Planned, candidate_sizes, decide
+from edgedraft.exporter.planning.ranking import token_order
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS
+from edgedraft.exporter.planning.scan import replay_answers, tiled_sizes
+from edgedraft.exporter.planning.scoring import LONGER_ANSWERS, Candidate, PairLatency, PlanLimits, Setup
+from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.model import Clock
+from edgedraft.runtime.core.statistics import bootstrap_rng
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GivenOrder:
+    """A token order that does not come from counts, such as another engine's token map, and its name for the card."""
+
+    name: str
+    token_ids: Ids
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanningRequest:
+    """The user's own choices (None leaves one to the planner), limits, and thread counts to weigh.
+
+    ``threads`` are counts beside that of the process's own pool; ``given`` ranks the tokens in place of the counts.
+    """
+
+    draft_vocab_size: int | None = None
+    draft_length: int | None = None
+    limits: PlanLimits = field(default_factory=PlanLimits)
+    threads: tuple[int, ...] = ()
+    given: GivenOrder | None = None
+
+
+def plan_here(
+    pairs: Sequence[Pair],
+    calibration: Calibration,
+    request: PlanningRequest,
+    clock: Clock,
+    cache: Path,
+    progress: Progress = silent,
+) -> Planned:
+    """Rank the tokens, time the steps of all pairs on this machine with each number of threads, and choose."""
+    order, _ = _ranked(pairs[0], calibration, request)
+    timing = Timing(order=order, context_ids=_some_text(calibration.trace.target_ids), clock=clock)
+    # Refuse an impossible request before minutes of timing.
+    plan_grid(pairs[0].vocab_size, calibration, request)
+    measured = [probe_pairs(pairs, timing, cache, progress)]
+    measured += [probe_with_threads(pairs, timing, threads, cache) for threads in request.threads]
+    candidates = (
+        (pair, _candidate(pair, steps.threads, pair.settings.provider, steps.latency(pair)))
+        for steps in measured
+        for pair in pairs
+    )
+    return _planned(candidates, calibration, request, this_machine().name)
+
+
+def plan_elsewhere(
+    pairs: Sequence[Pair], calibration: Calibration, request: PlanningRequest, forecast: LatencyForecast
+) -> Planned:
+    """Rank the tokens and choose for a device that is not this machine, by the forecast of its latency."""
+    device, provider = forecast.latency, forecast.provider
+
+    def candidates() -> Iterator[tuple[Pair, Candidate]]:
+        for pair in pairs:
+            models = (device.of(folder.precision, provider) for folder in (pair.target, pair.drafter))
+            latency = pair_latency(pair, *models)
+            yield pair, _candidate(pair, forecast.threads or pair.settings.threads, provider, latency)
+
+    return _planned(candidates(), calibration, request, device.device)
+
+
+def plan_grid(
+    vocab_size: int, calibration: Calibration | None, request: PlanningRequest
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Return the sizes and draft lengths to score, narrowed to the user's own choices.
+
+    Replays of drawn answers take long, so these are scored at some sizes only. Raises `EdgedraftError` where a choice
+    is out of range.
+    """
+    swift = calibration is None or isinstance(calibration.trace, AcceptanceTrace)
+    sizes: Sequence[int] = tiled_sizes(vocab_size).tolist() if swift else candidate_sizes(vocab_size)
+    if request.draft_vocab_size is not None:
+        sizes = (round_to_tile(request.draft_vocab_size, vocab_size),)
+    lengths: Sequence[int] = DRAFT_LENGTHS
+    if request.draft_length is not None:
+        longest = DRAFT_LENGTHS[-1]
+        require(1 <= request.draft_length <= longest, f"draft length: expected 1..{longest}", got=request.draft_length)
+        lengths = (request.draft_length,)
+    return sizes, lengths
+
+
+def _some_text(target_ids: Ids) -> list[int]:
+    """Repeat the answers' tokens until there are enough to read before steps are timed."""
+    require(len(target_ids) > 0, "planning: expected answers of two tokens or more", got="none", remedy=LONGER_ANSWERS)
+    return np.resize(target_ids, CONTEXT_TOKENS).tolist()
+
+
+def _planned(
+    pairs: Iterator[tuple[Pair, Candidate]], calibration: Calibration, request: PlanningRequest, device: str
+) -> Planned:
+    by_setup = {candidate.setup: (pair, candidate) for pair, candidate in pairs}
+    first = next(iter(by_setup.values()))[0]
+    order, ranked_by = _ranked(first, calibration, request)
+    sizes, lengths = plan_grid(first.vocab_size, calibration, request)
+    answers = replay_answers(calibration.trace, calibration.scoring, order, sizes, lengths)
+    candidates = [candidate for _, candidate in by_setup.values()]
+    decision = decide(candidates, answers, request.limits, device, bootstrap_rng())
+    return Planned(decision=decision, pair=by_setup[decision.best.setup][0], ranked_by=ranked_by)
+
+
+def _ranked(pair: Pair, calibration: Calibration, request: PlanningRequest) -> tuple[Ids, tuple[str, ...]]:
+    """Return the token order, and the names of what made it."""
+    if request.given is not None:
+        return request.given.token_ids, (request.given.name,)
+    return token_order(pair, calibration), tuple(calibration.ranking)
+
+
+def _candidate(pair: Pair, threads: int, provider: str, latency: PairLatency) -> Candidate:
+    setup = Setup(
+        target_precision=pair.target.precision,
+        drafter_precision=pair.drafter.precision,
+        threads=threads,
+        provider=provider,
+    )
+    return Candidate(setup=setup, latency=latency, memory_bytes=pair.memory_bytes)

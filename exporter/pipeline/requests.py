@@ -1,0 +1,177 @@
+"""Requests: what the pipeline's functions are asked for. Frozen, checked when they are made, without heavy imports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedraft.calibration.counts import RANKED_BY, SOURCES
+from edgedraft.exporter.graph.precisions import DEFAULT, PRECISIONS
+from edgedraft.exporter.graph.providers import CPU, PROVIDERS
+from edgedraft.exporter.models.export_backends import BUILDER, EXPORT_BACKENDS
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.batch import BATCH_ROWS
+from edgedraft.runtime.core.model import CONTEXT_LENGTH
+from edgedraft.runtime.core.policies import FIXED, PolicyChoice
+from edgedraft.runtime.core.sampling import SamplingSettings
+
+TARGET, DRAFTER = "qwen2.5-coder-1.5b-instruct", "qwen2.5-coder-0.5b-instruct"
+LOCAL, RAY = "local", "ray"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PairInputs:
+    """The pair of models, the prompts, and how the pair answers them; the base of the requests that sample a pair.
+
+    ``target`` and ``drafter`` are packaged names, files, folders or hub ids. Several precisions or thread counts are
+    weighed against each other by planning; no thread count stands for every core this process may use. ``prompts`` is
+    whatever `edgedraft.calibration.prompts.read_prompts` reads, None the packaged coding prompts. Answers are greedy
+    unless ``sampling`` says how to draw them; they are made here, or by the server at the address ``generate_with``.
+    ``cache`` None is the user's cache folder.
+    """
+
+    target: str = TARGET
+    drafter: str = DRAFTER
+    target_precisions: tuple[str, ...] = (DEFAULT,)
+    drafter_precisions: tuple[str, ...] = (DEFAULT,)
+    export_backend: str = BUILDER
+    prompts: str | Path | None = None
+    prompts_per_half: int | None = None
+    max_new_tokens: int = 64
+    threads: tuple[int, ...] = ()
+    context_length: int = CONTEXT_LENGTH
+    cache: str | Path | None = None
+    rank_by: tuple[str, ...] = RANKED_BY
+    text_counts: str | Path | None = None
+    batch_size: int = BATCH_ROWS
+    generate_with: str | None = None
+    served_model: str = ""
+    concurrency: int = 8
+    engine: str = LOCAL
+    ray_address: str | None = None
+    sampling: SamplingSettings | None = None
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        _require_known("target_precisions", self.target_precisions, PRECISIONS)
+        _require_known("drafter_precisions", self.drafter_precisions, PRECISIONS)
+        _require_known("export_backend", (self.export_backend,), EXPORT_BACKENDS)
+        _require_known("rank_by", self.rank_by, SOURCES)
+        _require_known("engine", (self.engine,), (LOCAL, RAY))
+        names = ("prompts_per_half", "max_new_tokens", "context_length", "batch_size", "concurrency")
+        _require_positive({name: getattr(self, name) for name in names})
+        _require_positive({"threads": min(self.threads, default=1)})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrateRequest(PairInputs):
+    """Sample a pair and report what draft vocabularies of each size would cover; save it to ``output`` if given."""
+
+    output: str | Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanRequest(PairInputs):
+    """Choose a plan for a device: this machine, or the ``device`` of that name or profile file.
+
+    ``vocab_size`` and ``draft_length`` are left to the planner unless given; ``vocab`` is a token map to draft from in
+    place of counted tokens. Limits: ``memory_budget`` in bytes, ``min_coverage`` a share in 0..1, ``max_divergence`` of
+    the target from its fp32 build in nats a token. ``calibration`` is a saved calibration to plan from instead of
+    sampling. ``trials`` of a search are compared with the scan, and kept in the file ``storage``. ``pictures`` is the
+    folder for the plan's pictures.
+    """
+
+    vocab_size: int | None = None
+    vocab: str | Path | None = None
+    vocab_kind: str | None = None
+    draft_length: int | None = None
+    memory_budget: int | None = None
+    min_coverage: float = 0.0
+    max_divergence: float | None = None
+    device: str | Path | None = None
+    provider: str = CPU
+    calibration: str | Path | None = None
+    trials: int | None = None
+    storage: Path | None = None
+    pictures: Path | None = None
+
+    def __post_init__(self) -> None:
+        PairInputs.__post_init__(self)
+        _require_known("provider", (self.provider,), tuple(PROVIDERS))
+        _require_positive({"memory_budget": self.memory_budget, "trials": self.trials})
+        require(0 <= self.min_coverage <= 1, "min_coverage: expected 0..1", got=self.min_coverage)
+        within = self.max_divergence is None or self.max_divergence >= 0
+        require(within, "max_divergence: expected 0 or more", got=self.max_divergence)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportRequest(PlanRequest):
+    """Plan, and write the bundle to the folder ``output``; then push it to the hub repository ``push_to`` if given.
+
+    Raises `EdgedraftError` naming the field for a value that cannot be.
+
+    >>> ExportRequest(target="folder/of/target", drafter="folder/of/drafter", prompts="mine.jsonl", output="bundle")
+    ... # doctest: +SKIP
+    """
+
+    output: str | Path
+    push_to: str | None = None
+    private: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuickstartRequest(PlanRequest):
+    """Plan, write the bundle to ``output``, and measure it on ``bench_prompts`` of ``bench_tokens`` new tokens each."""
+
+    output: str | Path = Path("quickstart-bundle")
+    bench_prompts: int = 8
+    bench_tokens: int = 64
+
+    def __post_init__(self) -> None:
+        PlanRequest.__post_init__(self)
+        _require_positive({"bench_prompts": self.bench_prompts, "bench_tokens": self.bench_tokens})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchRequest:
+    """Measure the bundle in folder ``bundle``: the target alone against speculation, interleaved prompt by prompt.
+
+    The scoring half of ``prompts`` is used, ``number`` of them; None are the packaged coding prompts. ``draft_length``
+    and ``threads`` are the plan's unless given. ``policies`` run beside fixed. ``full_drafter`` is the ONNX folder of
+    the drafter before it was trimmed, to compare with.
+    """
+
+    bundle: str | Path
+    prompts: str | Path | None = None
+    number: int = 8
+    max_new_tokens: int = 128
+    draft_length: int | None = None
+    policies: tuple[str, ...] = ("adaptive",)
+    full_drafter: str | Path | None = None
+    threads: int | None = None
+    context_length: int = CONTEXT_LENGTH
+    verify_hashes: bool = True
+    target_provider: str = CPU
+    drafter_provider: str = CPU
+
+    def __post_init__(self) -> None:
+        for name in self.policies:
+            PolicyChoice(name=name, draft_length=1)  # it refuses unknown names
+        names = ("number", "max_new_tokens", "draft_length", "threads", "context_length")
+        _require_positive({name: getattr(self, name) for name in names})
+
+    def choices(self, planned_length: int) -> tuple[PolicyChoice, ...]:
+        """Return the policies to run, the fixed one first."""
+        length = self.draft_length or planned_length
+        return tuple(PolicyChoice(name=name, draft_length=length) for name in (FIXED, *self.policies))
+
+
+def _require_known(field: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    require(not isinstance(names, str), f"{field}: expected a tuple of names", got=repr(names))
+    unknown = ", ".join(name for name in names if name not in known)
+    rule = f"{field}: expected names of {', '.join(known)}"
+    require(not unknown and len(names) > 0, rule, got=unknown or "none")
+
+
+def _require_positive(numbers: Mapping[str, int | None]) -> None:
+    for field, number in numbers.items():
+        require(number is None or number >= 1, f"{field}: expected 1 or more", got=number)

@@ -1,0 +1,166 @@
+"""The stages that planning, exporting and quickstart share: from a request to a plan, and from a plan to a bundle."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from edgedraft.calibration.run import Calibration
+from edgedraft.calibration.saved import load_calibration
+from edgedraft.exporter.bundle.contents import bundle_contents
+from edgedraft.exporter.bundle.writing import BundleContents, is_current, write_bundle
+from edgedraft.exporter.graph.providers import CPU, DRAFTER, TARGET, Provider, cautions
+from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.pair import Pair, prepared_pair
+from edgedraft.exporter.models.sources import resolve
+from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
+from edgedraft.exporter.pipeline.device import RemoteDevice, chosen_provider, remote_device
+from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prompt_set
+from edgedraft.exporter.pipeline.limits import check_pair, check_source
+from edgedraft.exporter.pipeline.planning import GivenOrder, PlanningRequest, plan_elsewhere, plan_grid, plan_here
+from edgedraft.exporter.pipeline.quality import targets_within
+from edgedraft.exporter.pipeline.requests import PlanRequest
+from edgedraft.exporter.planning.planner import Planned
+from edgedraft.exporter.planning.scoring import PlanLimits
+from edgedraft.exporter.vocab.order import vocab_order
+from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
+from edgedraft.runtime.base.progress import Note, Progress
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.bundle.manifest import DivergenceEntry
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Stages:
+    """The results of the stages; ``divergence`` is of the plan's target, where it was measured."""
+
+    prompts: PromptSet
+    device: RemoteDevice | None
+    calibration: Calibration
+    planned: Planned
+    divergence: DivergenceEntry | None
+    provider: Provider
+
+
+def planned_pair(request: PlanRequest, progress: Progress, note: Note) -> Stages:
+    """Fetch, convert, calibrate, time and plan; each stage is taken from the cache when it was done before.
+
+    What the user fixed is checked against the pair before minutes of sampling. The pair of the first precisions is
+    calibrated; where another one wins, it is calibrated too, and the plan is made from its own answers.
+    """
+    return _Work(request, progress, note).stages()
+
+
+def written_bundle(stages: Stages, output: Path, progress: Progress, note: Note) -> BundleContents:
+    """Write the planned bundle unless ``output`` already holds it."""
+    planned, profile = stages.planned, stages.device.profile if stages.device else None
+    check_pair(planned.pair, stages.provider, profile, planned.plan.draft_vocab_size)
+    contents = bundle_contents(stages.calibration, planned, stages.prompts.name, stages.divergence, stages.provider)
+    if is_current(contents, output):
+        note(f"{output} already holds this bundle.")
+    else:
+        write_bundle(contents, output, progress)
+    return contents
+
+
+class _Work:
+    """One request with what all of its stages need; a cheap refusal comes before an expensive stage."""
+
+    def __init__(self, request: PlanRequest, progress: Progress, note: Note) -> None:
+        self.request, self.progress, self.note = request, progress, note
+        self.device = remote_device(request)
+        self.prompts = prompt_set(request)
+        self.answers = answer_settings(request)
+        self.limits = PlanLimits(memory_bytes=request.memory_budget, min_coverage=request.min_coverage)
+        self.provider = chosen_provider(request, self.device)
+        self.cache = cache_folder(request.cache)
+
+    def stages(self) -> Stages:
+        """Do everything up to the plan."""
+        pairs = self.usable_pairs()
+        wishes = self.wishes(pairs[0])
+        plan_grid(pairs[0].vocab_size, None, wishes)
+        for pair in pairs:
+            for cost in (*pair.drafter.costs, *pair.target.costs):
+                self.note(f"{cost.what}: {cost.seconds:.0f} s, peak memory {cost.peak_bytes / 2**30:.1f} GiB")
+        calibration = self.calibration(pairs[0])
+        divergences = self.divergences(pairs, calibration)
+        usable = [pair for pair in pairs if not divergences or pair.target.precision in divergences]
+        planned = self.plan(usable, calibration, wishes)
+        if planned.pair is not pairs[0] and calibration.scoring_answers:
+            self.note(f"{planned.decision.best.setup} wins: calibrating that pair itself")
+            calibration = self.calibrated(planned.pair)
+            planned = self.plan([planned.pair], calibration, wishes)
+        return Stages(
+            prompts=self.prompts,
+            device=self.device,
+            calibration=calibration,
+            planned=planned,
+            divergence=divergences.get(planned.pair.target.precision),
+            provider=self.provider,
+        )
+
+    def usable_pairs(self) -> list[Pair]:
+        """Return the pairs in all precisions; refuse what cannot be held before minutes of converting and sampling."""
+        request, provider = self.request, self.provider
+        precisions = {TARGET: request.target_precisions, DRAFTER: request.drafter_precisions}
+        for caution in cautions(provider, precisions):
+            self.note(caution)
+        if provider.largest_tensor_bytes is not None:
+            for role, reference in {TARGET: request.target, DRAFTER: request.drafter}.items():
+                source = resolve(reference, self.cache, self.progress)
+                for name in precisions[role]:
+                    check_source(source, role, name, provider)
+        pairs = open_pairs(request, self.cache, self.progress)
+        for pair in pairs:
+            check_pair(pair, provider, self.device.profile if self.device else None)
+        if self.device is None and provider.name != CPU:
+            return [prepared_pair(pair, provider, self.cache) for pair in pairs]
+        return pairs
+
+    def wishes(self, pair: Pair) -> PlanningRequest:
+        """Return what the user decided; a token map counts as a whole unless a size was fixed."""
+        request = self.request
+        wishes = PlanningRequest(
+            draft_vocab_size=request.vocab_size,
+            draft_length=request.draft_length,
+            limits=self.limits,
+            threads=tuple(dict.fromkeys(request.threads[1:])),
+        )
+        if request.vocab is None:
+            return wishes
+        file = Path(request.vocab)
+        vocab = read_vocab_map(file, DeclaredMap(kind=request.vocab_kind, vocab_size=pair.vocab_size))
+        order = vocab_order(vocab, pair.vocab_size, pair.end_token_ids)
+        size = request.vocab_size or vocab.entries
+        return replace(wishes, given=GivenOrder(name=file.name, token_ids=order), draft_vocab_size=size)
+
+    def calibration(self, pair: Pair) -> Calibration:
+        """Return the saved calibration, which must be of the pair's tokenizer, or make a new one."""
+        path = self.request.calibration
+        if path is None:
+            return self.calibrated(pair)
+        saved = load_calibration(Path(path))
+        whole = saved.scoring is not None and saved.trace is not None
+        remedy = "save it with calibrate --output"
+        require(whole, f"--calibration {path}: expected a folder", got="counts", remedy=remedy)
+        assert saved.scoring is not None and saved.trace is not None
+        own, expected = saved.scoring.provenance.tokenizer_fingerprint, pair.fingerprint
+        rule = f"--calibration {path}: expected counts and trace of the pair's tokenizer {expected[:12]}"
+        require(own == expected, rule, got=own[:12], remedy="calibrate this pair")
+        return Calibration(ranking=saved.ranking, scoring_answers=(), scoring=saved.scoring, trace=saved.trace)
+
+    def calibrated(self, pair: Pair) -> Calibration:
+        return calibrate_pair(pair, self.prompts, self.cache, self.progress, self.answers)
+
+    def divergences(self, pairs: Sequence[Pair], calibration: Calibration) -> Mapping[str, DivergenceEntry]:
+        """Return how far the usable targets stray from fp32, by precision; empty where nothing depends on it."""
+        targets = {pair.target.precision: pair for pair in pairs}
+        bound = self.request.max_divergence
+        if bound is None and len(targets) == 1:
+            return {}
+        return targets_within(bound, targets, calibration.scoring_answers, self.cache, self.progress, self.note)
+
+    def plan(self, pairs: Sequence[Pair], calibration: Calibration, wishes: PlanningRequest) -> Planned:
+        if self.device is None:
+            return plan_here(pairs, calibration, wishes, time.perf_counter, self.cache, self.progress)
+        return plan_elsewhere(pairs, calibration, wishes, self.device.forecast)

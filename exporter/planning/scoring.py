@@ -1,0 +1,222 @@
+"""Scores of all options: predicted tokens per second of every setup, draft vocabulary size and draft length at once.
+
+Seconds of the answers = rounds · (γ · drafter(K, 1 row) + target(γ + 1 rows)) + full rounds · the drafter's second row.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedraft.devices.latency import StepModel
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, Replay
+from edgedraft.exporter.planning.scan import ReplayedAnswers, Scan
+from edgedraft.runtime.base.arrays import Float64Array, Ids
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.padding import paid_seconds
+
+_GIB = 2**30
+
+LONGER_ANSWERS = "allow longer answers or use other prompts"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Setup:
+    """How a pair is loaded: precision of each role, execution provider, threads of the shared pool."""
+
+    target_precision: str
+    drafter_precision: str
+    threads: int
+    provider: str = "cpu"
+
+    def __str__(self) -> str:
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        where = threads if self.provider == "cpu" else self.provider
+        return f"target {self.target_precision}, drafter {self.drafter_precision}, {where}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PairLatency:
+    """Step models of both roles and the bytes that one pass of each reads; ``drafter_bytes(K)`` with K draft tokens."""
+
+    target: StepModel
+    drafter: StepModel
+    target_bytes: int
+    drafter_bytes: Callable[[int], int]
+
+    def drafter_seconds(self, size: int, rows: int) -> float:
+        """Return the seconds of a drafter's pass over ``rows`` tokens with a head of ``size`` tokens."""
+        return self.drafter.seconds(self.drafter_bytes(size), rows)
+
+    def target_seconds(self, rows: int) -> float:
+        """Return the seconds of a target's pass that needs ``rows`` rows, padded as the runtime pads it."""
+        return paid_seconds(self.target_pass_seconds)[rows - 1]
+
+    @property
+    def target_pass_seconds(self) -> tuple[float, ...]:
+        """Seconds of a target's pass over i + 1 rows as it is timed, unpadded, up to the longest round."""
+        # The longest round verifies all its drafts and one more row, the token that precedes them.
+        return tuple(self.target.seconds(self.target_bytes, rows) for rows in range(1, DRAFT_LENGTHS[-1] + 2))
+
+    def redrawn(self, draw: Callable[[StepModel], StepModel]) -> "PairLatency":
+        """Return the same pair with each step model replaced by ``draw(model)``."""
+        return replace(self, target=draw(self.target), drafter=draw(self.drafter))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Candidate:
+    """A setup with the seconds of its passes and its bytes of memory by draft vocabulary size."""
+
+    setup: Setup
+    latency: PairLatency
+    memory_bytes: Callable[[int], int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlanLimits:
+    """What a plan must keep to: memory of models and key/value buffers, and coverage on held-out prompts."""
+
+    memory_bytes: int | None = None
+    min_coverage: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Option:
+    """One way to speculate, with what held-out prompts and pass times predict for it."""
+
+    setup: Setup
+    draft_vocab_size: int
+    draft_length: int
+    coverage: float
+    memory_bytes: int
+    block_efficiency: float
+    acceptance_rate: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ScoredOptions:
+    """All options of some candidates on the same answers: ``predicted`` tokens per second (candidates, sizes, lengths).
+
+    ``memory_bytes`` and ``allowed``, whether the limits allow them, are (candidates, sizes).
+    """
+
+    candidates: tuple[Candidate, ...]
+    answers: ReplayedAnswers
+    limits: PlanLimits
+    memory_bytes: npt.NDArray[np.int64]
+    allowed: npt.NDArray[np.bool_]
+    predicted: Float64Array
+
+    @property
+    def tokens_per_second(self) -> Float64Array:
+        """``predicted``, 0 where a limit forbids."""
+        return np.where(self.allowed[:, :, None], self.predicted, 0.0)
+
+    @property
+    def sizes(self) -> Ids:
+        """Draft vocabulary sizes, ascending."""
+        return self.answers.scan.sizes
+
+    @property
+    def draft_lengths(self) -> Ids:
+        """Draft lengths, ascending."""
+        return self.answers.scan.draft_lengths
+
+    def option(self, candidate: int, size: int, length: int) -> Option:
+        """Return the option at these places of ``predicted``."""
+        scan, draft_vocab_size = self.answers.scan, int(self.sizes[size])
+        return Option(
+            setup=self.candidates[candidate].setup,
+            draft_vocab_size=draft_vocab_size,
+            draft_length=int(scan.draft_lengths[length]),
+            coverage=float(self.answers.coverage[draft_vocab_size - 1]),
+            memory_bytes=int(self.memory_bytes[candidate, size]),
+            block_efficiency=float(scan.tokens / scan.rounds[size, length]),
+            acceptance_rate=float(scan.accepted[size, length] / max(scan.evaluated[size, length], 1)),
+            tokens_per_second=float(self.predicted[candidate, size, length]),
+        )
+
+    def ranked(self) -> Iterator[Option]:
+        """Yield the allowed options, the fastest first; of equals the first candidate, smaller size, shorter draft."""
+        within = self.tokens_per_second
+        speeds = within.ravel()
+        for place in np.argsort(-speeds, kind="stable"):
+            if speeds[place] == 0:
+                return
+            candidate, size, length = np.unravel_index(place, within.shape)
+            yield self.option(int(candidate), int(size), int(length))
+
+    def best_per_length(self) -> list[Option]:
+        """Return the best size of each setup and draft length, the fastest first."""
+        best, speeds = [], self.tokens_per_second
+        for candidate, length in np.ndindex(len(self.candidates), len(self.draft_lengths)):
+            size = int(speeds[candidate, :, length].argmax())
+            if speeds[candidate, size, length] > 0:
+                best.append(self.option(candidate, size, length))
+        return sorted(best, key=lambda option: -option.tokens_per_second)
+
+    def candidate_of(self, option: Option) -> Candidate:
+        """Return the candidate whose setup an option has."""
+        return next(each for each in self.candidates if each.setup == option.setup)
+
+
+def score_options(candidates: Sequence[Candidate], answers: ReplayedAnswers, limits: PlanLimits) -> ScoredOptions:
+    """Predict the speed of every option.
+
+    Raises `EdgedraftError` where no option keeps to the limits, naming what is reachable.
+    """
+    require(len(candidates) > 0, "planning: expected one precision or more that may be used", got="none")
+    sizes = answers.scan.sizes
+    memory = np.array([[each.memory_bytes(size) for size in sizes.tolist()] for each in candidates], dtype=np.int64)
+    allowed = _allowed(memory, answers.coverage[sizes - 1], limits)
+    return ScoredOptions(
+        candidates=tuple(candidates),
+        answers=answers,
+        limits=limits,
+        memory_bytes=memory,
+        allowed=allowed,
+        predicted=np.stack([predicted_speeds(answers.scan, each.latency) for each in candidates]),
+    )
+
+
+def _allowed(memory: npt.NDArray[np.int64], coverage: Float64Array, limits: PlanLimits) -> npt.NDArray[np.bool_]:
+    """Tell which ``memory`` (candidates, sizes) and ``coverage`` (sizes,) keep to the limits: (candidates, sizes)."""
+    allowed = np.broadcast_to(coverage >= limits.min_coverage, memory.shape)
+    remedy = f"the widest choice covers {coverage.max():.1%}: allow less or calibrate on more prompts"
+    require(bool(allowed.any()), f"min coverage {limits.min_coverage:.1%}: no plan reaches it", remedy=remedy)
+    if limits.memory_bytes is None:
+        return allowed
+    smallest = memory[allowed].min()
+    allowed = allowed & (memory <= limits.memory_bytes)
+    rule = f"memory budget {limits.memory_bytes / _GIB:.2f} GiB: no plan fits"
+    remedy = f"the smallest needs {smallest / _GIB:.2f} GiB: allow more, a smaller precision or a shorter context"
+    require(bool(allowed.any()), rule, remedy=remedy)
+    return allowed
+
+
+def predicted_speeds(scan: Scan, latency: PairLatency) -> Float64Array:
+    """Return tokens per second at every size and draft length of a scan, (sizes, lengths)."""
+    require_tokens(scan.tokens)
+    lengths, sizes = scan.draft_lengths.tolist(), scan.sizes.tolist()
+    one, two = (np.array([latency.drafter_seconds(size, rows) for size in sizes])[:, None] for rows in (1, 2))
+    verifying = np.array([latency.target_seconds(length + 1) for length in lengths])
+    # After a full round the drafter has two tokens to read: its first pass of the next round has a second row.
+    seconds = scan.rounds * (one * np.array(lengths) + verifying) + scan.full_rounds * (two - one)
+    result: Float64Array = scan.tokens / seconds
+    return result
+
+
+def predicted_seconds(outcome: Replay, size: int, draft_length: int, latency: PairLatency) -> Float64Array:
+    """Return the seconds that each replayed answer would take, (answers,)."""
+    one, two = latency.drafter_seconds(size, 1), latency.drafter_seconds(size, 2)
+    per_round = draft_length * one + latency.target_seconds(draft_length + 1)
+    result: Float64Array = outcome.rounds * per_round + outcome.full_rounds * (two - one)
+    return result
+
+
+def require_tokens(tokens: int) -> None:
+    """Raise `EdgedraftError` where a trace holds no ``tokens`` to replay."""
+    got = "only shorter ones"
+    require(tokens > 0, "planning: expected answers of two tokens or more", got=got, remedy=LONGER_ANSWERS)
