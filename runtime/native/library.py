@@ -76,3 +76,20 @@ def own_kernels() -> KernelLibrary | None:
     """Return the library that was built with this installation; None where there is none."""
     path = library_path()
     return load_library(path) if path else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KernelState:
+    """What this installation has of own kernels: the library, every kernel and if it runs here, and the choice."""
+
+    library: str | None
+    kernels: dict[str, bool]
+    chosen: str
+
+
+def kernel_state() -> KernelState:
+    """Return the state of own kernels here. Raises `EdgedraftError` if EDGEDRAFT_KERNELS names none that can run."""
+    library = own_kernels()
+    if library is None:
+        return KernelState(library=None, kernels={}, chosen=STOCK)
+    return KernelState(library=str(library.path), kernels=library.kernels(), chosen=library.chosen())
