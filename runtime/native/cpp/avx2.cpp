@@ -34,6 +34,7 @@ struct Avx2 : Avx2Base {
   static constexpr Layout layout = {16, 8, 4, true};
   static constexpr int most_rows = 3;
 
+  static Ints add(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
   static Ints widen(Ints pairs) { return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)); }
 
   // Of 8-bit weights; 4-bit ones have `nibble_sums`.

@@ -17,7 +17,6 @@ struct Avx2Base {
     std::memcpy(&bytes, quad, sizeof bytes);
     return _mm256_set1_epi32(bytes);
   }
-  static Ints add(Ints a, Ints b) { return _mm256_add_epi32(a, b); }
   static Floats all(float value) { return _mm256_set1_ps(value); }
   static Floats load_floats(const uint8_t* place) { return _mm256_loadu_ps(reinterpret_cast<const float*>(place)); }
   static Floats to_floats(Ints values) { return _mm256_cvtepi32_ps(values); }

@@ -39,7 +39,6 @@ struct Avx512Vnni {
     return _mm512_set1_epi32(bytes);
   }
   static Ints dot(Ints sum, Ints weights, Ints x) { return _mm512_dpbusd_epi32(sum, weights, x); }
-  static Ints add(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
   static Floats all(float value) { return _mm512_set1_ps(value); }
   static Floats load_floats(const uint8_t* place) { return _mm512_loadu_ps(place); }
   static Floats to_floats(Ints values) { return _mm512_cvtepi32_ps(values); }

@@ -14,7 +14,6 @@ struct NeonBase {
     return vreinterpretq_s32_u8(vandq_u8(vreinterpretq_u8_s32(bytes), vdupq_n_u8(15)));
   }
   static Ints high(Ints bytes) { return vreinterpretq_s32_u8(vshrq_n_u8(vreinterpretq_u8_s32(bytes), 4)); }
-  static Ints add(Ints a, Ints b) { return vaddq_s32(a, b); }
   static Floats all(float value) { return vdupq_n_f32(value); }
   static Floats load_floats(const uint8_t* place) { return vreinterpretq_f32_u8(vld1q_u8(place)); }
   static Floats to_floats(Ints values) { return vcvtq_f32_s32(values); }

@@ -38,13 +38,17 @@ inline void prefetch_step(const uint8_t* weights, int bytes) {
 }
 
 // A step is eight neighbouring k: with 4 bits the low and the high halves of the same registers, with 8 bits two sets.
-// One or two rows keep the halves' sums apart: adding to the same register twice in a row would wait for the first.
+// A row has only two sums in a block, but the CPU runs into the next block, whose sums are new, while it waits for them.
 template <class Isa, int Bits, int Rows>
 inline void quad_sums(const uint8_t* weights, const int8_t* x, int block_size,
                       typename Isa::Ints (&sums)[Rows][registers_of<Isa>()]) {
-  constexpr int registers = registers_of<Isa>(), bytes = Isa::layout.lanes * 4, chains = Rows <= 2 ? 2 : 1;
+  constexpr int registers = registers_of<Isa>(), bytes = Isa::layout.lanes * 4;
   constexpr int step_bytes = registers * bytes * (Bits / 4);
-  typename Isa::Ints chain[chains][Rows][registers] = {};
+  EDGEDRAFT_UNROLL
+  for (int row = 0; row < Rows; ++row) {
+    EDGEDRAFT_UNROLL
+    for (int r = 0; r < registers; ++r) sums[row][r] = typename Isa::Ints{};
+  }
   for (int k = 0; k < block_size; k += 8, weights += step_bytes) {
     prefetch_step(weights, step_bytes);
     EDGEDRAFT_UNROLL
@@ -59,18 +63,8 @@ inline void quad_sums(const uint8_t* weights, const int8_t* x, int block_size,
       for (int row = 0; row < Rows; ++row) {
         const typename Isa::Ints values = Isa::broadcast(x + row * block_size + k + 4 * half);
         EDGEDRAFT_UNROLL
-        for (int r = 0; r < registers; ++r) {
-          typename Isa::Ints& sum = chain[half % chains][row][r];
-          sum = Isa::dot(sum, quads[r], values);
-        }
+        for (int r = 0; r < registers; ++r) sums[row][r] = Isa::dot(sums[row][r], quads[r], values);
       }
-    }
-  }
-  EDGEDRAFT_UNROLL
-  for (int row = 0; row < Rows; ++row) {
-    EDGEDRAFT_UNROLL
-    for (int r = 0; r < registers; ++r) {
-      sums[row][r] = chains == 1 ? chain[0][row][r] : Isa::add(chain[0][row][r], chain[chains - 1][row][r]);
     }
   }
 }
