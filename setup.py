@@ -17,7 +17,7 @@ LIBRARY = "edgedraft.runtime.native.edgedraft_kernels"
 FILE_NAMES = {"darwin": "libedgedraft_kernels.dylib", "win32": "edgedraft_kernels.dll"}
 # Contraction would fuse a product and a sum where the source rounds in between: kernels would differ in bits.
 GNU = ["-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread"]
-GNU += ["-Wno-maybe-uninitialized"]  # false alarms inside GCC 12's own headers
+GNU += ["-Wno-maybe-uninitialized", "-Wno-unknown-warning-option"]  # false alarms in GCC 12's own headers
 MICROSOFT = ["/std:c++17", "/O2", "/fp:precise", "/EHsc"]
 
 

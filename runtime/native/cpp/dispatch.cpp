@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "cpu.h"
 #include "kernel.h"
 
 namespace edgedraft {
@@ -11,11 +12,16 @@ namespace edgedraft {
 #if defined(__x86_64__) || defined(_M_X64)
 extern const Kernel kAvx512Vnni, kAvxVnni, kAvx2;
 const Kernel* const kKernels[] = {&kAvx512Vnni, &kAvxVnni, &kAvx2, &kPortable, nullptr};
-#elif defined(__aarch64__)
-extern const Kernel kI8mm, kDotProd;
-const Kernel* const kKernels[] = {&kI8mm, &kDotProd, &kPortable, nullptr};
 #else
-const Kernel* const kKernels[] = {&kPortable, nullptr};
+extern const Kernel kI8mm, kDotProd;
+const Kernel* const kKernels[] = {
+#if defined(EDGEDRAFT_I8MM)
+    &kI8mm,
+#endif
+#if defined(EDGEDRAFT_DOTPROD)
+    &kDotProd,
+#endif
+    &kPortable, nullptr};
 #endif
 
 const Kernel* kernel_named(const char* name) {

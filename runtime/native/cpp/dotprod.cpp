@@ -1,5 +1,7 @@
 // Arm with the dot product instructions (sdot): 16 columns a panel in four registers, up to 4 rows.
-#if defined(__aarch64__)
+#include "cpu.h"
+
+#if defined(EDGEDRAFT_DOTPROD)
 
 #include <arm_neon.h>
 
@@ -8,7 +10,6 @@
 #include <cstring>
 #include <utility>
 
-#include "cpu.h"
 #include "kernel.h"
 #include "packing.h"
 

@@ -1,5 +1,7 @@
 // Arm with the matrix instructions (smmla): two rows by two columns of eight k at once, 16 columns a panel.
-#if defined(__aarch64__)
+#include "cpu.h"
+
+#if defined(EDGEDRAFT_I8MM)
 
 #include <arm_neon.h>
 
@@ -8,7 +10,6 @@
 #include <cstring>
 #include <utility>
 
-#include "cpu.h"
 #include "kernel.h"
 #include "packing.h"
 
