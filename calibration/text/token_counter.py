@@ -4,20 +4,19 @@ Every distinct word is turned into tokens once, where the tokenizer works by wor
 texts whose words are not certain, are counted by encoding the whole text.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 
-from edgedraft.calibration.text.words import Word, Words
-from edgedraft.runtime.base.arrays import Int64Array
+from edgedraft.calibration.text.words import Words, renewed_words
+from edgedraft.runtime.base.arrays import Int32Array, Int64Array
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.text.codec import TextCodec
 
 _BATCH_CHARACTERS = 2**20
-_FULL_CHARACTERS = 2**23
+_FULL_CHARACTERS = 2**25
 _HEADS = ("\n", "x ", "end.\n\n", ": ", ")", "7")
 
 
@@ -42,7 +41,8 @@ class TokenCounter:
     def __init__(self, codec: TextCodec, end_token_ids: Sequence[int], words: Words | None) -> None:
         known = words is not None and set(end_token_ids) <= set(words.own_ids.values())
         self._codec, self._ends, self._words = codec, frozenset(end_token_ids), words if known else None
-        self._times: defaultdict[int, Counter[Word]] = defaultdict(Counter)
+        self._places: defaultdict[int, list[Int32Array]] = defaultdict(list)
+        self._ids: defaultdict[int, list[Int64Array]] = defaultdict(list)
         self._waiting: list[tuple[int, Piece]] = []
         self._characters = self._waiting_characters = 0
         self.unended = 0
@@ -50,7 +50,7 @@ class TokenCounter:
     @property
     def is_full(self) -> bool:
         """Tell whether `flush` should be called, to bound the memory."""
-        return self._characters >= _FULL_CHARACTERS
+        return self._characters >= _FULL_CHARACTERS or (self._words is not None and self._words.is_full)
 
     def add(self, group: int, pieces: Sequence[Piece]) -> None:
         """Count all of ``pieces``, or raise `EdgedraftError` and count none."""
@@ -67,22 +67,31 @@ class TokenCounter:
     def flush(self, by_group: Int64Array) -> None:
         """Add what was not added yet to ``by_group``, int64 (groups, vocab)."""
         self._encode()
-        for group, times in self._times.items():
-            tokens = self._words.tokens(times.keys()) if self._words else [[int(token_id)] for token_id in times]
-            lengths = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
-            # A word that came so many times brings each of its tokens so many times.
-            weights = np.repeat(np.fromiter(times.values(), dtype=np.int64, count=len(times)), lengths)
-            add_ids(by_group[group], list(chain.from_iterable(tokens)), weights)
-        self._times.clear()
+        for group, ids in self._ids.items():
+            add_ids(by_group[group], np.concatenate(ids))
+        for group, places in self._places.items():
+            self._add_places(by_group[group], np.concatenate(places))
+        self._ids.clear()
+        self._places.clear()
         self._characters = 0
+        if self._words is not None and self._words.is_full:
+            self._words = renewed_words(self._codec)
+
+    def _add_places(self, row: Int64Array, places: Int32Array) -> None:
+        assert self._words is not None, "only words have places"
+        times = np.bincount(places)
+        came = np.flatnonzero(times)
+        ids, lengths = self._words.tokens(came)
+        # A word that came so many times brings each of its tokens so many times.
+        add_ids(row, ids, np.repeat(times[came], lengths))
 
     def _add_words(self, group: int, piece: Piece) -> bool:
         """Count a text by its words; False where they are not certain."""
         split = self._words.split(piece.text, self._ends if piece.ends else ()) if self._words else None
-        if split is None:
+        if self._words is None or split is None:
             return False
         words, ended = split
-        self._times[group].update(words)
+        self._places[group].append(self._words.places(words))
         self.unended += piece.ends and not ended
         return True
 
@@ -99,7 +108,7 @@ class TokenCounter:
             end = next((place for place, token_id in enumerate(ids) if token_id in self._ends), None)
             self.unended += end is None
             ids = ids if end is None else ids[: end + 1]
-        self._times[group].update(ids)
+        self._ids[group].append(np.asarray(ids, dtype=np.int64))
 
     def _continuing(self, pieces: Sequence[Piece]) -> list[list[int]]:
         """Return the ids of texts that are encoded together with what they continue."""
@@ -115,9 +124,8 @@ def _ids_from(token_ids: list[int], bounds: list[tuple[int, int]], start: int) -
     return token_ids[place:]
 
 
-def add_ids(row: Int64Array, token_ids: Sequence[int], times: Int64Array | int = 1) -> None:
+def add_ids(row: Int64Array, ids: Int64Array, times: Int64Array | int = 1) -> None:
     """Add ``times`` at every id of ``row``, int64 (vocab,); raise `EdgedraftError` at an id outside the vocabulary."""
-    ids = np.asarray(token_ids, dtype=np.int64)
     for outside in ids[(ids < 0) | (ids >= len(row))]:
         raise EdgedraftError(f"counts: token ids must lie in 0..{len(row) - 1}", got=outside)
     np.add.at(row, ids, times)

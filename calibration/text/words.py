@@ -7,11 +7,15 @@ into tokens on its own. So a text's tokens follow from its words.
 import random
 import re
 import unicodedata
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from itertools import chain
+from itertools import islice
+
+import numpy as np
 
 from edgedraft.calibration.text.word_pattern import WordPattern, state_of, word_pattern
+from edgedraft.runtime.base.arrays import Int32Array, Int64Array
 from edgedraft.runtime.text.codec import TextCodec
 
 Word = str | int
@@ -39,10 +43,21 @@ class Words:
         # Tokenizers take the longest of their own tokens; Python takes the first alternative that fits.
         longest_first = sorted(filter(None, self.own_ids), key=lambda text: (-len(text), text))
         self._own = re.compile(f"({'|'.join(map(re.escape, longest_first)) or '(?!)'})")
-        self._codec, self._pattern = codec, pattern
-        self._tokens: dict[str, list[int]] = {}
-        self._letters = _byte_alphabet()
+        self._codec, self._pattern, self._letters = codec, pattern, _byte_alphabet()
+        # The tokenizer's own tokens come first, each with itself as its only token.
+        self._ids = np.asarray([*added], dtype=np.int64)
+        self._lengths = np.ones(len(added), dtype=np.int64)
+        self._starts = np.arange(len(added))
+        self._places: defaultdict[Word, int] = defaultdict(
+            None, {token_id: place for place, token_id in enumerate(added)}
+        )
+        self._places.default_factory = self._places.__len__  # a new word's place is behind the last
         self._characters = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Tell whether so much is remembered that it should be forgotten."""
+        return self._characters >= _MOST_CHARACTERS
 
     def split(self, text: str, end_token_ids: Collection[int] = ()) -> tuple[list[Word], bool] | None:
         """Return the words of ``text`` up to the first end, and whether there is one; None where they are not certain.
@@ -62,23 +77,26 @@ class Words:
                 words += found
         return words, False
 
-    def tokens(self, words: Collection[Word]) -> list[list[int]]:
-        """Return the token ids of every word."""
-        if self._characters >= _MOST_CHARACTERS:
-            self._tokens.clear()
-            self._characters = 0
-        self._learn([word for word in words if isinstance(word, str) and word not in self._tokens])
-        return [[word] if isinstance(word, int) else self._tokens[word] for word in words]
+    def places(self, words: Sequence[Word]) -> Int32Array:
+        """Return the place of every word in the order in which words came, int32 (words,)."""
+        return np.fromiter(map(self._places.__getitem__, words), np.int32, len(words))
 
-    def _learn(self, words: Sequence[str]) -> None:
-        """Encode all of ``words`` at once, on all cores."""
+    def tokens(self, places: Int64Array | Int32Array) -> tuple[Int64Array, Int64Array]:
+        """Return the token ids of the words at ``places``, one word behind the other, and how many each word has."""
+        self._learn()
+        lengths = self._lengths[places]
+        # The j-th token of a word stands at the word's start + j; arange minus the tokens before the word is j.
+        j = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return self._ids[np.repeat(self._starts[places], lengths) + j], lengths
+
+    def _learn(self) -> None:
+        """Encode all words that are new at once, on all cores."""
+        words = [str(word) for word in islice(self._places, len(self._lengths), None)]
         letters = [word.encode().decode("latin-1").translate(self._letters) for word in words]
-        ids, lengths = (array.tolist() for array in self._codec.encode_pieces(letters))
-        start = 0
-        for word, length in zip(words, lengths, strict=True):
-            self._tokens[word] = ids[start : start + length]
-            start += length
-            self._characters += len(word)
+        ids, lengths = self._codec.encode_pieces(letters)
+        self._ids, self._lengths = np.concatenate([self._ids, ids]), np.concatenate([self._lengths, lengths])
+        self._starts = np.cumsum(self._lengths) - self._lengths
+        self._characters += sum(map(len, words))
 
     def _normalized(self, text: str) -> str:
         normalizer = self._codec.tokenizer.normalizer
@@ -102,6 +120,12 @@ def words_of(codec: TextCodec) -> Words | None:
     return words if words is not None and _agree(words, codec) else None
 
 
+def renewed_words(codec: TextCodec) -> Words | None:
+    """Return words that remember nothing yet, for this caller and all that come after it."""
+    words_of.cache_clear()
+    return words_of(codec)
+
+
 def _cuts_plainly(codec: TextCodec) -> bool:
     """Tell whether the tokenizer cuts out its own tokens before anything else, and nothing around them."""
     added = codec.tokenizer.get_added_tokens_decoder().values()
@@ -117,7 +141,7 @@ def _agree(words: Words, codec: TextCodec) -> bool:
     texts = ["".join(rng.choices(parts, k=rng.randint(1, 12))) for _ in range(_PROBES)]
     for text, ids in zip(texts, codec.encode_batch(texts), strict=True):
         split = words.split(text)
-        if split is not None and list(chain.from_iterable(words.tokens(split[0]))) != ids:
+        if split is not None and words.tokens(words.places(split[0]))[0].tolist() != ids:
             return False
     return True
 

@@ -53,7 +53,7 @@ def add_parts(parser: argparse.ArgumentParser, parts: dict[str, tuple[Any, str]]
 def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     """Add which models, prompts and precisions an export works on."""
     from edgedraft.exporter.graph.precisions import DEFAULT, PRECISIONS, TABLE
-    from edgedraft.exporter.models.export_backends import BUILDER, EXPORT_BACKENDS
+    from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
 
     parser.add_argument("--target", metavar="MODEL", help=f"{_MODEL_HELP} (default: %(default)s)")
     parser.add_argument("--drafter", metavar="MODEL", help="likewise (default: %(default)s)")

@@ -10,11 +10,16 @@ from pathlib import Path
 
 from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
-from edgedraft.exporter.models.export_backends import BUILDER, EXPORT_BACKENDS
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
-from edgedraft.exporter.models.via_optimum import OPTIMUM_PINS, export_with_optimum, optimum_python
+from edgedraft.exporter.models.via_optimum import (
+    BUILDER,
+    EXPORT_BACKENDS,
+    OPTIMUM_PINS,
+    export_with_optimum,
+    optimum_python,
+)
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.base.progress import Progress, silent

@@ -23,8 +23,8 @@ from edgedraft.exporter.models.convert import (
     convert,
     end_token_ids,
 )
-from edgedraft.exporter.models.export_backends import BUILDER
 from edgedraft.exporter.models.sources import check_reference, resolve
+from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.runtime.base.files import replacing_folder
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require

@@ -1,4 +1,7 @@
-"""The second export backend: Optimum, in a Python environment of its own because it needs an older transformers."""
+"""The export backends, and the second of them: Optimum, in an environment of its own with an older transformers.
+
+Nothing here loads onnx-ir: the command line reads the backends' names before it knows which packages there are.
+"""
 
 import hashlib
 import json
@@ -11,6 +14,9 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import replacing_folder
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
+
+BUILDER, OPTIMUM = EXPORT_BACKENDS = ("builder", "optimum")
+"""The makers of the float graph: onnxruntime-genai's model builder, or Optimum in an environment of its own."""
 
 OPTIMUM_PINS = (
     "optimum-onnx==0.1.0",

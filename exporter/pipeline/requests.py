@@ -7,7 +7,7 @@ from pathlib import Path
 from edgedraft.calibration.counts import RANKED_BY, SOURCES
 from edgedraft.exporter.graph.precisions import DEFAULT, PRECISIONS
 from edgedraft.exporter.graph.providers import CPU, PROVIDERS
-from edgedraft.exporter.models.export_backends import BUILDER, EXPORT_BACKENDS
+from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.batch import BATCH_ROWS
 from edgedraft.runtime.core.model import CONTEXT_LENGTH

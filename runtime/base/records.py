@@ -4,14 +4,18 @@ import dataclasses
 import types
 import typing
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from edgedraft.runtime.base.errors import EdgedraftError
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
-Record = TypeVar("Record", bound="DataclassInstance")
+class _Dataclass(Protocol):
+    """Any dataclass, as type checkers know one."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+Record = TypeVar("Record", bound=_Dataclass)
 
 
 def to_plain(value: object) -> Any:
@@ -63,7 +67,7 @@ def _convert(hint: Any, value: object, where: str) -> object:
             raise EdgedraftError(f"{where}: expected an object", got=type(value).__name__)
         return {str(key): _convert(arguments[1], item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint):
-        return from_plain(typing.cast("type[DataclassInstance]", hint), value, where)
+        return from_plain(typing.cast(type[_Dataclass], hint), value, where)
     return _scalar(hint, value, where)
 
 

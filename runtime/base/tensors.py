@@ -20,16 +20,17 @@ _LENGTH_BYTES = 8
 def write_tensors(path: Path, tensors: Mapping[str, AnyArray], metadata: Mapping[str, str] | None = None) -> None:
     """Write arrays and text metadata to ``path``, atomically.
 
-    Equal arrays and metadata give equal bytes. Raises `EdgedraftError` for a dtype that the format lacks.
+    Equal arrays and metadata, in the same order, give equal bytes. Raises `EdgedraftError` for a dtype that the format
+    lacks.
     """
     # The package copies an array's memory as it lies, so rows must follow each other there.
     whole = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
     try:
-        content = save(whole, dict(metadata or {}) or None)
+        content = save(whole)
     except (SafetensorError, TypeError, ValueError) as error:
         raise EdgedraftError(f"{path}: arrays that safetensors cannot hold", got=first_line(error)) from error
     with replacing_file(path) as temporary:
-        temporary.write_bytes(_with_sorted_metadata(content))
+        temporary.write_bytes(_with_metadata(content, metadata or {}))
 
 
 def read_tensors(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, AnyArray], dict[str, str]]:
@@ -63,16 +64,14 @@ def _opened(path: Path) -> Iterator[Any]:
         raise EdgedraftError(f"{path}: not a safetensors file edgedraft can read", got=first_line(error)) from error
 
 
-def _with_sorted_metadata(content: bytes) -> bytes:
-    """Return the same file with its metadata in order of the keys.
+def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
+    """Return the same file with ``metadata`` in the order given.
 
-    The package writes them in random order, but files are compared by their sums: a bundle's, a merge of counts.
+    The package writes metadata in random order, but files are compared by their sums: a bundle's, a merge of counts.
     """
     start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
     header = json.loads(content[_LENGTH_BYTES:start])
-    if "__metadata__" in header:
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text = json.dumps({"__metadata__": dict(metadata), **header} if metadata else header).encode()
     # Offsets in the header count from its end, which stays a multiple of 8 so that mapped arrays are aligned.
     text += b" " * (-len(text) % 8)
     return len(text).to_bytes(_LENGTH_BYTES, "little") + text + content[start:]

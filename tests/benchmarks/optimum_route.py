@@ -23,9 +23,9 @@ from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
 from edgedraft.exporter.graph.precisions import PRECISIONS
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.convert import OnnxFolder, convert, end_token_ids
-from edgedraft.exporter.models.export_backends import BUILDER, EXPORT_BACKENDS, OPTIMUM
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.models.trimmed import write_trimmed
+from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS, OPTIMUM
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import prefill
 from edgedraft.runtime.core.statistics import median_interval

@@ -1,4 +1,4 @@
-"""`pip install edgedraft` with no extra: a bundle runs with numpy, onnxruntime, tokenizers and jinja2 alone."""
+"""`pip install edgedraft` with no extra: a bundle runs with the packages of the runtime alone."""
 
 import json
 import subprocess
@@ -7,13 +7,13 @@ import venv
 
 import pytest
 
-RUNTIME = ("numpy", "onnxruntime", "tokenizers", "jinja2")
+RUNTIME = ("numpy", "onnxruntime", "tokenizers", "safetensors", "jinja2")
 ABSENT = ("torch", "transformers", "onnx", "onnx_ir", "onnxruntime_genai", "optuna", "psutil", "typer", "rich")
 
 
 @pytest.fixture(scope="module")
 def runtime_only(wheel, tmp_path_factory):
-    """An environment of its own with the wheel and the four packages the runtime may use."""
+    """An environment of its own with the wheel and the packages that the runtime may use."""
     folder = tmp_path_factory.mktemp("runtime-only")
     venv.create(folder, with_pip=True)
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"

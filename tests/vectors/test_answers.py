@@ -1,12 +1,10 @@
 """Answers made of rounds: where they end, and their pieces of text. What TypeScript makes of them too."""
 
-from dataclasses import asdict
-
 import pytest
 
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.text.streaming import text_pieces
+from edgedraft.runtime.text.streaming import TextPiece, text_pieces
 
 
 @pytest.mark.section("limits")
@@ -25,5 +23,5 @@ def test_the_pieces_of_an_answer(case, byte_codec, token_ids):
         return each | {"token_ids": tuple(token_ids(each["token_ids"]))} | log_probs
 
     rounds = [Round(**known(each)) for each in case["rounds"]]
-    found = [asdict(piece) for piece in text_pieces(rounds, byte_codec, case["stop"])]
-    assert found == [known(each) for each in case["pieces"]]
+    pieces = list(text_pieces(rounds, byte_codec, case["stop"]))
+    assert pieces == [TextPiece(**known(each)) for each in case["pieces"]]

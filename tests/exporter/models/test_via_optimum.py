@@ -18,12 +18,13 @@ from edgedraft.exporter.models import convert as converting
 from edgedraft.exporter.models import via_optimum
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.convert import convert
-from edgedraft.exporter.models.export_backends import BUILDER, OPTIMUM
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.pair import PairRequest, prepare_pair
 from edgedraft.exporter.models.processes import ProcessCost
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.models.via_optimum import (
+    BUILDER,
+    OPTIMUM,
     OPTIMUM_PINS,
     OWN_PYTHON,
     export_with_optimum,

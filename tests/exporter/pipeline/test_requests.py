@@ -84,7 +84,7 @@ def test_options_arrive_in_the_request(command, record, expected):
         (PlanRequest, {"target_precisions": ("int5",)}, r"target_precisions: expected names of .*int4.*, got .*int5"),
         (PlanRequest, {"target_precisions": "int4"}, r"target_precisions: expected a tuple of names, got 'int4'"),
         (PlanRequest, {"drafter_precisions": ()}, r"drafter_precisions: expected names of .*, got none"),
-        (PlanRequest, {"via": "magic"}, r"via: expected names of builder, optimum, got magic"),
+        (PlanRequest, {"export_backend": "magic"}, r"export_backend: expected names of builder, optimum, got magic"),
         (PlanRequest, {"engine": "dask"}, r"engine: expected names of local, ray, got dask"),
         (PlanRequest, {"rank_by": ("luck",)}, r"rank_by: expected names of .*, got luck"),
         (PlanRequest, {"threads": (2, 0)}, r"threads: expected 1 or more, got 0"),
