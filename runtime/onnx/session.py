@@ -55,7 +55,7 @@ class SessionSettings:
     do. ``context_length`` is in tokens. ``provider`` is an execution provider by its short name (`cpu`, `webgpu`, ...);
     `available_providers` lists them. ``huge_pages`` moves the CPU's weights onto huge pages where the system allows it.
     ``kernels`` for block-wise products are "auto" (own ones where the graph and the CPU allow it), "stock", or one by
-    its name.
+    its name. With ``exact`` a token's logits have the same bits whatever is read in the same pass.
     """
 
     threads: int
@@ -63,6 +63,7 @@ class SessionSettings:
     provider: str = CPU
     huge_pages: bool = True
     kernels: str = AUTO
+    exact: bool = False
 
 
 class OnnxGraph:
@@ -78,14 +79,24 @@ class OnnxGraph:
         self.feeds, self.caches = signature.feeds, signature.caches
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
         self._path, self._rows = path, signature.rows
+        if settings.exact:
+            self._require_exact_passes()
 
     def new_model(self, logits: LogitsBuffer | None = None) -> OnnxModel:
         """Return a model that has read nothing; all over this graph share the weights and, if given, the ``logits``."""
         with self._enough_memory("a context"):
-            model = OnnxModel(self, self._cache(self.settings.context_length), logits)
+            cache = self._cache(self.settings.context_length)
+            model = OnnxModel(self, cache, logits, paired=self.settings.exact)
         if self._on_device is not None:
             self._try_out(model)
         return model
+
+    def _require_exact_passes(self) -> None:
+        """Refuse a graph whose rows round by their neighbours, or that cannot read a row beside the one it keeps."""
+        remedy = "open it without exact"
+        require(self.kernels.library is not None, "exact needs own kernels", got=self.kernels.reason, remedy=remedy)
+        in_place = self.shared and self._on_device is None
+        require(in_place, f"{self._path}: exact needs keys and values that are written in place", remedy=remedy)
 
     def _cache(self, context_length: int) -> Cache:
         if not self.shared:
