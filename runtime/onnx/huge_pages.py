@@ -1,6 +1,7 @@
 """Pages of memory: huge ones under weights, small ones that are committed on demand under keys and values.
 
-Each step reads all weights, and with 4 KiB pages it waits for address translation. Linux only (5.14 for the advice, 6.1 to act on it at once). Elsewhere, and where the kernel declines, nothing happens.
+Each step reads all weights, and with 4 KiB pages it waits for address translation. Huge pages are for Linux only (5.14
+for the advice, 6.1 to act on it at once). Elsewhere, and where the kernel declines, nothing happens.
 """
 
 import contextlib
