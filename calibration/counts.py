@@ -90,8 +90,8 @@ class TokenCounts:
         same = mine.tokenizer_fingerprint == its.tokenizer_fingerprint and self.vocab_size == other.vocab_size
         require(same, "counts of different tokenizers cannot be added")
         for name in ("source", "model", "options"):
-            wanted, found = getattr(mine, name), getattr(its, name)
-            require(wanted == found, f"counts: expected {name} {wanted or 'none'}", got=found or "none")
+            own, other_value = getattr(mine, name), getattr(its, name)
+            require(own == other_value, f"counts: expected {name} {own or 'none'}", got=other_value or "none")
         return TokenCounts(
             by_group=self.by_group + other.by_group,
             prompts_by_group=self.prompts_by_group + other.prompts_by_group,

@@ -31,8 +31,8 @@ def write_counts(path: Path, counts: TokenCounts) -> None:
 def read_counts(path: Path) -> TokenCounts:
     """Read what `write_counts` wrote."""
     tensors, metadata = read_tensors(path)
-    found = metadata.get("format")
-    require(found == _FORMAT, f"{path}: not a token-counts file", got=f"format {found}")
+    file_format = metadata.get("format")
+    require(file_format == _FORMAT, f"{path}: not a token-counts file", got=f"format {file_format}")
     try:
         with naming(path):
             return _counts(tensors, metadata, f"{path}: provenance")
@@ -53,5 +53,5 @@ def _counts(tensors: dict[str, Any], metadata: dict[str, str], where: str) -> To
     by_group[groups, token_ids] = counts
     require(np.count_nonzero(by_group) == len(counts), "expected every count once and none of zero")
     provenance = from_plain(Provenance, json.loads(metadata["provenance"]), where)
-    int(provenance.prompts_digest, 16)  # a ValueError here is told like every other
+    int(provenance.prompts_digest, 16)  # a ValueError here is reported like every other
     return TokenCounts(by_group=by_group, prompts_by_group=tensors["prompts_by_group"], provenance=provenance)

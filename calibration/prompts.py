@@ -39,7 +39,7 @@ def shipped_prompts() -> tuple[Prompt, ...]:
 def read_prompts(reference: str | Path, report: ReadReport | None = None, *, strict: bool = True) -> tuple[Prompt, ...]:
     """Prompts of whatever `samples` reads; of a plain text every line is one.
 
-    Prompts are few and made by hand, so a broken one is an error; without ``strict`` it is left out and told to
+    Prompts are few and made by hand, so a broken one is an error; without ``strict`` it is left out and noted in
     ``report``.
     """
     report = ReadReport() if report is None else report
@@ -60,10 +60,12 @@ def take(prompts: Sequence[Prompt], split: str, limit: int | None = None) -> tup
     return chosen[:limit]
 
 
-def _prompts(found: Iterable[tuple[int, Sample]], where: str, report: ReadReport, strict: bool) -> tuple[Prompt, ...]:
+def _prompts(
+    numbered: Iterable[tuple[int, Sample]], where: str, report: ReadReport, strict: bool
+) -> tuple[Prompt, ...]:
     """Make prompts of samples; those that say no half alternate: rank, score, rank, …"""
     prompts: list[Prompt] = []
-    for _, sample in found:
+    for _, sample in numbered:
         messages = _asked(sample)
         if not messages:
             problem = EdgedraftError(

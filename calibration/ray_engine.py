@@ -13,8 +13,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from edgedraft.calibration.answers.endpoint import EndpointAnswering, answer_questions
-from edgedraft.calibration.answers.sampling import Answer, Answering, Question
+from edgedraft.calibration.answers.endpoint import EndpointAnswering
+from edgedraft.calibration.answers.sampling import Answering, Question, SampledAnswer
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
 
 Item = TypeVar("Item")
@@ -64,9 +64,9 @@ def answering_on_ray(answering: EndpointAnswering, options: RayOptions) -> Answe
     Questions travel in batches, and a batch's answers come together: what a stopped run loses is at most one a worker.
     """
 
-    def answered(questions: Sequence[Question]) -> Generator[Answer, None, None]:
+    def answered(questions: Sequence[Question]) -> Generator[SampledAnswer, None, None]:
         batches = [questions[start : start + _QUESTIONS] for start in range(0, len(questions), _QUESTIONS)]
-        for _, answers in map_on_ray(answer_questions(answering), batches, options):
+        for _, answers in map_on_ray(lambda asked: list(answering(asked)), batches, options):
             yield from answers
 
     return answered

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgedraft.calibration.answers.batched import Draws
-from edgedraft.calibration.answers.sampling import Answer, Answering, answer_all
+from edgedraft.calibration.answers.sampling import Answering, SampledAnswer, answer_all
 from edgedraft.calibration.counts import ACCEPTED, DRAFTER, TARGET, Provenance, TokenCounts, count_tokens
 from edgedraft.calibration.data.samples import RANK, SCORE
 from edgedraft.calibration.prompts import Prompt, take
@@ -29,7 +29,7 @@ class Calibration:
     """
 
     ranking: Mapping[str, TokenCounts]
-    scoring_answers: tuple[Answer, ...]
+    scoring_answers: tuple[SampledAnswer, ...]
     scoring: TokenCounts
     trace: Trace
 
@@ -65,17 +65,15 @@ def calibrate(
     return _Calibrator(job, target, drafter, codec, progress).calibration()
 
 
+@dataclass(frozen=True, slots=True)
 class _Calibrator:
     """A job with all that it needs; each method makes one part of the result."""
 
-    def __init__(
-        self, job: CalibrationJob, target: ModelHandle, drafter: ModelHandle, codec: TextCodec, progress: Progress
-    ) -> None:
-        self.job = job
-        self.target = target
-        self.drafter = drafter
-        self.codec = codec
-        self.progress = progress
+    job: CalibrationJob
+    target: ModelHandle
+    drafter: ModelHandle
+    codec: TextCodec
+    progress: Progress
 
     def calibration(self) -> Calibration:
         ranking = {source: self.ranking(source) for source in self.job.sources}
@@ -93,14 +91,14 @@ class _Calibrator:
             return self.counted(ACCEPTED, RANK, self.accepted(self.answers(TARGET, RANK)))
         return self.counted(source, RANK, [entry.token_ids for entry in self.answers(source, RANK)])
 
-    def answers(self, who: str, split: str) -> list[Answer]:
+    def answers(self, who: str, split: str) -> list[SampledAnswer]:
         """Target's or drafter's answers to one half."""
         model = self.target if who == TARGET else self.drafter
         report = _named(self.progress, f"{who}'s answers to {split} prompts")
         journal = self.job.folder / f"{who}-{split}.jsonl"
         return answer_all(model.answering, self.codec, take(self.job.prompts, split), journal, report)
 
-    def accepted(self, answers: Sequence[Answer]) -> list[Sequence[int]]:
+    def accepted(self, answers: Sequence[SampledAnswer]) -> list[Sequence[int]]:
         """Per answer the tokens that the drafter proposed and the target kept."""
         tokens, offsets = accepted_tokens(self.trace(RANK, answers))
         return [part.tolist() for part in np.split(tokens, offsets[1:-1])]
@@ -118,7 +116,7 @@ class _Calibrator:
         digests = [prompt.digest for prompt in take(self.job.prompts, split)]
         return count_tokens(zip(digests, token_ids, strict=True), self.job.vocab_size, provenance)
 
-    def trace(self, split: str, answers: Sequence[Answer]) -> Trace:
+    def trace(self, split: str, answers: Sequence[SampledAnswer]) -> Trace:
         """Teacher-force the drafter, and the target too where answers are drawn, over one half's answers."""
         path = self.job.folder / f"trace-{split}.safetensors"
         if path.exists():

@@ -74,11 +74,11 @@ def load_calibration(path: Path) -> SavedCalibration:
 
 def _require_one_tokenizer(path: Path, counts: Sequence[TokenCounts]) -> None:
     """Refuse a folder put together from calibrations of different tokenizers: ids would mean different tokens."""
-    wanted, remedy = traced_tokenizer(path / _TRACE), "save one calibration whole"
+    traced, remedy = traced_tokenizer(path / _TRACE), "save one calibration whole"
     for each in counts:
-        found = each.provenance.tokenizer_fingerprint
-        rule = f"{path}: the trace holds ids of the tokenizer {wanted[:12]}, its counts must too"
-        require(found == wanted, rule, got=found[:12], remedy=remedy)
+        counted = each.provenance.tokenizer_fingerprint
+        rule = f"{path}: the trace holds ids of the tokenizer {traced[:12]}, its counts must too"
+        require(counted == traced, rule, got=counted[:12], remedy=remedy)
 
 
 def _ranking(folder: Path, source: str) -> Path:

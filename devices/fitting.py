@@ -8,6 +8,7 @@ from edgedraft.devices.latency import LatencyModel, StepModel
 from edgedraft.devices.profile import Probe, ProbedStep
 from edgedraft.devices.steps import StepTime
 from edgedraft.runtime.base.arrays import Float64Array
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import require
 
 NORMAL_QUARTILE = 0.6744897501960817
@@ -24,7 +25,7 @@ Timed = StepTime | ProbedStep
 
 
 def fit_step_model(steps: Sequence[StepTime]) -> StepModel:
-    """Fit one role's steps. With a single model size the overhead cannot be told apart and is taken as none."""
+    """Fit one role's steps. With a single model size the overhead cannot be separated and is taken as none."""
     ones = [step for step in steps if step.rows == 1]
     require(len(ones) > 0, "latency model: expected a one-row step", got=[step.rows for step in steps])
     overhead, per_byte = _fit_line([step.weight_bytes for step in ones], [step.seconds for step in ones])
@@ -101,11 +102,10 @@ def _chain_costs(steps: Sequence[ProbedStep], run_seconds: float) -> tuple[float
 
 def _scaled(steps: Sequence[ProbedStep], width: int, rows: int) -> float:
     """Return the seconds of the chain ``width`` wide, as if it read `TYPICAL_BYTES`."""
-    found = [
-        step.seconds * TYPICAL_BYTES / step.weight_bytes for step in steps if (step.width, step.rows) == (width, rows)
-    ]
-    require(len(found) > 0, f"probe: {rows} rows were not timed {width} wide")
-    return found[0]
+    step = next((step for step in steps if (step.width, step.rows) == (width, rows)), None)
+    if step is None:
+        raise EdgedraftError(f"probe: {rows} rows were not timed {width} wide")
+    return step.seconds * TYPICAL_BYTES / step.weight_bytes
 
 
 def _disagreement(factors: Float64Array, others: Float64Array) -> float:
@@ -125,12 +125,12 @@ def growth_sigma(steps: Sequence[Timed]) -> float:
     d log(v − 1) = v/(v − 1) · d log v, with v a step's seconds against one row's of its size; 0 where rows are free.
     """
     one = {size: _one_row_seconds(steps, size) for size in {step.weight_bytes for step in steps if step.rows == 1}}
-    found = []
+    sigmas = []
     for step in steps:
         cost = step.seconds / one[step.weight_bytes] if step.weight_bytes in one else 0.0
         if step.rows > 1 and cost > 1:
-            found.append(_log_sigma(step) * cost / (cost - 1))
-    return float(np.median(found)) if found else 0.0
+            sigmas.append(_log_sigma(step) * cost / (cost - 1))
+    return float(np.median(sigmas)) if sigmas else 0.0
 
 
 def _log_sigma(step: Timed) -> float:

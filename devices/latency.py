@@ -10,19 +10,11 @@ from types import MappingProxyType
 
 import numpy as np
 
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.records import require
 
 NORMAL_80 = 1.2815515655446004
 """Standard deviations on either side of the mean that hold 80 % of a normal distribution."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """A value with the ends of its 80 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,12 +49,12 @@ class StepModel:
         """Predicted seconds of one pass over ``rows`` tokens by a model that reads ``model_bytes``."""
         return (self.overhead_seconds + model_bytes * self.seconds_per_byte) * self.verification_cost(rows)
 
-    def estimate(self, model_bytes: float, rows: int) -> Estimate:
+    def estimate(self, model_bytes: float, rows: int) -> Interval:
         """`seconds` with its 80 % interval; scale and growth err independently."""
         value, cost = self.seconds(model_bytes, rows), self.verification_cost(rows)
         growing = max(cost - 1, 0.0) / cost * self.growth_sigma
         reach = math.exp(NORMAL_80 * math.hypot(self.device_sigma, self.own_sigma, growing))
-        return Estimate(value=value, low=value / reach, high=value * reach)
+        return Interval(value=value, low=value / reach, high=value * reach, level=0.8)
 
     def verification_cost(self, rows: int) -> float:
         """v(rows): a pass over ``rows`` tokens in units of a pass over one."""
@@ -105,6 +97,6 @@ class LatencyModel:
         require((precision, provider) in self.models, rule, got=f"{precision} on {provider}")
         return self.models[precision, provider]
 
-    def seconds(self, model_bytes: float, rows: int, precision: str, provider: str) -> Estimate:
+    def seconds(self, model_bytes: float, rows: int, precision: str, provider: str) -> Interval:
         """Predicted seconds of one pass, with its 80 % interval."""
         return self.of(precision, provider).estimate(model_bytes, rows)

@@ -24,7 +24,7 @@ class Machine:
         return f"{self.processor}{features}, {self.cores} cores, {gigabytes:.0f} GiB, {self.system}"
 
 
-_TOLD_FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm", "sve")
+_SHOWN_FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm", "sve")
 
 
 def this_machine() -> Machine:
@@ -35,7 +35,7 @@ def this_machine() -> Machine:
         cores=usable_cores(),
         memory_bytes=_memory_bytes(),
         system=f"{platform.system()} {platform.machine()}",
-        features=tuple(flag for flag in _TOLD_FEATURES if flag in flags),
+        features=tuple(flag for flag in _SHOWN_FEATURES if flag in flags),
     )
 
 
@@ -47,7 +47,7 @@ def usable_cores() -> int:
 
 
 def _memory_bytes() -> int:
-    """Physical memory; psutil is needed only where the system does not tell by itself."""
+    """Physical memory; psutil is needed only where the system does not say."""
     if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     import psutil
@@ -56,11 +56,11 @@ def _memory_bytes() -> int:
 
 
 def _processor() -> tuple[str, set[str]]:
-    """Model name and feature flags as the Linux kernel tells them; other systems tell the name alone."""
+    """Model name and feature flags as the Linux kernel gives them; other systems give the name alone."""
     path = Path("/proc/cpuinfo")
     if not path.exists():
         return platform.processor() or platform.machine(), set()
     fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-    told = {key.strip(): value.strip() for key, value in fields.items()}
-    name = told.get("model name") or told.get("Hardware") or platform.machine()
-    return name, set((told.get("flags") or told.get("Features") or "").split())
+    values = {key.strip(): value.strip() for key, value in fields.items()}
+    name = values.get("model name") or values.get("Hardware") or platform.machine()
+    return name, set((values.get("flags") or values.get("Features") or "").split())

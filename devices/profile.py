@@ -66,8 +66,8 @@ class Bandwidths:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ProbedStep:
-    """Median and quartiles, in seconds, of a pass over ``rows`` rows through ``layers`` products ``width`` wide."""
+class ChainPass:
+    """A pass over ``rows`` rows through ``layers`` products ``width`` wide, which read ``weight_bytes``."""
 
     provider: str
     precision: str
@@ -76,6 +76,12 @@ class ProbedStep:
     layers: int
     weight_bytes: int
     rows: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbedStep(ChainPass):
+    """Median and quartiles of a pass, in seconds."""
+
     seconds: float
     seconds_low: float
     seconds_high: float
@@ -150,7 +156,7 @@ class DeviceProfile:
         require(self.kind in KINDS, f"kind: expected one of {', '.join(KINDS)}", got=self.kind)
         require(self.cores is None or self.cores >= 1, "cores: expected 1 or more", got=self.cores)
         for key in ("cache", "cpu", "gpu"):
-            _check_told(getattr(self, key), key)
+            _check_sourced(getattr(self, key), key)
         _check_memory(self.memory)
         _check_bandwidths(self.bandwidth)
         _check_peak(self.bandwidth.peak.gigabytes_per_second, self.memory)
@@ -158,14 +164,14 @@ class DeviceProfile:
             _check_probe(self.probe)
 
 
-def _check_told(figure: Bandwidth | Fact | None, key: str) -> None:
+def _check_sourced(figure: Bandwidth | Fact | None, key: str) -> None:
     """Every figure says how sure it is and who says so."""
     if figure is None:
         return
     certain = figure.certainty in CERTAINTIES
     require(certain, f"{key}: certainty: expected one of {', '.join(CERTAINTIES)}", got=figure.certainty)
-    told = bool(figure.source.strip())
-    require(told, f"{key}: source: expected where the figure comes from", got=repr(figure.source))
+    sourced = bool(figure.source.strip())
+    require(sourced, f"{key}: source: expected where the figure comes from", got=repr(figure.source))
 
 
 def _check_memory(memory: Memory) -> None:
@@ -184,7 +190,7 @@ def _check_bandwidths(bandwidths: Bandwidths) -> None:
         key, value = f"bandwidth: {name}", figure.gigabytes_per_second
         _check_range(value, 0.01, 10_000, f"{key}: gigabytes_per_second")
         require(value <= peak, f"{key}: gigabytes_per_second: expected at most the peak, {peak:g}", got=value)
-        _check_told(figure, key)
+        _check_sourced(figure, key)
 
 
 def _check_peak(peak: float, memory: Memory) -> None:

@@ -38,7 +38,7 @@ def parse_profile(text: str, where: str) -> DeviceProfile:
 def write_profile(path: Path, profile: DeviceProfile) -> None:
     """Write ``profile`` as TOML, atomically; what has its default value is left out."""
     toml = _tomli_w()
-    text: str = toml.dumps(_told(dataclasses.replace(profile, probe=None)))
+    text: str = toml.dumps(_differing(dataclasses.replace(profile, probe=None)))
     if profile.probe is not None:
         text += _probe_text(toml, profile.probe)
     with replacing_file(path) as temporary:
@@ -53,12 +53,14 @@ def _tomli_w() -> ModuleType:
     return tomli_w
 
 
-def _told(value: object) -> Any:
+def _differing(value: object) -> Any:
     """Return a record as plain data without the fields that have their default: TOML has no None."""
     if dataclasses.is_dataclass(value):
-        told = {field.name: getattr(value, field.name) for field in dataclasses.fields(value) if _differs(value, field)}
-        return {name: _told(item) for name, item in told.items()}
-    return [_told(item) for item in value] if isinstance(value, tuple) else value
+        values = {
+            field.name: getattr(value, field.name) for field in dataclasses.fields(value) if _differs(value, field)
+        }
+        return {name: _differing(item) for name, item in values.items()}
+    return [_differing(item) for item in value] if isinstance(value, tuple) else value
 
 
 def _differs(record: object, field: "dataclasses.Field[Any]") -> bool:
@@ -67,7 +69,7 @@ def _differs(record: object, field: "dataclasses.Field[Any]") -> bool:
 
 def _probe_text(toml: ModuleType, probe: Probe) -> str:
     """Return the probe as the file's last table, a line for each record in it: a probe has hundreds of steps."""
-    plain = _told(probe)
+    plain = _differing(probe)
     lists = {name: plain.pop(name) for name, item in list(plain.items()) if _is_record_list(item)}
     inline = "".join(_inline(toml, name, records) for name, records in lists.items())
     return f"\n{toml.dumps({'probe': plain})}{inline}"

@@ -1,4 +1,4 @@
-"""The registry: devices that ship with the package or that users describe, found by the names people type."""
+"""The registry: devices that ship with the package or that users describe, looked up by the names people type."""
 
 import difflib
 import functools
@@ -46,11 +46,11 @@ def find_profile(name: str, own: Path | None = None) -> DeviceProfile:
     mine = _own_profiles(own)
     shipped = _not_replaced(mine)
     for profiles in (mine, shipped):
-        found = _called(name, profiles)
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise _ambiguous(name, found)
+        matches = _called(name, profiles)
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            raise _ambiguous(name, matches)
     alike = _with_all_words(name, mine + shipped)
     raise _ambiguous(name, alike) if len(alike) > 1 else _unknown(name, alike or _nearest(name, mine + shipped))
 
@@ -103,10 +103,10 @@ def _nearest(name: str, profiles: Sequence[DeviceProfile]) -> list[DeviceProfile
     return [profiles[i] for i in order if likeness[i] >= _CLOSE][:_SUGGESTIONS]
 
 
-def _ambiguous(name: str, found: Sequence[DeviceProfile]) -> EdgedraftError:
-    more = f", or one of {len(found) - _CHOICES} more: {_LIST}" if len(found) > _CHOICES else "?"
-    rule = f"--device: {name!r} could be {len(found)} devices"
-    return EdgedraftError(rule, remedy=f"did you mean {_listed(found[:_CHOICES])}{more}")
+def _ambiguous(name: str, matches: Sequence[DeviceProfile]) -> EdgedraftError:
+    more = f", or one of {len(matches) - _CHOICES} more: {_LIST}" if len(matches) > _CHOICES else "?"
+    rule = f"--device: {name!r} could be {len(matches)} devices"
+    return EdgedraftError(rule, remedy=f"did you mean {_listed(matches[:_CHOICES])}{more}")
 
 
 def _unknown(name: str, nearest: Sequence[DeviceProfile]) -> EdgedraftError:

@@ -69,9 +69,9 @@ class StepTimer:
 
     def times(self) -> list[StepTime]:
         """Return the times since the last call, and forget them."""
-        found = [_step_time(case, times) for case, times in zip(self._cases, self._seconds, strict=True)]
+        timed = [_step_time(case, times) for case, times in zip(self._cases, self._seconds, strict=True)]
         self._seconds = [[] for _ in self._cases]
-        return found
+        return timed
 
 
 def measure_steps(

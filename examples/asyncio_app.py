@@ -2,7 +2,7 @@
 
 python examples/asyncio_app.py BUNDLE "first prompt" "second prompt"
 
-Decoding is computation, so each answer runs in a thread; its pieces come back through the event loop.
+Decoding keeps the CPU busy, so it runs in threads; the event loop stays free and receives the pieces of text.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ import edgedraft
 
 
 async def stream(model: edgedraft.Engine, prompt: str) -> AsyncIterator[str]:
-    """Yield the text of an answer while other tasks go on; leaving early cancels the decoding."""
+    """Yield the text of an answer while other tasks run; leaving the loop early cancels the decoding."""
     pieces = model.stream(prompt, max_new_tokens=48)
     while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
         yield piece.text
 
 
 async def show(model: edgedraft.Engine, prompt: str) -> None:
-    """Print a line when the first text of an answer is there, and the answer when it is whole."""
+    """Print a line when an answer begins, and the whole answer when it is complete."""
     text = ""
     async for piece in stream(model, prompt):
         if not text:

@@ -1,6 +1,8 @@
-"""Answer every line of a file, two at a time, as JSON lines in the order of the prompts.
+"""Answer every line of a file, two at a time, and print JSON lines in the order of the prompts.
 
 python examples/batch.py BUNDLE PROMPTS.txt
+
+PROMPTS.txt holds one prompt per line. An answer ends at an empty line or after 48 tokens.
 """
 
 import json

@@ -1,8 +1,8 @@
-"""Make a bundle whose draft vocabulary fits your own chats: count them, then let the counts rank the tokens.
+"""Export a bundle whose draft vocabulary fits your own chats: count their tokens, then rank by the counts.
 
 python examples/calibrate_from_chats.py TARGET DRAFTER CHATS.jsonl BUNDLE
 
-A line of CHATS is {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}.
+A line of CHATS.jsonl is {"messages": [{"role": "user", "content": "..."}, {"role": "assistant", "content": "..."}]}.
 """
 
 import sys
@@ -22,7 +22,7 @@ def main(target: str, drafter: str, chats: str, output: str) -> None:
         drafter=drafter,
         target_precisions=("fp32",),
         drafter_precisions=("fp32",),
-        prompts=chats,  # the chats without their last answers are also what the pair is sampled on
+        prompts=chats,  # both models also answer these chats, without their last answers
         rank_by=("text", "target"),  # the target's own answers break ties
         text_counts=counts,
         output=output,

@@ -1,4 +1,4 @@
-"""Talk with a bundle: a line in, an answer out, until the input ends. Each turn reads only what is new.
+"""Chat with a bundle: type a line, read the answer, until the input ends (Ctrl+D). Each turn processes only new text.
 
 python examples/chat.py BUNDLE
 """

@@ -1,8 +1,8 @@
-"""Export a bundle for this machine from a pair of models, and measure whether speculation pays here.
+"""Export a bundle for this machine from two models, and measure whether speculation is faster here.
 
 python examples/export_and_bench.py TARGET DRAFTER PROMPTS.jsonl BUNDLE
 
-Precisions are fp32 here, since the pair may be ONNX or tiny; leave them out for the default, int4.
+The precisions are fp32 here because that also suits ONNX folders and tiny models. Leave them out for the default, int4.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Stream an answer and show what speculation did: drafted text in capitals, then the counts and the speed.
+"""Stream an answer and show what speculation did: accepted drafts in capitals, then counts and speed.
 
 python examples/stream.py BUNDLE "Reverse a linked list in Python."
 """
@@ -9,7 +9,7 @@ import edgedraft
 
 
 def main(bundle: str, prompt: str) -> None:
-    """Print the answer as it comes, then what it took."""
+    """Print the answer as it is generated, then its statistics."""
     model = edgedraft.load(bundle)
     for piece in model.stream(prompt, max_new_tokens=48):
         print(piece.text.upper() if piece.drafted else piece.text, end="", flush=True)

@@ -4,7 +4,7 @@ The clock comes in as an argument; nothing here prints.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from edgedraft.runtime.core.policies import FIXED, PolicyChoice, PolicyParts, bu
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds, median_interval, memory_bound_speed_up
-from edgedraft.runtime.core.verify import logit_margin
+from edgedraft.runtime.core.verify import accepted_prefix, logit_margin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -200,13 +200,8 @@ def speed_ratio(runs: Sequence[PromptRun], others: Sequence[PromptRun]) -> Inter
 
 def total_statistics(parts: Sequence[DraftStatistics]) -> DraftStatistics:
     """Return the counts of several answers together."""
-    return DraftStatistics(
-        rounds=sum(part.rounds for part in parts),
-        tokens=sum(part.tokens for part in parts),
-        draft_tokens_proposed=sum(part.draft_tokens_proposed for part in parts),
-        draft_tokens_evaluated=sum(part.draft_tokens_evaluated for part in parts),
-        draft_tokens_accepted=sum(part.draft_tokens_accepted for part in parts),
-    )
+    names = [field.name for field in fields(DraftStatistics)]
+    return DraftStatistics(**{name: sum(getattr(part, name) for part in parts) for name in names})
 
 
 def _speed_ups(
@@ -242,17 +237,9 @@ def divergences(
     """Return each prompt whose text by ``way`` differs from the plain one, with the target's logit margin there."""
     places = []
     for number, (prompt, run, base) in enumerate(zip(prompts, runs[way], runs[PLAIN], strict=True)):
-        position = first_divergence(run.token_ids, base.token_ids)
-        if position is not None:
+        position = accepted_prefix(run.token_ids, base.token_ids)
+        if position < max(len(run.token_ids), len(base.token_ids)):
             target.rewind(0)
             last_row = prefill(target, [*prompt, *base.token_ids[:position]])
             places.append(Divergence(prompt=number, position=position, margin=logit_margin(last_row)))
     return places
-
-
-def first_divergence(one: Sequence[int], other: Sequence[int]) -> int | None:
-    """Return the first position at which two texts differ, or None when they are equal."""
-    for position, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return position
-    return None if len(one) == len(other) else min(len(one), len(other))

@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 
@@ -28,10 +29,9 @@ from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
-from edgedraft.runtime.slots import Slot, SlotPool
+from edgedraft.runtime.slots import SlotPool
 from edgedraft.runtime.text.chat_template import Message
-from edgedraft.runtime.text.codec import TextCodec
-from edgedraft.runtime.text.conversation import FittedPrompt, fit_conversation
+from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
 from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStream, answer_pieces, joined
 
 _GIVE_ONE = "give each setting in one place"
@@ -67,6 +67,19 @@ class DecodingOptions:
     def method(self) -> DecodingMethod:
         """Return what picks the tokens of one answer."""
         return GREEDY if self.sampling is None else sampled(self.sampling, np.random.default_rng(self.seed))
+
+
+class AnswerKeywords(TypedDict, total=False):
+    """The keywords of `Engine.stream`, for the methods that hand them on to it."""
+
+    max_new_tokens: int
+    stop: str | Sequence[str]
+    temperature: float | None
+    top_p: float | None
+    top_k: int | None
+    min_p: float | None
+    seed: int | None
+    options: DecodingOptions | None
 
 
 class Engine:
@@ -190,69 +203,25 @@ class Engine:
             options=_with_keywords(options or DecodingOptions(), drawing, seed),
         )
 
-    def generate(
-        self,
-        prompt: str | Sequence[Message],
-        *,
-        max_new_tokens: int = 256,
-        stop: str | Sequence[str] = (),
-        temperature: float | None = None,
-        top_p: float | None = None,
-        top_k: int | None = None,
-        min_p: float | None = None,
-        seed: int | None = None,
-        options: DecodingOptions | None = None,
-    ) -> Answer:
-        """Return the whole answer to a text or a conversation; see `stream` for the keywords.
+    def generate(self, prompt: str | Sequence[Message], **keywords: "Unpack[AnswerKeywords]") -> Answer:
+        """Return the whole answer to a text or a conversation.
+
+        The keywords are those of `stream`: ``max_new_tokens``, ``stop``, ``temperature``, ``top_p``, ``top_k``,
+        ``min_p``, ``seed`` and ``options``.
 
         >>> print(engine.generate("Reverse a list in Python.", temperature=0.8, seed=1))  # doctest: +SKIP
         """
-        return joined(
-            self.stream(
-                prompt,
-                max_new_tokens=max_new_tokens,
-                stop=stop,
-                temperature=temperature,
-                top_p=top_p,
-                top_k=top_k,
-                min_p=min_p,
-                seed=seed,
-                options=options,
-            )
-        )
+        return joined(self.stream(prompt, **keywords))
 
-    def chat(
-        self,
-        messages: Sequence[Message],
-        *,
-        max_new_tokens: int = 256,
-        stop: str | Sequence[str] = (),
-        temperature: float | None = None,
-        top_p: float | None = None,
-        top_k: int | None = None,
-        min_p: float | None = None,
-        seed: int | None = None,
-        options: DecodingOptions | None = None,
-    ) -> Message:
-        """Return the assistant's next message; see `stream` for the keywords and `fit` for long conversations.
+    def chat(self, messages: Sequence[Message], **keywords: "Unpack[AnswerKeywords]") -> Message:
+        """Return the assistant's next message; only what is new since the last one is read.
 
-        Only what is new since the last message is read.
+        The keywords are those of `generate`. `fit` shortens long conversations.
 
         >>> messages = [{"role": "user", "content": "Reverse a list in Python."}]
         >>> messages.append(engine.chat(messages))  # doctest: +SKIP
         """
-        answer = self.generate(
-            messages,
-            max_new_tokens=max_new_tokens,
-            stop=stop,
-            temperature=temperature,
-            top_p=top_p,
-            top_k=top_k,
-            min_p=min_p,
-            seed=seed,
-            options=options,
-        )
-        return {"role": "assistant", "content": answer.text}
+        return {"role": "assistant", "content": self.generate(messages, **keywords).text}
 
     def policy_of(self, options: DecodingOptions) -> PolicyChoice:
         """Return the draft policy that ``options`` and the plan come to; contradicting options are refused."""
@@ -289,19 +258,16 @@ class Engine:
         wrong = [token_id for token_id in token_ids if not 0 <= token_id < vocab_size]
         require(not wrong, f"{what}: token ids must lie in 0..{vocab_size - 1}", got=wrong[:1])
 
-    def _parts(self, slot: Slot) -> PolicyParts:
-        """Return what policies over ``slot`` are composed from."""
-        source = ModelTokenSource(slot.drafter, self.bundle.index_map)
-        return PolicyParts(source=source, pass_times=slot.pass_times, clock=time.perf_counter)
-
     def _answer(
         self, prompt_ids: Sequence[int], limits: Limits, options: DecodingOptions, choice: PolicyChoice
     ) -> Iterator[Round]:
         """Yield the rounds of one answer, over a slot that is taken at the first of them and given back at the end."""
         with self.slots.taken(prompt_ids) as slot:
+            source = ModelTokenSource(slot.drafter, self.bundle.index_map)
+            parts = PolicyParts(source=source, pass_times=slot.pass_times, clock=time.perf_counter)
             rounds = speculative_rounds(
                 slot.target,
-                build_drafter(choice, self._parts(slot)),
+                build_drafter(choice, parts),
                 prompt_ids,
                 options.method(),
                 log_probs=options.log_probs,
@@ -338,5 +304,5 @@ def _padded(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str) ->
     return PaddedGraph(graph=graph, pass_seconds=pass_seconds if provider == measured else (), provider=provider)
 
 
-def _check_width(graph: Path, found: int, promised: int) -> None:
-    require(found == promised, f"{graph}: logits must be {promised} wide", got=found, remedy="export the bundle again")
+def _check_width(graph: Path, width: int, promised: int) -> None:
+    require(width == promised, f"{graph}: logits must be {promised} wide", got=width, remedy="export the bundle again")

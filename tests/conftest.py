@@ -18,12 +18,21 @@ from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_here
 from edgedraft.runtime.bundle.manifest import CalibrationEntry
 from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.onnx.session import SessionSettings
+from tests.choosing import is_fast
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 VOCAB = 1024
 TEXT = "def return for in range print list dict value index node left right sort merge the of a to"
 WORDS = TEXT.split()
+
+
+@pytest.hookimpl(tryfirst=True)  # before ``-m`` chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        outside = any(item.get_closest_marker(name) for name in ("real", "browser"))
+        if not outside and is_fast(item.path, getattr(item, "fixturenames", ())):
+            item.add_marker("fast")
 
 
 @dataclass(frozen=True, kw_only=True)

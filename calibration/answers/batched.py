@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedraft.calibration.answers.sampling import Answer, Answering, Question
+from edgedraft.calibration.answers.sampling import Answering, Question, SampledAnswer
 from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.core.acceptance import RandomVerifier, Verifier
 from edgedraft.runtime.core.batch import Batch, batched_answers
@@ -49,10 +49,10 @@ def batched_answering(open_batch: Callable[[], Batch], limits: Limits, draws: Dr
             return GREEDY.verifier
         return RandomVerifier(draws.settings, draws.generator(question.prompt.digest))
 
-    def answering(questions: Sequence[Question]) -> Generator[Answer, None, None]:
+    def answering(questions: Sequence[Question]) -> Generator[SampledAnswer, None, None]:
         prompts = [question.prompt_ids for question in questions]
         for number, token_ids in batched_answers(open_batch(), prompts, limits, lambda n: verifier(questions[n])):
             asked = questions[number]
-            yield Answer(prompt_id=asked.prompt.id, prompt_ids=asked.prompt_ids, token_ids=token_ids)
+            yield SampledAnswer(prompt_id=asked.prompt.id, prompt_ids=asked.prompt_ids, token_ids=token_ids)
 
     return answering

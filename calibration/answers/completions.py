@@ -45,7 +45,7 @@ class Way(Enum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
+class AnswerSpec:
     """All that decides an answer besides its question and the model. Without ``draws`` the best token is taken.
 
     ``vocab_size`` is the target's.
@@ -59,10 +59,10 @@ class Wanted:
         require(len(self.limits.end_token_ids) > 0, "an endpoint's answers need an end-of-turn token id", got="none")
 
 
-def request_body(way: Way, question: Question, codec: TextCodec, wanted: Wanted, model: str) -> dict[str, Any]:
+def request_body(way: Way, question: Question, codec: TextCodec, spec: AnswerSpec, model: str) -> dict[str, Any]:
     """Return the JSON object to post to ``way.path``."""
-    body: dict[str, Any] = {"model": model, "max_tokens": wanted.limits.max_new_tokens, "stream": False}
-    body |= _drawing(wanted, question, all_fields=way is not Way.CHAT)
+    body: dict[str, Any] = {"model": model, "max_tokens": spec.limits.max_new_tokens, "stream": False}
+    body |= _drawing(spec, question, all_fields=way is not Way.CHAT)
     prompt = question.prompt
     if way is Way.CHAT:
         tools = {"tools": [dict(tool) for tool in prompt.tools]} if prompt.tools else {}
@@ -72,19 +72,19 @@ def request_body(way: Way, question: Question, codec: TextCodec, wanted: Wanted,
     else:
         body |= {"prompt": codec.render_chat(prompt.messages, prompt.tools), "add_special_tokens": False}
     # vLLM's, then llama.cpp's; either gives the ids that were generated.
-    body |= {"return_token_ids": True, "skip_special_tokens": False, "stop_token_ids": wanted.limits.end_token_ids}
+    body |= {"return_token_ids": True, "skip_special_tokens": False, "stop_token_ids": spec.limits.end_token_ids}
     # Without its cache llama.cpp's answer does not depend on what was asked before.
     return body | {"return_tokens": True, "verbose": True, "cache_prompt": False}
 
 
-def answer_ids(data: Any, question: Question, codec: TextCodec, wanted: Wanted) -> tuple[int, ...]:
+def answer_ids(data: Any, question: Question, codec: TextCodec, spec: AnswerSpec) -> tuple[int, ...]:
     """Return the token ids of the answer to ``question``, its end-of-turn token included, from the server's JSON.
 
-    The generated ids where the server tells them, else the text's. A malformed or empty answer is a `PassingError`,
+    The generated ids where the server gives them, else the text's. A malformed or empty answer is a `PassingError`,
     one that cannot be counted a `RefusedError`.
     """
     choice = _first_choice(data)
-    text, token_ids = _text(choice), _told_ids(choice, data)
+    text, token_ids = _text(choice), _given_ids(choice, data)
     ended = choice.get("finish_reason") == "stop"
     if token_ids is None:
         # A character that the limit cut apart comes back as replacement characters, which nobody generated.
@@ -94,24 +94,24 @@ def answer_ids(data: Any, question: Question, codec: TextCodec, wanted: Wanted) 
             raise PassingError("an empty answer")
     elif text and _letters(codec.decode(token_ids)) != _letters(codec.decode(codec.encode(text))):
         raise RefusedError("token ids that stand for other text in the target's tokenizer: is it the same model?")
-    outside = next((each for each in token_ids if not 0 <= each < wanted.vocab_size), None)
+    outside = next((each for each in token_ids if not 0 <= each < spec.vocab_size), None)
     if outside is not None:
-        raise RefusedError(f"token id {outside} in an answer, outside the vocabulary of {wanted.vocab_size}")
-    if ended and not set(token_ids) & set(wanted.limits.end_token_ids):
-        token_ids = [*token_ids, _end_of_turn(question, wanted.limits)]
-    return next(limited([Round(token_ids=tuple(token_ids))], wanted.limits)).token_ids
+        raise RefusedError(f"token id {outside} in an answer, outside the vocabulary of {spec.vocab_size}")
+    if ended and not set(token_ids) & set(spec.limits.end_token_ids):
+        token_ids = [*token_ids, _end_of_turn(question, spec.limits)]
+    return next(limited([Round(token_ids=tuple(token_ids))], spec.limits)).token_ids
 
 
-def _drawing(wanted: Wanted, question: Question, *, all_fields: bool) -> dict[str, Any]:
+def _drawing(spec: AnswerSpec, question: Question, *, all_fields: bool) -> dict[str, Any]:
     """Return the sampling fields; those outside OpenAI's protocol go to a chat only where they change something.
 
     With ``all_fields`` neutral values are sent too: llama.cpp would else take its own top-k of 40 and min-p of 0.05,
     vLLM the model card's penalty.
     """
-    settings = wanted.draws.settings if wanted.draws else SamplingSettings(temperature=0)
+    settings = spec.draws.settings if spec.draws else SamplingSettings(temperature=0)
     body: dict[str, Any] = {"temperature": settings.temperature, "top_p": settings.top_p}
-    if wanted.draws:
-        body["seed"] = int(wanted.draws.generator(question.prompt.digest).integers(2**31))
+    if spec.draws:
+        body["seed"] = int(spec.draws.generator(question.prompt.digest).integers(2**31))
     if settings.logit_bias:
         bounded = {str(key): max(-_BIAS_LIMIT, min(_BIAS_LIMIT, bias)) for key, bias in settings.logit_bias.items()}
         body["logit_bias"] = bounded
@@ -121,7 +121,7 @@ def _drawing(wanted: Wanted, question: Question, *, all_fields: bool) -> dict[st
         body["min_p"] = settings.min_p
     if all_fields or settings.reads_context:
         body |= {"repetition_penalty": settings.repetition_penalty, "repeat_penalty": settings.repetition_penalty}
-        body["repeat_last_n"] = len(question.prompt_ids) + wanted.limits.max_new_tokens
+        body["repeat_last_n"] = len(question.prompt_ids) + spec.limits.max_new_tokens
     return body
 
 
@@ -143,12 +143,12 @@ def _text(choice: Mapping[str, Any]) -> str:
     return text if isinstance(text, str) else ""
 
 
-def _told_ids(choice: Mapping[str, Any], data: Mapping[str, Any]) -> list[int] | None:
+def _given_ids(choice: Mapping[str, Any], data: Mapping[str, Any]) -> list[int] | None:
     """Return the generated ids, which vLLM puts beside the text and llama.cpp below ``__verbose``."""
     details = data.get("__verbose")
-    for found in (choice.get("token_ids"), details.get("tokens") if isinstance(details, dict) else None):
-        if isinstance(found, Sequence) and found and all(type(each) is int for each in found):
-            return list(found)
+    for token_ids in (choice.get("token_ids"), details.get("tokens") if isinstance(details, dict) else None):
+        if isinstance(token_ids, Sequence) and token_ids and all(type(each) is int for each in token_ids):
+            return list(token_ids)
     return None
 
 

@@ -3,20 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from threading import Thread
 from typing import Any, TypeVar
 
-from edgedraft.calibration.answers.completions import Wanted, Way, answer_ids, request_body
+from edgedraft.calibration.answers.completions import AnswerSpec, Way, answer_ids, request_body
 from edgedraft.calibration.answers.retries import PassingError, Pause, RefusedError, retried
-from edgedraft.calibration.answers.sampling import Answer, Answering, Question
+from edgedraft.calibration.answers.sampling import Question, SampledAnswer
 from edgedraft.calibration.answers.server import Endpoint, Server
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.text.codec import TextCodec
-
-__all__ = ["Endpoint", "EndpointAnswering", "Wanted", "answer_questions", "endpoint_answering"]
 
 Result = TypeVar("Result")
 Run = Callable[[Coroutine[Any, Any, Result]], Result]
@@ -28,48 +26,33 @@ _REMEDIES = {401: _KEY, 403: _KEY, 404: "give an address that ends in /v1 and a 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EndpointAnswering:
-    """An `Answering` by a server; it holds no connection, so that workers can be sent it."""
+    """An `Answering` by a server, with the target's own tokenizer and template.
+
+    At most ``endpoint.concurrency`` requests are out and nothing else is held, whatever the number of questions. When
+    a question fails for good no new one is sent; those that are out are yielded before the error is raised. It holds no
+    connection, so that workers can be sent it.
+    """
 
     endpoint: Endpoint
     codec: TextCodec
-    wanted: Wanted
-    pause: Pause
+    spec: AnswerSpec
+    pause: Pause = field(default_factory=Pause)
 
-    def __call__(self, questions: Sequence[Question]) -> Generator[Answer, None, None]:
+    def __call__(self, questions: Sequence[Question]) -> Generator[SampledAnswer, None, None]:
         """Yield answers as they come; `EdgedraftError` after the last one that a failing server gave."""
         if not questions:
             return
         with _own_loop() as run:
-            session = _Session(self, questions)
+            asking = _Asking(self, questions)
             try:
-                run(session.open())
-                while answers := run(session.finished()):
+                run(asking.open())
+                while answers := run(asking.finished()):
                     yield from answers
             finally:
-                run(session.close())
+                run(asking.close())
 
 
-def endpoint_answering(
-    endpoint: Endpoint, codec: TextCodec, wanted: Wanted, pause: Pause | None = None
-) -> EndpointAnswering:
-    """Return an `Answering` that asks ``endpoint``, with the target's own tokenizer and template.
-
-    At most ``endpoint.concurrency`` requests are out and nothing else is held, whatever the number of questions. When
-    a question fails for good no new one is sent; those that are out are yielded before the error is raised.
-    """
-    return EndpointAnswering(endpoint=endpoint, codec=codec, wanted=wanted, pause=pause or Pause())
-
-
-def answer_questions(answering: Answering) -> Callable[[Sequence[Question]], list[Answer]]:
-    """Return a function from questions to their answers; one that can be pickled, where ``answering`` can."""
-    return partial(_listed, answering)
-
-
-def _listed(answering: Answering, questions: Sequence[Question]) -> list[Answer]:
-    return list(answering(questions))
-
-
-class _Session:
+class _Asking:
     """One run against one server: the requests that are out, the way that the server takes, the first failure."""
 
     def __init__(self, job: EndpointAnswering, questions: Sequence[Question]) -> None:
@@ -77,7 +60,7 @@ class _Session:
         self._waiting = iter(questions)
         self._total = len(questions)
         self._done = 0
-        self._running: dict[asyncio.Task[Answer], Question] = {}
+        self._running: dict[asyncio.Task[SampledAnswer], Question] = {}
         self._failure: tuple[Question, BaseException] | None = None
         self._way: Way | None = None
         self._model = ""
@@ -94,7 +77,7 @@ class _Session:
             remedy = _REMEDIES.get(error.status, "mend the url")
             raise EdgedraftError(f"{where}: refused", got=error, remedy=remedy) from error
 
-    async def finished(self) -> list[Answer]:
+    async def finished(self) -> list[SampledAnswer]:
         """Return the next answers, one at least, while new questions take their places; none when all are answered."""
         self._send()
         while self._running:
@@ -119,7 +102,7 @@ class _Session:
             for question in islice(self._waiting, self._job.endpoint.concurrency - len(self._running)):
                 self._running[asyncio.create_task(self._ask(question))] = question
 
-    def _collect(self, task: asyncio.Task[Answer]) -> list[Answer]:
+    def _collect(self, task: asyncio.Task[SampledAnswer]) -> list[SampledAnswer]:
         question = self._running.pop(task)
         error = task.exception()
         if error is not None:
@@ -128,7 +111,7 @@ class _Session:
         self._done += 1
         return [task.result()]
 
-    async def _ask(self, question: Question) -> Answer:
+    async def _ask(self, question: Question) -> SampledAnswer:
         """Put a question in the way that the server is known to take, else in the best that it does take."""
         way = self._way or Way.IDS
         while True:
@@ -141,12 +124,12 @@ class _Session:
                     raise
                 way = lower
         self._way = self._way or way
-        return Answer(prompt_id=question.prompt.id, prompt_ids=question.prompt_ids, token_ids=token_ids)
+        return SampledAnswer(prompt_id=question.prompt.id, prompt_ids=question.prompt_ids, token_ids=token_ids)
 
     async def _attempt(self, way: Way, question: Question) -> tuple[int, ...]:
-        codec, wanted = self._job.codec, self._job.wanted
-        body = request_body(way, question, codec, wanted, self._model)
-        return answer_ids(await self._server.post(way.path, body), question, codec, wanted)
+        codec, spec = self._job.codec, self._job.spec
+        body = request_body(way, question, codec, spec, self._model)
+        return answer_ids(await self._server.post(way.path, body), question, codec, spec)
 
     async def _retried(self, attempt: Callable[[], Coroutine[Any, Any, Result]]) -> Result:
         """Once a question has failed for good, no other is tried again."""

@@ -23,7 +23,7 @@ class Question:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class SampledAnswer:
     """The tokens that a model generated after one prompt; both are target token ids."""
 
     prompt_id: str
@@ -31,7 +31,7 @@ class Answer:
     token_ids: tuple[int, ...]
 
 
-Answering = Callable[[Sequence[Question]], Generator[Answer, None, None]]
+Answering = Callable[[Sequence[Question]], Generator[SampledAnswer, None, None]]
 """Answers every question, in whatever order the answers come; an answer depends on its own question only.
 
 Closing the generator ends the work on the others.
@@ -44,7 +44,7 @@ def answer_all(
     prompts: Sequence[Prompt],
     journal: Path,
     progress: Progress = silent,
-) -> list[Answer]:
+) -> list[SampledAnswer]:
     """Return the answers to all prompts, in the prompts' order; those already in ``journal`` are taken from there.
 
     ``answering`` is called only when an answer is missing. The caller names the journal after everything that decides
@@ -69,7 +69,7 @@ def answer_all(
     return [known[prompt.id] for prompt in prompts]
 
 
-def read_journal(journal: Path) -> Iterator[Answer]:
+def read_journal(journal: Path) -> Iterator[SampledAnswer]:
     """Yield the whole entries of a journal; one that a crash cut short is passed over and will be generated again."""
     if not journal.exists():
         return
@@ -78,7 +78,7 @@ def read_journal(journal: Path) -> Iterator[Answer]:
             data = json.loads(line)
         except json.JSONDecodeError:
             continue
-        yield Answer(
+        yield SampledAnswer(
             prompt_id=data["prompt_id"], prompt_ids=tuple(data["prompt_ids"]), token_ids=tuple(data["token_ids"])
         )
 
@@ -89,7 +89,7 @@ def _question(codec: TextCodec, prompt: Prompt) -> Question:
     return Question(prompt=prompt, prompt_ids=prompt_ids)
 
 
-def _append(handle: int, entry: Answer) -> None:
+def _append(handle: int, entry: SampledAnswer) -> None:
     """One write of a line that begins on a fresh line, so an entry cut short spoils no other."""
     data = {"prompt_id": entry.prompt_id, "prompt_ids": entry.prompt_ids, "token_ids": entry.token_ids}
     os.write(handle, f"\n{json.dumps(data)}\n".encode())

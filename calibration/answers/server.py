@@ -107,12 +107,12 @@ def served_models(data: Any) -> list[str]:
         raise PassingError("no list of models in the answer") from error
 
 
-def chosen_model(where: str, wanted: str, names: Sequence[str]) -> str:
-    """Return the ``wanted`` one of the ``names`` served, or the only one."""
+def chosen_model(where: str, name: str, names: Sequence[str]) -> str:
+    """Return the ``name`` one of the ``names`` served, or the only one."""
     shown = (", ".join(names[:_SHOWN_MODELS]) or "none") + (", …" if len(names) > _SHOWN_MODELS else "")
-    if wanted:
-        require(wanted in names, f"{where}: expected model {wanted}", got=shown, remedy="name one that is served")
-        return wanted
+    if name:
+        require(name in names, f"{where}: expected model {name}", got=shown, remedy="name one that is served")
+        return name
     require(len(names) == 1, f"{where}: expected one model", got=shown, remedy="name the model to ask")
     return names[0]
 

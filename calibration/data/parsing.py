@@ -58,9 +58,9 @@ def parse_line(raw: bytes, number: int) -> Sample:
 def parse_text(raw: bytes, number: int) -> Sample:
     """Return the sample that is a piece of plain text; Windows line ends become plain ones."""
     _require_size(raw)
-    found = text_of(raw).replace("\r\n", "\n")
-    require("\0" not in found, "expected text, got a zero byte")
-    return Sample(id=default_id(number), text=found)
+    plain = text_of(raw).replace("\r\n", "\n")
+    require("\0" not in plain, "expected text, got a zero byte")
+    return Sample(id=default_id(number), text=plain)
 
 
 def default_id(number: int) -> str:
@@ -130,14 +130,14 @@ def _said(value: object, name: str, role: str) -> list[Message]:
 
 
 def _with_system(fields: _Fields, turns: list[Message]) -> list[Message]:
-    told = _optional(fields, "system")
-    if not told:
+    system = _optional(fields, "system")
+    if not system:
         return turns
     rule = "system: expected no other system message than the conversation's own"
     if turns[0]["role"] == SYSTEM:
-        require(turns[0]["content"] == told[0], rule, got=shown(told[0]))
+        require(turns[0]["content"] == system[0], rule, got=shown(system[0]))
         return turns
-    return [{"role": SYSTEM, "content": told[0]}, *turns]
+    return [{"role": SYSTEM, "content": system[0]}, *turns]
 
 
 def _says_something(message: Message) -> bool:

@@ -124,7 +124,7 @@ def samples(
 
     The reference is a file (JSON lines, a small JSON array, parquet, text; gzipped or not), ``-`` for standard input,
     or a hub id ``owner/name[:config][@split]``. Files whose name says nothing, and standard input, hold JSON lines when
-    their first character is ``{``, otherwise text. What was read and what was broken is told to ``report``.
+    their first character is ``{``, otherwise text. What was read and what was broken is noted in ``report``.
     Raises `EdgedraftError` where the data cannot be read, and at its end where all of it was read and gave no sample.
     """
     where = place_of(reference)

@@ -55,8 +55,8 @@ def hub_rows(reference: str, start: int) -> Iterator[NumberedRow]:
     assert parts is not None, reference
     split = parts["split"] or DEFAULT_SPLIT
     try:
-        found = load_dataset(parts["name"], parts["config"], split=split, streaming=True)
-        for number, row in enumerate(found.skip(start - 1) if start > 1 else found, start=start):
+        rows = load_dataset(parts["name"], parts["config"], split=split, streaming=True)
+        for number, row in enumerate(rows.skip(start - 1) if start > 1 else rows, start=start):
             yield number, partial(without_nulls, row)
     except Exception as error:  # the hub's client raises classes of several libraries
         remedy = "check the name, its configuration, its split and the network"
@@ -75,8 +75,8 @@ def without_nulls(value: Any) -> Any:
 def _row_groups(file: Any, start: int, where: str) -> Iterator[NumberedRow]:
     columns = [name for name in file.schema_arrow.names if name in FIELDS]
     known = any(name in LAYOUTS for name in columns)
-    found = listed(file.schema_arrow.names) or "none"
-    require(known, f"{where}: expected one of the columns {', '.join(LAYOUTS)}", got=found)
+    columns_there = listed(file.schema_arrow.names) or "none"
+    require(known, f"{where}: expected one of the columns {', '.join(LAYOUTS)}", got=columns_there)
     number = 1
     for group in range(file.num_row_groups):
         size = file.metadata.row_group(group).num_rows

@@ -40,14 +40,14 @@ def text(value: object, where: str) -> str:
 
 def shown(value: object) -> str:
     """Return a value for an error's one line, cut where it is long."""
-    found = repr(value)
-    return found if len(found) <= _SHOWN else f"{found[:_SHOWN]}…"
+    line = repr(value)
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def listed(names: Iterable[str]) -> str:
     """Names for an error's one line, in order, cut where they are many."""
-    found = " ".join(", ".join(sorted(names)).split())
-    return found if len(found) <= _SHOWN else f"{found[:_SHOWN]}…"
+    line = " ".join(", ".join(sorted(names)).split())
+    return line if len(line) <= _SHOWN else f"{line[:_SHOWN]}…"
 
 
 def _is_plain(turn: object) -> bool:
@@ -65,26 +65,26 @@ def _message(turn: object, where: str) -> Message:
     """
     if not isinstance(turn, Mapping):
         raise EdgedraftError(f"{where}: expected an object", got=shown(turn))
-    told = {str(key): value for key, value in turn.items() if value is not None}
-    if "from" in told:
-        return _spoken(told, where)
-    role = told.get("role")
+    fields = {str(key): value for key, value in turn.items() if value is not None}
+    if "from" in fields:
+        return _spoken(fields, where)
+    role = fields.get("role")
     require(isinstance(role, str) and bool(role.strip()), f"{where}: role: expected a name", got=shown(role))
-    calls = bool(told.get("tool_calls") or told.get("function_call"))
-    if "content" not in told and calls:
-        return {**told, "content": None}
-    return {**told, "content": _content(told.get("content"), f"{where}: content")}
+    calls = bool(fields.get("tool_calls") or fields.get("function_call"))
+    if "content" not in fields and calls:
+        return {**fields, "content": None}
+    return {**fields, "content": _content(fields.get("content"), f"{where}: content")}
 
 
-def _spoken(told: dict[str, Any], where: str) -> Message:
+def _spoken(fields: dict[str, Any], where: str) -> Message:
     """Convert a ShareGPT turn; calls written as JSON become ``tool_calls``."""
-    speaker, value = told.pop("from"), _content(told.pop("value", None), f"{where}: value")
+    speaker, value = fields.pop("from"), _content(fields.pop("value", None), f"{where}: value")
     known = isinstance(speaker, str) and speaker in _SPEAKERS
     require(known, f"{where}: from: expected human, gpt, system or tool", got=shown(speaker))
     calls = _tool_calls(value) if speaker in _CALLS else []
     if calls:
-        return {**told, "role": ASSISTANT, "content": None, "tool_calls": calls}
-    return {**told, "role": _SPEAKERS[speaker], "content": value}
+        return {**fields, "role": ASSISTANT, "content": None, "tool_calls": calls}
+    return {**fields, "role": _SPEAKERS[speaker], "content": value}
 
 
 def _tool_calls(value: str) -> list[Message]:

@@ -1,6 +1,7 @@
 """Measure how much of new prompts' tokens a token list covers, by the number of prompts that it was ranked on.
 
-Every group of prompts is judged by a list that was ranked without it, so coverage is never told by its own prompts.
+Every group of prompts is judged by a list that was ranked without it: coverage is never measured on the prompts that
+chose the list.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ import numpy as np
 
 from edgedraft.calibration.counts import TokenCounts, order_tokens
 from edgedraft.runtime.base.arrays import CountArray, Int64Array
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.statistics import ratio_interval
 
@@ -18,20 +20,11 @@ MOST_DOUBLINGS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Share:
-    """A share, a ratio or a difference of two shares, with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class CurvePoint:
     """Coverage of the tokens of held-out prompts by a list ranked on ``prompts`` prompts (on average over groups)."""
 
     prompts: float
-    coverage: Share
+    coverage: Interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,7 +36,7 @@ class LearningCurve:
 
     size: int
     points: tuple[CurvePoint, ...]
-    last_gain: Share | None
+    last_gain: Interval | None
 
 
 def filled_groups(counts: TokenCounts) -> Int64Array:
@@ -51,10 +44,10 @@ def filled_groups(counts: TokenCounts) -> Int64Array:
     return np.flatnonzero(counts.by_group.any(axis=1)).astype(np.int64)
 
 
-def share(parts: CountArray, wholes: CountArray, rng: np.random.Generator) -> Share:
-    """Sum of ``parts`` over sum of ``wholes``, one entry a group (or an answer), with the interval over groups."""
+def share(parts: CountArray, wholes: CountArray, rng: np.random.Generator) -> Interval:
+    """Sum of ``parts`` over sum of ``wholes``, one entry a group (or an answer), with the 95 % interval over groups."""
     low, high = ratio_interval(parts, wholes, rng)
-    return Share(value=float(parts.sum() / wholes.sum()), low=low, high=high)
+    return Interval(value=float(parts.sum() / wholes.sum()), low=low, high=high, level=0.95)
 
 
 def covered_by_group(

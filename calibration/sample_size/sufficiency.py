@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgedraft.calibration.counts import TokenCounts
-from edgedraft.calibration.sample_size.learning_curve import LearningCurve, Share, filled_groups, learning_curve
+from edgedraft.calibration.sample_size.learning_curve import LearningCurve, filled_groups, learning_curve
 from edgedraft.calibration.sample_size.token_rates import TokenRates, token_rates
 from edgedraft.runtime.base.arrays import Int64Array
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.records import require
 
 ENOUGH_GAIN = 0.005
@@ -36,7 +37,7 @@ class Sufficiency:
     """The verdict whether ``prompts`` prompts are enough for lists of ``size`` tokens, and the evidence.
 
     ``coverage``: of held-out prompts; ``gain``: what twice as many prompts would add; both None where too few prompts
-    were given to tell. ``more_prompts``: about how many more are needed, 0 when enough, None when that cannot be told.
+    were given to judge. ``more_prompts``: about how many more are needed, 0 when enough, None when that is unknown.
     """
 
     size: int
@@ -44,11 +45,11 @@ class Sufficiency:
     enough: bool
     sentence: str
     more_prompts: int | None = None
-    coverage: Share | None = None
-    gain: Share | None = None
+    coverage: Interval | None = None
+    gain: Interval | None = None
 
 
-def unseen_mass(counts: TokenCounts) -> Share:
+def unseen_mass(counts: TokenCounts) -> Interval:
     """Share of the domain's tokens that were never seen: those seen once over all. Source: Good 1953 (Good–Turing).
 
     The 95 % interval is a jackknife over groups, so bursts within a prompt widen it; with one group it is 0..1.
@@ -58,11 +59,12 @@ def unseen_mass(counts: TokenCounts) -> Share:
     groups = filled_groups(counts)
     value = _seen_once(counts.counts) / counts.tokens
     if len(groups) < 2:
-        return Share(value=value, low=0.0, high=1.0)
+        return Interval(value=value, low=0.0, high=1.0, level=0.95)
     others = [counts.counts - counts.by_group[group] for group in groups]
     left_out = np.asarray([_seen_once(rest) / rest.sum() for rest in others])
     deviation = math.sqrt((len(groups) - 1) * float(left_out.var()))
-    return Share(value=value, low=max(0.0, value - 1.96 * deviation), high=min(1.0, value + 1.96 * deviation))
+    low, high = max(0.0, value - 1.96 * deviation), min(1.0, value + 1.96 * deviation)
+    return Interval(value=value, low=low, high=high, level=0.95)
 
 
 def judge_sufficiency(
@@ -91,7 +93,8 @@ def verdict(curve: LearningCurve, rates: TokenRates, prompts: int) -> Sufficienc
     assert last is not None, "a curve over LEAST_GROUPS groups has several points"
     gains = expected_gains(curve, rates)
     value = gains[0] if gains else max(last.value, 0.0)
-    gain = Share(value=value, low=max(0.0, value - (last.value - last.low)), high=value + (last.high - last.value))
+    low, high = (max(value + end - last.value, 0.0) for end in (last.low, last.high))
+    gain = Interval(value=value, low=low, high=high, level=last.level)
     enough = bool(gains) and gain.high < ENOUGH_GAIN
     factor = 1.0 if enough else _factor(gain, gains)
     more = None if factor is None else _rounded_up(prompts * (factor - 1))
@@ -121,7 +124,7 @@ def expected_gains(curve: LearningCurve, rates: TokenRates) -> tuple[float, ...]
     return tuple(scale * gain for gain in gains)
 
 
-def _factor(gain: Share, gains: Sequence[float]) -> float | None:
+def _factor(gain: Interval, gains: Sequence[float]) -> float | None:
     """Return the factor to the prompts from which doubling adds less than `ENOUGH_GAIN`; None where it is too far.
 
     A gain that is small but uncertain asks for so many prompts that the uncertainty, too, has shrunk below it.
@@ -135,7 +138,7 @@ def _factor(gain: Share, gains: Sequence[float]) -> float | None:
     return None
 
 
-def _sentence(curve: LearningCurve, prompts: int, gain: Share, more: int | None) -> str:
+def _sentence(curve: LearningCurve, prompts: int, gain: Interval, more: int | None) -> str:
     covered = curve.points[-1].coverage
     facts = (
         f"{prompts:,} prompts cover {covered.value:.1%} [{100 * covered.low:.1f}–{100 * covered.high:.1f}] of held-out"

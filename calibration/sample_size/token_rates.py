@@ -14,7 +14,7 @@ from edgedraft.calibration.counts import TokenCounts
 from edgedraft.runtime.base.arrays import Float64Array, Int64Array
 
 _CERTAIN = 100
-"""Tokens with more arrivals are told by their count: their place in a list no longer depends on luck."""
+"""Tokens with more arrivals are ranked by their count: their place in a list no longer depends on luck."""
 
 _MOST_ARRIVALS = 400
 _RAREST = 1 / 32

@@ -71,10 +71,10 @@ class Words:
                 if self.own_ids[section] in end_token_ids:
                     return words, True
             elif section:
-                found = self._pattern.words(self._normalized(section))
-                if found is None:
+                section_words = self._pattern.words(self._normalized(section))
+                if section_words is None:
                     return None
-                words += found
+                words += section_words
         return words, False
 
     def places(self, words: Sequence[Word]) -> Int32Array:

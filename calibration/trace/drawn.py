@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.trace.greedy import answer_logits, log_probabilities
 from edgedraft.calibration.trace.rows import DrawnTrace, answer_offsets, least_cap
 from edgedraft.runtime.base.arrays import Float32Array, Ids, Int32Array, Logits, Probabilities
@@ -65,7 +65,7 @@ class DrawnRow:
 def trace_draws(
     target: LanguageModel,
     drafter: LanguageModel,
-    answers: Sequence[Answer],
+    answers: Sequence[SampledAnswer],
     settings: SamplingSettings,
     progress: Progress = silent,
 ) -> DrawnTrace:
@@ -123,7 +123,7 @@ def likeliest(distribution: Probabilities) -> Ids:
 
 
 def _rows(
-    target: LanguageModel, drafter: LanguageModel, entry: Answer, settings: SamplingSettings
+    target: LanguageModel, drafter: LanguageModel, entry: SampledAnswer, settings: SamplingSettings
 ) -> Iterator[DrawnRow]:
     """Yield the rows of one answer; the repetition penalty sees the prompt and the answer so far, as in the runtime."""
     both = zip(answer_logits(target, entry), answer_logits(drafter, entry), strict=True)

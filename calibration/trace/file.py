@@ -41,8 +41,10 @@ def read_trace(path: Path) -> Trace:
     tensors, facts = read_tensors(path)
     record = _RECORDS.get(facts.get("answers", ""))
     if facts.get("format") != FORMAT or record is None:
-        found = facts.get("format", "another format")
-        raise EdgedraftError(f"{path}: not an acceptance-trace file", got=found, remedy="trace the answers again")
+        other_format = facts.get("format", "another format")
+        raise EdgedraftError(
+            f"{path}: not an acceptance-trace file", got=other_format, remedy="trace the answers again"
+        )
     try:
         with naming(path):
             return _trace(record, tensors, facts)

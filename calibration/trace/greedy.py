@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.trace.rows import AcceptanceTrace, answer_offsets, least_cap
 from edgedraft.runtime.base.arrays import Float32Array, Ids, Int32Array, Logits
 from edgedraft.runtime.base.progress import Progress, silent
@@ -18,7 +18,7 @@ MOST_IDS = 1024
 
 
 def trace_answers(
-    drafter: LanguageModel, answers: Sequence[Answer], most: int = MOST_IDS, progress: Progress = silent
+    drafter: LanguageModel, answers: Sequence[SampledAnswer], most: int = MOST_IDS, progress: Progress = silent
 ) -> AcceptanceTrace:
     """Teacher-force the full-vocabulary drafter over the target's greedy answers.
 
@@ -68,7 +68,7 @@ def log_probabilities(row: Logits, ids: npt.NDArray[np.integer]) -> Float32Array
     return scores
 
 
-def answer_logits(model: LanguageModel, entry: Answer) -> Iterator[Logits]:
+def answer_logits(model: LanguageModel, entry: SampledAnswer) -> Iterator[Logits]:
     """Yield the model's logits (vocab,) for every token of the answer after its first, read piece by piece."""
     model.rewind(0)
     for piece in prompt_pieces(entry.prompt_ids):

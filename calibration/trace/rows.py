@@ -33,9 +33,9 @@ class TracedRows:
 
     def __post_init__(self) -> None:
         positions, bounds = len(self.target_ids), self.offsets
-        found = f"{positions}, {len(self.wanted)} and {bounds[-1:].tolist()}"
+        lengths = f"{positions}, {len(self.wanted)} and {bounds[-1:].tolist()}"
         fits = positions == len(self.wanted) and bounds[-1:].tolist() == [positions]
-        require(fits, "trace: expected one target token, one row and one place in an answer a position", got=found)
+        require(fits, "trace: expected one target token, one row and one place in an answer a position", got=lengths)
         rises = int(bounds[0]) == 0 and bool((np.diff(bounds) >= 0).all())
         require(rises, "trace: offsets: expected 0, then no step down")
         require(self.cap >= 1, "trace: cap: expected 1 or more", got=self.cap)
@@ -113,9 +113,9 @@ class DrawnTrace(TracedRows):
             got=f"{len(self.log_probs_by_target)} of {len(self.ids)}",
         )
         lefts = (self.left_by_target, self.left_by_drafter, self.best_left)
-        found = ", ".join(str(len(left)) for left in lefts)
+        lengths = ", ".join(str(len(left)) for left in lefts)
         fits = all(len(left) == len(self.target_ids) for left in lefts)
-        require(fits, f"trace: expected what {len(self.target_ids)} positions lack", got=found)
+        require(fits, f"trace: expected what {len(self.target_ids)} positions lack", got=lengths)
 
 
 def least_cap(wanted: Ids, most: int) -> int:

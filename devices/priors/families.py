@@ -1,4 +1,4 @@
-"""Family: which published classes a device's chip belongs to, told by the chip's name."""
+"""Family: which published classes a device's chip belongs to, by the chip's name."""
 
 from dataclasses import dataclass
 

@@ -58,7 +58,7 @@ def fit_speeds(speeds: Sequence[PublishedSpeed], tests: Sequence[BandwidthTest] 
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Problem:
+class _FitProblem:
     """The fit as arrays. ``stream``, ``overhead``, ``compute`` (rows, effects), ``tested`` (tests, effects): 0 or 1."""
 
     effects: tuple[Effect, ...]
@@ -76,14 +76,14 @@ class _Problem:
     bandwidth_sigma: float
 
 
-def _problem(speeds: Sequence[PublishedSpeed], tests: Sequence[BandwidthTest], given: Assumptions) -> _Problem:
+def _problem(speeds: Sequence[PublishedSpeed], tests: Sequence[BandwidthTest], given: Assumptions) -> _FitProblem:
     cases = [case_of(speed) for speed in speeds]
     named = {name: [effects_of(name, case.classes, given.beliefs) for case in cases] for name in _QUANTITIES}
     streams = [Classes(device=test.device, hardware=test.hardware) for test in tests]
     tested = [effects_of("stream", classes, given.beliefs) for classes in streams]
     effects = tuple(sorted({effect for rows in (*named.values(), tested) for row in rows for effect in row}))
     computes = float("compute any" in given.beliefs)
-    return _Problem(
+    return _FitProblem(
         effects=effects,
         means=np.array([given.beliefs[kind].mean for kind, _ in effects]),
         precisions=np.array([given.beliefs[kind].sigma ** -2 for kind, _ in effects]),
@@ -109,7 +109,7 @@ def _incidence(named: Sequence[Sequence[Effect]], effects: Sequence[Effect]) -> 
     return matrix
 
 
-def _step(problem: _Problem, theta: Float64Array) -> Float64Array:
+def _step(problem: _FitProblem, theta: Float64Array) -> Float64Array:
     """One Gauss–Newton step of the log posterior, rows weighted as Student's t would (Lange and others, 1989)."""
     streaming = np.exp(problem.stream @ theta) * problem.bytes_over_peak
     computing = np.exp(problem.compute @ theta) * problem.parameters_per_thread

@@ -123,7 +123,7 @@ class PassSeconds:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SpeedModel:
-    """Fitted effects of one backend; an effect that no row told is at its belief's mean."""
+    """Fitted effects of one backend; an effect that no row shows is at its belief's mean."""
 
     beliefs: Mapping[str, Belief]
     effects: Mapping[Effect, float]

@@ -72,17 +72,17 @@ def jobs(settings: ProbeSettings, machine: Machine, providers: Sequence[str]) ->
     """Return a process for each provider's steps, then one for each number of threads of the CPU."""
     threads = machine.cores if settings.threads is None else settings.threads
     size = min(settings.weight_bytes, machine.memory_bytes // _MEMORY_SHARE)
-    wanted = [name for name in providers if name not in _ELSEWHERE]
+    chosen = [name for name in providers if name not in _ELSEWHERE]
     if settings.providers is not None:
-        missing = ", ".join(name for name in settings.providers if name not in wanted)
-        require(not missing, f"probe: providers: this onnxruntime offers {', '.join(wanted)}", got=missing)
-        wanted = list(settings.providers)
-    steps = [Job(provider=name, threads=threads, graphs=_chains(settings, name, size)) for name in wanted]
+        missing = ", ".join(name for name in settings.providers if name not in chosen)
+        require(not missing, f"probe: providers: this onnxruntime offers {', '.join(chosen)}", got=missing)
+        chosen = list(settings.providers)
+    steps = [Job(provider=name, threads=threads, graphs=_chains(settings, name, size)) for name in chosen]
     streams = (
         GraphSpec(precision=READER, width=_READER_WIDTH, weight_bytes=size),
         GraphSpec(precision=FP32, width=_STREAM_WIDTH, weight_bytes=size),
     )
-    counts = thread_counts(machine.cores) if CPU in wanted else ()
+    counts = thread_counts(machine.cores) if CPU in chosen else ()
     return steps + [Job(provider=CPU, threads=count, graphs=streams) for count in counts]
 
 
@@ -114,7 +114,7 @@ def cases(job: Job, opened: Sequence[OpenedGraph], settings: ProbeSettings) -> l
         asked = Request(graph=graph, **request)
         return Case(kind=kind, job=job, spec=job.graphs[graph], opened=opened[graph], request=asked)
 
-    good = [graph for graph, found in enumerate(opened) if not found.error]
+    good = [graph for graph, each in enumerate(opened) if not each.error]
     if job.graphs[0] != SMALLEST:
         return [case(STREAM, graph, rows=1) for _ in range(_STREAM_TURNS) for graph in good]
     steps = [case(STEP, graph, rows=rows) for rows in settings.rows for graph in good if graph > 0]

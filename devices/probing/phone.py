@@ -21,6 +21,7 @@ from edgedraft.devices.probing.posted import PostedDevice, PostedProbe, one_line
 from edgedraft.devices.probing.summing_up import Owner, profile_of
 from edgedraft.devices.probing.timed import Circumstances, TimedStep, probe_of
 from edgedraft.devices.profile import PHONE, DeviceProfile
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import sha256
 from edgedraft.runtime.base.provider_names import WASM
 from edgedraft.runtime.base.records import require
@@ -62,7 +63,7 @@ QUICK = ProbeShape(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PhoneCase:
-    """A graph to time, as a page is told of it. One of no layers has next to nothing to do."""
+    """A graph to time, as a page gets it. One of no layers has next to nothing to do."""
 
     file: str
     bytes: int
@@ -141,13 +142,11 @@ def phone_profile(posted: PostedProbe, offered: PhoneProbe, naming: Naming) -> D
 
 
 def _check_offered(step: TimedStep, offered: PhoneProbe, where: str) -> None:
-    found = [
-        case
-        for case in offered.cases
-        if case.layers > 0 and (case.precision, case.width) == (step.precision, step.width)
-    ]
-    require(len(found) > 0, f"{where}: no such graph was offered", got=one_line(f"{step.precision}-{step.width}"))
-    facts = found[0].layers, found[0].weight_bytes
+    key = (step.precision, step.width)
+    case = next((case for case in offered.cases if case.layers > 0 and (case.precision, case.width) == key), None)
+    if case is None:
+        raise EdgedraftError(f"{where}: no such graph was offered", got=one_line(f"{step.precision}-{step.width}"))
+    facts = case.layers, case.weight_bytes
     got = step.layers, step.weight_bytes
     require(got == facts, f"{where}: layers and weight_bytes: expected {facts[0]} and {facts[1]}", got=got)
     require(step.rows in offered.rows, f"{where}: rows: expected one of {offered.rows}", got=step.rows)
@@ -160,7 +159,7 @@ def _owner(name: str, kind: str, device: PostedDevice, threads: int | None) -> O
         kind=kind,
         cores=threads or device.cores,
         gigabytes=device.memory_gigabytes,
-        told_by="edgedraft phone",
+        source="edgedraft phone",
         cpu=f"{device.cores} cores in {one_line(device.user_agent)}",
         gpu=_gpu_words(device),
     )

@@ -16,7 +16,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.core.model import Clock
-from edgedraft.runtime.onnx.session import available_providers, onnxruntime_version
+from edgedraft.runtime.onnx.providers import available_providers, onnxruntime_version
 
 GRACE_SECONDS = 15.0
 """Seconds that a process may overrun the time before it is killed."""
@@ -79,20 +79,20 @@ class _Probing:
 
     def _opened(self, job: Job, worker: Worker) -> list[OpenedGraph]:
         """Return what the job's graphs became; where the first one fails the others are not waited for."""
-        found: list[OpenedGraph] = []
+        graphs: list[OpenedGraph] = []
         for spec, opened in zip(job.graphs, worker.opened(), strict=True):
-            if opened.error and not found:
+            if opened.error and not graphs:
                 raise EdgedraftError(opened.error)
             if opened.error:
                 self.skipped.append(f"{spec.precision} {spec.width} wide on {job.provider}: {opened.error}")
-            found.append(opened)
+            graphs.append(opened)
             self._built += 1
             self._progress("probe: graphs built", self._built, sum(len(each.graphs) for each in self.jobs))
-        return found
+        return graphs
 
     def take_turns(self, clock: Clock, end: float) -> None:
         """Time every case once a round (A B C A B C …) until ``end``."""
-        began, told = clock(), "probe: seconds of timing"
+        began, label = clock(), "probe: seconds of timing"
         while clock() < end:
             for worker, turn in self._crews:
                 time.sleep(self._settings.rest_seconds)
@@ -100,4 +100,4 @@ class _Probing:
                 taken = worker.take(TimingTurn(requests=requests, seconds=max(end - clock(), 0.0)))
                 for case, seconds in zip(turn, taken, strict=False):
                     case.seconds.extend(seconds)
-                self._progress(told, round(min(clock(), end) - began), round(end - began))
+                self._progress(label, round(min(clock(), end) - began), round(end - began))

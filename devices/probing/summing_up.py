@@ -28,13 +28,13 @@ _GPUS = {"cuda", "tensorrt", "nvtensorrtrtx", "rocm", "migraphx", "dml", "webgpu
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Owner:
-    """Whose profile a probe makes: ``cpu`` and ``gpu`` are what is known of them in words, ``told_by`` says by whom."""
+    """Whose profile a probe makes: ``cpu`` and ``gpu`` are what is known of them in words, ``source`` says by whom."""
 
     name: str
     kind: str
     cores: int
     gigabytes: float | None
-    told_by: str
+    source: str
     cpu: str = ""
     gpu: str = ""
 
@@ -46,7 +46,7 @@ def machine_owner(machine: Machine, kind: str) -> Owner:
         kind=kind,
         cores=machine.cores,
         gigabytes=round(machine.memory_bytes / 2**30, 1),
-        told_by="edgedraft devices probe",
+        source="edgedraft devices probe",
         cpu=", ".join(machine.features),
     )
 
@@ -85,18 +85,18 @@ def _bandwidths(streams: Sequence[Case]) -> tuple[ProbedBandwidth, ...]:
     best: dict[int, ProbedBandwidth] = {}
     for case in streams:
         around = median_interval([case.opened.weight_bytes / seconds / 1e9 for seconds in case.seconds])
-        found = ProbedBandwidth(
+        reading = ProbedBandwidth(
             threads=case.job.threads, gigabytes_per_second=around.value, low=around.low, high=around.high
         )
-        known = best.get(found.threads)
-        if known is None or known.gigabytes_per_second < found.gigabytes_per_second:
-            best[found.threads] = found
+        known = best.get(reading.threads)
+        if known is None or known.gigabytes_per_second < reading.gigabytes_per_second:
+            best[reading.threads] = reading
     return tuple(best[threads] for threads in sorted(best))
 
 
 def profile_of(probe: Probe, owner: Owner) -> DeviceProfile:
     """Make the owner's profile. The memory's peak is taken to be the best that was reached."""
-    source = f"{owner.told_by}, {probe.date}, onnxruntime {probe.onnxruntime}"
+    source = f"{owner.source}, {probe.date}, onnxruntime {probe.onnxruntime}"
     by_threads = [each.gigabytes_per_second for each in probe.bandwidths]
     cpu = max([*by_threads, *(_rate(step) for step in probe.steps if step.provider in _CPUS)], default=None)
     gpu = max((_rate(step) for step in probe.steps if step.provider in _GPUS), default=None)

@@ -1,24 +1,17 @@
 """Timed passes, every sample kept, and the `Probe` they sum up to: the same for this machine and for a phone."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from edgedraft.devices.probing.noise import noise_of
-from edgedraft.devices.profile import Probe, ProbedBandwidth, ProbedOverhead, ProbedStep
+from edgedraft.devices.profile import ChainPass, Probe, ProbedBandwidth, ProbedOverhead, ProbedStep
 from edgedraft.runtime.core.statistics import median_interval
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TimedStep:
-    """Seconds, in the order taken, of passes over ``rows`` rows through ``layers`` products ``width`` wide."""
+class TimedStep(ChainPass):
+    """Seconds of passes, in the order taken."""
 
-    provider: str
-    precision: str
-    threads: int
-    width: int
-    layers: int
-    weight_bytes: int
-    rows: int
     seconds: tuple[float, ...]
 
 
@@ -48,16 +41,16 @@ def probe_of(
     bandwidths: tuple[ProbedBandwidth, ...] = (),
 ) -> Probe:
     """Medians and quartiles of everything, and how far they can be trusted."""
-    found = noise_of([step.seconds for step in steps])
+    noise = noise_of([step.seconds for step in steps])
     return Probe(
         date=about.date,
         system=about.system,
         onnxruntime=about.onnxruntime,
-        noise=found.noise,
-        trusted=found.trusted,
+        noise=noise.noise,
+        trusted=noise.trusted,
         steps=tuple(map(_step, steps)),
-        drift=found.drift,
-        rounds=found.rounds,
+        drift=noise.drift,
+        rounds=noise.rounds,
         seconds=about.seconds,
         bandwidths=bandwidths,
         overheads=tuple(map(_overhead, overheads)),
@@ -67,18 +60,8 @@ def probe_of(
 
 def _step(step: TimedStep) -> ProbedStep:
     around = median_interval(step.seconds)
-    return ProbedStep(
-        provider=step.provider,
-        precision=step.precision,
-        threads=step.threads,
-        width=step.width,
-        layers=step.layers,
-        weight_bytes=step.weight_bytes,
-        rows=step.rows,
-        seconds=around.value,
-        seconds_low=around.low,
-        seconds_high=around.high,
-    )
+    shared = {field.name: getattr(step, field.name) for field in fields(ChainPass)}
+    return ProbedStep(**shared, seconds=around.value, seconds_low=around.low, seconds_high=around.high)
 
 
 def _overhead(overhead: TimedOverhead) -> ProbedOverhead:

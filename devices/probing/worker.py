@@ -1,4 +1,4 @@
-"""Child process of the probe: opens graphs with a thread pool of one size and times passes as it is told.
+"""Child process of the probe: opens graphs with a thread pool of one size and times passes as it is asked.
 
 Usage: python -m edgedraft.devices.probing.worker, JSON lines in and out. The first line in is a `Job`; for each of its
 graphs comes an `OpenedGraph`, then for every `TimingTurn` a list of seconds for each of its requests. A whole turn is

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.bundle.forecasts import order_with_forecasts
 from edgedraft.exporter.bundle.writing import BundleContents
@@ -49,7 +49,7 @@ def bundle_contents(
     )
 
 
-def coverage_interval(answers: Sequence[Answer], kept_ids: Ids) -> tuple[float, float]:
+def coverage_interval(answers: Sequence[SampledAnswer], kept_ids: Ids) -> tuple[float, float]:
     """Return the 95 % bootstrap interval of the share of answer tokens that ``kept_ids`` cover."""
     covered = [int(np.isin(entry.token_ids, kept_ids).sum()) for entry in answers]
     lengths = [len(entry.token_ids) for entry in answers]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.exporter.bundle.token_order import SizeForecasts, TokenOrder
@@ -39,7 +39,7 @@ def order_with_forecasts(calibration: Calibration, planned: Planned) -> TokenOrd
     return TokenOrder(token_ids=planned.order, forecasts=forecasts)
 
 
-def coverage_intervals(answers: Sequence[Answer], order: Ids, sizes: Ids) -> Float64Array:
+def coverage_intervals(answers: Sequence[SampledAnswer], order: Ids, sizes: Ids) -> Float64Array:
     """Return 95 % bootstrap intervals of the share of answer tokens that each size covers: (sizes, 2).
 
     The answers are resampled as for a single size by `ratio_interval`.

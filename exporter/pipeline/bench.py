@@ -18,7 +18,8 @@ from edgedraft.runtime.core.padding import Padded
 from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.policies import PolicyChoice
 from edgedraft.runtime.engine import Engine
-from edgedraft.runtime.onnx.session import onnxruntime_version, open_model
+from edgedraft.runtime.onnx.providers import onnxruntime_version
+from edgedraft.runtime.onnx.session import open_model
 
 TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from edgedraft.calibration.answers.batched import Draws, OneByOne, batched_answering
-from edgedraft.calibration.answers.completions import Wanted
-from edgedraft.calibration.answers.endpoint import EndpointAnswering, endpoint_answering
+from edgedraft.calibration.answers.completions import AnswerSpec
+from edgedraft.calibration.answers.endpoint import EndpointAnswering
 from edgedraft.calibration.answers.sampling import Answering
 from edgedraft.calibration.answers.server import Endpoint
 from edgedraft.calibration.counts import RANKED_BY, TEXT, TokenCounts
@@ -94,12 +94,12 @@ def calibrate_pair(
         options=facts,
     )
     limits = Limits(max_new_tokens=prompts.max_new_tokens, end_token_ids=pair.end_token_ids)
-    wanted = Wanted(limits=limits, vocab_size=pair.vocab_size, draws=settings.draws)
+    spec = AnswerSpec(limits=limits, vocab_size=pair.vocab_size, draws=settings.draws)
     by_drafter = _local(pair.drafter, lambda: pair.drafter_graph, limits, settings)
     by_target = (
         _local(pair.target, lambda: pair.target_graph, limits, settings)
         if settings.endpoint is None
-        else _served(endpoint_answering(settings.endpoint, pair.codec, wanted), settings.cluster)
+        else _served(EndpointAnswering(endpoint=settings.endpoint, codec=pair.codec, spec=spec), settings.cluster)
     )
     target = ModelHandle(name=pair.target.key, answering=by_target, open_model=lambda: pair.target_model)
     drafter = ModelHandle(name=pair.drafter.key, answering=by_drafter, open_model=lambda: pair.drafter_model)

@@ -9,7 +9,7 @@ from edgedraft.exporter.pipeline.limits import provider_on
 from edgedraft.exporter.pipeline.remote_device import LatencyForecast, forecast_latency
 from edgedraft.exporter.pipeline.requests import PlanRequest
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.onnx.session import available_providers
+from edgedraft.runtime.onnx.providers import available_providers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,7 +26,8 @@ from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import from_plain, require, to_plain
 from edgedraft.runtime.core.model import Clock, LanguageModel
-from edgedraft.runtime.onnx.session import SessionSettings, onnxruntime_version
+from edgedraft.runtime.onnx.providers import onnxruntime_version
+from edgedraft.runtime.onnx.session import SessionSettings
 
 PROBED_SIZES = (4096, 32768)
 PROBED_ROWS = (*range(1, 10), 13, 17)

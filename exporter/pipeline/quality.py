@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.exporter.models.convert import AS_EXPORTED, convert
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.runtime.base.arrays import Float64Array
@@ -30,7 +30,7 @@ _FLOAT = "fp32"
 def targets_within(
     bound: float | None,
     targets: Mapping[str, Pair],
-    answers: Sequence[Answer],
+    answers: Sequence[SampledAnswer],
     cache: Path,
     progress: Progress,
     note: Note,
@@ -60,7 +60,7 @@ def targets_within(
 
 
 def target_divergence(
-    pair: Pair, answers: Sequence[Answer], cache: Path, progress: Progress = silent
+    pair: Pair, answers: Sequence[SampledAnswer], cache: Path, progress: Progress = silent
 ) -> DivergenceEntry:
     """Measure how far the pair's target strays from its fp32 build on the first answers, once; then read ``cache``."""
     remedy = "start from the model the folder was exported from"
@@ -83,7 +83,7 @@ def divergence(
     precision: str,
     reference: LanguageModel,
     model: LanguageModel,
-    answers: Sequence[Answer],
+    answers: Sequence[SampledAnswer],
     progress: Progress = silent,
 ) -> DivergenceEntry:
     """Read every answer with both models, each token after the answer's own earlier ones, and compare."""
@@ -122,7 +122,7 @@ def kl_rows(by_reference: Float64Array, by_model: Float64Array) -> Float64Array:
     return result
 
 
-def answer_log_probs(model: LanguageModel, entry: Answer) -> Float64Array:
+def answer_log_probs(model: LanguageModel, entry: SampledAnswer) -> Float64Array:
     """Return the model's log-probabilities before each token of the answer, (tokens, vocab)."""
     model.rewind(0)
     *before, last = entry.prompt_ids

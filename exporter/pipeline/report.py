@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.calibration.counts import TokenCounts
-from edgedraft.calibration.sample_size.learning_curve import CurvePoint, Share, filled_groups, learning_curve
+from edgedraft.calibration.sample_size.learning_curve import CurvePoint, filled_groups, learning_curve
 from edgedraft.calibration.sample_size.sufficiency import Sufficiency, judge_sufficiency, unseen_mass
 from edgedraft.calibration.saved import load_calibration, require_calibration_folder, save_calibration
 from edgedraft.exporter.pipeline.plan import calibrated_pair
@@ -13,6 +13,7 @@ from edgedraft.exporter.planning.comparison import Comparison, ComparisonSetting
 from edgedraft.exporter.planning.ranking import token_order
 from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.exporter.planning.views import Curves, curves
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.core.statistics import bootstrap_rng
 
@@ -27,7 +28,7 @@ class CalibrationReport:
     curves: Curves
     cut_share: float
     enough: Sufficiency
-    unseen_mass: Share
+    unseen_mass: Interval
     learning_curve: tuple[CurvePoint, ...]
 
 

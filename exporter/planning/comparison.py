@@ -7,7 +7,6 @@ import numpy as np
 
 from edgedraft.calibration.counts import TokenCounts
 from edgedraft.calibration.sample_size.learning_curve import (
-    Share,
     covered_by_group,
     require_groups,
     share,
@@ -18,6 +17,7 @@ from edgedraft.exporter.planning.ranking import rank_tokens
 from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.runtime.base.arrays import Int64Array
+from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.records import require
 
 KEPT_BLOCK_EFFICIENCY = 0.95
@@ -61,7 +61,7 @@ class ComparisonSettings:
 class ListScore:
     """The score of a list on the judged domain: held-out coverage, and with a trace the acceptance rate and τ."""
 
-    coverage: Share
+    coverage: Interval
     acceptance_rate: float | None = None
     block_efficiency: float | None = None
 
@@ -78,8 +78,8 @@ class Comparison:
     listed: ListScore
     own: ListScore
     full: ListScore
-    lost_coverage: Share
-    kept_efficiency: Share | None
+    lost_coverage: Interval
+    kept_efficiency: Interval | None
     serves: bool
     sentence: str
 
@@ -114,7 +114,7 @@ def compare(
 
 _Replays = tuple[Replay, Replay, Replay]
 
-_ALL = Share(value=1.0, low=1.0, high=1.0)
+_ALL = Interval(value=1.0, low=1.0, high=1.0, level=0.95)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -163,13 +163,13 @@ def _judge(evidence: _Evidence, rng: np.random.Generator) -> Comparison:
     )
 
 
-def _score(coverage: Share, run: Replay | None) -> ListScore:
+def _score(coverage: Interval, run: Replay | None) -> ListScore:
     if run is None:
         return ListScore(coverage=coverage)
     return ListScore(coverage=coverage, acceptance_rate=run.acceptance_rate, block_efficiency=run.block_efficiency)
 
 
-def _kept(replays: _Replays, rng: np.random.Generator) -> Share:
+def _kept(replays: _Replays, rng: np.random.Generator) -> Interval:
     """Estimate the other list's τ over the own, bootstrapped by answers."""
     listed, own, _ = replays
     # Both emit the same tokens, so the ratio of τ is that of the own rounds to the other's.

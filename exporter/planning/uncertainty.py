@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgedraft.devices.latency import Estimate, StepModel
+from edgedraft.devices.latency import StepModel
 from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.scoring import Option, PairLatency, ScoredOptions, predicted_seconds
 from edgedraft.runtime.base.arrays import Float64Array
+from edgedraft.runtime.base.intervals import Interval
 
 DRAWS = 400
 
@@ -21,9 +22,9 @@ class Uncertainty:
     ``chance_to_lead`` is the chance that the best option is faster than the runner-up, None without a runner-up.
     """
 
-    tokens_per_second: Estimate
-    plain_tokens_per_second: Estimate
-    speed_up: Estimate
+    tokens_per_second: Interval
+    plain_tokens_per_second: Interval
+    speed_up: Interval
     chance_to_pay: float
     chance_to_lead: float | None
 
@@ -80,6 +81,6 @@ def _redraw(rng: np.random.Generator) -> Callable[[StepModel], StepModel]:
     return redraw
 
 
-def _estimate(value: float, drawn: Float64Array) -> Estimate:
+def _estimate(value: float, drawn: Float64Array) -> Interval:
     low, high = np.quantile(drawn, (0.1, 0.9))
-    return Estimate(value=value, low=float(low), high=float(high))
+    return Interval(value=value, low=float(low), high=float(high), level=0.8)

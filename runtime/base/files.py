@@ -71,8 +71,11 @@ def require_file_name(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def replacing_file(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling to write to; when the block succeeds it takes the place of ``path``."""
+def replacing_file(path: Path, mode: int | None = None) -> Iterator[Path]:
+    """Give a temporary sibling to write to; when the block succeeds it takes the place of ``path``.
+
+    Nobody else can read the sibling. The file gets ``mode``, or what the user's umask leaves of 0666.
+    """
     with full_disk_is_users(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -82,7 +85,7 @@ def replacing_file(path: Path) -> Iterator[Path]:
         with full_disk_is_users(path):
             yield temporary
             _flush_to_disk(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask() if mode is None else mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

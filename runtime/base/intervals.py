@@ -26,14 +26,12 @@ class Interval:
         require(0 < self.level < 1, "interval: level must lie between 0 and 1", got=self.level)
 
     def json_form(self) -> dict[str, float]:
-        """Return the form in JSON. A median with its quartiles keeps the keys that readers of ``--json`` know."""
-        if self.level == QUARTILES:
-            return {"median": self.value, "low": self.low, "high": self.high}
-        return {"value": self.value, "low": self.low, "high": self.high, "level": self.level}
+        """Return the form in JSON, with the keys that readers of ``--json`` know."""
+        return {"median" if self.level == QUARTILES else "value": self.value, "low": self.low, "high": self.high}
 
     @staticmethod
     def from_json_form(data: Mapping[str, object]) -> Mapping[str, object]:
-        """Return the fields that ``data``, a `json_form`, stands for."""
+        """Return the fields that ``data``, the `json_form` of a median with its quartiles, stands for."""
         if "median" not in data:
             return data
         return {"value" if key == "median" else key: value for key, value in data.items()} | {"level": QUARTILES}

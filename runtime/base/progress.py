@@ -7,7 +7,7 @@ Progress = Callable[[str, int, int], None]
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """A `Progress` that shows nothing."""
+    """Ignore progress: a `Progress` that shows nothing."""
 
 
 Note = Callable[[str], None]

@@ -70,7 +70,7 @@ class CalibrationEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DivergenceEntry:
-    """How much the target's precision changes its predictions, measured at ``positions`` tokens of answers.
+    """The change that the target's precision makes to its predictions, measured at ``positions`` tokens of answers.
 
     ``kl_per_token`` is the mean of KL(float ‖ packed) in nats; ``greedy_agreement`` is the share of positions where
     both choose the same token.

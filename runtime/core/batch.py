@@ -58,7 +58,7 @@ def batched_answers(
     again.
     """
     waiting = _waiting(prompts, batch.rows[0].context_length, limits, verifiers)
-    running: list[_Answer] = []
+    running: list[_RunningAnswer] = []
     for row in batch.rows:
         answer = yield from _begun(row, waiting)
         if answer is None:
@@ -73,7 +73,7 @@ def batched_answers(
 
 
 @dataclass(kw_only=True, slots=True)
-class _Answer:
+class _RunningAnswer:
     """One answer under way: ``committed`` begins with the prompt and holds at most ``longest`` tokens."""
 
     number: int
@@ -95,14 +95,14 @@ class _Answer:
 
 def _waiting(
     prompts: Iterable[Sequence[int]], context_length: int, limits: Limits, verifiers: Callable[[int], Verifier]
-) -> Iterator[_Answer]:
+) -> Iterator[_RunningAnswer]:
     """Yield the answers to give, in the prompts' order; a full context still scores one more token."""
     for number, prompt_ids in enumerate(prompts):
         length = len(prompt_ids)
         require(length > 0, f"prompt {number}: holds no token", remedy="write something in it")
         rule = f"prompt {number}: the context holds {context_length} tokens"
         require(length <= context_length, rule, got=length, remedy="shorten it or open the model with a larger context")
-        yield _Answer(
+        yield _RunningAnswer(
             number=number,
             committed=[int(token_id) for token_id in prompt_ids],
             prompt_length=length,
@@ -112,7 +112,7 @@ def _waiting(
         )
 
 
-def _begun(row: LanguageModel, waiting: Iterator[_Answer]) -> Generator[Numbered, None, _Answer | None]:
+def _begun(row: LanguageModel, waiting: Iterator[_RunningAnswer]) -> Generator[Numbered, None, _RunningAnswer | None]:
     """Read the next prompt into ``row``; answers that end with their first token are yielded, the next one is begun.
 
     Nothing that the row holds is kept: which prompt was read before depends on the other rows, and so would rounding.
@@ -126,7 +126,9 @@ def _begun(row: LanguageModel, waiting: Iterator[_Answer]) -> Generator[Numbered
     return None
 
 
-def _replaced(batch: Batch, running: list[_Answer], place: int, waiting: Iterator[_Answer]) -> Iterator[Numbered]:
+def _replaced(
+    batch: Batch, running: list[_RunningAnswer], place: int, waiting: Iterator[_RunningAnswer]
+) -> Iterator[Numbered]:
     """Give the row of an ended answer to the next prompt or, where none waits, to the last answer that runs."""
     successor = yield from _begun(batch.rows[place], waiting)
     if successor is None:
@@ -137,7 +139,7 @@ def _replaced(batch: Batch, running: list[_Answer], place: int, waiting: Iterato
     running[place] = successor
 
 
-def _commit(answers: Sequence[_Answer], logits: Logits) -> None:
+def _commit(answers: Sequence[_RunningAnswer], logits: Logits) -> None:
     """Append to each answer the token that its verifier takes from its row of (answers, vocab) logits."""
     if all(isinstance(answer.verifier, GreedyVerifier) for answer in answers):
         choices = greedy_choices(logits, "the target")

@@ -22,16 +22,10 @@ def limited(rounds: Iterable[Round], limits: Limits) -> Iterator[Round]:
     """Yield the rounds of one answer, the last one cut where the answer ends."""
     max_tokens = limits.max_new_tokens
     for round_ in rounds:
-        kept = _until_end(round_.token_ids[:max_tokens], limits.end_token_ids)
+        ends = (place + 1 for place, token_id in enumerate(round_.token_ids) if token_id in limits.end_token_ids)
+        kept = round_.token_ids[: min(next(ends, max_tokens), max_tokens)]
         max_tokens -= len(kept)
         log_probs = round_.log_probs[: len(kept)]
         yield replace(round_, token_ids=kept, accepted=min(round_.accepted, len(kept)), log_probs=log_probs)
         if max_tokens == 0 or kept[-1] in limits.end_token_ids:
             return
-
-
-def _until_end(token_ids: tuple[int, ...], end_token_ids: tuple[int, ...]) -> tuple[int, ...]:
-    for position, token_id in enumerate(token_ids):
-        if token_id in end_token_ids:
-            return token_ids[: position + 1]
-    return token_ids

@@ -1,8 +1,9 @@
-"""Draft policies by name: a source of tokens and a stop rule, composed for one answer."""
+"""Draft policies by name: a source of tokens and a stop rule, composed for one answer; and the simple stop rules."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.adaptive import ExpectedGain
 from edgedraft.runtime.core.drafter import NO_DRAFTS, Drafter
@@ -10,8 +11,8 @@ from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.core.ngram import NgramSource
 from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.sources import FirstOf
-from edgedraft.runtime.core.stop_rules import Confident, FixedLength
-from edgedraft.runtime.core.token_drafter import StopRule, TokenDrafter, TokenSource
+from edgedraft.runtime.core.token_drafter import ModelStep, StopRule, TokenDrafter, TokenOffer, TokenSource
+from edgedraft.runtime.core.verify import confidence
 
 P_MIN = 0.6
 
@@ -37,6 +38,32 @@ class PolicyParts:
     source: TokenSource
     pass_times: PairPassTimes
     clock: Clock
+
+
+class FixedLength(StopRule):
+    """Takes the first offer until ``draft_length`` tokens are drafted."""
+
+    def __init__(self, draft_length: int) -> None:
+        self._draft_length = draft_length
+
+    def choose(self, offers: Sequence[TokenOffer], drafted: int) -> TokenOffer | None:
+        """See `StopRule.choose`."""
+        return offers[0] if offers and drafted < self._draft_length else None
+
+
+class Confident(FixedLength):
+    """Also ends a draft where the model's best token has a probability below ``p_min``.
+
+    The probability is read before a token is drawn and does not depend on which one is. llama.cpp's `--draft-p-min`.
+    """
+
+    def __init__(self, draft_length: int, p_min: float) -> None:
+        super().__init__(draft_length)
+        self._p_min = p_min
+
+    def accepts(self, step: ModelStep, logits: Logits, seconds: float) -> bool:
+        """See `StopRule.accepts`. Logits that are not numbers pass: the sampler refuses them by name."""
+        return not confidence(logits) < self._p_min
 
 
 PLAIN, FIXED, CONFIDENT, ADAPTIVE = "plain", "fixed", "confident", "adaptive"

@@ -27,10 +27,9 @@ def require_finite(finite: bool, by: str) -> None:
 
 def accepted_prefix(draft_ids: Sequence[int], target_ids: Sequence[int]) -> int:
     """Return the length of the common prefix of two token sequences."""
-    for position, (drafted, chosen) in enumerate(zip(draft_ids, target_ids, strict=False)):
-        if drafted != chosen:
-            return position
-    return min(len(draft_ids), len(target_ids))
+    pairs = enumerate(zip(draft_ids, target_ids, strict=False))
+    unlike = (position for position, (drafted, chosen) in pairs if drafted != chosen)
+    return next(unlike, min(len(draft_ids), len(target_ids)))
 
 
 def logit_margin(row: npt.NDArray[np.float32]) -> float:

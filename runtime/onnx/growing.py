@@ -24,7 +24,7 @@ class GrowingCache:
     def __init__(self, graph: DecoderGraph, context_length: int) -> None:
         self._caches = graph.caches
         self._context_length = context_length
-        self._binding = graph.session.io_binding()
+        self._binding: Binding = graph.session.io_binding()
         self._past, self._spare = (
             [_Buffer(cache, context_length) for cache in graph.caches] for _ in ("past", "present")
         )

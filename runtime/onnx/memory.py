@@ -11,6 +11,7 @@ from edgedraft.runtime.base.arrays import CacheArray, Int64Array, Logits
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import Pass
 from edgedraft.runtime.onnx.huge_pages import zeros_on_demand
+from edgedraft.runtime.onnx.providers import GuardedSession
 from edgedraft.runtime.onnx.signature import CACHE_POSITION, IDS, LOGITS, MASK, POSITIONS, CacheInput
 
 
@@ -33,29 +34,13 @@ class Binding(Protocol):
         ...
 
 
-class OrtSession(Protocol):
-    """The methods of an ONNX Runtime session that models use."""
-
-    def io_binding(self) -> Binding:
-        """Return a new, empty binding."""
-        ...
-
-    def run_with_iobinding(self, binding: Binding) -> None:
-        """Run one pass."""
-        ...
-
-
 class DecoderGraph(Protocol):
     """A loaded graph: its session, and its inputs and outputs (see `Signature`)."""
 
+    session: GuardedSession
     feeds: frozenset[str]
     caches: tuple[CacheInput, ...]
     vocab_size: int
-
-    @property
-    def session(self) -> OrtSession:
-        """The session; a property, so that a graph may declare a class of its own."""
-        ...
 
 
 class Cache(Protocol):
@@ -319,7 +304,7 @@ def require_context(total: int, context_length: int) -> None:
 def bound(graph: DecoderGraph, buffers: Sequence[CacheArray]) -> Binding:
     """Return a binding of ``graph`` whose past and present are both ``buffers``."""
     # The same address as input and output is what lets GroupQueryAttention append without copying.
-    binding = graph.session.io_binding()
+    binding: Binding = graph.session.io_binding()
     for cache, buffer in zip(graph.caches, buffers, strict=True):
         binding.bind_input(cache.name, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)
         binding.bind_output(cache.present, "cpu", 0, buffer.dtype, buffer.shape, buffer.ctypes.data)

@@ -46,18 +46,15 @@ class GuardedSession:
 
     def get_inputs(self) -> Sequence[Any]:
         """Return the declared inputs of the graph."""
-        declared: Sequence[Any] = self._session.get_inputs()
-        return declared
+        return list(self._session.get_inputs())
 
     def get_outputs(self) -> Sequence[Any]:
         """Return the declared outputs of the graph."""
-        declared: Sequence[Any] = self._session.get_outputs()
-        return declared
+        return list(self._session.get_outputs())
 
     def get_providers(self) -> Sequence[str]:
         """Return onnxruntime's names of the providers in use, the preferred one first."""
-        names: Sequence[str] = self._session.get_providers()
-        return names
+        return list(self._session.get_providers())
 
     def io_binding(self) -> Any:
         """Return a new, empty binding."""

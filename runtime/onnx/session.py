@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
-from edgedraft.runtime.base.provider_names import CPU, WEBGPU
+from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.batch import Batch
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
@@ -26,25 +26,10 @@ from edgedraft.runtime.onnx.kernel_choice import KernelChoice, chosen_kernels
 from edgedraft.runtime.onnx.memory import Cache, LogitsBuffer, OnnxBatch, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.onnx.providers import (
     OpenedSession,
-    available_providers,
-    onnxruntime_version,
     open_session,
     share_thread_pool,
 )
 from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, GraphValue, read_signature
-
-__all__ = [
-    "CPU",
-    "WEBGPU",
-    "BoundPass",
-    "OnnxGraph",
-    "PlainGraph",
-    "SessionSettings",
-    "available_providers",
-    "onnxruntime_version",
-    "open_model",
-    "share_thread_pool",
-]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,18 +1,17 @@
 """The self-signed certificate of this machine, kept in a file that only its owner can read, and renewed when due."""
 
-import contextlib
 import datetime
 import ipaddress
 import os
 import stat
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from edgedraft.runtime.base.errors import MissingExtraError, full_disk_is_users
+from edgedraft.runtime.base.errors import MissingExtraError
+from edgedraft.runtime.base.files import replacing_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -74,7 +73,8 @@ def _created(path: Path, addresses: Sequence[str], now: datetime.datetime) -> "C
     text = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    _write_secret(path, text + certificate.public_bytes(serialization.Encoding.PEM))
+    with replacing_file(path, mode=_OWN_MODE) as temporary:
+        temporary.write_bytes(text + certificate.public_bytes(serialization.Encoding.PEM))
     return certificate
 
 
@@ -105,20 +105,6 @@ def _fingerprint(certificate: "Certificate") -> str:
     from cryptography.hazmat.primitives import hashes
 
     return certificate.fingerprint(hashes.SHA256()).hex(":").upper()
-
-
-def _write_secret(path: Path, text: bytes) -> None:
-    """Write ``text`` whole or not at all, and never readable by others, not even for a moment."""
-    with full_disk_is_users(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(text)
-            Path(name).replace(path)
-        finally:
-            with contextlib.suppress(FileNotFoundError):
-                Path(name).unlink()
 
 
 def _cryptography() -> ModuleType:

@@ -61,7 +61,7 @@ Taker = Callable[[Any], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Site:
-    """What a server offers, by path below the token: files, JSON texts made in memory, and handlers of posts."""
+    """The offer of a server, by path below the token: files, JSON texts made in memory, and handlers of posts."""
 
     files: Mapping[str, SiteFile]
     texts: Mapping[str, bytes] = field(default_factory=dict)

@@ -1,6 +1,7 @@
-"""Turn text into token ids and back, with the tokenizer and chat template of a model folder."""
+"""Turn text and conversations into token ids and back, with the tokenizer and chat template of a model folder."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
 from edgedraft.runtime.text.chat_template import Message, read_chat_template
@@ -106,3 +108,28 @@ class TextCodec:
     def render_chat(self, messages: Sequence[Message], tools: Sequence[Message] = (), *, answer: bool = True) -> str:
         """Render a conversation in the model's own chat format: see `ChatTemplate.render`."""
         return self.chat.render(messages, tools, answer=answer)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FittedPrompt:
+    """The token ids of a conversation, and how many of its messages were left out to make it fit."""
+
+    token_ids: tuple[int, ...]
+    dropped_messages: int
+
+
+def fit_conversation(codec: TextCodec, messages: Sequence[Message], max_tokens: int) -> FittedPrompt:
+    """Encode the conversation in at most ``max_tokens`` tokens, leaving out the oldest messages first.
+
+    System messages stay. What is left begins with a user's message, as chat templates expect. Raises `EdgedraftError`
+    when not even the last message of the user fits.
+    """
+    token_ids: list[int] = []
+    # Try the whole conversation, then the rest from each later message of the user on.
+    for start in [0, *(place for place, message in enumerate(messages) if place and message.get("role") == "user")]:
+        kept = [each for place, each in enumerate(messages) if place >= start or each.get("role") == "system"]
+        token_ids = codec.encode_chat(kept)
+        if len(token_ids) <= max_tokens:
+            return FittedPrompt(token_ids=tuple(token_ids), dropped_messages=len(messages) - len(kept))
+    remedy = "shorten it or open the bundle with a larger context"
+    raise EdgedraftError(f"the last message must fit into {max_tokens} tokens", got=len(token_ids), remedy=remedy)

@@ -122,7 +122,7 @@ def answer_pieces(
 ) -> Iterator[TextPiece]:
     """Yield an answer's pieces through a fresh ``stream``, and last one that says why it ended and what it took."""
     count, last = 0, -1
-    pieces = _pieces(meter.watched(rounds), stream)
+    pieces = text_pieces(meter.watched(rounds), stream)
     del rounds  # only the pieces hold them now: a stop text ends the decoding before the last piece is handed out
     for piece in pieces:
         count += len(piece.token_ids)
@@ -132,12 +132,8 @@ def answer_pieces(
     yield TextPiece(text="", drafted=False, finish_reason=finish_reason, usage=meter.usage(count))
 
 
-def text_pieces(rounds: Iterable[Round], codec: TextCodec, stop: Sequence[str] = ()) -> Iterator[TextPiece]:
-    """Stream an answer's text, token by token, ending early when a stop string appears."""
-    return _pieces(rounds, TextStream(codec, stop))
-
-
-def _pieces(rounds: Iterable[Round], stream: "TextStream") -> Iterator[TextPiece]:
+def text_pieces(rounds: Iterable[Round], stream: "TextStream") -> Iterator[TextPiece]:
+    """Yield an answer's text through a fresh ``stream``, token by token; end early when a stop string appears."""
     token_ids: list[int] = []
     log_probs: list[float] = []
     drafted = False

@@ -17,10 +17,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgedraft.calibration.answers.completions import Wanted, Way, answer_ids, request_body
-from edgedraft.calibration.answers.endpoint import Endpoint, endpoint_answering
-from edgedraft.calibration.answers.sampling import Answer, Question
-from edgedraft.calibration.answers.server import Server
+from edgedraft.calibration.answers.completions import AnswerSpec, Way, answer_ids, request_body
+from edgedraft.calibration.answers.endpoint import EndpointAnswering
+from edgedraft.calibration.answers.sampling import Question, SampledAnswer
+from edgedraft.calibration.answers.server import Endpoint, Server
 from edgedraft.calibration.prompts import SCORE, shipped_prompts, take
 from edgedraft.exporter.models.convert import end_token_ids
 from edgedraft.runtime.base.errors import EdgedraftError
@@ -35,7 +35,7 @@ class Job:
 
     endpoint: partial[Endpoint]
     codec: TextCodec
-    wanted: Wanted
+    wanted: AnswerSpec
     questions: tuple[Question, ...]
 
 
@@ -58,7 +58,7 @@ def prepare(options: argparse.Namespace) -> Job:
     return Job(
         endpoint=partial(Endpoint, url=options.url, model=options.model),
         codec=codec,
-        wanted=Wanted(
+        wanted=AnswerSpec(
             limits=Limits(max_new_tokens=options.max_new_tokens, end_token_ids=end_token_ids(options.folder)),
             vocab_size=read_json(options.folder / "genai_config.json")["model"]["vocab_size"],
         ),
@@ -68,9 +68,9 @@ def prepare(options: argparse.Namespace) -> Job:
     )
 
 
-def timed_run(job: Job, concurrency: int) -> tuple[list[Answer], float]:
+def timed_run(job: Job, concurrency: int) -> tuple[list[SampledAnswer], float]:
     """The answers by prompt, and the seconds they took."""
-    answering = endpoint_answering(job.endpoint(concurrency=concurrency), job.codec, job.wanted)
+    answering = EndpointAnswering(endpoint=job.endpoint(concurrency=concurrency), codec=job.codec, spec=job.wanted)
     start = time.perf_counter()
     found = {answer.prompt_id: answer for answer in answering(job.questions)}
     seconds = time.perf_counter() - start

@@ -28,7 +28,8 @@ from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.core.model import prefill
 from edgedraft.runtime.onnx.memory import OnnxModel
-from edgedraft.runtime.onnx.session import SessionSettings, open_model, share_thread_pool
+from edgedraft.runtime.onnx.providers import share_thread_pool
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from tests.benchmarks.genai_bundle import coding_prompts, first_difference
 
 DRAFTER, EXPANDED, REDUCED = "drafter", "expanded.onnx", "model.onnx"

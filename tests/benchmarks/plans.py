@@ -41,7 +41,8 @@ from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
 from edgedraft.runtime.core.policies import FIXED, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sources import ModelTokenSource
-from edgedraft.runtime.onnx.session import SessionSettings, onnxruntime_version
+from edgedraft.runtime.onnx.providers import onnxruntime_version
+from edgedraft.runtime.onnx.session import SessionSettings
 
 CONTEXT_TOKENS, TURN_TOKENS = 128, 4
 UNUSED_TIMES = PairPassTimes(target=PassTimes((1.0,)), drafter=PassTimes((1.0,)), acceptance_rate=0.5)

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 from humaneval import chat, network_is_cut, passes, problems
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.console import Console, markdown_table
@@ -32,7 +32,8 @@ from edgedraft.runtime.base.records import from_plain, to_plain
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.core.model import LanguageModel, catch_up, prefill
 from edgedraft.runtime.core.verify import accepted_prefix, greedy_choices
-from edgedraft.runtime.onnx.session import SessionSettings, onnxruntime_version, open_model
+from edgedraft.runtime.onnx.providers import onnxruntime_version
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from edgedraft.runtime.text.codec import TextCodec
 
 FLOAT = "fp32"
@@ -120,7 +121,7 @@ class Bench:
     def open(self, name: str) -> LanguageModel:
         return open_model(self.folders[name].graph, self.settings)
 
-    def answers(self, name: str, asked: dict[str, list[dict[str, str]]], most: int) -> dict[str, Answer]:
+    def answers(self, name: str, asked: dict[str, list[dict[str, str]]], most: int) -> dict[str, SampledAnswer]:
         """What the precision answers; fp32 is helped by the default precision's drafts."""
         keys = {prompt: f"{self.folders[name].key} {most} {prompt}" for prompt in asked}
         if any(key not in self.journal.facts for key in keys.values()):
@@ -131,7 +132,7 @@ class Bench:
             if keys[prompt] not in self.journal.facts:
                 self.journal.add(keys[prompt], greedy(model, ids, self.ends, most, drafter))
             tokens = self.journal.facts[keys[prompt]]
-            found[prompt] = Answer(prompt_id=prompt, prompt_ids=tuple(ids), token_ids=tuple(tokens))
+            found[prompt] = SampledAnswer(prompt_id=prompt, prompt_ids=tuple(ids), token_ids=tuple(tokens))
             self.console.progress(f"{name} answers", done + 1, len(asked))
         return found
 

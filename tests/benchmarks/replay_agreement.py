@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
@@ -22,10 +22,10 @@ from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import LanguageModel
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.onnx.session import SessionSettings
 
@@ -42,7 +42,7 @@ class RunPlan:
     limits: Limits
 
 
-def run(plan: RunPlan, answers: Sequence[Answer], console: Console) -> DraftStatistics:
+def run(plan: RunPlan, answers: Sequence[SampledAnswer], console: Console) -> DraftStatistics:
     """Decode every scoring prompt speculatively and count."""
     turns: list[Round] = []
     what = f"K {plan.source.index_map.draft_vocab_size}, draft length {plan.draft_length}"

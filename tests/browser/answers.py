@@ -31,10 +31,10 @@ for (const way of WAYS) {
     const ids = [], logProbs = [];
     let accepted = 0;
     const promptIds = engine.encodeChat([{ role: "user", content: prompt }]);
-    for await (const turn of engine.rounds(promptIds, { maxNewTokens: NEW_TOKENS, ...POLICIES[way], ...OPTIONS })) {
-      ids.push(...turn.tokenIds);
-      logProbs.push(...(turn.logProbs ?? []));
-      accepted += turn.accepted;
+    for await (const round of engine.rounds(promptIds, { maxNewTokens: NEW_TOKENS, ...POLICIES[way], ...OPTIONS })) {
+      ids.push(...round.tokenIds);
+      logProbs.push(...(round.logProbs ?? []));
+      accepted += round.accepted;
     }
     answers[way].push({ ids, logProbs, accepted, text: engine.decode(ids) });
   }
@@ -50,7 +50,7 @@ def python_answers(engine: Engine, prompts=PROMPTS) -> Iterator[tuple[list[int],
     for prompt in prompts:
         prompt_ids = engine.codec.encode_chat([{"role": "user", "content": prompt}])
         rounds = engine.rounds(prompt_ids, engine.limits(NEW_TOKENS), DecodingOptions(speculate=False))
-        ids = [token for turn in rounds for token in turn.token_ids]
+        ids = [token for round_ in rounds for token in round_.token_ids]
         yield prompt_ids, (ids, engine.codec.decode(ids))
 
 

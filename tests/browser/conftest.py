@@ -26,7 +26,7 @@ SOFTWARE_GPU = ["--enable-unsafe-webgpu"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Told:
+class DriveResult:
     """What a drive through the browser came to."""
 
     results: dict[str, Any]
@@ -50,8 +50,8 @@ def drive():
     """Opens an address and takes steps there; see runtime/web/e2e/drive.mjs."""
     skip_without(CHROMIUM, NODE)
 
-    def run(url: str, steps: list[dict[str, Any]], **scenario: Any) -> Told:
-        told = {
+    def run(url: str, steps: list[dict[str, Any]], **scenario: Any) -> DriveResult:
+        defaults = {
             "url": url,
             "executable": program("chromium"),
             "flags": SOFTWARE_GPU,
@@ -60,14 +60,14 @@ def drive():
         }
         finished = subprocess.run(
             ["node", str(WEB / "e2e" / "drive.mjs")],
-            input=json.dumps(told | scenario),
+            input=json.dumps(defaults | scenario),
             capture_output=True,
             text=True,
             timeout=600,
             check=False,
         )
         assert finished.returncode == 0, finished.stderr
-        return Told(**json.loads(finished.stdout))
+        return DriveResult(**json.loads(finished.stdout))
 
     return run
 

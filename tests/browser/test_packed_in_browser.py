@@ -34,9 +34,9 @@ def test_a_quantized_bundle_says_what_python_says(provider, threads, drive, serv
     text = script(settings | {"withFull": False}, {"maxNewTokens": TOKENS}, WAYS, PROMPTS)
     step = {"evaluate": text, "as": "found", "timeout_seconds": 180}
     with serve(bundle) as served:
-        told = drive(served.root, [step])
-        told.require_quiet(served.root)
-    answers = told.results["found"]["answers"]
+        driven = drive(served.root, [step])
+        driven.require_quiet(served.root)
+    answers = driven.results["found"]["answers"]
     for way in WAYS:
         assert [each["ids"] for each in answers[way]] == [ids for _, ids in in_python], way
     assert sum(each["accepted"] for each in answers["trimmed"]) > 0

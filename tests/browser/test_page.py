@@ -62,11 +62,11 @@ def test_chat_shows_what_was_drafted(provider, opened, drive, tmp_path):
         {"screenshot": str(tmp_path / "chat.png")},
     ]
     with opened() as (address, _):
-        told = drive(address, chat, viewport=PHONE)
-        told.require_quiet(address)
-    assert told.results["drafted"] > 0
-    assert float(re.search(r"\d+\.\d+", told.results["tau"])[0]) > 1.0
-    assert told.results["fits"] is True
+        driven = drive(address, chat, viewport=PHONE)
+        driven.require_quiet(address)
+    assert driven.results["drafted"] > 0
+    assert float(re.search(r"\d+\.\d+", driven.results["tau"])[0]) > 1.0
+    assert driven.results["fits"] is True
     assert (tmp_path / "chat.png").stat().st_size > 10_000
 
 
@@ -87,20 +87,20 @@ def test_bench_compares_three_ways_and_sends_them(viewport, opened, drive, tmp_p
         {"screenshot": str(tmp_path / "bench.png"), "full": True},
     ]
     with opened("--once") as (address, process):
-        told = drive(address, bench, viewport=viewport)
-        told.require_quiet(address)
+        driven = drive(address, bench, viewport=viewport)
+        driven.require_quiet(address)
         process.wait(timeout=20)
     (file,) = (tmp_path / "results").glob("bench-*.json")
     found = json.loads(file.read_text())
     assert found["provider"] == {"target": "wasm", "drafter": "wasm"}
     assert found["device"]["software_adapter"] is True
-    assert told.results["place"] == "Target and drafter ran on WebAssembly."
+    assert driven.results["place"] == "Target and drafter ran on WebAssembly."
     ways = found["report"]["ways"]
     assert set(ways) == {"plain", "full", "trimmed"}
     assert all(way["tokens_per_second"]["median"] > 0 for way in ways.values())
     assert ways["trimmed"]["equal_texts"] == ways["plain"]["equal_texts"] > 0
-    assert told.results["verdict"].strip()
-    assert told.results["fits"] is True
+    assert driven.results["verdict"].strip()
+    assert driven.results["fits"] is True
     assert (tmp_path / "bench.png").stat().st_size > 10_000
 
 
@@ -113,8 +113,8 @@ def test_the_probe_comes_back_as_a_profile_that_plans(opened, drive, tmp_path, t
         {"wait_text": ["#probe-posted", "was sent"], "timeout_seconds": 500},
     ]
     with opened("--once", "--quick") as (address, process):
-        told = drive(address, probe, viewport=PHONE, timeout_seconds=500)
-        told.require_quiet(address)
+        driven = drive(address, probe, viewport=PHONE, timeout_seconds=500)
+        driven.require_quiet(address)
         process.wait(timeout=20)
     (file,) = (tmp_path / "results").glob("probe-*.toml")
     profile = read_profile(file)
@@ -145,6 +145,6 @@ def test_tabs_follow_the_arrow_keys(opened, drive):
         {"evaluate": "document.querySelectorAll('[role=tab][tabindex=\"0\"]').length", "as": "stops"},
     ]
     with opened() as (address, _):
-        told = drive(address, steps)
-        told.require_quiet(address)
-    assert told.results == {"chosen": 1, "stops": 1}
+        driven = drive(address, steps)
+        driven.require_quiet(address)
+    assert driven.results == {"chosen": 1, "stops": 1}

@@ -19,7 +19,7 @@ try {
     (what, done, total) => heard.push([what, done, total]));
   const prompt = engine.encodeChat([{ role: "user", content: "sort the list" }]);
   const ids = [];
-  for await (const turn of engine.rounds(prompt, { maxNewTokens: 8, policy: "fixed" })) ids.push(...turn.tokenIds);
+  for await (const round of engine.rounds(prompt, { maxNewTokens: 8, policy: "fixed" })) ids.push(...round.tokenIds);
   await engine.close();
   return { ids, heard };
 } catch (error) {
@@ -35,25 +35,25 @@ def opening(settings):
     return {"evaluate": OPEN.replace("SETTINGS", json.dumps(settings)), "as": "found"}
 
 
-def models_asked_for(told):
-    return [url for url in told.requests if url.endswith(MODELS)]
+def models_asked_for(driven):
+    return [url for url in driven.requests if url.endswith(MODELS)]
 
 
 def test_float16_files_need_shader_f16(drive, serve, altered_bundle):
     bundle = altered_bundle(lambda manifest, _: manifest["target"].update(half=True))
     with serve(bundle) as served:
-        told = drive(served.root, [opening(GPU | {"weak": True})])
-    assert "float16 weights need a GPU with shader-f16" in told.results["found"]["message"]
-    assert models_asked_for(told) == []
+        driven = drive(served.root, [opening(GPU | {"weak": True})])
+    assert "float16 weights need a GPU with shader-f16" in driven.results["found"]["message"]
+    assert models_asked_for(driven) == []
 
 
 def test_a_tensor_above_the_devices_limits_is_refused(drive, serve, altered_bundle):
     bundle = altered_bundle(lambda manifest, _: manifest["target"].update(largest_tensor_bytes=200 * 2**20))
     with serve(bundle) as served:
-        told = drive(served.root, [opening(GPU | {"weak": True})])
-    message = told.results["found"]["message"]
+        driven = drive(served.root, [opening(GPU | {"weak": True})])
+    message = driven.results["found"]["message"]
     assert "this GPU binds at most 128 MiB in one tensor, got 200 MiB" in message, message
-    assert models_asked_for(told) == []
+    assert models_asked_for(driven) == []
 
 
 LOOK_UP = (
@@ -72,11 +72,11 @@ EVEN = (
 def test_packed_tokens_that_a_provider_cannot_look_up_are_refused(provider, refusals, drive, serve, packed_bundle):
     with serve(packed_bundle(provider)) as served:
         steps = [opening(settings) | {"as": str(number)} for number, (settings, _) in enumerate(refusals)]
-        told = drive(served.root, steps)
+        driven = drive(served.root, steps)
     for number, (_, message) in enumerate(refusals):
-        found = told.results[str(number)]
+        found = driven.results[str(number)]
         assert (found["message"], found["ours"], found["heard"]) == (message, True, [])
-    assert models_asked_for(told) == []
+    assert models_asked_for(driven) == []
 
 
 def test_a_bundle_that_names_no_operators_is_tried(drive, serve, packed_bundle, altered_bundle):
@@ -87,27 +87,27 @@ def test_a_bundle_that_names_no_operators_is_tried(drive, serve, packed_bundle, 
             del manifest[role]["operators"]
 
     with serve(altered_bundle(forget, packed_bundle("cpu"))) as served:
-        told = drive(served.root, [opening(WASM) | {"as": "wasm"}, opening(GPU) | {"as": "webgpu"}])
-    assert "GatherBlockQuantized" in told.results["wasm"]["message"]
-    assert "scales and zero_points must have the same shape" in told.results["webgpu"]["message"]
-    assert len(models_asked_for(told)) >= 2
+        driven = drive(served.root, [opening(WASM) | {"as": "wasm"}, opening(GPU) | {"as": "webgpu"}])
+    assert "GatherBlockQuantized" in driven.results["wasm"]["message"]
+    assert "scales and zero_points must have the same shape" in driven.results["webgpu"]["message"]
+    assert len(models_asked_for(driven)) >= 2
 
 
 def test_without_webgpu_the_reason_is_told(drive, serve, tiny_bundle):
     with serve(tiny_bundle) as served:
-        told = drive(
+        driven = drive(
             served.root, [opening(GPU)], flags=["--disable-features=WebGPU", "--disable-blink-features=WebGPU"]
         )
-    assert told.results["found"]["message"].startswith("WebGPU is not available")
-    assert models_asked_for(told) == []
+    assert driven.results["found"]["message"].startswith("WebGPU is not available")
+    assert models_asked_for(driven) == []
 
 
 def test_the_older_webgpu_provider_is_refused(drive, serve, tiny_bundle):
     with serve(tiny_bundle, page="jsep") as served:
-        told = drive(served.root, [opening(GPU)])
-    message = told.results["found"]["message"]
+        driven = drive(served.root, [opening(GPU)])
+    message = driven.results["found"]["message"]
     assert message.startswith("onnxruntime-web must compute on the GPU device of this page, got 0,0,0,0"), message
-    assert models_asked_for(told) == []
+    assert models_asked_for(driven) == []
 
 
 def test_a_flipped_byte_is_refused_and_not_kept(drive, serve, tiny_bundle, altered_bundle):
@@ -118,12 +118,12 @@ def test_a_flipped_byte_is_refused_and_not_kept(drive, serve, tiny_bundle, alter
         (folder / name).write_bytes(data)
 
     with serve(altered_bundle(flip)) as served:
-        told = drive(served.root, [opening(WASM), opening(WASM)])
-    found = told.results["found"]
+        driven = drive(served.root, [opening(WASM), opening(WASM)])
+    found = driven.results["found"]
     assert found["ours"] is True
     assert "drafter/model.onnx.data" in found["message"]
     assert "SHA-256" in found["message"]
-    asked = [url for url in models_asked_for(told) if url.endswith("drafter/model.onnx.data")]
+    asked = [url for url in models_asked_for(driven) if url.endswith("drafter/model.onnx.data")]
     assert len(asked) == 2, "what was wrong is asked for again"
 
 
@@ -169,10 +169,10 @@ def test_a_broken_connection_is_taken_up_where_it_ended(drive, serve, tiny_bundl
         port = int(served.root.split(":")[2].split("/")[0])
         with cutting(port, after=size // 2, times=2) as (other, left):
             root = served.root.replace(str(port), str(other))
-            told = drive(root, [opening(WASM)])
+            driven = drive(root, [opening(WASM)])
             whole = drive(root, [opening(WASM)])
-    found = told.results["found"]
+    found = driven.results["found"]
     assert left == [0], "the connection was cut"
     assert found.get("ids") == whole.results["found"]["ids"], found
-    partial = [url for url, statuses in told.statuses.items() if 206 in statuses]
+    partial = [url for url, statuses in driven.statuses.items() if 206 in statuses]
     assert partial, "something was resumed by a range"

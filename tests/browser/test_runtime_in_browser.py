@@ -12,7 +12,7 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def answers_in_python(tiny_bundle):
     engine = Engine.open(tiny_bundle, context_length=256)
-    return [told for _, told in python_answers(engine)]
+    return [driven for _, driven in python_answers(engine)]
 
 
 @pytest.mark.parametrize(
@@ -28,9 +28,9 @@ def answers_in_python(tiny_bundle):
 )
 def test_every_way_of_drafting_says_what_python_says(settings, drive, serve, tiny_bundle, answers_in_python):
     with serve(tiny_bundle) as served:
-        told = drive(served.root, [{"evaluate": script(settings), "as": "found"}])
-        told.require_quiet(served.root)
-    found = told.results["found"]
+        driven = drive(served.root, [{"evaluate": script(settings), "as": "found"}])
+        driven.require_quiet(served.root)
+    found = driven.results["found"]
     assert found["providers"] == {"target": settings["targetProvider"], "drafter": settings["drafterProvider"]}
     for way in WAYS:
         assert [(each["ids"], each["text"]) for each in found["answers"][way]] == answers_in_python, way
@@ -47,9 +47,9 @@ def test_drawn_answers_repeat_with_their_seed_and_differ_with_another(drive, ser
         for name, seed in (("one", 1), ("again", 1), ("other", 2))
     ]
     with serve(tiny_bundle) as served:
-        told = drive(served.root, steps)
-        told.require_quiet(served.root)
-    one, again, other = (told.results[name]["answers"]["trimmed"] for name in ("one", "again", "other"))
+        driven = drive(served.root, steps)
+        driven.require_quiet(served.root)
+    one, again, other = (driven.results[name]["answers"]["trimmed"] for name in ("one", "again", "other"))
     assert one == again
     assert one != other
 
@@ -61,15 +61,17 @@ def test_biased_choices_and_log_probabilities_are_pythons(drive, serve, tiny_bun
     cold = SamplingSettings(temperature=0, logit_bias={banned: -100.0})
     options = DecodingOptions(speculate=False, sampling=cold, log_probs=True)
     rounds = list(engine.rounds(prompt_ids, engine.limits(NEW_TOKENS), options))
-    ids, log_probs = ([each for turn in rounds for each in getattr(turn, name)] for name in ("token_ids", "log_probs"))
+    ids, log_probs = (
+        [each for round_ in rounds for each in getattr(round_, name)] for name in ("token_ids", "log_probs")
+    )
     assert ids[0] != banned
     settings = {"targetProvider": "wasm", "drafterProvider": "wasm", "threads": 1, "withFull": False}
     asked = {"sampling": {"temperature": 0, "logitBias": {banned: -100}}, "logProbs": True}
     step = {"evaluate": script(settings, asked, ["none", "trimmed"], PROMPTS[:1]), "as": "found"}
     with serve(tiny_bundle) as served:
-        told = drive(served.root, [step])
-        told.require_quiet(served.root)
+        driven = drive(served.root, [step])
+        driven.require_quiet(served.root)
     for way in ("none", "trimmed"):
-        (found,) = told.results["found"]["answers"][way]
+        (found,) = driven.results["found"]["answers"][way]
         assert found["ids"] == ids, way
         assert found["logProbs"] == pytest.approx(log_probs, abs=1e-3), way

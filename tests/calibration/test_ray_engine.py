@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from edgedraft.calibration import ray_engine
-from edgedraft.calibration.answers.sampling import Answer, Question
+from edgedraft.calibration.answers.sampling import Question, SampledAnswer
 from edgedraft.calibration.data.reading import ReadOptions
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray, map_on_ray
@@ -48,7 +48,7 @@ def test_any_work_on_any_items_can_be_mapped(cluster):
 def backwards(questions):
     """An `Answering`: every prompt the other way round, in the order of their ids."""
     for each in sorted(questions, key=lambda question: question.prompt.id):
-        yield Answer(prompt_id=each.prompt.id, prompt_ids=each.prompt_ids, token_ids=each.prompt_ids[::-1])
+        yield SampledAnswer(prompt_id=each.prompt.id, prompt_ids=each.prompt_ids, token_ids=each.prompt_ids[::-1])
 
 
 def test_workers_ask_for_answers_as_one_process_does(cluster):

@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.counts_file import write_counts
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.saved import load_calibration, save_calibration
@@ -16,7 +16,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 
 @pytest.fixture
 def calibration(make_counts, scripted) -> Calibration:
-    answers = (Answer(prompt_id="a", prompt_ids=(1, 2), token_ids=(3, 4, 5)),)
+    answers = (SampledAnswer(prompt_id="a", prompt_ids=(1, 2), token_ids=(3, 4, 5)),)
     return Calibration(
         ranking={"drafter": make_counts([1, 2, 0], source="drafter"), "target": make_counts([3, 0, 1])},
         scoring_answers=answers,

@@ -1,12 +1,14 @@
 """The public door: load a bundle, answer whole, in pieces or as chat, with what it took; what is imported when."""
 
+import inspect
 import subprocess
 import sys
 
 import pytest
 
 import edgedraft
-from edgedraft import DecodingOptions, EdgedraftError, SamplingSettings
+from edgedraft import DecodingOptions, EdgedraftError, Engine, SamplingSettings
+from edgedraft.runtime.engine import AnswerKeywords
 
 PUBLIC = {
     *("load", "export", "bench", "Engine", "Answer", "DecodingOptions", "SamplingSettings", "ExportRequest"),
@@ -77,6 +79,11 @@ def test_an_end_token_is_a_stop(model):
     biased = SamplingSettings(temperature=0, logit_bias={ends[0]: 1000.0})
     answer = model.generate("sort the list", options=DecodingOptions(sampling=biased))
     assert (answer.text, answer.token_ids, answer.finish_reason) == ("", ends[:1], "stop")
+
+
+def test_every_way_to_an_answer_takes_the_same_keywords():
+    parameters = inspect.signature(Engine.stream).parameters.values()
+    assert list(AnswerKeywords.__annotations__) == [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
 
 
 def test_keywords_draw_like_the_options_they_stand_for(model):

@@ -14,7 +14,7 @@ from edgedraft.__main__ import build_parser, main
 from edgedraft.exporter.graph.precisions import PRECISIONS
 from edgedraft.exporter.pipeline.measuring import PairSteps
 from edgedraft.runtime.core.policies import POLICIES
-from edgedraft.runtime.onnx.session import available_providers
+from edgedraft.runtime.onnx.providers import available_providers
 
 THREADS = ("--threads", "2")
 

@@ -14,7 +14,8 @@ from edgedraft.exporter.graph.loading import save_graph
 from edgedraft.exporter.models.convert import OnnxFolder
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.models.sources import ONNX, ModelSource
-from edgedraft.runtime.onnx.session import SessionSettings, share_thread_pool
+from edgedraft.runtime.onnx.providers import share_thread_pool
+from edgedraft.runtime.onnx.session import SessionSettings
 
 OPSETS = {"": 21, "com.microsoft": 1}
 IR_VERSION = 10

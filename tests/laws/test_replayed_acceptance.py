@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.calibration.trace.rows import DrawnTrace
@@ -21,10 +21,10 @@ from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.exporter.planning.replay_draws import expected_acceptance, expected_replay
 from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, plain_rounds, sampled, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import ModelTokenSource
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB = 1024
@@ -52,9 +52,9 @@ class Stage:
         return list(limited(speculative_rounds(self.target, drafter, prompt, method), LIMITS))
 
 
-def answer_of(prompt: Sequence[int], turns: Sequence[Round]) -> Answer:
+def answer_of(prompt: Sequence[int], turns: Sequence[Round]) -> SampledAnswer:
     token_ids = tuple(token for turn in turns for token in turn.token_ids)
-    return Answer(prompt_id="", prompt_ids=tuple(prompt), token_ids=token_ids)
+    return SampledAnswer(prompt_id="", prompt_ids=tuple(prompt), token_ids=token_ids)
 
 
 def executed(turns: Sequence[Round]) -> Examined:

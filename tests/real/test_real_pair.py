@@ -16,9 +16,9 @@ from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import count_rounds
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import Engine
 

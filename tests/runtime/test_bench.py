@@ -10,7 +10,6 @@ from edgedraft.runtime.bench import (
     PromptRun,
     bench,
     divergences,
-    first_divergence,
     run_prompt,
     summarize,
     total_statistics,
@@ -240,8 +239,10 @@ def test_statistics_add_up():
         ((), (1,), 0),
     ],
 )
-def test_texts_diverge_at_the_first_difference_or_where_the_shorter_ends(one, other, position):
-    assert first_divergence(one, other) == position
+def test_texts_diverge_at_the_first_difference_or_where_the_shorter_ends(world, one, other, position):
+    runs = {PLAIN: [run_of(*one)], "d": [run_of(*other)]}
+    places = [each.position for each in divergences(world.target, PROMPTS[:1], runs, "d")]
+    assert places == ([] if position is None else [position])
 
 
 def test_equal_texts_do_not_diverge(world):

@@ -11,14 +11,13 @@ from edgedraft.runtime.core.decoding import sampled, speculative_rounds
 from edgedraft.runtime.core.drafter import Draft
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
-from edgedraft.runtime.core.policies import POLICIES, PolicyChoice, PolicyParts, build_drafter
+from edgedraft.runtime.core.policies import POLICIES, FixedLength, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, probabilities, verify_draws
 from edgedraft.runtime.core.sources import ModelTokenSource
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB, LENGTH, PROMPT = 4, 5, (1, 2, 1, 2)
-TEXTS = 2_500
+TEXTS = 1_000
 KEPT = np.array([0, 2, 3], dtype=np.int64)
 # Each chi-square test below may raise one false alarm in a hundred million runs of the suite.
 ALARM = 1e-8

@@ -17,7 +17,8 @@ from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE
-from edgedraft.runtime.onnx.session import SessionSettings, available_providers, open_model
+from edgedraft.runtime.onnx.providers import available_providers
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from tests.needs import SOFTWARE_GPU, SOFTWARE_GPU_FILE, VULKAN, package, skip_without
 
 CHILD = Path(__file__).with_name("webgpu_child.py")

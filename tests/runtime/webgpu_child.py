@@ -11,23 +11,18 @@ from pathlib import Path
 import numpy as np
 
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.provider_names import WEBGPU
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.padding import Padded
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import ModelTokenSource
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions, Engine
-from edgedraft.runtime.onnx.session import (
-    WEBGPU,
-    OnnxGraph,
-    PlainGraph,
-    SessionSettings,
-    available_providers,
-    open_model,
-)
+from edgedraft.runtime.onnx.providers import available_providers
+from edgedraft.runtime.onnx.session import OnnxGraph, PlainGraph, SessionSettings, open_model
 
 SETTINGS = SessionSettings(threads=2, context_length=256, provider=WEBGPU)
 FIXED = DecodingOptions(policy="fixed", draft_length=2)

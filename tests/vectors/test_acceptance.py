@@ -28,7 +28,7 @@ def shares(vectors, name):
 def test_a_row_of_logits(case):
     row = np.array(case["logits"], dtype=np.float32)
     assert greedy_choices(row[None]) == [case["choice"]]
-    assert confidence(row) == pytest.approx(case["confidence"], rel=FLOAT32)
+    assert confidence(row) == pytest.approx(np.exp(case["log_probabilities"][case["choice"]]), rel=FLOAT32)
     found = [log_probability(row, token_id) for token_id in range(len(row))]
     assert found == pytest.approx(case["log_probabilities"], rel=FLOAT32)
 

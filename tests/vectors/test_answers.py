@@ -4,7 +4,7 @@ import pytest
 
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.text.streaming import TextPiece, text_pieces
+from edgedraft.runtime.text.streaming import TextPiece, TextStream, text_pieces
 
 
 @pytest.mark.section("limits")
@@ -23,5 +23,5 @@ def test_the_pieces_of_an_answer(case, byte_codec, token_ids):
         return each | {"token_ids": tuple(token_ids(each["token_ids"]))} | log_probs
 
     rounds = [Round(**known(each)) for each in case["rounds"]]
-    pieces = list(text_pieces(rounds, byte_codec, case["stop"]))
+    pieces = list(text_pieces(rounds, TextStream(byte_codec, case["stop"])))
     assert pieces == [TextPiece(**known(each)) for each in case["pieces"]]

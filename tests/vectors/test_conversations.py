@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgedraft.runtime.text.conversation import FittedPrompt, fit_conversation
+from edgedraft.runtime.text.codec import FittedPrompt, fit_conversation
 
 ROLES = {"S": "system", "U": "user", "A": "assistant"}
 

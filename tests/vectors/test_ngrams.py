@@ -3,8 +3,8 @@
 import pytest
 
 from edgedraft.runtime.core.ngram import NgramIndex, NgramSource
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.sampler import GreedySampler
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import Match, TokenDrafter
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgedraft.calibration.answers.batched import Draws
-from edgedraft.calibration.answers.completions import Wanted, Way, answer_ids, request_body
+from edgedraft.calibration.answers.completions import AnswerSpec, Way, answer_ids, request_body
 from edgedraft.calibration.answers.retries import PassingError, RefusedError
 from edgedraft.calibration.answers.sampling import Question
 from edgedraft.calibration.prompts import Prompt
@@ -35,8 +35,8 @@ class CharacterCodec:
 CODEC = CharacterCodec()
 
 
-def wanted(room=100, draws=None, vocab_size=0x110000) -> Wanted:
-    return Wanted(limits=Limits(max_new_tokens=room, end_token_ids=(END, 2)), vocab_size=vocab_size, draws=draws)
+def wanted(room=100, draws=None, vocab_size=0x110000) -> AnswerSpec:
+    return AnswerSpec(limits=Limits(max_new_tokens=room, end_token_ids=(END, 2)), vocab_size=vocab_size, draws=draws)
 
 
 def question(text="hello", tools=()) -> Question:
@@ -49,7 +49,7 @@ def sent(way=Way.IDS, asked=None, want=None):
     return json.loads(json.dumps(body))
 
 
-def drawn(seed=0, **settings) -> Wanted:
+def drawn(seed=0, **settings) -> AnswerSpec:
     return wanted(draws=Draws(settings=SamplingSettings(**settings), seed=seed))
 
 
@@ -116,7 +116,7 @@ def test_a_server_is_asked_in_a_less_faithful_way_only_for_a_reason():
 
 def test_answers_without_an_end_of_turn_are_refused():
     with pytest.raises(EdgedraftError, match="need an end-of-turn token id, got none"):
-        Wanted(limits=Limits(max_new_tokens=3), vocab_size=5)
+        AnswerSpec(limits=Limits(max_new_tokens=3), vocab_size=5)
 
 
 # --- what comes back -------------------------------------------------------------------------------------------------

@@ -21,9 +21,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgedraft.calibration.answers.batched import Draws
-from edgedraft.calibration.answers.endpoint import Endpoint, Wanted, answer_questions, endpoint_answering
+from edgedraft.calibration.answers.completions import AnswerSpec
+from edgedraft.calibration.answers.endpoint import EndpointAnswering
 from edgedraft.calibration.answers.retries import Pause
-from edgedraft.calibration.answers.sampling import Answer, Question, answer_all, read_journal
+from edgedraft.calibration.answers.sampling import Question, SampledAnswer, answer_all, read_journal
+from edgedraft.calibration.answers.server import Endpoint
 from edgedraft.calibration.prompts import RANK, Prompt
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.limits import Limits
@@ -198,7 +200,8 @@ def answering(server, codec, waits):
         end = codec.encode(END_TOKEN)[0]
         limits = Limits(max_new_tokens=room, end_token_ids=(end,))
         pause = Pause(sleep=sleep, draw=lambda: 0.5)
-        return endpoint_answering(endpoint, codec, Wanted(limits=limits, vocab_size=257, draws=draws), pause)
+        spec = AnswerSpec(limits=limits, vocab_size=257, draws=draws)
+        return EndpointAnswering(endpoint=endpoint, codec=codec, spec=spec, pause=pause)
 
     return build
 
@@ -217,10 +220,10 @@ def questions(codec) -> list[Question]:
 
 
 @pytest.fixture
-def right(codec) -> list[Answer]:
+def right(codec) -> list[SampledAnswer]:
     """What the server answers when nothing goes wrong."""
     return [
-        Answer(
+        SampledAnswer(
             prompt_id=each.id,
             prompt_ids=tuple(codec.encode(text)),
             token_ids=tuple(codec.encode(text[::-1] + END_TOKEN)),
@@ -229,7 +232,7 @@ def right(codec) -> list[Answer]:
     ]
 
 
-def by_id(answers) -> list[Answer]:
+def by_id(answers) -> list[SampledAnswer]:
     return sorted(answers, key=lambda answer: answer.prompt_id)
 
 
@@ -327,7 +330,7 @@ def test_it_works_inside_a_running_event_loop(answering, questions, right):
 
 def test_a_worker_can_be_sent_it(server, codec, answering, questions, right):
     job = answering()
-    shipped = pickle.loads(pickle.dumps(answer_questions(endpoint_answering(job.endpoint, codec, job.wanted))))
+    shipped = pickle.loads(pickle.dumps(EndpointAnswering(endpoint=job.endpoint, codec=codec, spec=job.spec)))
     assert by_id(shipped(questions)) == right
 
 

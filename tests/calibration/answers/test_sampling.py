@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration.answers.sampling import Answer, answer_all, read_journal
+from edgedraft.calibration.answers.sampling import SampledAnswer, answer_all, read_journal
 from edgedraft.calibration.data.samples import RANK
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.runtime.base.errors import EdgedraftError
@@ -19,10 +19,10 @@ def prompt(text: str) -> Prompt:
 PROMPTS = tuple(prompt(text) for text in ("abc", "d", "hello", "ba"))
 
 
-def echo(question) -> Answer:
+def echo(question) -> SampledAnswer:
     """An answer that depends on its question alone: the prompt backwards."""
     token_ids = question.prompt_ids[::-1]
-    return Answer(prompt_id=question.prompt.id, prompt_ids=question.prompt_ids, token_ids=token_ids)
+    return SampledAnswer(prompt_id=question.prompt.id, prompt_ids=question.prompt_ids, token_ids=token_ids)
 
 
 class Echo:
@@ -49,14 +49,14 @@ def never(questions):
 
 
 @pytest.fixture
-def whole(codec, tmp_path) -> list[Answer]:
+def whole(codec, tmp_path) -> list[SampledAnswer]:
     """The answers of a run that was not stopped."""
     return answer_all(Echo(), codec, PROMPTS, tmp_path / "whole.jsonl")
 
 
 def test_answers_come_in_the_order_of_the_prompts_and_are_written_down(codec, whole, tmp_path):
     assert [each.prompt_id for each in whole] == [each.id for each in PROMPTS]
-    assert whole[0] == Answer(prompt_id="id-abc", prompt_ids=(0, 1, 2), token_ids=(2, 1, 0))
+    assert whole[0] == SampledAnswer(prompt_id="id-abc", prompt_ids=(0, 1, 2), token_ids=(2, 1, 0))
     written = list(read_journal(tmp_path / "whole.jsonl"))
     assert sorted(written, key=lambda each: each.prompt_id) == sorted(whole, key=lambda each: each.prompt_id)
 
@@ -96,7 +96,7 @@ def test_a_half_written_last_line_is_answered_again_and_the_earlier_stay(codec, 
     first = {"prompt_id": PROMPTS[0].id, "prompt_ids": [0], "token_ids": [9, 9]}
     journal.write_text(json.dumps(first) + '\n{"prompt_id": "id-d", "prompt_ids": [3], "tok')
     got = answer_all(Echo(), codec, PROMPTS, journal)
-    assert got[0] == Answer(prompt_id=PROMPTS[0].id, prompt_ids=(0,), token_ids=(9, 9))
+    assert got[0] == SampledAnswer(prompt_id=PROMPTS[0].id, prompt_ids=(0,), token_ids=(9, 9))
     assert got[1:] == whole[1:]
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.trace import drawn as drawing
 from edgedraft.calibration.trace.drawn import LEAST_BEST, LEFT_OUT, drawn_row, likeliest, trace_draws
 from edgedraft.runtime.base.errors import EdgedraftError
@@ -23,11 +23,11 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return np.exp(scores - np.logaddexp.reduce(scores.astype(np.float64)))
 
 
-def answers_of(rng: np.random.Generator, sizes, vocab_size: int) -> list[Answer]:
+def answers_of(rng: np.random.Generator, sizes, vocab_size: int) -> list[SampledAnswer]:
     def ids(size: int) -> tuple[int, ...]:
         return tuple(rng.integers(0, vocab_size, size).tolist())
 
-    return [Answer(prompt_id="a", prompt_ids=ids(p), token_ids=ids(a)) for p, a in sizes]
+    return [SampledAnswer(prompt_id="a", prompt_ids=ids(p), token_ids=ids(a)) for p, a in sizes]
 
 
 def two_rows(rng: np.random.Generator, vocab_size: int, spread: float) -> tuple[np.ndarray, np.ndarray]:

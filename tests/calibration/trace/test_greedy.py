@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.trace.greedy import log_probabilities, preferred, trace_answers
 from edgedraft.runtime.base.errors import EdgedraftError
 
@@ -15,8 +15,8 @@ def order_of(row: np.ndarray) -> list[int]:
     return sorted(range(len(row)), key=lambda token: (-row[token], token))
 
 
-def answer_of(prompt_ids, token_ids) -> Answer:
-    return Answer(prompt_id="a", prompt_ids=tuple(map(int, prompt_ids)), token_ids=tuple(map(int, token_ids)))
+def answer_of(prompt_ids, token_ids) -> SampledAnswer:
+    return SampledAnswer(prompt_id="a", prompt_ids=tuple(map(int, prompt_ids)), token_ids=tuple(map(int, token_ids)))
 
 
 def rows_of(trace) -> list[list[int]]:

@@ -8,6 +8,7 @@ import pytest
 from edgedraft.devices.latency import NORMAL_80, LatencyModel, StepModel
 from edgedraft.devices.priors.families import GpuClass, family_of
 from edgedraft.devices.priors.prior import PRECISIONS, basis, latency_of, prior_basis, prior_latency
+from edgedraft.devices.priors.published import devices_of, shipped_speeds
 from edgedraft.devices.profile import Bandwidth, Bandwidths, DeviceProfile, Memory, Probe
 
 GIGABYTE = 10**9
@@ -80,11 +81,16 @@ def test_the_engine_we_run_is_not_the_published_one_so_our_own_sigma_is_wider():
 
 def test_the_basis_counts_rows_and_devices():
     step = prior_latency(profile()).of("int4", "gpu").estimate(GIGABYTE, 1)
+    strict = [speed for speed in shipped_speeds() if speed.strict]
+    apple = [speed for speed in strict if speed.name == "GPU apple current"]
+    cpu = [speed for speed in strict if speed.backend == "cpu"]
     assert prior_basis(profile(), "gpu") == (
-        "A prior, not a measurement: 15 published speeds of 3 devices (GPU apple current); 80 % of devices should take "
+        f"A prior, not a measurement: {len(apple)} published speeds of {len(devices_of(apple))} devices "
+        "(GPU apple current); 80 % of devices should take "
         f"{step.low / step.value:.2f} to {step.high / step.value:.2f} times the predicted time of a step."
     )
-    assert "39 published speeds of 8 devices (CPU, all engines)" in prior_basis(profile(), "cpu")
+    published = f"{len(cpu)} published speeds of {len(devices_of(cpu))} devices (CPU, all engines)"
+    assert published in prior_basis(profile(), "cpu")
     assert "no published speeds (GPU of other makers phone)" in prior_basis(profile("Exynos 9999", "phone"), "gpu")
 
 

@@ -15,7 +15,7 @@ from edgedraft.devices.probing.worker import READER, Job, OpenedGraph, TimingTur
 from edgedraft.devices.profile import BOARD, DeviceProfile
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import from_plain, to_plain
-from edgedraft.runtime.onnx.session import onnxruntime_version
+from edgedraft.runtime.onnx.providers import onnxruntime_version
 
 MACHINE = Machine(
     processor="AMD EPYC (test)", cores=3, memory_bytes=8 * 2**30, system="Linux x86_64", features=("avx2", "avx512f")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.exporter.pipeline.quality import answer_log_probs, check_divergence, divergence, kl_rows
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
@@ -33,8 +33,8 @@ def random_table(seed: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(VOCAB, VOCAB))
 
 
-def entry(prompt: tuple[int, ...], tokens: tuple[int, ...]) -> Answer:
-    return Answer(prompt_id="p", prompt_ids=prompt, token_ids=tokens)
+def entry(prompt: tuple[int, ...], tokens: tuple[int, ...]) -> SampledAnswer:
+    return SampledAnswer(prompt_id="p", prompt_ids=prompt, token_ids=tokens)
 
 
 def naive_kl(wanted: np.ndarray, found: np.ndarray) -> float:

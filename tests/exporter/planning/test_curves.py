@@ -7,7 +7,7 @@ from xml.dom import minidom
 import numpy as np
 import pytest
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.counts import Provenance, count_tokens
 from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.bundle.contents import coverage_interval
@@ -39,7 +39,8 @@ def calibration(greedy_trace):
     offsets = np.cumsum([0, *(length - 1 for length in LENGTHS)])
     token_ids = [[int(rng.integers(VOCAB)), *part.tolist()] for part in np.split(targets, offsets[1:-1])]
     answers = tuple(
-        Answer(prompt_id=f"p{number}", prompt_ids=(1,), token_ids=tuple(ids)) for number, ids in enumerate(token_ids)
+        SampledAnswer(prompt_id=f"p{number}", prompt_ids=(1,), token_ids=tuple(ids))
+        for number, ids in enumerate(token_ids)
     )
     told = Provenance(source="target", tokenizer_fingerprint="f")
     counts = count_tokens([(f"{number:064x}", ids) for number, ids in enumerate(token_ids)], VOCAB, told)

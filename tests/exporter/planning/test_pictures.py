@@ -8,7 +8,7 @@ from xml.dom import minidom
 import numpy as np
 import pytest
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.run import Calibration
 from edgedraft.exporter.planning import figures, pictures
 from edgedraft.exporter.planning.pictures import draw_pareto, draw_plan, draw_speed
@@ -32,7 +32,9 @@ def calibration(make_counts, greedy_trace):
     rng = np.random.default_rng(0)
     preferences = np.argsort(rng.random((12, VOCAB)), axis=1)
     targets = preferences[np.arange(12), rng.integers(0, 2, 12)]
-    answers = [Answer(prompt_id=f"p{n}", prompt_ids=(1,), token_ids=(0, *targets[4 * n : 4 * n + 4])) for n in range(3)]
+    answers = [
+        SampledAnswer(prompt_id=f"p{n}", prompt_ids=(1,), token_ids=(0, *targets[4 * n : 4 * n + 4])) for n in range(3)
+    ]
     counts = make_counts(np.bincount(targets, minlength=VOCAB) + (np.arange(VOCAB) == 0) * 3)
     trace = greedy_trace(preferences, targets, np.array([0, 4, 8, 12]))
     return Calibration(ranking={"target": counts}, scoring_answers=tuple(answers), scoring=counts, trace=trace)

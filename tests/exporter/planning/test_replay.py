@@ -11,16 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.exporter.planning.ranking import index_map, ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import Pass
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import count_rounds
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 VOCAB = 12
@@ -146,7 +146,7 @@ class Scripts:
         self.drafter = lambda context: scripted_logits(seed, context, agreement, True)
         prompts = [tuple(rng.integers(0, VOCAB, size).tolist()) for size in (1, 3, 35)]
         self.answers = [
-            Answer(prompt_id=str(number), prompt_ids=ids, token_ids=self.answer(ids))
+            SampledAnswer(prompt_id=str(number), prompt_ids=ids, token_ids=self.answer(ids))
             for number, ids in enumerate(prompts)
         ]
         self.order = rng.permutation(VOCAB).astype(np.int64)
@@ -155,7 +155,7 @@ class Scripts:
         rounds = limited(plain_rounds(ScriptedModel(self.target), prompt_ids), self.limits)
         return tuple(token for turn in rounds for token in turn.token_ids)
 
-    def run(self, entry: Answer, size: int, draft_length: int):
+    def run(self, entry: SampledAnswer, size: int, draft_length: int):
         kept = index_map(self.order, size)
         target, drafter = ScriptedModel(self.target), ScriptedModel(self.drafter, kept.target_ids)
         rounds = drafted(target, drafter, kept, entry.prompt_ids, draft_length)

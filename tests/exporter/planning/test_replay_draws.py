@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.trace import drawn as drawing
 from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.calibration.trace.rows import DrawnTrace
@@ -71,7 +71,7 @@ class Stage:
         self.by_drafter = eighths(self.by_target + noise)
         likely = self.by_target.argmax(axis=1)[1:]
         token_ids = np.where(rng.random(positions + 1) < 0.7, likely, rng.integers(0, VOCAB, positions + 1))
-        self.entry = Answer(prompt_id="a", prompt_ids=(1, 2), token_ids=tuple(token_ids.tolist()))
+        self.entry = SampledAnswer(prompt_id="a", prompt_ids=(1, 2), token_ids=tuple(token_ids.tolist()))
         self.order = rng.permutation(VOCAB)
 
     def trace(self, options: SamplingSettings) -> DrawnTrace:
@@ -159,7 +159,7 @@ def test_acceptance_and_chances_are_probabilities(seed, name):
 
 
 def test_a_trace_without_positions_has_no_acceptance():
-    answer = Answer(prompt_id="a", prompt_ids=(1, 2), token_ids=(3,))
+    answer = SampledAnswer(prompt_id="a", prompt_ids=(1, 2), token_ids=(3,))
     rows = np.zeros((2, VOCAB), np.float32)
     trace = trace_draws(Recording(rows), Recording(rows), [answer], SamplingSettings())
     found = expected_acceptance(trace, np.arange(VOCAB), 8)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from edgedraft.calibration.answers.sampling import Answer
+from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.exporter.planning.ranking import ranks_of
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
@@ -55,7 +55,7 @@ class Noise:
 
 @pytest.mark.parametrize("size", [8, VOCAB])
 def test_drawn_traces_are_replayed_in_expectation(size):
-    answers = [Answer(prompt_id="a", prompt_ids=(1, 2), token_ids=tuple(range(20)))]
+    answers = [SampledAnswer(prompt_id="a", prompt_ids=(1, 2), token_ids=tuple(range(20)))]
     trace = trace_draws(Noise(0), Noise(1), answers, SamplingSettings(temperature=0.8))
     order = np.random.default_rng(2).permutation(VOCAB)
     replayed = replay_function(trace, order)

@@ -9,8 +9,8 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import prompt_pieces
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.sources import ModelTokenSource
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 
 LAWS = settings(max_examples=120, deadline=None, derandomize=True, database=None)

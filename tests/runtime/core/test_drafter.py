@@ -18,10 +18,10 @@ from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import Pass, PromptPasses
 from edgedraft.runtime.core.ngram import NgramSource
 from edgedraft.runtime.core.padding import Padded
+from edgedraft.runtime.core.policies import Confident, FixedLength
 from edgedraft.runtime.core.sampler import DraftToken
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import FirstOf
-from edgedraft.runtime.core.stop_rules import Confident, FixedLength
 from edgedraft.runtime.core.token_drafter import ModelStep, TokenDrafter, TokenSource
 from edgedraft.runtime.core.verify import accepted_prefix
 

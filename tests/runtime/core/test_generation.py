@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.text.codec import TextCodec
-from edgedraft.runtime.text.streaming import TextPiece, text_pieces
+from edgedraft.runtime.text.streaming import TextPiece, TextStream, text_pieces
 
 LAWS = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 
@@ -92,7 +92,7 @@ def codec(byte_tokenizer, tmp_path_factory):
 
 def test_each_piece_says_whether_its_last_token_was_drafted(codec):
     a, b, c, d = codec.encode("abcd")
-    pieces = list(text_pieces([round_(a), round_(b, c, d)], codec))
+    pieces = list(text_pieces([round_(a), round_(b, c, d)], TextStream(codec)))
     assert pieces == [
         TextPiece(text="a", drafted=False, token_ids=(a,)),
         TextPiece(text="b", drafted=True, token_ids=(b,)),
@@ -103,7 +103,7 @@ def test_each_piece_says_whether_its_last_token_was_drafted(codec):
 
 def test_a_character_spread_over_rounds_comes_with_its_last_byte(codec):
     ids = codec.encode("é😀")
-    pieces = list(text_pieces([round_(ids[0]), round_(*ids[1:4]), round_(*ids[4:])], codec))
+    pieces = list(text_pieces([round_(ids[0]), round_(*ids[1:4]), round_(*ids[4:])], TextStream(codec)))
     assert pieces == [
         TextPiece(text="é", drafted=True, token_ids=tuple(ids[:2])),
         TextPiece(text="😀", drafted=False, token_ids=tuple(ids[2:])),
@@ -112,14 +112,14 @@ def test_a_character_spread_over_rounds_comes_with_its_last_byte(codec):
 
 def test_a_stop_string_spread_over_tokens_and_rounds_is_not_shown(codec):
     ids = codec.encode("ab\n\ncd")
-    pieces = list(text_pieces([round_(*ids[:3]), round_(*ids[3:])], codec, stop=["\n\n"]))
+    pieces = list(text_pieces([round_(*ids[:3]), round_(*ids[3:])], TextStream(codec, ["\n\n"])))
     assert [piece.text for piece in pieces] == ["a", "b", ""]
     assert [token for piece in pieces for token in piece.token_ids] == ids[:4], "the stop string's tokens are kept"
 
 
 def test_a_stop_string_may_hold_characters_of_several_bytes(codec):
     ids = codec.encode("a😀éb")
-    pieces = list(text_pieces([round_(token) for token in ids], codec, stop=["😀é"]))
+    pieces = list(text_pieces([round_(token) for token in ids], TextStream(codec, ["😀é"])))
     assert [piece.text for piece in pieces] == ["a", ""]
 
 
@@ -128,12 +128,12 @@ def test_nothing_is_decoded_after_a_stop_string(codec):
         yield round_(*codec.encode("xEND"))
         raise AssertionError("decoded on after the stop string")
 
-    assert [piece.text for piece in text_pieces(rounds(), codec, stop=["END"])] == ["x", ""]
+    assert [piece.text for piece in text_pieces(rounds(), TextStream(codec, ["END"]))] == ["x", ""]
 
 
 def test_text_held_for_a_stop_string_is_shown_when_the_answer_ends(codec):
     a, *held = codec.encode("aEN")
-    pieces = list(text_pieces([round_(a), *(round_(token) for token in held)], codec, stop=["END"]))
+    pieces = list(text_pieces([round_(a), *(round_(token) for token in held)], TextStream(codec, ["END"])))
     assert pieces == [
         TextPiece(text="a", drafted=False, token_ids=(a,)),
         TextPiece(text="EN", drafted=False, token_ids=tuple(held)),
@@ -142,7 +142,7 @@ def test_text_held_for_a_stop_string_is_shown_when_the_answer_ends(codec):
 
 def test_an_end_token_has_no_text_but_is_not_lost(codec):
     a, end = codec.encode("a<|end|>")
-    assert list(text_pieces([round_(a, end)], codec)) == [
+    assert list(text_pieces([round_(a, end)], TextStream(codec))) == [
         TextPiece(text="a", drafted=True, token_ids=(a,)),
         TextPiece(text="", drafted=False, token_ids=(end,)),
     ]
@@ -165,7 +165,7 @@ def scored(ids, sizes):
 def test_pieces_join_to_the_whole_answer(codec, text, sizes):
     ids = codec.encode(text)[: sum(sizes)]
     rounds = scored(ids, sizes)
-    pieces = list(text_pieces(rounds, codec, stop=["never there"]))
+    pieces = list(text_pieces(rounds, TextStream(codec, ["never there"])))
     assert "".join(piece.text for piece in pieces) == codec.decode(ids).rstrip("\ufffd")
     assert [token for piece in pieces for token in piece.token_ids] == ids
     assert [score for piece in pieces for score in piece.log_probs] == [-float(place) for place in range(len(ids))]
@@ -176,7 +176,7 @@ def test_pieces_join_to_the_whole_answer(codec, text, sizes):
 @given(text=st.text("aEND é", max_size=20), sizes=st.lists(st.integers(1, 4), min_size=20, max_size=80))
 def test_pieces_before_a_stop_string_hold_the_tokens_of_their_text(codec, text, sizes):
     ids = codec.encode(text)[: sum(sizes)]
-    pieces = list(text_pieces(scored(ids, sizes), codec, stop=["END", "ND"]))
+    pieces = list(text_pieces(scored(ids, sizes), TextStream(codec, ["END", "ND"])))
     shown = "".join(piece.text for piece in pieces)
     found = [token for piece in pieces for token in piece.token_ids]
     ends = [place for stop in ("END", "ND") if (place := codec.decode(ids).find(stop)) >= 0]

@@ -7,8 +7,8 @@ from edgedraft.runtime.core.decoding import GREEDY
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import PromptPasses
 from edgedraft.runtime.core.ngram import NgramIndex, NgramSource
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
-from edgedraft.runtime.core.stop_rules import FixedLength
 from edgedraft.runtime.core.token_drafter import Match, TokenDrafter
 
 LAWS = settings(max_examples=200, deadline=None, derandomize=True, database=None)

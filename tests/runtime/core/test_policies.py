@@ -12,10 +12,9 @@ from edgedraft.runtime.core.drafter import NO_DRAFTS
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.ngram import NgramSource
 from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
-from edgedraft.runtime.core.policies import POLICIES, PolicyChoice, PolicyParts, build_drafter
+from edgedraft.runtime.core.policies import POLICIES, Confident, FixedLength, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
-from edgedraft.runtime.core.stop_rules import Confident, FixedLength
 
 LAWS = settings(max_examples=250, deadline=None, derandomize=True, database=None)
 LONGEST = {"plain": 0, "adaptive": 8}

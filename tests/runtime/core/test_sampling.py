@@ -10,7 +10,7 @@ from edgedraft.runtime.core.decoding import plain_rounds, sampled
 from edgedraft.runtime.core.sampling import SamplingSettings, adjusted, draw, probabilities, residual, verify_draws
 
 VOCAB = 5
-DRAWS = 200_000
+DRAWS = 20_000
 
 SETTINGS = {
     "temperature 1": SamplingSettings(),

@@ -9,8 +9,8 @@ from edgedraft.runtime.core.decoding import GREEDY
 from edgedraft.runtime.core.drafter import NO_DRAFTS
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import PromptPasses
+from edgedraft.runtime.core.policies import Confident, FixedLength
 from edgedraft.runtime.core.sources import ModelTokenSource
-from edgedraft.runtime.core.stop_rules import Confident, FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.core.verify import confidence
 

@@ -13,14 +13,8 @@ from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import TABLE as PRECISIONS
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.core.model import prefill
-from edgedraft.runtime.onnx.session import (
-    OnnxGraph,
-    PlainGraph,
-    SessionSettings,
-    available_providers,
-    open_model,
-    share_thread_pool,
-)
+from edgedraft.runtime.onnx.providers import available_providers, share_thread_pool
+from edgedraft.runtime.onnx.session import OnnxGraph, PlainGraph, SessionSettings, open_model
 
 LAWS = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 SETTINGS = SessionSettings(threads=2, context_length=24)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.text.conversation import FittedPrompt, fit_conversation
+from edgedraft.runtime.text.codec import FittedPrompt, fit_conversation
 
 LAWS = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 ROLES = {"system": "S", "user": "U", "assistant": "A"}

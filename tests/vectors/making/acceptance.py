@@ -108,7 +108,6 @@ def row_case(name: str, logits: list) -> dict:
         "name": name,
         "logits": logits,
         "choice": min(range(len(scores)), key=lambda token_id: (-scores[token_id], token_id)),
-        "confidence": math.exp(max(scores)) / total,
         "log_probabilities": [
             logit if isinstance(logit, str) else score - math.log(total)
             for logit, score in zip(logits, scores, strict=True)

@@ -1,6 +1,6 @@
 /** Owns the type of the page's state, and the state that it begins with. */
 
-import type { BenchResult, Engine, ProbeReport, Provider } from "../runtime/index.js";
+import { CONTEXT_LENGTH, type BenchResult, type Engine, type ProbeReport, type Provider } from "../runtime/index.js";
 import type { Site, WantedFile } from "./ports.js";
 import { NO_COUNTS, type Counts } from "./words/live.js";
 
@@ -114,7 +114,7 @@ export interface State {
 export const INITIAL: State = {
   tab: "start",
   opening: { stage: "opening" },
-  choice: { target: "wasm", drafter: "wasm", threads: 1, contextLength: 2048, withFull: false },
+  choice: { target: "wasm", drafter: "wasm", threads: 1, contextLength: CONTEXT_LENGTH, withFull: false },
   wanted: [],
   loading: { stage: "idle", stopped: false },
   chat: {

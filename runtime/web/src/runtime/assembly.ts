@@ -1,19 +1,18 @@
 /** Owns assembling an engine's parts: checking that they fit, downloading, checking and opening them, in that order. */
 
-import { Download, TEXT_FILES, fullModelOf, modelOf, readManifest, totalBytes, wanted, type ModelSource } from "./bundle.js";
+import { Download, TEXT_FILES, fullModelOf, modelOf, readIndexMap, readManifest, totalBytes, wanted, type ModelSource } from "./bundle.js";
 import { readCapabilities, usableThreads, type Provider } from "./capabilities.js";
 import { EdgedraftError, demand, firstLine } from "./errors.js";
 import { FileLoader, sleep, type WantedFile } from "./files.js";
-import { IndexMap, readIndexMap } from "./indexMap.js";
+import { IndexMap } from "./indexMap.js";
 import type { Manifest } from "./manifest.js";
 import type { LanguageModel } from "./model.js";
 import { checkAllFit } from "./needs.js";
-import { openModel, type ModelSettings } from "./opening.js";
-import { paddedRows } from "./padding.js";
-import type { Drafters } from "./policies.js";
+import { openModel, type ModelSettings, type OpenedModel } from "./opening.js";
 import type { Progress } from "./progress.js";
 import { Runtime } from "./session.js";
 import type { SessionInfo } from "./sessionInfo.js";
+import { ModelTokenSource, type Drafters } from "./sources.js";
 import { openStorage, persistStorage } from "./storage.js";
 import { TextCodec } from "./text.js";
 
@@ -70,11 +69,11 @@ export async function openBundle(
     const drafter = await opening.open(sources.drafter, runtimes.drafter, manifest.plan.draft_vocab_size);
     const full = sources.full && (await opening.open(sources.full, runtimes.drafter, null));
     const drafters = {
-      trimmed: { model: drafter, indexMap },
-      full: full && { model: full, indexMap: IndexMap.identity(full.vocabSize, manifest.target_vocab_size) },
+      trimmed: new ModelTokenSource(drafter.model, indexMap),
+      full: full && new ModelTokenSource(full.model, IndexMap.identity(full.vocabSize, manifest.target_vocab_size)),
     };
     const providers = { target: settings.targetProvider, drafter: settings.drafterProvider };
-    return { manifest, codec, providers, target, drafters, release: () => opening.release() };
+    return { manifest, codec, providers, target: target.model, drafters, release: () => opening.release() };
   } catch (error) {
     await opening.release();
     throw error;
@@ -135,7 +134,7 @@ async function startRuntimes(sources: Sources, settings: EngineSettings): Promis
 
 /** Opens models one after another, each right after its download, so that the files of only one are in memory at a time. */
 class Opening {
-  private readonly opened: LanguageModel[] = [];
+  private readonly opened: OpenedModel[] = [];
 
   constructor(
     private readonly download: Download,
@@ -145,7 +144,7 @@ class Opening {
     private readonly count: number,
   ) {}
 
-  async open(source: ModelSource, runtime: Runtime, vocabSize: number | null): Promise<LanguageModel> {
+  async open(source: ModelSource, runtime: Runtime, vocabSize: number | null): Promise<OpenedModel> {
     const files = await this.download.model(source);
     this.progress(`opening the ${source.needs.name}`, this.opened.length, this.count);
     const model = await openModel(runtime, files, this.modelSettings(source, runtime, vocabSize));
@@ -161,12 +160,12 @@ class Opening {
   private modelSettings(source: ModelSource, runtime: Runtime, vocabSize: number | null): ModelSettings {
     const { plan, provider, context_length: most } = this.manifest;
     const isTarget = source.needs.name === "target";
-    const planned = provider === runtime.provider ? (isTarget ? plan.target_pass_seconds : plan.drafter_pass_seconds) : [];
-    const minimum = isTarget ? this.settings.minimumRows : undefined;
+    const planned = isTarget ? plan.target_pass_seconds : plan.drafter_pass_seconds;
     return {
       contextLength: Math.min(this.settings.contextLength, most),
       vocabSize,
-      padding: (rows) => paddedRows(rows, planned, runtime.provider, minimum),
+      passSeconds: provider === runtime.provider ? planned : [],
+      minimumRows: isTarget ? (this.settings.minimumRows ?? 1) : 1,
     };
   }
 }

@@ -2,7 +2,8 @@
 
 import { bench, type BenchReport, type CostRatios } from "./benching.js";
 import type { Engine } from "./engine.js";
-import type { Clock, Progress } from "./progress.js";
+import type { Clock } from "./model.js";
+import type { Progress } from "./progress.js";
 
 /**
  * Decode every prompt by the target alone, with the full-vocabulary drafter where it is open, and with the trimmed one,

@@ -1,32 +1,32 @@
 /** Owns timing ways of decoding against each other, and the resulting numbers; it needs only models. */
 
-import { speculativeRounds } from "./decoding.js";
+import { GREEDY, speculativeRounds } from "./decoding.js";
+import { NO_DRAFTS } from "./drafter.js";
 import { demand } from "./errors.js";
-import { limited, type Limits } from "./generation.js";
-import type { LanguageModel } from "./model.js";
-import { buildPolicy, drafterOf, type Drafters } from "./policies.js";
-import type { Clock, Progress } from "./progress.js";
+import { limited, type Limits } from "./limits.js";
+import type { Clock, LanguageModel } from "./model.js";
+import { buildDrafter } from "./policies.js";
+import type { Progress } from "./progress.js";
 import type { Round } from "./rounds.js";
+import { drafterOf, type Drafters } from "./sources.js";
 import {
   acceptanceRate,
   blockEfficiency,
   countRounds,
   memoryBoundSpeedUp,
-  spread,
+  medianInterval,
   total,
-  totalStatistics,
   type DraftStatistics,
-  type Spread,
+  type Interval,
 } from "./statistics.js";
-import { TimedModel } from "./timing.js";
 
 /** The ways that are compared: the target alone, with the full-vocabulary drafter, with the trimmed one. */
 export type Way = "plain" | "full" | "trimmed";
 
 /** One way of decoding over all prompts. Speeds are per prompt; milliseconds are per round; ratios are to plain. */
 export interface WayReport {
-  readonly tokens_per_second: Spread;
-  readonly speed_up: Spread;
+  readonly tokens_per_second: Interval;
+  readonly speed_up: Interval;
   readonly block_efficiency: number;
   readonly acceptance_rate: number;
   readonly rounds: number;
@@ -66,14 +66,13 @@ export interface Benched {
   readonly ratios: Readonly<Partial<Record<Way, CostRatios>>>;
 }
 
-/** One prompt decoded one way; `promptSeconds` end with the first token, where `decodeSeconds` begin. */
-export interface PromptRun {
+/** One prompt decoded one way; `promptSeconds` end with the first token, where `decodeSeconds` and `rounds` begin. */
+interface PromptRun {
   readonly tokenIds: readonly number[];
-  readonly statistics: DraftStatistics;
+  readonly rounds: readonly Round[];
+  readonly tokens: number;
   readonly promptSeconds: number;
   readonly decodeSeconds: number;
-  readonly drafterSeconds: number;
-  readonly targetSeconds: number;
 }
 
 const WARM_UP_TOKENS = 8;
@@ -116,63 +115,68 @@ async function runPrompt(
   promptIds: readonly number[],
   { clock, signal }: { clock: Clock; signal?: AbortSignal },
 ): Promise<PromptRun> {
-  const target = new TimedModel(benched.target, clock);
-  const open = way === "plain" ? null : drafterOf(way, benched.drafters);
-  const drafter = open && new TimedModel(open.model, clock);
+  const { target, drafters, draftLength } = benched;
+  const source = way === "plain" ? null : drafterOf(way, drafters);
   target.rewind(0);
-  drafter?.rewind(0);
-  const timed = open && drafter ? { ...benched.drafters, [way]: { model: drafter, indexMap: open.indexMap } } : benched.drafters;
-  const drafting = way === "plain" ? ({ name: "plain" } as const) : ({ name: "fixed", drafter: way } as const);
-  const policy = buildPolicy({ ...drafting, draftLength: benched.draftLength }, timed);
+  source?.rewind(0);
+  const drafter = source === null ? NO_DRAFTS : buildDrafter({ name: "fixed", draftLength }, { source: () => source, clock });
   const begun = clock();
+  let firstAt = begun;
   const rounds: Round[] = [];
-  let [firstAt, readByTarget, readByDrafter] = [begun, 0, 0];
-  for await (const round of limited(speculativeRounds(target, policy, promptIds), benched.limits)) {
+  for await (const round of limited(speculativeRounds(target, drafter, promptIds, GREEDY, { clock }), benched.limits)) {
     signal?.throwIfAborted();
-    rounds.push(round);
-    if (rounds.length === 1) [firstAt, readByTarget, readByDrafter] = [clock(), target.seconds, drafter?.seconds ?? 0];
+    if (rounds.push(round) === 1) firstAt = clock();
   }
+  const decoded = rounds.slice(1);
   return {
     tokenIds: rounds.flatMap((round) => round.tokenIds),
-    statistics: countRounds(rounds.slice(1)),
+    rounds: decoded,
+    tokens: total(decoded, (round) => round.tokenIds.length),
     promptSeconds: firstAt - begun,
     decodeSeconds: clock() - firstAt,
-    drafterSeconds: (drafter?.seconds ?? 0) - readByDrafter,
-    targetSeconds: target.seconds - readByTarget,
   };
 }
 
 /** Compare one way's runs with the plain runs of the same prompts; answers of a single token have no speed. */
 function summarize(benched: Benched, way: Way, runs: readonly PromptRun[], plain: readonly PromptRun[]): WayReport {
-  const timed = runs.filter((run) => run.statistics.rounds > 0);
+  const timed = runs.filter((run) => run.rounds.length > 0);
   demand(timed.length > 0, "every prompt was answered by a single token", { remedy: "bench on other prompts" });
-  const counts = totalStatistics(runs.map((run) => run.statistics));
-  const perRound = (of: (run: PromptRun) => number): number => (1e3 * total(runs, of)) / Math.max(counts.rounds, 1);
+  const counts = countRounds(runs.flatMap((run) => run.rounds));
+  const milliseconds = 1e3 / Math.max(counts.rounds, 1);
+  const [targetMs, drafterMs] = [targetSeconds(runs) * milliseconds, drafterSeconds(runs) * milliseconds];
   return {
-    tokens_per_second: spread(timed.map(tokensPerSecond)),
+    tokens_per_second: medianInterval(timed.map(tokensPerSecond)),
     speed_up: speedRatio(runs, plain),
     block_efficiency: blockEfficiency(counts),
     acceptance_rate: acceptanceRate(counts),
     ...counts,
-    drafter_milliseconds: perRound((run) => run.drafterSeconds),
-    target_milliseconds: perRound((run) => run.targetSeconds),
-    overhead_milliseconds: perRound((run) => run.decodeSeconds - run.drafterSeconds - run.targetSeconds),
-    prompt_milliseconds: 1e3 * spread(runs.map((run) => run.promptSeconds)).median,
+    drafter_milliseconds: drafterMs,
+    target_milliseconds: targetMs,
+    overhead_milliseconds: total(runs, (run) => run.decodeSeconds) * milliseconds - targetMs - drafterMs,
+    prompt_milliseconds: 1e3 * medianInterval(runs.map((run) => run.promptSeconds)).median,
     ...speedUps(benched, way, runs, plain, counts),
     equal_texts: runs.filter((run, place) => run.tokenIds.join() === plain[place]?.tokenIds.join()).length,
   };
 }
 
+function targetSeconds(runs: readonly PromptRun[]): number {
+  return total(runs, (run) => total(run.rounds, (round) => round.targetSeconds));
+}
+
+function drafterSeconds(runs: readonly PromptRun[]): number {
+  return total(runs, (run) => total(run.rounds, (round) => round.drafterSeconds));
+}
+
 /** Return decoded tokens per second, without the first token and the prompt. */
 function tokensPerSecond(run: PromptRun): number {
-  return run.decodeSeconds > 0 ? run.statistics.tokens / run.decodeSeconds : 0;
+  return run.decodeSeconds > 0 ? run.tokens / run.decodeSeconds : 0;
 }
 
 /** Return tokens per second of one way divided by another's, prompt by prompt. */
-function speedRatio(runs: readonly PromptRun[], others: readonly PromptRun[]): Spread {
+function speedRatio(runs: readonly PromptRun[], others: readonly PromptRun[]): Interval {
   const pairs = runs.map((run, place) => [run, others[place] as PromptRun] as const);
-  const timed = pairs.filter((pair) => pair.every((run) => run.statistics.rounds > 0));
-  return spread(timed.map(([run, other]) => tokensPerSecond(run) / tokensPerSecond(other)));
+  const timed = pairs.filter((pair) => pair.every((run) => run.rounds.length > 0));
+  return medianInterval(timed.map(([run, other]) => tokensPerSecond(run) / tokensPerSecond(other)));
 }
 
 type SpeedUps = Pick<WayReport, "mbsu_by_parameters" | "mbsu_by_bytes" | "mbsu_by_seconds">;
@@ -182,8 +186,8 @@ function speedUps(benched: Benched, way: Way, runs: readonly PromptRun[], plain:
   const drafted = way !== "plain" && counts.draft_tokens_proposed > 0;
   const of = (ratio: number | null): number | null =>
     drafted && ratio !== null ? memoryBoundSpeedUp(blockEfficiency(counts), ratio, benched.draftLength) : null;
-  const plainStep = total(plain, (run) => run.targetSeconds) / total(plain, (run) => run.statistics.rounds);
-  const drafterStep = total(runs, (run) => run.drafterSeconds) / counts.draft_tokens_proposed;
+  const plainStep = targetSeconds(plain) / total(plain, (run) => run.rounds.length);
+  const drafterStep = drafterSeconds(runs) / counts.draft_tokens_proposed;
   const ratios = benched.ratios[way];
   return {
     mbsu_by_parameters: of(ratios?.parameters ?? null),

@@ -2,9 +2,11 @@
 
 import { EdgedraftError } from "./errors.js";
 import type { FileLoader, WantedFile } from "./files.js";
+import { IndexMap } from "./indexMap.js";
 import { MANIFEST_NAME, checkInside, parseManifest, type FileEntry, type Manifest } from "./manifest.js";
 import type { ModelNeeds } from "./needs.js";
 import type { Progress } from "./progress.js";
+import { readIntegers } from "./safetensors.js";
 import type { GraphFiles } from "./session.js";
 import { fetchJson, type FullDrafter } from "./sessionInfo.js";
 
@@ -26,9 +28,22 @@ interface Described {
 
 export const TEXT_FILES = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"] as const;
 
+const INDEX_MAP_TENSOR = "target_ids";
+
 /** Read the manifest of the bundle at `url` (ending in a slash). */
 export async function readManifest(url: URL): Promise<Manifest> {
   return parseManifest(await fetchJson(new URL(MANIFEST_NAME, url)));
+}
+
+/** Read and check the map in `bytes`; throws `EdgedraftError` naming `file` when it is not valid. */
+export function readIndexMap(bytes: Uint8Array, targetVocabSize: number, file: string): IndexMap {
+  const ids = readIntegers(bytes, INDEX_MAP_TENSOR, file);
+  try {
+    return new IndexMap(ids, targetVocabSize);
+  } catch (error) {
+    if (!(error instanceof EdgedraftError)) throw error;
+    throw new EdgedraftError(`${file}: ${error.rule}`, { got: error.got, remedy: "export the bundle again" });
+  }
 }
 
 /** Return the target or the trimmed drafter of a bundle. */

@@ -2,20 +2,20 @@
 
 import { openBundle, type EngineSettings, type OpenBundle } from "./assembly.js";
 import type { Provider } from "./capabilities.js";
-import { GREEDY, RandomSampler, type Sampler } from "./sampler.js";
 import { fitConversation, type FittedPrompt } from "./conversation.js";
-import { speculativeRounds } from "./decoding.js";
+import { GREEDY, sampled, speculativeRounds, type DecodingMethod } from "./decoding.js";
 import { demand } from "./errors.js";
-import { limited, textPieces, type TextPiece } from "./generation.js";
+import { limited } from "./limits.js";
 import type { Manifest } from "./manifest.js";
-import { buildPolicy, type Drafters, type Policy } from "./policies.js";
+import { buildDrafter, type Policy } from "./policies.js";
 import type { Progress } from "./progress.js";
 import { random } from "./random.js";
 import type { Round } from "./rounds.js";
 import { checkedSampling, type SamplingSettings } from "./sampling.js";
 import { readSession, type SessionInfo } from "./sessionInfo.js";
+import { drafterOf, type Drafters } from "./sources.js";
+import { TextStream, textPieces, type TextPiece } from "./streaming.js";
 import type { Message } from "./text.js";
-import { TextStream } from "./textStream.js";
 
 /**
  * Options of an answer. Without `sampling` the best token is always taken; without `draftLength` the plan's is used. The fixed
@@ -110,9 +110,9 @@ export class Engine {
     this.checkPrompt(promptIds);
     this.checkIds("logit_bias", Object.keys(options.sampling?.logitBias ?? {}).map(Number));
     const { manifest, target, drafters } = this.parts;
-    const { policy: name, drafter, draftLength = manifest.plan.draft_length } = options;
-    const policy = buildPolicy({ name, draftLength, ...(drafter && { drafter }) }, drafters);
-    const rounds = speculativeRounds(target, policy, promptIds, samplerOf(options), options.logProbs);
+    const { policy: name, drafter = "trimmed", draftLength = manifest.plan.draft_length, logProbs } = options;
+    const drafting = buildDrafter({ name, draftLength }, { source: () => drafterOf(drafter, drafters) });
+    const rounds = speculativeRounds(target, drafting, promptIds, methodOf(options), { logProbs });
     const limits = { maxNewTokens: options.maxNewTokens, endTokenIds: manifest.end_token_ids };
     demand(!this.answering, "an answer is being written", { remedy: "end it before you ask for the next" });
     this.answering = true;
@@ -154,6 +154,6 @@ export class Engine {
   }
 }
 
-function samplerOf({ sampling, seed }: DecodingOptions): Sampler {
-  return sampling === undefined ? GREEDY : new RandomSampler(checkedSampling(sampling), random(seed));
+function methodOf({ sampling, seed }: DecodingOptions): DecodingMethod {
+  return sampling === undefined ? GREEDY : sampled(checkedSampling(sampling), random(seed));
 }

@@ -1,9 +1,6 @@
 /** Owns `IndexMap`: the target token of each row of a trimmed drafter's LM head. */
 
-import { EdgedraftError, demand } from "./errors.js";
-import { readIntegers } from "./safetensors.js";
-
-const TENSOR_NAME = "target_ids";
+import { demand } from "./errors.js";
 
 /** `targetIds[draftId]` is the target token that row `draftId` of the drafter's head scores; strictly increasing. */
 export class IndexMap {
@@ -43,13 +40,6 @@ export class IndexMap {
     return tokenIds.map((tokenId) => this.place(tokenId)).filter((place) => place >= 0);
   }
 
-  /** Spread values (K,) over the target's vocabulary, with `missing` for every token the drafter lacks. */
-  scatter(values: ArrayLike<number>, missing = -Infinity): Float64Array {
-    const full = new Float64Array(this.targetVocabSize).fill(missing);
-    for (let place = 0; place < this.targetIds.length; place += 1) full[this.targetIds[place] as number] = values[place] as number;
-    return full;
-  }
-
   /** Return whether every one of `tokenIds` can be drafted. */
   holds(tokenIds: readonly number[]): boolean {
     return tokenIds.every((tokenId) => this.place(tokenId) >= 0);
@@ -66,16 +56,5 @@ export class IndexMap {
       else high = middle - 1;
     }
     return -1;
-  }
-}
-
-/** Read and check the map in `bytes`; throws `EdgedraftError` naming `file` when it is not valid. */
-export function readIndexMap(bytes: Uint8Array, targetVocabSize: number, file: string): IndexMap {
-  const ids = readIntegers(bytes, TENSOR_NAME, file);
-  try {
-    return new IndexMap(ids, targetVocabSize);
-  } catch (error) {
-    if (!(error instanceof EdgedraftError)) throw error;
-    throw new EdgedraftError(`${file}: ${error.rule}`, { got: error.got, remedy: "export the bundle again" });
   }
 }

@@ -1,7 +1,7 @@
 /** Owns `Manifest`: the contents of a bundle, as written in its edgedraft.json. */
 
 import { EdgedraftError, demand } from "./errors.js";
-import { readPlan, type Plan } from "./plan.js";
+import { readPlan, type DecodingPlan } from "./plan.js";
 import { asBoolean, asInteger, asNumber, asObject, asString, listOf, mapOf, optional, recordOf, shown } from "./records.js";
 
 export const SCHEMA_VERSION = 4;
@@ -56,7 +56,7 @@ export interface Manifest {
   readonly end_token_ids: readonly number[];
   readonly tokenizer_fingerprint: string;
   readonly calibration: CalibrationEntry;
-  readonly plan: Plan;
+  readonly plan: DecodingPlan;
   readonly files: Readonly<Record<string, FileEntry>>;
   readonly provider: string;
   readonly divergence: unknown;

@@ -1,9 +1,21 @@
-/** Owns `LanguageModel`, the interface by which decoding uses a model, and reading prompts in pieces. */
+/** Owns `LanguageModel`, the port by which decoding knows a model, and the passes that bring it to a prompt. */
 
 import { demand } from "./errors.js";
 import { acceptedPrefix } from "./verify.js";
 
-/** Logits of one pass, (rows, width), row by row. */
+/** Tokens that a model's memory holds unless the caller says otherwise. */
+export const CONTEXT_LENGTH = 2048;
+
+/** Rows of one piece of a prompt; bounds the logits that are kept at once. */
+export const PREFILL_ROWS = 32;
+
+/** Returns seconds that never decrease, such as `() => performance.now() / 1000`. */
+export type Clock = () => number;
+
+/** The clock of a caller who measures nothing. */
+export const stoppedClock: Clock = () => 0;
+
+/** Logits (rows, width), row by row. */
 export interface Logits {
   readonly rows: number;
   readonly width: number;
@@ -11,32 +23,27 @@ export interface Logits {
   row(index: number): Float32Array;
 }
 
-/** A causal language model that remembers what it has read. */
-export interface LanguageModel {
-  /** The tokens read so far, oldest first. */
-  readonly tokenIds: readonly number[];
-  /** The number of tokens read so far. */
-  readonly length: number;
-  /** The largest number of tokens that can be read. */
-  readonly contextLength: number;
-  /** Width of the logits: the size of the vocabulary. */
-  readonly vocabSize: number;
-  /**
-   * Append tokens; row i of the result scores what follows `tokenIds[0..i]`.
-   * Throws `EdgedraftError`, with nothing read, when the context would overflow.
-   */
-  read(tokenIds: readonly number[]): Promise<Logits>;
-  /** Forget everything after the first `length` tokens. */
-  rewind(length: number): void;
-  /** Free keys and values, and the weights with the last model that uses them. */
-  release(): Promise<void>;
+/** Results of one `LanguageModel.read`: row i of `logits` scores what follows the i-th token read. */
+export interface Pass {
+  readonly logits: Logits;
 }
 
-/** Tokens that a model can hold unless the caller says otherwise. */
-export const CONTEXT_LENGTH = 2048;
-
-/** Rows of one piece of a prompt; bounds the logits that are kept at once. */
-export const PREFILL_ROWS = 32;
+/** A causal language model that remembers what it has read. */
+export interface LanguageModel {
+  /** The tokens in the model's memory, oldest first. */
+  readonly tokenIds: readonly number[];
+  /** The number of tokens in the memory. */
+  readonly length: number;
+  /** The largest number of tokens that the memory can hold. */
+  readonly contextLength: number;
+  /**
+   * Append tokens to the memory; row i of the result belongs to `tokenIds[i]`.
+   * Throws `EdgedraftError`, with nothing read, when the memory would overflow.
+   */
+  read(tokenIds: readonly number[]): Promise<Pass>;
+  /** Forget everything after the first `length` tokens. */
+  rewind(length: number): void;
+}
 
 /**
  * Make `model` hold `tokenIds`, keeping the beginning they share with what it has read; return the last row of logits.
@@ -52,7 +59,7 @@ export async function prefill(model: LanguageModel, tokenIds: readonly number[])
 export async function catchUp(model: LanguageModel, tokenIds: readonly number[]): Promise<Float32Array> {
   let last: Float32Array | undefined;
   for (const piece of promptPieces(tokenIds.slice(model.length))) {
-    const logits = await model.read(piece);
+    const { logits } = await model.read(piece);
     last = logits.row(logits.rows - 1);
   }
   if (last === undefined) throw new Error("catchUp: nothing to read");
@@ -70,6 +77,12 @@ export function* promptPieces(tokenIds: readonly number[], rows = PREFILL_ROWS):
   }
 }
 
+/** Refuse a text of `total` tokens that is longer than the context. */
+export function requireContext(total: number, contextLength: number): void {
+  const remedy = "shorten the prompt or open the bundle with a larger context";
+  demand(total <= contextLength, `the context holds ${contextLength} tokens`, { got: total, remedy });
+}
+
 /** Logits (rows, width) over one flat array. */
 export class FlatLogits implements Logits {
   constructor(
@@ -81,10 +94,4 @@ export class FlatLogits implements Logits {
   row(index: number): Float32Array {
     return this.values.subarray(index * this.width, (index + 1) * this.width);
   }
-}
-
-/** Refuse a text of `total` tokens that is longer than the context. */
-export function requireContext(total: number, contextLength: number): void {
-  const remedy = "shorten the prompt or open the bundle with a larger context";
-  demand(total <= contextLength, `the context holds ${contextLength} tokens`, { got: total, remedy });
 }

@@ -1,17 +1,10 @@
 /** Owns drafting by lookup: the tokens that followed the last few tokens at an earlier place in the text. */
 
-import type { Sampler, DraftToken } from "./sampler.js";
-import type { Drafter } from "./drafter.js";
 import { demand } from "./errors.js";
+import { TokenSource, type Match, type TokenOffer } from "./tokenDrafter.js";
 
 export const SHORTEST = 2;
 export const LONGEST = 5;
-
-/** The token that followed the last `length` tokens at their latest earlier place. */
-export interface Match {
-  readonly tokenId: number;
-  readonly length: number;
-}
 
 /** The n-grams of a growing text, each with the place behind its latest occurrence. */
 export class NgramIndex {
@@ -45,26 +38,21 @@ export class NgramIndex {
   }
 }
 
-/** Drafts up to `draftLength` tokens a round by lookup, without a model: prompt-lookup decoding. */
-export class NgramDrafts implements Drafter {
+/** Offers what followed the last few tokens before, without a model: prompt-lookup decoding. */
+export class NgramSource extends TokenSource {
   private index = new NgramIndex();
 
-  constructor(private readonly draftLength: number) {}
-
-  async begin(): Promise<void> {
+  override async begin(): Promise<void> {
     this.index = new NgramIndex();
   }
 
-  async propose(committed: readonly number[], limit: number, _sampler: Sampler): Promise<DraftToken[]> {
+  /** Drafts are not taken in: they may be refused. */
+  override start(committed: readonly number[]): void {
     this.index.extend(committed);
-    const context = [...committed];
-    while (context.length - committed.length < Math.min(this.draftLength, limit)) {
-      const match = this.index.find(context);
-      if (match === null) break;
-      context.push(match.tokenId);
-    }
-    return context.slice(committed.length).map((tokenId) => ({ tokenId, byDrafter: null }));
   }
 
-  observe(): void {}
+  override offers(contextIds: readonly number[]): readonly TokenOffer[] {
+    const match = this.index.find(contextIds);
+    return match === null ? [] : [match];
+  }
 }

@@ -2,7 +2,7 @@
 
 import type { Cache } from "./cache.js";
 import { demand } from "./errors.js";
-import { FlatLogits, requireContext, type LanguageModel, type Logits } from "./model.js";
+import { FlatLogits, requireContext, type LanguageModel, type Pass } from "./model.js";
 import { Tensor, type Graph } from "./session.js";
 import { IDS, LOGITS, MASK, POSITIONS, type Signature } from "./signature.js";
 
@@ -32,11 +32,7 @@ export class OnnxModel implements LanguageModel {
     return this.parts.contextLength;
   }
 
-  get vocabSize(): number {
-    return this.parts.signature.vocabSize;
-  }
-
-  async read(tokenIds: readonly number[]): Promise<Logits> {
+  async read(tokenIds: readonly number[]): Promise<Pass> {
     const total = this.length + tokenIds.length;
     demand(tokenIds.length > 0, "nothing to read", { got: "0 tokens" });
     requireContext(total, this.contextLength);
@@ -46,7 +42,7 @@ export class OnnxModel implements LanguageModel {
     cache.written(outputs);
     this.tokens.push(...tokenIds);
     const logits = outputs[LOGITS] as Tensor;
-    return new FlatLogits(logits.data as Float32Array, tokenIds.length, this.vocabSize);
+    return { logits: new FlatLogits(logits.data as Float32Array, tokenIds.length, this.parts.signature.vocabSize) };
   }
 
   rewind(length: number): void {
@@ -55,6 +51,7 @@ export class OnnxModel implements LanguageModel {
     this.tokens.length = length;
   }
 
+  /** Free keys and values, and the weights with the last model that uses them. */
   async release(): Promise<void> {
     this.parts.cache.release();
     await this.parts.graph.release();

@@ -3,20 +3,31 @@
 import { CpuCache, GpuCache, type Cache } from "./cache.js";
 import type { LanguageModel } from "./model.js";
 import { OnnxModel } from "./onnxModel.js";
-import { PaddedModel, type Padding } from "./padding.js";
+import { Padded } from "./padding.js";
 import type { Graph, GraphFiles, Runtime } from "./session.js";
 import { readSignature, requireInPlace, type Signature } from "./signature.js";
 import { demand } from "./errors.js";
 
-/** Settings of a model; `vocabSize` is the width that its logits must have, null for any. */
+/**
+ * Settings of a model; `vocabSize` is the width that its logits must have, null for any. `passSeconds` are those of a
+ * pass by its rows, empty where nobody measured them; every pass gets `minimumRows` at least.
+ */
 export interface ModelSettings {
   readonly contextLength: number;
   readonly vocabSize: number | null;
-  readonly padding: Padding;
+  readonly passSeconds: readonly number[];
+  readonly minimumRows: number;
 }
 
-/** Load a decoder graph and return a model over it that has read nothing. */
-export async function openModel(runtime: Runtime, files: GraphFiles, settings: ModelSettings): Promise<LanguageModel> {
+/** An open model, the width of its logits, and the way to free its memory. */
+export interface OpenedModel {
+  readonly model: LanguageModel;
+  readonly vocabSize: number;
+  release(): Promise<void>;
+}
+
+/** Load a decoder graph and open a model over it that has read nothing. */
+export async function openModel(runtime: Runtime, files: GraphFiles, settings: ModelSettings): Promise<OpenedModel> {
   requireInPlace(files.name, files.graph);
   const graph = await runtime.open(files);
   try {
@@ -24,7 +35,8 @@ export async function openModel(runtime: Runtime, files: GraphFiles, settings: M
     requireWidth(files.name, signature.vocabSize, settings.vocabSize);
     const cache = cacheFor(runtime, signature, settings.contextLength);
     const model = new OnnxModel({ graph, signature, cache, contextLength: settings.contextLength });
-    return new PaddedModel(model, settings.padding);
+    const padded = new Padded(model, settings.passSeconds, runtime.provider, settings.minimumRows);
+    return { model: padded, vocabSize: signature.vocabSize, release: () => model.release() };
   } catch (error) {
     await release(graph);
     throw error;

@@ -1,4 +1,4 @@
-/** Owns `Plan`: the exporter's decisions for one device, and the reason. */
+/** Owns `DecodingPlan`: the exporter's decisions for one device, and the reason. */
 
 import { demand } from "./errors.js";
 import { asBoolean, asInteger, asNumber, asString, listOf, recordOf, shownFloat, type Reader } from "./records.js";
@@ -7,7 +7,7 @@ import { asBoolean, asInteger, asNumber, asString, listOf, recordOf, shownFloat,
  * The plan by which a bundle is decoded on the device it was planned for.
  * `target_pass_seconds[i]` and `drafter_pass_seconds[i]` are seconds of a pass over i + 1 tokens on that device.
  */
-export interface Plan {
+export interface DecodingPlan {
   readonly draft_vocab_size: number;
   readonly draft_length: number;
   readonly target_precision: string;
@@ -27,7 +27,7 @@ export interface Plan {
   readonly chance_to_pay: number;
 }
 
-const fields = recordOf<Plan>({
+const fields = recordOf<DecodingPlan>({
   draft_vocab_size: asInteger,
   draft_length: asInteger,
   target_precision: asString,
@@ -48,7 +48,7 @@ const fields = recordOf<Plan>({
 });
 
 /** Read and check a plan. */
-export const readPlan: Reader<Plan> = (value, where) => {
+export const readPlan: Reader<DecodingPlan> = (value, where) => {
   const plan = fields(value, where);
   for (const name of ["draft_vocab_size", "draft_length", "threads"] as const) {
     demand(plan[name] >= 1, `plan: ${name} must be at least 1`, { got: plan[name] });

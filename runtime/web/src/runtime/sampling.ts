@@ -54,6 +54,11 @@ export function checkedSampling(settings: SamplingSettings): Sampling {
   return { temperature, topK, topP, minP, repetitionPenalty, logitBias: biases };
 }
 
+/** Return whether logits depend on tokens seen, beyond the model itself. */
+export function readsContext(settings: Sampling): boolean {
+  return settings.repetitionPenalty !== 1;
+}
+
 /** Return the distribution of one row of adjusted logits. */
 export function probabilities(logits: Float32Array, settings: Sampling): Probabilities {
   const scores = Float64Array.from(logits);
@@ -107,9 +112,9 @@ export function residual(byTarget: Probabilities, byDrafter: Probabilities): Pro
   return rest.some((share) => share > 0) ? normalised(rest) : byTarget;
 }
 
-/** Accept a draft with probability min(1, p/q), where p is its probability by the target and q by the drafter. */
-export function keeps(byTarget: number, byDrafter: number, random: Random): boolean {
-  return random() * byDrafter < byTarget; // random() < p/q without dividing
+/** Decide whether a draft drawn from `byDrafter` is kept: with probability min(1, p/q). */
+export function keeps(draftId: number, byTarget: Probabilities, byDrafter: Probabilities, random: Random): boolean {
+  return random() * (byDrafter[draftId] as number) < (byTarget[draftId] as number); // random() < p/q without dividing
 }
 
 /**
@@ -126,14 +131,14 @@ export function verifyDraws(
   for (const [position, draftId] of draftIds.entries()) {
     const target = byTarget(position);
     const drafter = byDrafter[position] ?? certain(draftId, target.length);
-    if (keeps(target[draftId] as number, drafter[draftId] as number, random)) continue;
+    if (keeps(draftId, target, drafter, random)) continue;
     return [...draftIds.slice(0, position), draw(residual(target, drafter), random)];
   }
   return [...draftIds, draw(byTarget(draftIds.length), random)];
 }
 
 /** Return the distribution that always draws `tokenId`. */
-export function certain(tokenId: number, vocabSize: number): Probabilities {
+function certain(tokenId: number, vocabSize: number): Probabilities {
   const one = new Float64Array(vocabSize);
   one[tokenId] = 1;
   return one;

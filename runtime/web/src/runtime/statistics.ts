@@ -14,8 +14,8 @@ export interface DraftStatistics {
   readonly draft_tokens_accepted: number;
 }
 
-/** A median with the quartiles around it. */
-export interface Spread {
+/** A median with the quartiles around it, as bench results carry it. */
+export interface Interval {
   readonly median: number;
   readonly low: number;
   readonly high: number;
@@ -29,17 +29,6 @@ export function countRounds(rounds: readonly Round[]): DraftStatistics {
     draft_tokens_proposed: total(rounds, (round) => round.drafted),
     draft_tokens_evaluated: total(rounds, evaluated),
     draft_tokens_accepted: total(rounds, (round) => round.accepted),
-  };
-}
-
-/** Sum the counts of several answers. */
-export function totalStatistics(parts: readonly DraftStatistics[]): DraftStatistics {
-  return {
-    rounds: total(parts, (part) => part.rounds),
-    tokens: total(parts, (part) => part.tokens),
-    draft_tokens_proposed: total(parts, (part) => part.draft_tokens_proposed),
-    draft_tokens_evaluated: total(parts, (part) => part.draft_tokens_evaluated),
-    draft_tokens_accepted: total(parts, (part) => part.draft_tokens_accepted),
   };
 }
 
@@ -58,8 +47,8 @@ export function memoryBoundSpeedUp(efficiency: number, costRatio: number, draftL
   return efficiency / (costRatio * draftLength + 1);
 }
 
-/** Return the median and quartiles. */
-export function spread(values: readonly number[]): Spread {
+/** Return the median of `values` with their quartiles. */
+export function medianInterval(values: readonly number[]): Interval {
   const sorted = [...values].sort((one, other) => one - other);
   return { median: quantile(sorted, 0.5), low: quantile(sorted, 0.25), high: quantile(sorted, 0.75) };
 }

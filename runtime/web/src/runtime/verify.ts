@@ -44,17 +44,7 @@ export function acceptedPrefix(draftIds: readonly number[], targetIds: readonly 
 /** Return the natural log of the probability that a row of logits gives `tokenId`, before any temperature or filter. */
 export function logProbability(row: Float32Array, tokenId: number): number {
   const top = largest(row);
-  return (row[tokenId] as number) - top - Math.log(sumOverTop(row, top));
-}
-
-/** Return the probability of the best token of a row of logits; it does not depend on the token that is drawn. */
-export function confidence(row: Float32Array): number {
-  return 1 / sumOverTop(row, largest(row));
-}
-
-/** Return Σ exp(score - top): subtracting the largest score keeps exp from overflowing. */
-function sumOverTop(row: Float32Array, top: number): number {
   let sum = 0;
-  for (const score of row) sum += Math.exp(score - top);
-  return sum;
+  for (const score of row) sum += Math.exp(score - top); // less the largest, so that exp does not overflow
+  return (row[tokenId] as number) - top - Math.log(sum);
 }

@@ -6,6 +6,7 @@ import type { OnRound, OpenEngine, Ports, Site } from "../../src/page/ports.js";
 import { INITIAL, type State } from "../../src/page/state.js";
 import { createStore, type Store } from "../../src/page/store.js";
 import type { BenchReport, Capabilities, DecodingOptions, Manifest, Message, ModelEntry, ProbeReport, SessionInfo, TextPiece, WayReport } from "../../src/runtime/index.js";
+import { untimed } from "../runtime/fakes.js";
 
 export const MODEL: ModelEntry = {
   name: "small-coder-1.5b",
@@ -183,7 +184,7 @@ export function fakeEngine(pieces: readonly TextPiece[]): OpenEngine & { asked: 
     async *answer(messages, options, onRound: OnRound) {
       asked.push({ messages, options });
       for (const piece of pieces) {
-        onRound({ tokenIds: piece.tokenIds, drafted: piece.drafted ? 1 : 0, accepted: piece.drafted ? 1 : 0 });
+        onRound(untimed(piece.tokenIds, piece.drafted ? 1 : 0, piece.drafted ? 1 : 0));
         yield piece;
       }
     },

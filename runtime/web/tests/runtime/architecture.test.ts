@@ -1,4 +1,4 @@
-/** Owns the laws of the module's shape: one file knows onnxruntime-web, and none of it knows the page. */
+/** Owns the laws of the module's shape: what it imports, and that the algorithm has the files and words of Python's. */
 
 import { readFileSync, readdirSync } from "node:fs";
 import { expect, test } from "vitest";
@@ -22,4 +22,44 @@ test("every file says first what it owns, and stays small", () => {
     expect(text.slice(0, 80), name).toMatch(/^\/\*\*(?:\n \*)? Owns /);
     expect(text.split("\n").length, name).toBeLessThan(350);
   }
+});
+
+const CORE = new URL("../../../core/", import.meta.url);
+const MIRRORED = [
+  "acceptance", "decoding", "drafter", "indexMap", "limits", "model", "ngram", "padding", "plan", "policies", "rounds",
+  "sampler", "sampling", "sources", "statistics", "stopRules", "tokenDrafter", "verify",
+];
+/** Files of Python's that the page has no use for: answers in a batch, and the adaptive policy with what it measures. */
+const PYTHON_ONLY = ["__init__", "adaptive", "batch", "estimators", "pass_times"];
+/** Files below the algorithm, as runtime/base is in Python. */
+const BASE = ["errors", "random", "records"];
+/** Exported names that Python's file lacks: what numpy or a dataclass does there, and what only the page needs. */
+const OWN_WORDS: Readonly<Record<string, readonly string[]>> = {
+  decoding: ["RoundOptions"],
+  drafter: ["EMPTY_DRAFT"],
+  model: ["FlatLogits", "requireContext"],
+  plan: ["readPlan"],
+  policies: ["LONGEST_DRAFT", "Policy"],
+  sampling: ["Sampling", "checkedSampling"],
+  sources: ["Drafters", "drafterOf"],
+  statistics: ["total"],
+  verify: ["greedyChoice", "largest"],
+};
+
+const snake = (name: string): string => (/^[A-Z]/.test(name) ? name : name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`));
+const textOf = (name: string): string => readFileSync(new URL(`${name}.ts`, FOLDER), "utf8");
+
+test("the algorithm has the files of Python's core", () => {
+  const python = readdirSync(CORE).filter((name) => name.endsWith(".py")).map((name) => name.slice(0, -3));
+  expect([...MIRRORED.map(snake), ...PYTHON_ONLY].sort()).toEqual(python.sort());
+});
+
+test.each(MIRRORED)("%s has the words of its counterpart, and imports no more than the algorithm", (name) => {
+  const python = readFileSync(new URL(`${snake(name)}.py`, CORE), "utf8");
+  const exported = [...textOf(name).matchAll(/^export (?:abstract )?(?:async )?(?:class|const|function\*?|interface|type) (\w+)/gm)].map((found) => found[1] as string);
+  const words = exported.filter((word) => !new RegExp(`\\b${snake(word)}\\b`).test(python));
+  expect(exported.length).toBeGreaterThan(0);
+  expect(words.sort()).toEqual(OWN_WORDS[name] ?? []);
+  const imported = importsOf(textOf(name)).map((from) => from.slice(2, -3));
+  expect(imported.filter((from) => ![...MIRRORED, ...BASE].includes(from))).toEqual([]);
 });

@@ -3,9 +3,10 @@
 import { expect, test } from "vitest";
 import { bench, type Benched } from "../../src/runtime/benching.js";
 import { IndexMap } from "../../src/runtime/indexMap.js";
-import type { LanguageModel, Logits } from "../../src/runtime/model.js";
-import { countRounds, memoryBoundSpeedUp, spread } from "../../src/runtime/statistics.js";
-import { ScriptedModel, mixedScript, refusalOf } from "./fakes.js";
+import type { LanguageModel, Pass } from "../../src/runtime/model.js";
+import { ModelTokenSource } from "../../src/runtime/sources.js";
+import { countRounds, medianInterval, memoryBoundSpeedUp } from "../../src/runtime/statistics.js";
+import { ScriptedModel, mixedScript, refusalOf, untimed } from "./fakes.js";
 
 const VOCAB = 12;
 
@@ -19,14 +20,14 @@ class SlowModel extends ScriptedModel implements LanguageModel {
     super(mixedScript(VOCAB, salt), VOCAB, 128);
   }
 
-  override async read(tokenIds: readonly number[]): Promise<Logits> {
+  override async read(tokenIds: readonly number[]): Promise<Pass> {
     this.clock.now += this.seconds;
     return super.read(tokenIds);
   }
 }
 
 function benched(clock: { now: number }, drafterSalt: number, full: boolean): Benched {
-  const open = (salt: number) => ({ model: new SlowModel(salt, clock, 1), indexMap: IndexMap.identity(VOCAB) });
+  const open = (salt: number) => new ModelTokenSource(new SlowModel(salt, clock, 1), IndexMap.identity(VOCAB));
   return {
     target: new SlowModel(0, clock, 4),
     drafters: { trimmed: open(drafterSalt), full: full ? open(0) : null },
@@ -69,13 +70,9 @@ test("an abort throws its reason, and no prompts are refused", async () => {
 });
 
 test("quartiles lie between neighbours as numpy's do, and counts know what the target looked at", () => {
-  expect(spread([4, 1, 2, 3])).toEqual({ median: 2.5, low: 1.75, high: 3.25 });
-  expect(spread([7])).toEqual({ median: 7, low: 7, high: 7 });
-  const turns = [
-    { tokenIds: [1, 2], drafted: 3, accepted: 1 },
-    { tokenIds: [1, 2, 3], drafted: 3, accepted: 3 },
-    { tokenIds: [1], drafted: 0, accepted: 0 },
-  ];
-  expect(countRounds(turns)).toEqual({ rounds: 3, tokens: 6, draft_tokens_proposed: 6, draft_tokens_evaluated: 5, draft_tokens_accepted: 4 });
+  expect(medianInterval([4, 1, 2, 3])).toEqual({ median: 2.5, low: 1.75, high: 3.25 });
+  expect(medianInterval([7])).toEqual({ median: 7, low: 7, high: 7 });
+  const rounds = [untimed([1, 2], 3, 1), untimed([1, 2, 3], 3, 3), untimed([1], 0, 0)];
+  expect(countRounds(rounds)).toEqual({ rounds: 3, tokens: 6, draft_tokens_proposed: 6, draft_tokens_evaluated: 5, draft_tokens_accepted: 4 });
   expect(memoryBoundSpeedUp(3, 0.5, 2)).toBe(1.5);
 });

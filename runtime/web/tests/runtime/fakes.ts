@@ -1,7 +1,8 @@
 /** Owns the fakes that the runtime's tests share: a scripted model, whole and trimmed, and a Round collector. */
 
 import { IndexMap } from "../../src/runtime/indexMap.js";
-import { FlatLogits, requireContext, type LanguageModel, type Logits } from "../../src/runtime/model.js";
+import { FlatLogits, requireContext, type LanguageModel, type Pass } from "../../src/runtime/model.js";
+import type { Round } from "../../src/runtime/rounds.js";
 
 /** Logits of what follows a text. */
 export type Script = (context: readonly number[]) => readonly number[];
@@ -13,7 +14,7 @@ export class ScriptedModel implements LanguageModel {
 
   constructor(
     private readonly script: Script,
-    readonly vocabSize: number,
+    private readonly vocabSize: number,
     readonly contextLength = 256,
   ) {}
 
@@ -25,22 +26,25 @@ export class ScriptedModel implements LanguageModel {
     return this.held.length;
   }
 
-  async read(tokenIds: readonly number[]): Promise<Logits> {
+  async read(tokenIds: readonly number[]): Promise<Pass> {
     requireContext(this.length + tokenIds.length, this.contextLength);
     this.passes.push([...tokenIds]);
     const values = tokenIds.flatMap((tokenId) => {
       this.held.push(tokenId);
       return [...this.script(this.held)];
     });
-    return new FlatLogits(Float32Array.from(values), tokenIds.length, this.vocabSize);
+    return { logits: new FlatLogits(Float32Array.from(values), tokenIds.length, this.vocabSize) };
   }
 
   rewind(length: number): void {
     if (length > this.length || length < 0) throw new Error(`rewind to ${length} of ${this.length}`);
     this.held.length = length;
   }
+}
 
-  async release(): Promise<void> {}
+/** A round that nobody timed. */
+export function untimed(tokenIds: readonly number[], drafted: number, accepted: number): Round {
+  return { tokenIds, drafted, accepted, targetSeconds: 0, drafterSeconds: 0 };
 }
 
 /** Logits that hang on the last two tokens and a salt, spread over `vocabSize` ids. */

@@ -2,16 +2,16 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { limited, textPieces } from "../../src/runtime/generation.js";
+import { limited } from "../../src/runtime/limits.js";
 import type { Round } from "../../src/runtime/rounds.js";
-import { TextStream } from "../../src/runtime/textStream.js";
-import { take } from "./fakes.js";
+import { TextStream, textPieces } from "../../src/runtime/streaming.js";
+import { take, untimed } from "./fakes.js";
 
 async function* rounds(...turns: Round[]): AsyncGenerator<Round> {
   yield* turns;
 }
 
-const round = (tokenIds: number[], accepted: number, drafted = accepted): Round => ({ tokenIds, accepted, drafted });
+const round = (tokenIds: number[], accepted: number, drafted = accepted): Round => untimed(tokenIds, drafted, accepted);
 
 /** Every token is one byte of UTF-8; a token of its own is special and has no text. */
 const decode = (ids: readonly number[]): string => new TextDecoder().decode(Uint8Array.from(ids.filter((id) => id < 256)));

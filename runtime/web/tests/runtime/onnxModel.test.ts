@@ -42,7 +42,7 @@ const numbers = (tensor: Tensor | undefined): number[] => Array.from(tensor?.dat
 
 test("a pass is fed its ids, their places, a mask over all that counts and the last pass's presents", async () => {
   const { graph, model } = opened(["input_ids", "attention_mask", "position_ids"]);
-  const logits = await model.read([7, 8]);
+  const { logits } = await model.read([7, 8]);
   expect([logits.rows, logits.width, Array.from(logits.row(1))]).toEqual([2, 3, [3, 4, 5]]);
   await model.read([9]);
   const [first, second] = graph.fed;

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { PaddedModel, paddedRows } from "../../src/runtime/padding.js";
+import { Padded, paddedRows } from "../../src/runtime/padding.js";
 import { ScriptedModel, mixedScript, refusalOf } from "./fakes.js";
 
 test("by measured seconds the cheapest count is taken, the smallest of equal ones, where it saves a twentieth", () => {
@@ -29,8 +29,8 @@ test("without measurements blocks have at least four rows on WebGPU, single step
 
 test("the extra rows come after the real ones, are forgotten, and their logits are not shown", async () => {
   const inner = new ScriptedModel(mixedScript(5, 0), 5, 10);
-  const model = new PaddedModel(inner, () => 4);
-  const logits = await model.read([3, 1]);
+  const model = new Padded(inner, [], "wasm", 4);
+  const { logits } = await model.read([3, 1]);
   expect(inner.passes).toEqual([[3, 1, 1, 1]]);
   expect([logits.rows, logits.width, model.length, [...model.tokenIds]]).toEqual([2, 5, 2, [3, 1]]);
   expect(Array.from(logits.row(1))).toEqual(Array.from(Float32Array.from(mixedScript(5, 0)([3, 1]))));
@@ -38,7 +38,7 @@ test("the extra rows come after the real ones, are forgotten, and their logits a
 
 test("a pass without room for its padding is left as it is, and a memory that is full still says so", async () => {
   const inner = new ScriptedModel(mixedScript(5, 0), 5, 6);
-  const model = new PaddedModel(inner, (rows) => Math.max(rows, 4));
+  const model = new Padded(inner, [], "wasm", 4);
   await model.read([1, 2, 3]);
   await model.read([1, 2]);
   expect(inner.passes.at(-1)).toEqual([1, 2]);

@@ -2,6 +2,7 @@
 
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { sampled } from "../../src/runtime/decoding.js";
 import { RandomSampler, type DraftToken } from "../../src/runtime/sampler.js";
 import { IndexMap } from "../../src/runtime/indexMap.js";
 import { FlatLogits } from "../../src/runtime/model.js";
@@ -39,22 +40,27 @@ const TARGET = Float32Array.from([1, 0.5, -1, 2, 0, -0.5, 1.5, -2]);
 const DRAFTER = Float32Array.from([2, -1, 0.5]);
 const MAP = new IndexMap([0, 3, 5], VOCAB);
 
+/** Shares of the drafter's tokens at the target's ids. */
+function spread(shares: Probabilities): Probabilities {
+  return Float64Array.from({ length: VOCAB }, (_, id) => (MAP.holds([id]) ? (shares[MAP.toDraft([id])[0] as number] as number) : 0));
+}
+
 describe("the first token of a drafted round", () => {
   const target = probabilities(TARGET, WARM);
 
   test("follows the target's distribution, though the drafter lacks five of the eight tokens", () => {
-    const sampler = new RandomSampler(WARM, random(3));
+    const { sampler, verifier } = sampled(WARM, random(3));
     const logits = new FlatLogits(Float32Array.from([...TARGET, ...TARGET]), 2, VOCAB);
-    const counts = countFirst(() => sampler.verify([sampler.draw(DRAFTER, MAP, [])], logits, [])[0] as number);
+    const counts = countFirst(() => verifier.verify([sampler.draw(DRAFTER, MAP, [])], logits, [])[0] as number);
     expect(chiSquare(counts, target)).toBeLessThan(UNLIKELY);
   });
 
   test("would not with a residual that forgets the drafter (negative control)", () => {
     const rng = random(3);
-    const drafted = MAP.scatter(probabilities(DRAFTER, WARM), 0);
+    const drafted = spread(probabilities(DRAFTER, WARM));
     const wrong = (): number => {
       const draft = draw(drafted, rng);
-      return keeps(target[draft] as number, drafted[draft] as number, rng) ? draft : draw(target, rng);
+      return keeps(draft, target, drafted, rng) ? draft : draw(target, rng);
     };
     expect(chiSquare(countFirst(wrong), target)).toBeGreaterThan(10 * UNLIKELY);
   });
@@ -132,16 +138,21 @@ test("without penalty and bias the logits stay as they are", () => {
 test("a drafted round follows the biased distribution, by a trimmed drafter that gets its share of the bias", () => {
   const biased = checkedSampling({ logitBias: { 0: 1, 3: -Infinity, 7: 4 } });
   const wanted = probabilities(adjusted(TARGET, biased, [], biased.logitBias), biased);
-  const sampler = new RandomSampler(biased, random(3));
+  const { sampler, verifier } = sampled(biased, random(3));
   const logits = new FlatLogits(Float32Array.from([...TARGET, ...TARGET]), 2, VOCAB);
   const counts = countFirst(() => {
     const draft = sampler.draw(DRAFTER, MAP, []);
     expect(draft.tokenId).not.toBe(3);
-    return sampler.verify([draft], logits, [])[0] as number;
+    return verifier.verify([draft], logits, [])[0] as number;
   });
   expect(counts[3]).toBe(0);
   expect(chiSquare(counts, wanted)).toBeLessThan(UNLIKELY);
   expect(chiSquare(counts, probabilities(TARGET, WARM))).toBeGreaterThan(10 * UNLIKELY);
+});
+
+test("a drawn token brings the distribution it was drawn from, at the target's ids", () => {
+  const { byDrafter } = new RandomSampler(WARM, random(3)).draw(DRAFTER, MAP, []);
+  expect(byDrafter).toEqual(spread(probabilities(DRAFTER, WARM)));
 });
 
 test("a draw never takes a token of probability 0, at either end of the random numbers", () => {

@@ -2,7 +2,7 @@
 
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { acceptedPrefix, confidence, greedyChoice, logProbability } from "../../src/runtime/verify.js";
+import { acceptedPrefix, greedyChoice, logProbability } from "../../src/runtime/verify.js";
 import { refusalOf } from "./fakes.js";
 
 test("the choice is the largest logit, the smaller id of equal ones", () => {
@@ -25,9 +25,4 @@ test("the accepted prefix is the common beginning", () => {
 test("log-probabilities are those of the softmax, however large the logits", () => {
   expect(logProbability(Float32Array.from([0, 0, 0, 0]), 2)).toBeCloseTo(-Math.log(4), 12);
   expect(logProbability(Float32Array.from([1000, 0]), 1)).toBeCloseTo(-1000, 9);
-});
-
-test("confidence is the softmax of the best token", () => {
-  expect(confidence(Float32Array.from([0, 0, 0, 0]))).toBeCloseTo(0.25, 12);
-  expect(confidence(Float32Array.from([1000, 0]))).toBeCloseTo(1, 12);
 });

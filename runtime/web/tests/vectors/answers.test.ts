@@ -1,9 +1,9 @@
 /** Owns reading answers.json: where answers made of rounds end, and their pieces of text, as in Python. */
 
 import { expect, test } from "vitest";
-import { limited, textPieces } from "../../src/runtime/generation.js";
+import { limited } from "../../src/runtime/limits.js";
 import type { Round } from "../../src/runtime/rounds.js";
-import { TextStream } from "../../src/runtime/textStream.js";
+import { TextStream, textPieces } from "../../src/runtime/streaming.js";
 import { take } from "../runtime/fakes.js";
 import { byteCodec, camel, casesOf, ids, readVectors, snake, tokenIds, type Vectors } from "./reading.js";
 

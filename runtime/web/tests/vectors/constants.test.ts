@@ -2,11 +2,10 @@
 
 import { expect, test } from "vitest";
 import { TEXT_FILES } from "../../src/runtime/bundle.js";
-import { LONGEST_DRAFT } from "../../src/runtime/drafter.js";
 import { MANIFEST_NAME, SCHEMA_VERSION } from "../../src/runtime/manifest.js";
 import { CONTEXT_LENGTH, PREFILL_ROWS, promptPieces } from "../../src/runtime/model.js";
 import { LONGEST, SHORTEST } from "../../src/runtime/ngram.js";
-import { POLICIES } from "../../src/runtime/policies.js";
+import { LONGEST_DRAFT, POLICIES } from "../../src/runtime/policies.js";
 import { checkedSampling } from "../../src/runtime/sampling.js";
 import { casesOf, readVectors, snake } from "./reading.js";
 

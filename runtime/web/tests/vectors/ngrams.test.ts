@@ -1,8 +1,10 @@
 /** Owns reading ngrams.json: looked-up drafts, as in Python. */
 
 import { expect, test } from "vitest";
-import { GREEDY } from "../../src/runtime/sampler.js";
-import { NgramDrafts, NgramIndex } from "../../src/runtime/ngram.js";
+import { GREEDY } from "../../src/runtime/decoding.js";
+import { NgramIndex, NgramSource } from "../../src/runtime/ngram.js";
+import { FixedLength } from "../../src/runtime/stopRules.js";
+import { TokenDrafter } from "../../src/runtime/tokenDrafter.js";
 import { casesOf, ids, letters, readVectors, type Vectors } from "./reading.js";
 
 const vectors = readVectors("ngrams");
@@ -24,10 +26,9 @@ test.each(casesOf(vectors.misses))("no match: %s", (_name, each) => {
 test.each(casesOf(vectors.drafts))("drafts of every length in every limit: %s", async (_name, { text, drafts }) => {
   for (let draftLength = 1; draftLength < 9; draftLength += 1) {
     for (let limit = 0; limit < 10; limit += 1) {
-      const policy = new NgramDrafts(draftLength);
-      await policy.begin();
-      const proposals = await policy.propose(ids(text), limit, GREEDY);
-      expect(letters(proposals.map((proposal) => proposal.tokenId))).toBe(drafts.slice(0, Math.min(draftLength, limit)));
+      const drafter = new TokenDrafter(new NgramSource(), new FixedLength(draftLength));
+      const draft = await drafter.propose(ids(text), limit, GREEDY.sampler);
+      expect(letters(draft.tokens.map((token) => token.tokenId))).toBe(drafts.slice(0, Math.min(draftLength, limit)));
     }
   }
 });

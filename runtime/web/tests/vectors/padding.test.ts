@@ -1,7 +1,7 @@
 /** Owns reading padding.json: rows that a pass is given, and what a padded model reads, as in Python. */
 
 import { expect, test } from "vitest";
-import { PaddedModel, paddedRows } from "../../src/runtime/padding.js";
+import { Padded, paddedRows } from "../../src/runtime/padding.js";
 import { ScriptedModel, refusalOf } from "../runtime/fakes.js";
 import { casesOf, ids, letters, readVectors, type Vectors } from "./reading.js";
 
@@ -27,9 +27,9 @@ test.each(casesOf(vectors.tables))("without a minimum one row stays one: %s", (_
 
 test.each(casesOf(vectors.models))("what a padded model reads: %s", async (_name, { provider, context_length, reads, passes }) => {
   const inner = new ScriptedModel((held) => [held.at(-1) as number], 1, context_length);
-  const model = new PaddedModel(inner, (rows) => paddedRows(rows, [], provider));
+  const model = new Padded(inner, [], provider);
   for (const text of reads) {
-    const logits = await model.read(ids(text));
+    const { logits } = await model.read(ids(text));
     expect(letters(Array.from({ length: logits.rows }, (_, row) => logits.row(row)[0] as number))).toBe(text);
   }
   expect(inner.passes.map(letters)).toEqual(passes);

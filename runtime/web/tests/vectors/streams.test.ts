@@ -1,7 +1,7 @@
 /** Owns reading streams.json: text as it comes, in whole characters and without stop texts, as in Python. */
 
 import { expect, test } from "vitest";
-import { TextStream } from "../../src/runtime/textStream.js";
+import { TextStream } from "../../src/runtime/streaming.js";
 import { byteCodec, casesOf, readVectors, tokenIds } from "./reading.js";
 
 const codec = byteCodec();

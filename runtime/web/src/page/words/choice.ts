@@ -1,11 +1,10 @@
 /** Owns the default choices, and the values on offer. */
 
-import { usableThreads, type Capabilities, type Manifest, type Provider } from "../../runtime/index.js";
+import { CONTEXT_LENGTH, usableThreads, type Capabilities, type Manifest, type Provider } from "../../runtime/index.js";
 import type { ChatOptions, Choice } from "../state.js";
 
 /** More threads than this gain nothing on phones, whose other cores are small. */
 const MOST_THREADS = 4;
-const CONTEXT = 2048;
 
 /** Choose WebGPU where there is one, as many threads as help, and a context that fits phones. */
 export function defaultChoice(manifest: Manifest, capabilities: Capabilities): Choice {
@@ -14,7 +13,7 @@ export function defaultChoice(manifest: Manifest, capabilities: Capabilities): C
     target: provider,
     drafter: provider,
     threads: usableThreads(MOST_THREADS, capabilities),
-    contextLength: Math.min(CONTEXT, manifest.context_length),
+    contextLength: Math.min(CONTEXT_LENGTH, manifest.context_length),
     withFull: false,
   };
 }

@@ -33,7 +33,8 @@ export function addRound(counts: Counts, round: Round, now: number): Counts {
     tokens: counts.tokens + round.tokenIds.length,
     passes: counts.passes + 1,
     drafted: counts.drafted + round.drafted,
-    examined: counts.examined + Math.min(round.accepted + 1, round.drafted),
+    // An answer cut after an accepted draft has no rejected one.
+    examined: counts.examined + Math.min(round.drafted, round.accepted + (round.tokenIds.length > round.accepted ? 1 : 0)),
     accepted: counts.accepted + round.accepted,
   };
 }

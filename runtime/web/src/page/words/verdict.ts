@@ -1,6 +1,6 @@
 /** Owns the verdict of a bench or a plan on speculating on this device, in one honest sentence. */
 
-import type { BenchReport, BenchResult, Plan, Provider, Spread, Way, WayReport } from "../../runtime/index.js";
+import type { BenchReport, BenchResult, DecodingPlan, Interval, Provider, Way, WayReport } from "../../runtime/index.js";
 import { PROVIDER_NAMES } from "./costs.js";
 import { rate, share, times, twoDigits } from "./format.js";
 
@@ -45,7 +45,7 @@ const OPENINGS: Readonly<Record<Answer, string>> = {
 };
 
 /** Judge a speed-up, by the same rule as edgedraft's command line. */
-export function answerOf(speedUp: Spread): Answer {
+export function answerOf(speedUp: Interval): Answer {
   if (speedUp.low > 1) return "pays";
   return speedUp.high < 1 ? "loses" : "open";
 }
@@ -70,7 +70,7 @@ export function placeSentence({ provider, device }: Pick<BenchResult, "provider"
 }
 
 /** Say what the plan in the bundle predicted, and for which device. */
-export function planSentence(plan: Plan): string {
+export function planSentence(plan: DecodingPlan): string {
   const gain = plan.predicted_tokens_per_second / plan.predicted_plain_tokens_per_second;
   const range = `${times(gain)} [${twoDigits(plan.speed_up_low)}–${twoDigits(plan.speed_up_high)}]`;
   const advice = plan.speculate ? "speculate" : "do not speculate";
@@ -100,6 +100,6 @@ export interface Cell {
   readonly range?: string;
 }
 
-function spread(ratio: Spread): string {
+function spread(ratio: Interval): string {
   return `${times(ratio.median)} [${twoDigits(ratio.low)}–${twoDigits(ratio.high)}]`;
 }

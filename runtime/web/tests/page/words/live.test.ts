@@ -1,8 +1,9 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { addRound, begin, figures } from "../../../src/page/words/live.js";
+import { untimed } from "../../runtime/fakes.js";
 
-const round = (tokens: number, drafted: number, accepted: number) => ({ tokenIds: Array.from({ length: tokens }, () => 1), drafted, accepted });
+const round = (tokens: number, drafted: number, accepted: number) => untimed(new Array<number>(tokens).fill(1), drafted, accepted);
 
 describe("the figures of an answer", () => {
   it("are unknown before anything came", () =>

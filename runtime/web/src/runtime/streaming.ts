@@ -1,7 +1,20 @@
-/** Owns turning ids into text as they come; incomplete characters and possible stop strings are held back. */
+/** Owns streamed text: token ids become whole characters, held back where a stop text may begin. */
+
+import type { Round } from "./rounds.js";
 
 /** Returns the text of ids, without special tokens. */
 export type Decode = (tokenIds: readonly number[]) => string;
+
+/**
+ * A piece of the answer; `drafted` is true when its last token was an accepted draft.
+ * `tokenIds` are the tokens since the last piece, `logProbs` the target's log-probabilities of them where asked for.
+ */
+export interface TextPiece {
+  readonly text: string;
+  readonly drafted: boolean;
+  readonly tokenIds: readonly number[];
+  readonly logProbs?: readonly number[];
+}
 
 const BROKEN = "\ufffd"; // decoders write it for bytes that are no whole character yet
 
@@ -59,6 +72,29 @@ export class TextStream {
     this.held = this.held.slice(this.held.length - keep);
     return ready;
   }
+}
+
+/** Stream an answer's text, token by token, ending early when a stop string of `stream` appears. */
+export async function* textPieces(rounds: AsyncIterable<Round>, stream: TextStream): AsyncGenerator<TextPiece> {
+  let tokenIds: number[] = [];
+  let logProbs: number[] = [];
+  let drafted = false;
+  const piece = (text: string): TextPiece => ({ text, drafted, tokenIds, ...(logProbs.length > 0 && { logProbs }) });
+  for await (const round of rounds) {
+    for (const [position, tokenId] of round.tokenIds.entries()) {
+      const text = stream.push(tokenId);
+      tokenIds.push(tokenId);
+      logProbs.push(...(round.logProbs?.slice(position, position + 1) ?? []));
+      drafted = position < round.accepted;
+      if (text !== "" || stream.stopped) {
+        yield piece(text);
+        [tokenIds, logProbs] = [[], []];
+      }
+      if (stream.stopped) return;
+    }
+  }
+  const rest = stream.finish();
+  if (rest !== "" || tokenIds.length > 0) yield piece(rest);
 }
 
 /** Return the length of the longest end of `text` that begins `stop`. */
