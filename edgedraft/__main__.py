@@ -23,6 +23,7 @@ COMMANDS = {
     "devices": "list device profiles, measure this machine, check the latency priors",
     "vocab": "inspect and convert token maps of other engines, and write them from counts",
     "models": "list and fetch the packaged models",
+    "kernels": "show which own kernels were built and which of them this CPU runs",
 }
 
 DONE, OUR_BUG, USER_ERROR, INTERRUPTED = 0, 1, 2, 130

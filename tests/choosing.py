@@ -35,6 +35,7 @@ HEAVY_FIXTURES = {
     "graphs": "graphs that run in ONNX Runtime",
     "ledger": "a graph that runs in ONNX Runtime",
     "in_child": "a child process",
+    "library": "a compiler builds it first",
 }
 
 

@@ -28,9 +28,11 @@ def run(options: argparse.Namespace, console: Console) -> None:
     """Measure and show."""
     from edgedraft.commands._options import request_of
     from edgedraft.commands._show import show_measurement
+    from edgedraft.commands.kernels import note_if_not_built
     from edgedraft.exporter.pipeline.bench import bench_bundle
     from edgedraft.exporter.pipeline.requests import BenchRequest
 
+    note_if_not_built(console)
     measurement = bench_bundle(request_of(BenchRequest, options), console.progress)
     show_measurement(console, measurement)
     console.result(measurement)

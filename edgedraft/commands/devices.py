@@ -85,6 +85,7 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     """Measure this machine and write its profile."""
     import time
 
+    from edgedraft.commands.kernels import note_if_not_built
     from edgedraft.devices.probing.cases import ProbeSettings
     from edgedraft.devices.probing.noise import verdict
     from edgedraft.devices.probing.probe import probe_machine
@@ -99,6 +100,7 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
         threads=options.threads,
         providers=tuple(options.providers) if options.providers else None,
     )
+    note_if_not_built(console)
     profile = probe_machine(settings, time.perf_counter, console.progress)
     output = options.output or Path(f"{profile.id}.toml")
     write_profile(output, profile)

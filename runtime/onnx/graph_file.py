@@ -1,4 +1,4 @@
-"""Find the operators that read a graph's inputs, in the ONNX file itself: onnxruntime reveals only names and shapes.
+"""Read nodes from an ONNX file itself: onnxruntime reveals only the names and shapes of inputs and outputs.
 
 An ONNX file is a protobuf message: a row of fields, each a number, a wire type and a value. Only nodes are read;
 weights are skipped by their length, so that large files take milliseconds, without the onnx package.
@@ -6,6 +6,7 @@ weights are skipped by their length, so that large files take milliseconds, with
 
 import mmap
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from edgedraft.runtime.base.errors import EdgedraftError
@@ -22,39 +23,56 @@ def input_readers(path: Path, names: Collection[str]) -> dict[str, set[str]]:
     Raises `EdgedraftError` when the file is not an ONNX model.
     """
     readers: dict[str, set[str]] = {name: set() for name in names}
+    with opened_graph_file(path) as data:
+        for operator, inputs in _nodes(data):
+            for name in readers.keys() & inputs:
+                readers[name].add(operator)
+    return readers
+
+
+@contextmanager
+def opened_graph_file(path: Path) -> Iterator[mmap.mmap]:
+    """Map the file into memory. Raises `EdgedraftError` when it is not an ONNX model, also for reads in the block."""
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            for operator, inputs in _nodes(data):
-                for name in readers.keys() & inputs:
-                    readers[name].add(operator)
+            yield data
     except (IndexError, ValueError) as error:
         raise EdgedraftError(f"{path}: not an ONNX model that can be read") from error
-    return readers
 
 
 def _nodes(data: mmap.mmap) -> Iterator[tuple[str, set[str]]]:
     """Yield the operator and the input names of each node."""
-    for graph in _messages(data, (0, len(data)), _MODEL_GRAPH):
-        for node in _messages(data, graph, _GRAPH_NODE):
-            texts: dict[int, list[str]] = {_NODE_INPUT: [], _NODE_OPERATOR: [""]}
-            for number, (start, end) in _fields(data, node):
-                if number in texts:
-                    texts[number].append(data[start:end].decode())
-            yield texts[_NODE_OPERATOR][-1], set(texts[_NODE_INPUT])
+    for graph in messages(data, (0, len(data)), _MODEL_GRAPH):
+        for node in messages(data, graph, _GRAPH_NODE):
+            operators = texts(data, node, _NODE_OPERATOR)
+            yield operators[-1] if operators else "", set(texts(data, node, _NODE_INPUT))
 
 
-def _messages(data: mmap.mmap, span: tuple[int, int], field_number: int) -> Iterator[tuple[int, int]]:
-    return (inner for number, inner in _fields(data, span) if number == field_number)
+def messages(data: mmap.mmap, span: tuple[int, int], field_number: int) -> Iterator[tuple[int, int]]:
+    """Yield the byte range of each text or message with that field number in ``span``."""
+    return (value for number, value in _fields(data, span) if number == field_number and isinstance(value, tuple))
 
 
-def _fields(data: mmap.mmap, span: tuple[int, int]) -> Iterator[tuple[int, tuple[int, int]]]:
-    """Yield the number and the byte range of each text or message in ``span``, and skip plain numbers."""
+def texts(data: mmap.mmap, span: tuple[int, int], field_number: int) -> list[str]:
+    """Return all texts with that field number in ``span``."""
+    return [data[start:end].decode() for start, end in messages(data, span, field_number)]
+
+
+def last_number(data: mmap.mmap, span: tuple[int, int], field_number: int) -> int:
+    """Return the last integer with that field number in ``span``, negative where its sign bit is set; 0 if none."""
+    values = [value for number, value in _fields(data, span) if number == field_number and isinstance(value, int)]
+    return (values[-1] ^ 1 << 63) - (1 << 63) if values else 0
+
+
+def _fields(data: mmap.mmap, span: tuple[int, int]) -> Iterator[tuple[int, int | tuple[int, int]]]:
+    """Yield each field's number, with its integer, or with the byte range of a text or message; skip floats."""
     place, end = span
     while place < end:
         key, place = _varint(data, place)
         wire_type = key & 7  # a key is the field's number, and its wire type in the lowest three bits
         if wire_type == _VARINT:
-            _, place = _varint(data, place)
+            integer, place = _varint(data, place)
+            yield key >> 3, integer
         elif wire_type in (_EIGHT_BYTES, _FOUR_BYTES):
             place += 8 if wire_type == _EIGHT_BYTES else 4
         elif wire_type == _LENGTH_DELIMITED:

@@ -1,13 +1,22 @@
-"""Move weights onto huge pages: each step reads all of them, and with 4 KiB pages it waits for address translation.
+"""Pages of memory: huge ones under weights, small ones that are committed on demand under keys and values.
 
-Linux only (5.14 for the advice, 6.1 to act on it at once). Elsewhere, and where the kernel declines, nothing happens.
+Each step reads all weights, and with 4 KiB pages it waits for address translation. Huge pages are for Linux only (5.14
+for the advice, 6.1 to act on it at once). Elsewhere, and where the kernel declines, nothing happens.
 """
 
+import contextlib
 import ctypes
+import mmap
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import prod
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from edgedraft.runtime.base.arrays import CacheArray
 
 HUGE = 2 * 2**20  # bytes of a huge page on x86-64, and on ARM with 4 KiB pages
 LEAST = 4 * HUGE  # smaller mappings are not weights
@@ -50,3 +59,25 @@ def _collapse(start: int, end: int) -> None:
     madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for advice in (_MADV_HUGEPAGE, _MADV_COLLAPSE):
         madvise(first, last - first, advice)
+
+
+def zeros_on_demand(shape: tuple[int, ...], dtype: npt.DTypeLike) -> CacheArray:
+    """Return zeros in a mapping of their own, committed by the system as they are used; the array keeps it alive.
+
+    The mapping is private: a forked child writes to a copy, never to its parent's keys and values.
+    """
+    size = prod(shape) * np.dtype(dtype).itemsize
+    if sys.platform == "win32":
+        memory = mmap.mmap(-1, size)  # neither fork nor huge pages without asking
+    else:
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        _keep_small_pages(memory)
+    return np.frombuffer(memory, dtype=dtype).reshape(shape)
+
+
+def _keep_small_pages(memory: mmap.mmap) -> None:
+    """Ask for no huge pages: where a system gives them unasked, one token of a row would commit 2 MiB."""
+    if sys.platform == "linux":
+        # A kernel built without huge pages refuses the advice, and needs none.
+        with contextlib.suppress(OSError):
+            memory.madvise(mmap.MADV_NOHUGEPAGE)

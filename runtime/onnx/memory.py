@@ -1,11 +1,7 @@
 """Models over a loaded decoder graph, each with its own keys and values: one alone, or rows of a batch."""
 
-import contextlib
-import mmap
-import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +10,7 @@ import numpy.typing as npt
 from edgedraft.runtime.base.arrays import CacheArray, Int64Array, Logits
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import Pass
+from edgedraft.runtime.onnx.huge_pages import zeros_on_demand
 from edgedraft.runtime.onnx.providers import GuardedSession
 from edgedraft.runtime.onnx.signature import CACHE_POSITION, IDS, LOGITS, MASK, POSITIONS, CacheInput
 
@@ -133,12 +130,16 @@ class SharedCache:
 class OnnxModel:
     """A `LanguageModel` over a graph, with its own key/value cache.
 
-    Models that are given the same ``logits`` overwrite each other's results.
+    Models that are given the same ``logits`` overwrite each other's results. With ``paired`` no pass has a single row:
+    attention rounds one row otherwise than several, so that a token's logits would depend on what it was read with.
     """
 
-    def __init__(self, graph: DecoderGraph, cache: Cache, logits: LogitsBuffer | None = None) -> None:
+    def __init__(
+        self, graph: DecoderGraph, cache: Cache, logits: LogitsBuffer | None = None, *, paired: bool = False
+    ) -> None:
         self._graph = graph
         self._cache = cache
+        self._paired = paired
         self._context_length = cache.context_length
         self._token_ids: list[int] = []
         self._ids = np.zeros((1, 1), dtype=np.int64)
@@ -168,21 +169,38 @@ class OnnxModel:
 
     def read(self, token_ids: Sequence[int]) -> Pass:
         """See `LanguageModel.read`; the logits are a view that the next call overwrites."""
-        rows = len(token_ids)
-        total = self.length + rows
-        require(rows > 0, "nothing to read", got="0 tokens")
+        total = self.length + len(token_ids)
+        require(len(token_ids) > 0, "nothing to read", got="0 tokens")
         require_context(total, self._context_length)
-        if self._ids.shape[1] < rows:
-            self._ids = np.zeros((1, rows), dtype=np.int64)
-        ids, places, logits = self._ids[:, :rows], self._places[:, self.length : total], self._logits.rows(rows)
-        ids[0] = token_ids
-        laid_out = PassBuffers(ids=ids, mask=self._mask[:, :total], positions=places, logits=logits)
-        binding = self._cache.bound(self.length, total)
-        bind_pass(binding, self._graph.feeds, laid_out)
-        self._graph.session.run_with_iobinding(binding)
+        if self._paired and len(token_ids) == 1:
+            logits = self._read_one(token_ids[0])
+        else:
+            logits = self._run(token_ids, self.length)
         self._cache.written(total)
         self._token_ids.extend(token_ids)
         return Pass(logits=logits)
+
+    def _read_one(self, token_id: int) -> Logits:
+        """Run a pass over two rows for one token; keys and values of the other row change nothing that is kept."""
+        if self.length + 1 < self._context_length:
+            return self._run([token_id, token_id], self.length)[:1]  # behind the text, where the next token overwrites
+        if self.length > 0:
+            # The context is full behind it: the token before is read again, and writes what it wrote.
+            return self._run([self._token_ids[-1], token_id], self.length - 1)[1:]
+        return self._run([token_id], 0)
+
+    def _run(self, token_ids: Sequence[int], start: int) -> Logits:
+        """Run a pass over tokens at ``start`` and behind it; return their logits: (tokens, vocab)."""
+        rows, end = len(token_ids), start + len(token_ids)
+        if self._ids.shape[1] < rows:
+            self._ids = np.zeros((1, rows), dtype=np.int64)
+        ids, places, logits = self._ids[:, :rows], self._places[:, start:end], self._logits.rows(rows)
+        ids[0] = token_ids
+        laid_out = PassBuffers(ids=ids, mask=self._mask[:, :end], positions=places, logits=logits)
+        binding = self._cache.bound(start, end)
+        bind_pass(binding, self._graph.feeds, laid_out)
+        self._graph.session.run_with_iobinding(binding)
+        return logits
 
     def rewind(self, length: int) -> None:
         """See `LanguageModel.rewind`; only the length changes, later passes overwrite keys and values."""
@@ -302,25 +320,3 @@ def bind_pass(binding: Binding, feeds: Collection[str], one: PassBuffers) -> Non
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
     shape = (rows, tokens, one.logits.shape[1])
     binding.bind_output(LOGITS, "cpu", 0, one.logits.dtype, shape, one.logits.ctypes.data)
-
-
-def zeros_on_demand(shape: tuple[int, ...], dtype: npt.DTypeLike) -> CacheArray:
-    """Return zeros in a mapping of their own, committed by the system as they are used; the array keeps it alive.
-
-    The mapping is private: a forked child writes to a copy, never to its parent's keys and values.
-    """
-    size = prod(shape) * np.dtype(dtype).itemsize
-    if sys.platform == "win32":
-        memory = mmap.mmap(-1, size)  # neither fork nor huge pages without asking
-    else:
-        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        _keep_small_pages(memory)
-    return np.frombuffer(memory, dtype=dtype).reshape(shape)
-
-
-def _keep_small_pages(memory: mmap.mmap) -> None:
-    """Ask for no huge pages: where a system gives them unasked, one token of a row would commit 2 MiB."""
-    if sys.platform == "linux":
-        # A kernel built without huge pages refuses the advice, and needs none.
-        with contextlib.suppress(OSError):
-            memory.madvise(mmap.MADV_NOHUGEPAGE)

@@ -139,8 +139,10 @@ def _require_own_threads() -> None:
     )
 
 
-def open_session(path: Path, provider: str, *, alone: bool = False) -> OpenedSession:
+def open_session(path: Path, provider: str, *, alone: bool = False, operators: Path | None = None) -> OpenedSession:
     """Open the graph in ``path`` on ``provider``; with ``alone`` the CPU may not run nodes that the provider lacks.
+
+    ``operators`` is a library whose operators take the place of the built-in ones of the same name.
 
     Raises `EdgedraftError` when a package, a driver or memory is missing, or the graph cannot be read.
     """
@@ -158,6 +160,8 @@ def open_session(path: Path, provider: str, *, alone: bool = False) -> OpenedSes
     options.log_severity_level = _NO_LOG
     if alone and provider != CPU:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if operators is not None:
+        options.register_custom_ops_library(str(operators))
     if provider == WEBGPU:
         return _opened_on_webgpu(path, options)
     return OpenedSession(session=_session(path, options, [known[provider]]))

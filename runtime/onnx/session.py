@@ -18,9 +18,11 @@ from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.batch import Batch
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
+from edgedraft.runtime.native.library import AUTO
 from edgedraft.runtime.onnx.device_cache import DeviceCache
 from edgedraft.runtime.onnx.growing import GrowingCache, SequentialBatch
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
+from edgedraft.runtime.onnx.kernel_choice import KernelChoice, chosen_kernels
 from edgedraft.runtime.onnx.memory import Cache, LogitsBuffer, OnnxBatch, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.onnx.providers import (
     OpenedSession,
@@ -37,12 +39,16 @@ class SessionSettings:
     ``threads`` is the size of the one pool that all sessions of the process share; on a GPU the CPU has little left to
     do. ``context_length`` is in tokens. ``provider`` is an execution provider by its short name (`cpu`, `webgpu`, ...);
     `available_providers` lists them. ``huge_pages`` moves the CPU's weights onto huge pages where the system allows it.
+    ``kernels`` for block-wise products are "auto" (own ones where the graph and the CPU allow it), "stock", or one by
+    its name. With ``exact`` a token's logits have the same bits whatever is read in the same pass.
     """
 
     threads: int
     context_length: int = CONTEXT_LENGTH
     provider: str = CPU
     huge_pages: bool = True
+    kernels: str = AUTO
+    exact: bool = False
 
 
 class OnnxGraph:
@@ -52,20 +58,30 @@ class OnnxGraph:
     """
 
     def __init__(self, path: Path, settings: SessionSettings) -> None:
-        opened = _open(path, settings)
+        opened, self.kernels = _open(path, settings)
         self.settings, self.session, self._on_device = settings, opened.session, opened.on_device
         signature = read_signature(path, self.session.get_inputs(), self.session.get_outputs())
         self.feeds, self.caches = signature.feeds, signature.caches
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
         self._path, self._rows = path, signature.rows
+        if settings.exact:
+            self._require_exact_passes()
 
     def new_model(self, logits: LogitsBuffer | None = None) -> OnnxModel:
         """Return a model with an empty cache; models of one graph share its weights and, if given, ``logits``."""
         with self._enough_memory("a context"):
-            model = OnnxModel(self, self._cache(self.settings.context_length), logits)
+            cache = self._cache(self.settings.context_length)
+            model = OnnxModel(self, cache, logits, paired=self.settings.exact)
         if self._on_device is not None:
             self._try_out(model)
         return model
+
+    def _require_exact_passes(self) -> None:
+        """Refuse a graph whose rows round by their neighbours, or that cannot read a row beside the one it keeps."""
+        remedy = "open it without exact"
+        require(self.kernels.library is not None, "exact needs own kernels", got=self.kernels.reason, remedy=remedy)
+        in_place = self.shared and self._on_device is None
+        require(in_place, f"{self._path}: exact needs keys and values that are written in place", remedy=remedy)
 
     def _cache(self, context_length: int) -> Cache:
         if not self.shared:
@@ -108,7 +124,7 @@ class PlainGraph:
     """A graph with one input and one output, all of whose nodes must run on the chosen provider."""
 
     def __init__(self, path: Path, settings: SessionSettings) -> None:
-        opened = _open(path, settings, alone=True)
+        opened, self.kernels = _open(path, settings, alone=True)
         self._session = opened.session
         if opened.on_device is not None:
             with _first_pass(path, settings):
@@ -142,11 +158,12 @@ def open_model(path: Path, settings: SessionSettings) -> OnnxModel:
     return OnnxGraph(path, settings).new_model()
 
 
-def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> OpenedSession:
-    """Open a session on the shared pool, with weights on huge pages if the settings ask for it on the CPU."""
+def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> tuple[OpenedSession, KernelChoice]:
+    """Open a session on the shared pool, with kernels and huge pages by the settings; return it and its kernels."""
     share_thread_pool(settings.threads)
-    with huge_pages_under_new_memory() if settings.huge_pages and settings.provider == CPU else nullcontext():
-        return open_session(path, settings.provider, alone=alone)
+    pages = huge_pages_under_new_memory() if settings.huge_pages and settings.provider == CPU else nullcontext()
+    with chosen_kernels(path, settings.provider, settings.kernels) as kernels, pages:
+        return open_session(path, settings.provider, alone=alone, operators=kernels.library), kernels
 
 
 @contextmanager

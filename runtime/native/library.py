@@ -1,0 +1,95 @@
+"""Find and load the library of own kernels, which `pip install` builds where there is a C++ compiler.
+
+The library replaces onnxruntime's product with int4 and int8 weights in sessions that it is registered with. Nothing
+here opens a session.
+"""
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from edgedraft.runtime.base.errors import EdgedraftError
+
+AUTO, STOCK = "auto", "stock"
+
+_NAMES = {"darwin": "libedgedraft_kernels.dylib", "win32": "edgedraft_kernels.dll"}
+_MESSAGE_BYTES = 512
+
+
+def library_path() -> Path | None:
+    """Return where the built library lies; None where it was not built."""
+    path = Path(__file__).with_name(_NAMES.get(sys.platform, "libedgedraft_kernels.so"))
+    return path if path.exists() else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KernelLibrary:
+    """The loaded library: which kernels there are, which is chosen, and how often they ran."""
+
+    path: Path
+    functions: ctypes.CDLL
+
+    def kernels(self) -> dict[str, bool]:
+        """Return the names of all compiled kernels, the best first, and if this CPU can run them."""
+        names: dict[str, bool] = {}
+        while name := self.functions.edgedraft_kernel_name(len(names)):
+            names[name.decode()] = bool(self.functions.edgedraft_kernel_runs_here(name))
+        return names
+
+    def prefer(self, name: str) -> None:
+        """Choose the kernel for sessions that this thread opens; an empty name follows the environment again."""
+        self.functions.edgedraft_prefer_kernel(name.encode())
+
+    def chosen(self) -> str:
+        """Return the kernel that new sessions get, or "stock". Raises `EdgedraftError` if it cannot run here."""
+        text = ctypes.create_string_buffer(_MESSAGE_BYTES)
+        failed = self.functions.edgedraft_chosen_kernel(text, ctypes.c_size_t(_MESSAGE_BYTES))
+        if failed:
+            raise EdgedraftError(text.value.decode(), remedy="set EDGEDRAFT_KERNELS to auto, or leave it out")
+        return text.value.decode()
+
+    def products(self) -> int:
+        """Return how many products the library has computed in this process, in all sessions."""
+        return int(self.functions.edgedraft_products())
+
+    def portable_products(self) -> int:
+        """Return how many of the products took the portable kernel."""
+        return int(self.functions.edgedraft_portable_products())
+
+
+def load_library(path: Path) -> KernelLibrary:
+    """Load the library at ``path``. Raises `EdgedraftError` if the system cannot load it."""
+    try:
+        functions = ctypes.CDLL(str(path))
+    except OSError as error:
+        raise EdgedraftError(f"{path}: cannot be loaded", got=str(error), remedy="install edgedraft again") from error
+    functions.edgedraft_kernel_name.restype = ctypes.c_char_p
+    functions.edgedraft_products.restype = ctypes.c_int64
+    functions.edgedraft_portable_products.restype = ctypes.c_int64
+    return KernelLibrary(path=path, functions=functions)
+
+
+@cache
+def own_kernels() -> KernelLibrary | None:
+    """Return the library that was built with this installation; None where there is none."""
+    path = library_path()
+    return load_library(path) if path else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KernelState:
+    """What this installation has of own kernels: the library, every kernel and if it runs here, and the choice."""
+
+    library: str | None
+    kernels: dict[str, bool]
+    chosen: str
+
+
+def kernel_state() -> KernelState:
+    """Return the state of own kernels here. Raises `EdgedraftError` if EDGEDRAFT_KERNELS names none that can run."""
+    library = own_kernels()
+    if library is None:
+        return KernelState(library=None, kernels={}, chosen=STOCK)
+    return KernelState(library=str(library.path), kernels=library.kernels(), chosen=library.chosen())

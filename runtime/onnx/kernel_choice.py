@@ -1,0 +1,59 @@
+"""Choose the kernels of a session: ours where they are built and the graph allows them, else onnxruntime's own."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.native.library import AUTO, STOCK, KernelLibrary, own_kernels
+from edgedraft.runtime.onnx.block_products import why_stock
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KernelChoice:
+    """Kernels of a session by their name, the library to register for them, and why it is none of ours."""
+
+    name: str
+    library: Path | None = None
+    reason: str | None = None
+
+
+NOT_BUILT = "own kernels were not built when edgedraft was installed"
+
+
+@contextmanager
+def chosen_kernels(path: Path, provider: str, wanted: str) -> Iterator[KernelChoice]:
+    """Choose kernels for a session on the graph in ``path``, which the block opens on this thread.
+
+    ``wanted`` is "auto", "stock" or a kernel's name. Raises `EdgedraftError` when a kernel that was asked for by name
+    cannot be had.
+    """
+    library = own_kernels()
+    reason = "asked for" if wanted == STOCK else "only a CPU runs own kernels" if provider != CPU else None
+    if library is None or reason is not None:
+        yield _stock(wanted, reason or NOT_BUILT)
+        return
+    library.prefer("" if wanted == AUTO else wanted)
+    try:
+        yield _choice(library, path, wanted)
+    finally:
+        library.prefer("")
+
+
+def _choice(library: KernelLibrary, path: Path, wanted: str) -> KernelChoice:
+    name = library.chosen()
+    if name == STOCK:
+        return KernelChoice(name=STOCK, reason="this CPU lacks what own kernels need, or EDGEDRAFT_KERNELS says so")
+    try:
+        reason = why_stock(path, forced=wanted != AUTO)
+    except (OSError, EdgedraftError):
+        reason = "the graph cannot be read"  # onnxruntime will say so when it opens the session
+    return _stock(wanted, reason) if reason else KernelChoice(name=name, library=library.path)
+
+
+def _stock(wanted: str, reason: str) -> KernelChoice:
+    if wanted not in (AUTO, STOCK):
+        raise EdgedraftError(f"kernels {wanted} cannot be used: {reason}", remedy="leave the choice to auto")
+    return KernelChoice(name=STOCK, reason=reason)

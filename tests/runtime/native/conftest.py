@@ -1,0 +1,42 @@
+"""The library of kernels, built from this checkout's sources."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgedraft.runtime.native.library import library_path, load_library
+from tests.needs import Need, skip_without
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+OTHER_BUILD = "EDGEDRAFT_TESTED_KERNELS"
+"""Names a library that was built in another way, with sanitizers for example."""
+COMPILER = Need(
+    what="a C++ compiler",
+    remedy="apt-get install g++, or set CXX",
+    is_there=lambda: shutil.which(os.environ.get("CXX", "g++")) is not None,
+)
+
+
+@pytest.fixture(scope="session")
+def library():
+    """The loaded library; sources that changed since the last build are compiled first."""
+    if OTHER_BUILD in os.environ:
+        return load_library(Path(os.environ[OTHER_BUILD]))
+    skip_without(COMPILER)
+    build = [sys.executable, "setup.py", "-q", "build_ext", "--inplace"]
+    done = subprocess.run(build, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    path = library_path()
+    assert path is not None, done.stderr
+    return load_library(path)
+
+
+@pytest.fixture(scope="session")
+def kernels(library):
+    """The names of the kernels that this CPU can run."""
+    names = [name for name, runs_here in library.kernels().items() if runs_here]
+    assert names[-1] == "portable"
+    return names
