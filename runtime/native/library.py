@@ -5,6 +5,7 @@ here opens a session.
 """
 
 import ctypes
+import os
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -13,6 +14,10 @@ from pathlib import Path
 from edgedraft.runtime.base.errors import EdgedraftError
 
 AUTO, STOCK = "auto", "stock"
+FORCED_BY = "EDGEDRAFT_KERNELS"
+
+MEASURED_FASTER = ("avx512vnni", "avxvnni")
+"""Kernels that were measured and beat stock at every number of rows; "auto" takes no others."""
 
 _NAMES = {"darwin": "libedgedraft_kernels.dylib", "win32": "edgedraft_kernels.dll"}
 _MESSAGE_BYTES = 512
@@ -49,6 +54,12 @@ class KernelLibrary:
         if failed:
             raise EdgedraftError(text.value.decode(), remedy="set EDGEDRAFT_KERNELS to auto, or leave it out")
         return text.value.decode()
+
+    def automatic(self) -> str:
+        """Return the kernel that "auto" means here: one that was measured faster, or the one that the user forced."""
+        name = self.chosen()
+        forced = os.environ.get(FORCED_BY, AUTO) not in ("", AUTO)
+        return name if forced or name in MEASURED_FASTER else STOCK
 
     def products(self) -> int:
         """Return how many products the library has computed in this process, in all sessions."""
@@ -92,4 +103,4 @@ def kernel_state() -> KernelState:
     library = own_kernels()
     if library is None:
         return KernelState(library=None, kernels={}, chosen=STOCK)
-    return KernelState(library=str(library.path), kernels=library.kernels(), chosen=library.chosen())
+    return KernelState(library=str(library.path), kernels=library.kernels(), chosen=library.automatic())

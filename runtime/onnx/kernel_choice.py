@@ -43,9 +43,10 @@ def chosen_kernels(path: Path, provider: str, wanted: str) -> Iterator[KernelCho
 
 
 def _choice(library: KernelLibrary, path: Path, wanted: str) -> KernelChoice:
-    name = library.chosen()
+    name = library.automatic() if wanted == AUTO else library.chosen()
     if name == STOCK:
-        return KernelChoice(name=STOCK, reason="this CPU lacks what own kernels need, or EDGEDRAFT_KERNELS says so")
+        reason = "no own kernel was measured to be faster on such a CPU, or EDGEDRAFT_KERNELS says so"
+        return KernelChoice(name=STOCK, reason=reason)
     try:
         reason = why_stock(path, forced=wanted != AUTO)
     except (OSError, EdgedraftError):

@@ -142,3 +142,20 @@ def test_kernels_asked_for_by_name_are_not_replaced_silently(path, products):
         PlainGraph(path, SessionSettings(threads=2, kernels="fastest"))
     with chosen_kernels(path, "cpu", "auto") as choice:  # the refused preference did not stay
         assert choice.reason == "a product asks for more than int8 accuracy"
+
+
+@pytest.mark.parametrize(("best", "taken"), [("avx512vnni", "avx512vnni"), ("avxvnni", "avxvnni"), ("avx2", "stock")])
+def test_auto_takes_only_kernels_that_were_measured_faster(path, library, monkeypatch, best, taken):  # noqa: F811
+    monkeypatch.delenv("EDGEDRAFT_KERNELS", raising=False)
+    monkeypatch.setattr(type(library), "chosen", lambda self: best)
+    monkeypatch.setattr(BUILT, lambda: library)
+    with chosen_kernels(saved(path, product_graph(matrix_of())), "cpu", "auto") as choice:
+        assert choice.name == taken
+
+
+def test_a_kernel_that_the_user_forces_is_taken(path, library, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("EDGEDRAFT_KERNELS", "avx2")
+    monkeypatch.setattr(type(library), "chosen", lambda self: "avx2")
+    monkeypatch.setattr(BUILT, lambda: library)
+    with chosen_kernels(saved(path, product_graph(matrix_of())), "cpu", "auto") as choice:
+        assert choice.name == "avx2"
