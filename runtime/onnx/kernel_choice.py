@@ -20,6 +20,7 @@ class KernelChoice:
     reason: str | None = None
 
 
+NONE_FASTER = "no own kernel was measured to be faster on such a CPU, or EDGEDRAFT_KERNELS says so"
 NOT_BUILT = "own kernels were not built when edgedraft was installed"
 
 
@@ -45,8 +46,7 @@ def chosen_kernels(path: Path, provider: str, wanted: str) -> Iterator[KernelCho
 def _choice(library: KernelLibrary, path: Path, wanted: str) -> KernelChoice:
     name = library.automatic() if wanted == AUTO else library.chosen()
     if name == STOCK:
-        reason = "no own kernel was measured to be faster on such a CPU, or EDGEDRAFT_KERNELS says so"
-        return KernelChoice(name=STOCK, reason=reason)
+        return KernelChoice(name=STOCK, reason=NONE_FASTER)
     try:
         reason = why_stock(path, forced=wanted != AUTO)
     except (OSError, EdgedraftError):
