@@ -1,11 +1,10 @@
-/** Owns draft policies by name: a source of tokens and a stop rule, composed for one answer. */
+/** Owns draft policies by name: a source of tokens and a stop rule, composed for one answer; and the simple stop rule. */
 
 import { NO_DRAFTS, type Drafter } from "./drafter.js";
 import { demand } from "./errors.js";
 import type { Clock } from "./model.js";
 import { NgramSource } from "./ngram.js";
-import { FixedLength } from "./stopRules.js";
-import { TokenDrafter, type TokenSource } from "./tokenDrafter.js";
+import { TokenDrafter, type StopRule, type TokenOffer, type TokenSource } from "./tokenDrafter.js";
 
 /** The policies by name, some of Python's: no drafts, drafts of a fixed length, and drafts by lookup in the text. */
 export const POLICIES = ["plain", "fixed", "ngram"] as const;
@@ -33,4 +32,13 @@ export function buildDrafter({ name, draftLength }: PolicyChoice, parts: PolicyP
   if (name === "plain") return NO_DRAFTS;
   const source = name === "ngram" ? new NgramSource() : parts.source();
   return new TokenDrafter(source, new FixedLength(draftLength), parts.clock);
+}
+
+/** Takes the first offer until `draftLength` tokens are drafted. */
+export class FixedLength implements StopRule {
+  constructor(private readonly draftLength: number) {}
+
+  choose(offers: readonly TokenOffer[], drafted: number): TokenOffer | null {
+    return drafted < this.draftLength ? (offers[0] ?? null) : null;
+  }
 }

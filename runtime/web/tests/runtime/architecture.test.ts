@@ -27,7 +27,7 @@ test("every file says first what it owns, and stays small", () => {
 const CORE = new URL("../../../core/", import.meta.url);
 const MIRRORED = [
   "acceptance", "decoding", "drafter", "indexMap", "limits", "model", "ngram", "padding", "plan", "policies", "rounds",
-  "sampler", "sampling", "sources", "statistics", "stopRules", "tokenDrafter", "verify",
+  "sampler", "sampling", "sources", "statistics", "tokenDrafter", "verify",
 ];
 /** Files of Python's that the page has no use for: answers in a batch, and the adaptive policy with what it measures. */
 const PYTHON_ONLY = ["__init__", "adaptive", "batch", "estimators", "pass_times"];

@@ -10,7 +10,7 @@ import { Padded } from "../../src/runtime/padding.js";
 import { buildDrafter } from "../../src/runtime/policies.js";
 import type { Round } from "../../src/runtime/rounds.js";
 import { ModelTokenSource } from "../../src/runtime/sources.js";
-import { FixedLength } from "../../src/runtime/stopRules.js";
+import { FixedLength } from "../../src/runtime/policies.js";
 import { TokenDrafter } from "../../src/runtime/tokenDrafter.js";
 import { ScriptedModel, mixedScript, take, trimmedScript } from "./fakes.js";
 

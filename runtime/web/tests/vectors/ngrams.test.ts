@@ -3,7 +3,7 @@
 import { expect, test } from "vitest";
 import { GREEDY } from "../../src/runtime/decoding.js";
 import { NgramIndex, NgramSource } from "../../src/runtime/ngram.js";
-import { FixedLength } from "../../src/runtime/stopRules.js";
+import { FixedLength } from "../../src/runtime/policies.js";
 import { TokenDrafter } from "../../src/runtime/tokenDrafter.js";
 import { casesOf, ids, letters, readVectors, type Vectors } from "./reading.js";
 
