@@ -37,7 +37,8 @@ def _loads(library: str) -> bool:
     return True
 
 
-def _program(name: str, what: str, remedy: str) -> Need:
+def need_program(name: str, what: str, remedy: str) -> Need:
+    """Need a program on the path."""
     return Need(what=what, remedy=remedy, is_there=lambda: shutil.which(name) is not None)
 
 
@@ -51,9 +52,9 @@ SOFTWARE_GPU = Need(
     remedy="apt-get install chromium",
     is_there=SOFTWARE_GPU_FILE.exists,
 )
-CHROMIUM = _program("chromium", "Debian's chromium", "apt-get install chromium")
-NODE = _program("node", "Node.js", "install Node.js 22 or newer")
-NPM = _program("npm", "npm", "install Node.js 22 or newer")
+CHROMIUM = need_program("chromium", "Debian's chromium", "apt-get install chromium")
+NODE = need_program("node", "Node.js", "install Node.js 22 or newer")
+NPM = need_program("npm", "npm", "install Node.js 22 or newer")
 BUILT_PAGE = Need(
     what="the built page, runtime/web/dist/page",
     remedy="npm ci --ignore-scripts && npm run build, in runtime/web",

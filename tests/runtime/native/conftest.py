@@ -1,7 +1,6 @@
 """The library of kernels, built from this checkout's sources."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,16 +8,12 @@ from pathlib import Path
 import pytest
 
 from edgedraft.runtime.native.library import library_path, load_library
-from tests.needs import Need, skip_without
+from tests.needs import need_program, skip_without
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 OTHER_BUILD = "EDGEDRAFT_TESTED_KERNELS"
 """Names a library that was built in another way, with sanitizers for example."""
-COMPILER = Need(
-    what="a C++ compiler",
-    remedy="apt-get install g++, or set CXX",
-    is_there=lambda: shutil.which(os.environ.get("CXX", "g++")) is not None,
-)
+COMPILER = need_program(os.environ.get("CXX", "g++"), "a C++ compiler", "apt-get install g++, or set CXX")
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.needs import Need, skip_without
+from tests.needs import need_program, skip_without
 from tests.runtime.native.conftest import COMPILER, OTHER_BUILD, REPOSITORY
 
 SOURCES = REPOSITORY / "runtime" / "native" / "cpp"
@@ -18,7 +18,7 @@ COMPARISON = Path(__file__).with_name("compare_kernels.cpp")
 FLAGS = ["-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-pthread", "-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 ARM_COMPILER, EMULATOR = (
-    Need(what=name, remedy=f"apt-get install {package}", is_there=lambda name=name: shutil.which(name) is not None)
+    need_program(name, name, f"apt-get install {package}")
     for name, package in (("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"), ("qemu-aarch64", "qemu-user"))
 )
 
