@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+# -P keeps the folder that this is started in off the path: a checkout there would be imported instead.
 WORKER = """
 import json, sys, time
 import edgedraft
@@ -41,7 +42,7 @@ class Installation:
 
     @classmethod
     def start(cls, python: Path, bundle: Path, threads: int) -> "Installation":
-        command = [str(python), "-c", WORKER, str(bundle), str(threads)]
+        command = [str(python), "-P", "-c", WORKER, str(bundle), str(threads)]
         return cls(process=subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True))
 
     def answer(self, prompt: str, policy: str, tokens: int) -> dict:
