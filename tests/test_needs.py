@@ -62,4 +62,5 @@ def test_no_other_file_asks_what_is_installed():
 def test_the_whole_check_allows_no_skip_and_says_what_it_could_not_install():
     script = (WEB.parents[1] / ".ci" / "run").read_text()
     assert f"export {REQUIRE_ALL}=1" in script
-    assert "apt-get install -y -qq --no-install-recommends chromium libvulkan1" in script
+    assert "apt-get install -y -qq chromium" in script
+    assert "--no-install-recommends libvulkan1" in script
