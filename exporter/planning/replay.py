@@ -21,11 +21,15 @@ class AcceptanceWindows:
     """The draft vocabulary sizes that accept each position: int64 ``low`` and ``high`` (positions,).
 
     ``offsets``, int64 (answers + 1,), say where each answer begins.
+
+    ``cut_share`` is the share of positions whose target token lies below the trace's row while one more size might
+    still accept it: they count as refused.
     """
 
     low: Ids
     high: Ids
     offsets: Ids
+    cut_share: float
 
     def accepted(self, size: int) -> npt.NDArray[np.bool_]:
         """Return the positions that a draft vocabulary of ``size`` tokens gets right, (positions,)."""
@@ -68,7 +72,12 @@ def acceptance_windows(trace: AcceptanceTrace, ranks: Ids) -> AcceptanceWindows:
     low = ranks[trace.target_ids]
     # Nobody knows whether a better-liked token lies behind the end of a cut row: count the position as refused.
     cut = ~whole & (low < high)
-    return AcceptanceWindows(low=low, high=np.where(cut, low, high), offsets=trace.offsets)
+    return AcceptanceWindows(
+        low=low,
+        high=np.where(cut, low, high),
+        offsets=trace.offsets,
+        cut_share=float(cut.mean()) if len(cut) else 0.0,
+    )
 
 
 def replay(windows: AcceptanceWindows, size: int, draft_length: int) -> Replay:

@@ -7,7 +7,7 @@ on with x, min(1, q_S(x) / p(x)). Source: Leviathan et al. 2023, arXiv 2211.1719
 q_S is shaped here, from the drafter's raw log-probabilities: top-k, top-p and min-p work on what trimming leaves, so
 that no stored q could serve every S. It is exact wherever the tokens that a row lacks cannot be drafted: no token is
 left out; or top-k finds its k, top-p its share or min-p its bound above the best token left out. Elsewhere, as with a
-temperature alone, for which every token of S takes part, q_S is that of the tokens in the row, which lacks little.
+temperature alone, for which every token of S takes part, the weight that the row lacks bounds the error.
 """
 
 from collections.abc import Iterator
@@ -29,19 +29,20 @@ class ExpectedAcceptance:
     """The fate of a draft at each position; float64 (positions,) each, ``offsets`` int64 (answers + 1,).
 
     ``acceptance``: how probably a draft is kept, whatever token comes; ``kept``: how probably the draft was kept, given
-    the token that came.
+    the token that came; ``doubt``: the most that ``acceptance`` may be off because of tokens that the trace left out.
     """
 
     acceptance: Probabilities
     kept: Probabilities
+    doubt: Probabilities
     offsets: Ids
 
 
 def expected_acceptance(trace: DrawnTrace, ranks: Ids, size: int) -> ExpectedAcceptance:
     """Compute the acceptance of a drafter with the first ``size`` tokens of the order of inverse ``ranks`` (vocab,)."""
     parts = [_expected(part, ranks, size) for part in _parts(trace)]
-    acceptance, kept = (np.concatenate([np.zeros(0), *values]) for values in zip(*parts, strict=True))
-    return ExpectedAcceptance(acceptance=acceptance, kept=kept, offsets=trace.offsets)
+    acceptance, kept, doubt = (np.concatenate([np.zeros(0), *values]) for values in zip(*parts, strict=True))
+    return ExpectedAcceptance(acceptance=acceptance, kept=kept, doubt=doubt, offsets=trace.offsets)
 
 
 def expected_replay(expected: ExpectedAcceptance, draft_length: int) -> Replay:
@@ -92,22 +93,24 @@ def _parts(trace: DrawnTrace) -> Iterator[DrawnTrace]:
         )
 
 
-def _expected(trace: DrawnTrace, ranks: Ids, size: int) -> tuple[Probabilities, Probabilities]:
-    """Compute acceptance and kept of a part, (positions,) each."""
+def _expected(trace: DrawnTrace, ranks: Ids, size: int) -> tuple[Probabilities, Probabilities, Probabilities]:
+    """Compute acceptance, kept and doubt of a part, (positions,) each."""
     drafts = _drafts(trace, ranks, size)
     q = drafts.shaped(trace.settings, size)
     q_of_token, p_of_token = (drafts.sums(values * drafts.at_target) for values in (q, drafts.by_target))
     # min(1, q / p) without dividing by a p of 0.
     surely = q_of_token >= p_of_token
     kept = np.where(surely, q_of_token > 0, q_of_token / np.where(surely, 1.0, p_of_token))
-    return drafts.sums(np.minimum(drafts.by_target, q)), kept
+    return drafts.sums(np.minimum(drafts.by_target, q)), kept, _doubt(trace, drafts, q, size)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Drafts:
     """The entries of a trace that a trimmed drafter has, rows one behind the other, the drafter's best first.
 
-    ``rows``: the position of each entry; ``places``: its place in its row; ``heads``: where its row begins.
+    ``rows``: the position of each entry; ``places``: its place in its row; ``heads``: where its row begins; ``above``:
+    whether the drafter likes it better than all that the trace left out. ``left``, (positions,): the weight that was
+    left out, as `weights` counts.
     """
 
     rows: Ids
@@ -116,11 +119,12 @@ class _Drafts:
     log_probs: Probabilities
     by_target: Probabilities
     at_target: BoolArray
-    positions: int
+    above: BoolArray
+    left: Probabilities
 
     def sums(self, values: npt.NDArray[np.float64]) -> Probabilities:
         """Sum each row, (positions,); 0 for a row without entries."""
-        return np.bincount(self.rows, weights=values, minlength=self.positions).astype(np.float64)
+        return np.bincount(self.rows, weights=values, minlength=len(self.left)).astype(np.float64)
 
     def shaped(self, settings: SamplingSettings, size: int) -> Probabilities:
         """Compute q_S of every entry, by the steps of `edgedraft.runtime.core.sampling.probabilities`."""
@@ -135,7 +139,7 @@ class _Drafts:
         """Weigh every entry at the temperature, the best of each row as 1; 0 where top-k leaves it out."""
         weights: Probabilities = np.exp((self.log_probs - self.log_probs[self.heads]) / settings.temperature)
         if 0 < settings.top_k < size:
-            bars = np.full(self.positions, -np.inf)
+            bars = np.full(len(self.left), -np.inf)
             last = self.places == settings.top_k - 1
             bars[self.rows[last]] = self.log_probs[last]
             weights[self.log_probs < bars[self.rows]] = 0.0
@@ -159,6 +163,8 @@ def _drafts(trace: DrawnTrace, ranks: Ids, size: int) -> _Drafts:
     counts = np.bincount(rows, minlength=len(lengths))
     heads = (np.cumsum(counts) - counts)[rows]
     log_probs = trace.log_probs_by_drafter[entries].astype(np.float64)
+    best = np.full(len(lengths), -np.inf)
+    best[rows] = log_probs[heads]
     return _Drafts(
         rows=rows,
         places=np.arange(len(entries)) - heads,
@@ -166,5 +172,54 @@ def _drafts(trace: DrawnTrace, ranks: Ids, size: int) -> _Drafts:
         log_probs=log_probs,
         by_target=np.exp(trace.log_probs_by_target[entries].astype(np.float64)),
         at_target=trace.ids[entries] == trace.target_ids[rows],
-        positions=len(lengths),
+        above=log_probs > trace.best_left[rows],
+        left=_left(trace, best),
     )
+
+
+def _left(trace: DrawnTrace, best: Probabilities) -> Probabilities:
+    """Weigh all that the trace left out where an entry of log-probability ``best`` weighs 1, (positions,)."""
+    starts, temperature = trace.row_starts, trace.settings.temperature
+    scores = trace.log_probs_by_drafter.astype(np.float64) / temperature
+    top = scores[starts]
+    stored = np.add.reduceat(np.exp(scores - np.repeat(top, trace.row_lengths)), starts) if len(starts) else top
+    share = trace.left_by_drafter.astype(np.float64)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        log_weight = np.log(share / (1.0 - share) * stored) + top - best / temperature
+        return np.exp(log_weight)
+
+
+def _doubt(trace: DrawnTrace, drafts: _Drafts, q: Probabilities, size: int) -> Probabilities:
+    """Bound the error of Σ_S min(p, q_S), (positions,).
+
+    Tokens left out only add to the weight that q_S is divided by, so of the entries above them those in q's support
+    are certainly in the true one. Its weight lies between theirs and that of all entries with all that is left out,
+    which bounds every true q; what the tokens left out add themselves is at most the target's probability of them.
+    """
+    settings = trace.settings
+    filtered = 0 < settings.top_k < size or settings.top_p < 1 or settings.min_p > 0
+    weights = drafts.weights(settings, size)
+    certain = (q > 0) & (drafts.above if filtered else True)
+    surely, possibly = drafts.sums(weights * certain), drafts.sums(weights) + drafts.left
+    with np.errstate(divide="ignore", invalid="ignore"):
+        least, most = (weights / total[drafts.rows] for total in (possibly, surely))
+    at_least = drafts.sums(np.minimum(drafts.by_target, np.where(certain, least, 0.0)))
+    at_most = drafts.sums(np.fmin(drafts.by_target, most)) + trace.left_by_target
+    return np.where(_certain(trace, drafts, size), 0.0, np.minimum(at_most, 1.0) - at_least)
+
+
+def _certain(trace: DrawnTrace, drafts: _Drafts, size: int) -> BoolArray:
+    """Tell at which positions no token that the trace left out can be drafted, (positions,)."""
+    settings = trace.settings
+    decides = np.zeros(len(drafts.rows), dtype=np.bool_)
+    if 0 < settings.top_k < size:
+        decides = drafts.above & (drafts.places == settings.top_k - 1)
+    elif settings.top_p < 1:
+        weights = drafts.weights(settings, size)
+        shares, before = drafts.shares(weights), drafts.before(drafts.shares(weights))
+        enough = settings.top_p * (1.0 + drafts.left / np.maximum(drafts.sums(weights), 1.0))[drafts.rows]
+        decides = drafts.above & (before < settings.top_p) & (before + shares >= enough)
+    elif settings.min_p > 0:
+        bar = drafts.log_probs + settings.temperature * np.log(settings.min_p)
+        decides = (drafts.places == 0) & (bar > trace.best_left[drafts.rows])
+    return np.isneginf(trace.best_left) | (drafts.sums(decides.astype(np.float64)) > 0)

@@ -138,6 +138,7 @@ def greedy_runs(stage, few) -> dict[tuple[int, int], list[list[Round]]]:
 @pytest.mark.parametrize("size", SIZES)
 def test_the_drafts_examined_and_kept_are_those_replayed(size, length, greedy, greedy_runs):
     _, windows = greedy
+    assert windows.cut_share == 0
     accepted = np.split(windows.accepted(size), windows.offsets[1:-1])
     runs = greedy_runs[size, length]
     for turns, flags in zip(runs, accepted, strict=True):
@@ -226,6 +227,7 @@ def test_drafts_are_kept_as_often_as_expected(name, stage, drawn):
     """Both before the text is known, by Σ_S min(p, q_S), and given the text, by min(1, q_S(x) / p(x))."""
     found = drawn(name)
     expected = expected_acceptance(found.trace, ranks_of(stage.order), DRAWN_SIZE)
+    assert expected.doubt.max() < 0.02
     assert 0.1 < found.kept.mean() < 0.9
     assert abs(found.deviation(expected.acceptance)) < ALARM
     assert abs(found.deviation(expected.kept)) < ALARM

@@ -42,6 +42,7 @@ def windows_of() -> Callable[[Sequence[Sequence[int]]], AcceptanceWindows]:
             low=np.maximum(sizes - 1, 0),
             high=np.where(sizes > 0, 10**9, 0),
             offsets=np.cumsum([0, *map(len, answers)]),
+            cut_share=0.0,
         )
 
     return make

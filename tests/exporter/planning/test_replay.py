@@ -62,6 +62,7 @@ def test_replay_is_the_naive_walk_for_every_size_and_draft_length(naive_walk, gr
     trace = greedy_trace(preferences, targets, np.cumsum([0, *lengths]))
     order = rng.permutation(VOCAB).astype(np.int64)
     windows = acceptance_windows(trace, ranks_of(order))
+    assert windows.cut_share == 0
     for size in range(1, VOCAB + 1):
         drafted = proposals(preferences, set(order[:size].tolist()))
         assert windows.accepted(size).tolist() == (drafted == trace.target_ids).tolist()
@@ -173,6 +174,7 @@ def test_replayed_block_efficiency_is_the_measured_one(seed, agreement, max_new_
     scripts = Scripts(seed, agreement, Limits(max_new_tokens=max_new_tokens, end_token_ids=end_token_ids))
     trace = trace_answers(ScriptedModel(scripts.drafter), scripts.answers)
     windows = acceptance_windows(trace, ranks_of(scripts.order))
+    assert windows.cut_share == 0
     for draft_length in DRAFT_LENGTHS:
         runs = [scripts.run(entry, size, draft_length) for entry in scripts.answers]
         for run, entry in zip(runs, scripts.answers, strict=True):
@@ -217,6 +219,7 @@ def test_positions_below_the_cap_are_refused_and_counted(greedy_trace, seed, cap
         best = set(preferences[position, :cap].tolist())
         sizes = [size for size in range(1, VOCAB + 1) if target in order[:size] and not best & set(order[:size])]
         undecided.append(bool(place >= cap and sizes))
+    assert windows.cut_share == np.mean(undecided)
     for size in range(1, VOCAB + 1):
         expected = full.accepted(size) & ~np.array(undecided)
         assert windows.accepted(size).tolist() == expected.tolist()
@@ -225,6 +228,7 @@ def test_positions_below_the_cap_are_refused_and_counted(greedy_trace, seed, cap
 def test_a_trace_of_single_token_answers_takes_no_round(greedy_trace):
     trace = greedy_trace(np.zeros((0, VOCAB), np.int64), np.zeros(0, np.int64), np.zeros(3, np.int64))
     windows = acceptance_windows(trace, np.arange(VOCAB))
+    assert windows.cut_share == 0
     outcome = replay(windows, VOCAB, 3)
     assert outcome.rounds.tolist() == outcome.tokens.tolist() == [0, 0]
     assert outcome.acceptance_rate == 0

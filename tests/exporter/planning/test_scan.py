@@ -22,7 +22,7 @@ def windows_of(parts) -> AcceptanceWindows:
     """One (low, high) a position; a low of at least high is never accepted, a high of VOCAB never refused again."""
     pairs = np.array([pair for part in parts for pair in part], dtype=np.int64).reshape(-1, 2)
     offsets = np.cumsum([0, *map(len, parts)])
-    return AcceptanceWindows(low=pairs[:, 0], high=pairs[:, 1], offsets=offsets)
+    return AcceptanceWindows(low=pairs[:, 0], high=pairs[:, 1], offsets=offsets, cut_share=0.0)
 
 
 def assert_is_the_replays(found, windows) -> None:
@@ -128,7 +128,7 @@ def test_expected_replays_are_scanned_in_fractions():
 
     def replayed(size: int, length: int):
         chances = kept ** (1 / size)
-        return expected_replay(ExpectedAcceptance(acceptance=zeros, kept=chances, offsets=offsets), length)
+        return expected_replay(ExpectedAcceptance(acceptance=zeros, kept=chances, doubt=zeros, offsets=offsets), length)
 
     found = scan_replays(replayed, (1, 5), (1, 2, 4))
     assert found.tokens == 50
