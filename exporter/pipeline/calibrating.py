@@ -45,7 +45,7 @@ class PromptSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerSettings:
-    """How answers are generated: greedily if ``draws`` is None.
+    """Settings for generating answers. Decoding is greedy if ``draws`` is None.
 
     If ``endpoint`` is set, that server answers as the target; with ``cluster``, a Ray cluster sends it the requests.
     ``sources`` rank tokens, the most important first; ``text`` holds counts of the user's own text. ``batch_rows``

@@ -91,7 +91,7 @@ def own_kernels() -> KernelLibrary | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KernelState:
-    """What this installation has of own kernels: the library, every kernel and if it runs here, and the choice."""
+    """Own kernels of this installation: the library, every kernel with whether it runs here, and the chosen one."""
 
     library: str | None
     kernels: dict[str, bool]
