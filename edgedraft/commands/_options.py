@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from edgedraft.console import Console
     from edgedraft.runtime.core.sampling import SamplingSettings
     from edgedraft.runtime.engine import DecodingOptions, Engine
 
@@ -185,11 +186,11 @@ def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
     return request_of(DecodingOptions, options)
 
 
-def open_engine(options: argparse.Namespace) -> "Engine":
-    """Check and open the bundle that a command works on."""
+def open_engine(options: argparse.Namespace, console: "Console") -> "Engine":
+    """Check and open the bundle that a command works on; note where its plan is for other kernels than those here."""
     from edgedraft import load
 
-    return load(
+    engine = load(
         options.bundle,
         threads=options.threads,
         context_length=options.context_length,
@@ -197,6 +198,9 @@ def open_engine(options: argparse.Namespace) -> "Engine":
         target_provider=options.target_provider,
         drafter_provider=options.drafter_provider,
     )
+    if engine.kernels_remark is not None:
+        console.note(engine.kernels_remark)
+    return engine
 
 
 def _bias(text: str) -> tuple[int, float]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedraft.runtime.base.intervals import Interval
+from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.bench import BenchReport, WayReport
 from edgedraft.runtime.bundle.manifest import BundleManifest, DivergenceEntry
 from edgedraft.runtime.core.plan import DecodingPlan
@@ -48,8 +49,8 @@ _MEASURED = """## Measured
 {table}
 
 Medians over {prompts} prompts of at most {tokens} new tokens each, with the quartiles in brackets, by `edgedraft bench`
-on {machine}, {threads} threads, ONNX Runtime {onnxruntime}. Speeds are of decoding, the reading of the prompt left out.
-τ is the mean of tokens emitted in a pass of the target."""
+on {machine}, {threads} threads, ONNX Runtime {onnxruntime}, {kernels}. Speeds are of decoding, the reading of the
+prompt left out. τ is the mean of tokens emitted in a pass of the target."""
 
 _PREDICTED = """## Predicted
 
@@ -67,6 +68,7 @@ class MeasuredSpeeds:
     threads: int
     onnxruntime: str
     report: BenchReport
+    kernels: PairKernels = UNRECORDED
 
 
 def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None) -> str:
@@ -121,6 +123,7 @@ def _measured(measured: MeasuredSpeeds) -> str:
         machine=measured.machine,
         threads=measured.threads,
         onnxruntime=measured.onnxruntime,
+        kernels=measured.kernels,
     )
 
 

@@ -63,9 +63,10 @@ def plan_here(
     measured = [probe_pairs(pairs, timing, cache, progress)]
     measured += [probe_with_threads(pairs, timing, threads, cache) for threads in request.threads]
     candidates = (
-        (pair, _candidate(pair, steps.threads, pair.settings.provider, steps.latency(pair)))
+        (pair, _candidate(pair, steps.threads, pair.settings.provider, latency))
         for steps in measured
         for pair in pairs
+        for latency in steps.latencies(pair)
     )
     return _planned(candidates, calibration, request, this_machine().name)
 
@@ -137,5 +138,6 @@ def _candidate(pair: Pair, threads: int, provider: str, latency: PairLatency) ->
         drafter_precision=pair.drafter.precision,
         threads=threads,
         provider=provider,
+        kernels=latency.kernels,
     )
     return Candidate(setup=setup, latency=latency, memory_bytes=pair.memory_bytes)

@@ -18,7 +18,7 @@ from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prom
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
 from edgedraft.exporter.pipeline.planning import GivenOrder, PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.pipeline.quality import targets_within
-from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, remote_device
+from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, probe_remark, remote_device
 from edgedraft.exporter.pipeline.requests import PlanRequest
 from edgedraft.exporter.planning.planner import Planned
 from edgedraft.exporter.planning.scoring import PlanLimits
@@ -163,4 +163,8 @@ class _Work:
     def plan(self, pairs: Sequence[Pair], calibration: Calibration, wishes: PlanningRequest) -> Planned:
         if self.device is None:
             return plan_here(pairs, calibration, wishes, time.perf_counter, self.cache, self.progress)
-        return plan_elsewhere(pairs, calibration, wishes, self.device)
+        planned = plan_elsewhere(pairs, calibration, wishes, self.device)
+        remark = probe_remark(self.device, planned.pair, planned.plan.kernels)
+        if remark is not None:
+            self.note(remark)
+        return planned
