@@ -49,7 +49,7 @@ _MEASURED = """## Measured
 {table}
 
 Medians over {prompts} prompts of at most {tokens} new tokens each, with the quartiles in brackets, by `edgedraft bench`
-on {machine}, {threads} threads, ONNX Runtime {onnxruntime}, {kernels}. Speeds are of decoding, the reading of the
+on {machine}, {threads} threads, ONNX Runtime {onnxruntime}{kernels}. Speeds are of decoding, the reading of the
 prompt left out. τ is the mean of tokens emitted in a pass of the target."""
 
 _PREDICTED = """## Predicted
@@ -123,7 +123,7 @@ def _measured(measured: MeasuredSpeeds) -> str:
         machine=measured.machine,
         threads=measured.threads,
         onnxruntime=measured.onnxruntime,
-        kernels=measured.kernels,
+        kernels="" if measured.kernels == UNRECORDED else f", {measured.kernels}",
     )
 
 
