@@ -25,7 +25,7 @@ An edgedraft bundle: `target/` verifies what `drafter/` proposes. The drafter's 
 | base model | {target_base} | {drafter_base} |
 | licence | {target_license} | {drafter_license} |
 | precision | {target_precision} | {drafter_precision} |
-| stray from fp32 | {divergence} | not measured |
+| stray from fp32 | {divergence} | {drafter_divergence} |
 | weights a step reads | {target_megabytes:,.0f} MB | {drafter_megabytes:,.0f} MB |
 {both_licences}
 The tokens were chosen by {ranked_by}; counted were {ranking_tokens:,} tokens of {ranking_prompts} prompts
@@ -81,6 +81,7 @@ def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None)
         target_license=target.license,
         target_precision=target.precision,
         divergence=_divergence(manifest.divergence),
+        drafter_divergence=_divergence(manifest.drafter_divergence),
         target_megabytes=target.weight_bytes / 1e6,
         drafter_name=drafter.name,
         drafter_base=drafter.base_model,
