@@ -33,8 +33,11 @@ BENCH_HEADER = (
 def show_measurement(console: Console, measurement: "Measurement") -> None:
     """Show the machine, the bench table, and the texts that differ; milliseconds are per round."""
     report = measurement.report
+    for remark in measurement.remarks:
+        console.note(remark)
     console.say(
-        f"{measurement.machine.name}; {measurement.threads} threads, onnxruntime {measurement.onnxruntime}; "
+        f"{measurement.machine.name}; {measurement.threads} threads, onnxruntime {measurement.onnxruntime}, "
+        f"{measurement.kernels}; "
         f"draft vocabulary {measurement.draft_vocab_size:,}, draft length {measurement.draft_length}; "
         f"{measurement.exactness}"
     )

@@ -29,7 +29,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
     prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
     require(bool(prompt.strip()), "prompt: expected a text that is not empty", got=repr(prompt))
-    engine = open_engine(options)
+    engine = open_engine(options, console)
     messages = [{"role": "user", "content": prompt}]
     prompt_ids = engine.codec.encode(prompt) if options.raw else engine.codec.encode_chat(messages)
     answer = show_answer(engine, prompt_ids, options, console)

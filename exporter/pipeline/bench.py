@@ -10,6 +10,7 @@ from edgedraft.calibration.prompts import Prompt, read_prompts, shipped_prompts,
 from edgedraft.devices.machine import Machine, this_machine
 from edgedraft.exporter.pipeline.requests import BenchRequest
 from edgedraft.runtime.base.intervals import Interval
+from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
@@ -29,7 +30,8 @@ TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
 class Measurement:
     """A bench with what it ran on, ready for JSON. ``trimmed_over_full`` compares the two drafters prompt by prompt.
 
-    ``exactness`` says whether the texts must equal the target's own.
+    ``exactness`` says whether the texts must equal the target's own. ``kernels`` are those that ran; ``remarks`` are
+    sentences on what the plan expected otherwise.
     """
 
     machine: Machine
@@ -41,6 +43,8 @@ class Measurement:
     report: BenchReport
     trimmed_over_full: Interval | None
     divergences: dict[str, tuple[Divergence, ...]]
+    kernels: PairKernels = UNRECORDED
+    remarks: tuple[str, ...] = ()
 
 
 def bench_bundle(request: BenchRequest, progress: Progress = silent) -> Measurement:
@@ -95,6 +99,8 @@ def measure(
         report=report,
         trimmed_over_full=speed_ratio(runs[TRIMMED], runs[FULL]) if full is not None else None,
         divergences=differing,
+        kernels=engine.kernels,
+        remarks=tuple(filter(None, [engine.kernels_remark])),
     )
 
 

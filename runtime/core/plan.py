@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass, replace
 
+from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
 
 WORTH_TRYING = 0.1
@@ -20,7 +21,8 @@ class DecodingPlan:
     ``predicted_*`` are tokens per second of decoding (prompt reading excluded); ``predicted_block_efficiency`` is τ on
     the held-out prompts. ``threads`` counts intra-op threads of the pool that target and drafter share.
     ``target_pass_seconds[i]`` and ``drafter_pass_seconds[i]`` are seconds of a pass over i + 1 tokens on that device.
-    ``speed_up_low`` and ``speed_up_high`` are the ends of the 80 % interval of the predicted speed-up.
+    They were timed with ``kernels``. ``speed_up_low`` and ``speed_up_high`` are the ends of the 80 % interval of the
+    predicted speed-up.
     """
 
     draft_vocab_size: int
@@ -40,6 +42,7 @@ class DecodingPlan:
     speed_up_low: float
     speed_up_high: float
     chance_to_pay: float
+    kernels: PairKernels = UNRECORDED
 
     def __post_init__(self) -> None:
         require(self.draft_vocab_size >= 1, "plan: draft_vocab_size must be at least 1", got=self.draft_vocab_size)
