@@ -146,6 +146,12 @@ class OnnxModel:
         self._mask = np.ones((1, self._context_length), dtype=np.int64)
         self._places = np.arange(self._context_length, dtype=np.int64)[None]
         self._logits = logits or LogitsBuffer(graph.vocab_size)
+        self.limit_passes(least_mask=0, end=None)
+
+    def limit_passes(self, *, least_mask: int, end: int | None) -> None:
+        """Let no pass, padding included, end behind ``end``, and no mask be shorter than ``least_mask``."""
+        self._pass_end = self._context_length if end is None else min(end, self._context_length)
+        self._lengthened = np.zeros((1, least_mask), dtype=np.int64)
 
     @property
     def token_ids(self) -> Sequence[int]:
@@ -182,10 +188,10 @@ class OnnxModel:
 
     def _read_one(self, token_id: int) -> Logits:
         """Run a pass over two rows for one token; keys and values of the other row change nothing that is kept."""
-        if self.length + 1 < self._context_length:
+        if self.length + 1 < self._pass_end:
             return self._run([token_id, token_id], self.length)[:1]  # behind the text, where the next token overwrites
         if self.length > 0:
-            # The context is full behind it: the token before is read again, and writes what it wrote.
+            # No pass may go on behind it: the token before is read again, and writes what it wrote.
             return self._run([self._token_ids[-1], token_id], self.length - 1)[1:]
         return self._run([token_id], 0)
 
@@ -196,11 +202,18 @@ class OnnxModel:
             self._ids = np.zeros((1, rows), dtype=np.int64)
         ids, places, logits = self._ids[:, :rows], self._places[:, start:end], self._logits.rows(rows)
         ids[0] = token_ids
-        laid_out = PassBuffers(ids=ids, mask=self._mask[:, :end], positions=places, logits=logits)
+        laid_out = PassBuffers(ids=ids, mask=self._mask_of(end), positions=places, logits=logits)
         binding = self._cache.bound(start, end)
         bind_pass(binding, self._graph.feeds, laid_out)
         self._graph.session.run_with_iobinding(binding)
         return logits
+
+    def _mask_of(self, end: int) -> Int64Array:
+        """Return the mask of a pass that ends at ``end``: (1, tokens), 1 for each token there is."""
+        if end >= self._lengthened.shape[1]:
+            return self._mask[:, :end]
+        self._lengthened[:, :end], self._lengthened[:, end:] = 1, 0
+        return self._lengthened
 
     def rewind(self, length: int) -> None:
         """See `LanguageModel.rewind`; only the length changes, later passes overwrite keys and values."""

@@ -29,7 +29,8 @@ from edgedraft.runtime.onnx.providers import (
     open_session,
     share_thread_pool,
 )
-from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, GraphValue, read_signature
+from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, ROPE_SWITCH, GraphValue, read_signature
+from edgedraft.runtime.onnx.two_tables import TwoTableModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +41,8 @@ class SessionSettings:
     do. ``context_length`` is in tokens. ``provider`` is an execution provider by its short name (`cpu`, `webgpu`, ...);
     `available_providers` lists them. ``huge_pages`` moves the CPU's weights onto huge pages where the system allows it.
     ``kernels`` for block-wise products are "auto" (own ones where the graph and the CPU allow it), "stock", or one by
-    its name. With ``exact`` a token's logits have the same bits whatever is read in the same pass.
+    its name. With ``exact`` a token's logits have the same bits whatever is read in the same pass. Without ``prepack``
+    float weights stay in the pages of their file: passes are slower, and take half the memory.
     """
 
     threads: int
@@ -49,6 +51,7 @@ class SessionSettings:
     huge_pages: bool = True
     kernels: str = AUTO
     exact: bool = False
+    prepack: bool = True
 
 
 class OnnxGraph:
@@ -64,6 +67,7 @@ class OnnxGraph:
         self.feeds, self.caches = signature.feeds, signature.caches
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
         self._path, self._rows = path, signature.rows
+        self._switch = self._switch_length()
         if settings.exact:
             self._require_exact_passes()
 
@@ -71,10 +75,25 @@ class OnnxGraph:
         """Return a model with an empty cache; models of one graph share its weights and, if given, ``logits``."""
         with self._enough_memory("a context"):
             cache = self._cache(self.settings.context_length)
-            model = OnnxModel(self, cache, logits, paired=self.settings.exact)
+            model = self._model(cache, logits)
         if self._on_device is not None:
             self._try_out(model)
         return model
+
+    def _model(self, cache: Cache, logits: LogitsBuffer | None) -> OnnxModel:
+        paired = self.settings.exact
+        if self._switch is None:
+            return OnnxModel(self, cache, logits, paired=paired)
+        return TwoTableModel(self, cache, logits, self._switch, paired=paired)
+
+    def _switch_length(self) -> int | None:
+        """Return the length behind which the graph takes other rotary factors, if the context is longer than that."""
+        noted = self.session.metadata().get(ROPE_SWITCH)
+        if noted is None or int(noted) >= self.settings.context_length:
+            return None
+        rule = f"{self._path}: a context of more than {noted} tokens needs keys and values that are written in place"
+        require(self.shared, rule, got=self.settings.context_length, remedy="choose a shorter context")
+        return int(noted)
 
     def _require_exact_passes(self) -> None:
         """Refuse a graph whose rows round by their neighbours, or that cannot read a row beside the one it keeps."""
@@ -93,11 +112,12 @@ class OnnxGraph:
     def batch(self, rows: int) -> Batch:
         """Return ``rows`` empty models that step together; memory is committed as their texts grow.
 
-        A graph that appends to its past has one length for all rows, and on a device each model has keys and values of
-        its own: there, the models step one after the other.
+        A graph that appends to its past has one length for all rows, on a device each model has keys and values of its
+        own, and rotary factors that follow the longest row fit no other: there, the models step one after the other.
         """
         require(rows >= 1, "a batch needs at least one row", got=rows)
-        if not self.shared or CACHE_POSITION in self.feeds or self._on_device is not None:
+        alone = not self.shared or CACHE_POSITION in self.feeds or self._on_device is not None
+        if alone or self._switch is not None:
             logits = LogitsBuffer(self.vocab_size)  # shared by all models, since only one runs at a time
             return SequentialBatch([self.new_model(logits) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)
@@ -163,7 +183,8 @@ def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> tupl
     share_thread_pool(settings.threads)
     pages = huge_pages_under_new_memory() if settings.huge_pages and settings.provider == CPU else nullcontext()
     with chosen_kernels(path, settings.provider, settings.kernels) as kernels, pages:
-        return open_session(path, settings.provider, alone=alone, operators=kernels.library), kernels
+        library, prepack = kernels.library, settings.prepack
+        return open_session(path, settings.provider, alone=alone, operators=library, prepack=prepack), kernels
 
 
 @contextmanager
