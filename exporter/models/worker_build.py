@@ -52,8 +52,8 @@ def build_checked(weights: Path, output: Path, result_file: Path) -> None:
 
 
 if __name__ == "__main__":
-    folders = list(map(Path, sys.argv[1:]))
-    if len(folders) == 2:
-        build(*folders)
+    weights_folder, output_folder, *result_file = map(Path, sys.argv[1:])
+    if result_file:
+        build_checked(weights_folder, output_folder, result_file[0])
     else:
-        build_checked(*folders)
+        build(weights_folder, output_folder)
