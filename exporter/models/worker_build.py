@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edgedraft.exporter.graph.whole_weights import whole_weights
+
 # A window's cache would be refused where the context is shorter, and forget what a rewind may need.
 _OPTIONS = ["windowed_kv_cache=false"]
 
@@ -18,7 +20,8 @@ def build(weights: Path, output: Path) -> None:
     where = (None, str(weights), str(output), "fp32", "cpu", str(output / "builder-cache"))
     options = parse_extra_options(*where, _OPTIONS)
     flatten_rope(options["hf_details"]["hf_config"])
-    create_model(*where, **options)
+    with whole_weights():
+        create_model(*where, **options)
 
 
 def flatten_rope(config: Any) -> None:
