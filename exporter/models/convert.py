@@ -20,6 +20,7 @@ from edgedraft.exporter.models.equality import (
     read_equality,
 )
 from edgedraft.exporter.models.genai_settings import genai_settings
+from edgedraft.exporter.models.gguf_parts import join_gguf
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.models.via_optimum import (
@@ -29,6 +30,7 @@ from edgedraft.exporter.models.via_optimum import (
     export_with_optimum,
     optimum_python,
 )
+from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.base.progress import Progress, silent
@@ -187,6 +189,7 @@ def context_length(folder: Path) -> int:
 
 def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[ProcessCost, ...]:
     source, precision = conversion.source, conversion.precision
+    require_whole(source)
     if source.kind == ONNX:
         _copy_onnx(source.path, folder)
         return ()
@@ -221,14 +224,15 @@ def _unpack(source: ModelSource, output: Path, conversion: Conversion) -> Proces
     for module in ("torch", "transformers", "gguf"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(module, "export")
-    arguments = [
-        "-m",
-        "edgedraft.exporter.graph.worker_unpack",
-        str(source.path),
-        str(output),
-        conversion.unpacked_dtype,
-    ]
-    return run_python(f"unpacking {source.name}", arguments, conversion.log)
+    file = source.path
+    if source.parts:
+        file = output.with_name("joined.gguf")
+        join_gguf(source.parts, file)
+    arguments = ["-m", "edgedraft.exporter.graph.worker_unpack", str(file), str(output), conversion.unpacked_dtype]
+    cost = run_python(f"unpacking {source.name}", arguments, conversion.log)
+    if source.parts:
+        file.unlink()
+    return cost
 
 
 def _converted(
