@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
+from edgedraft.exporter.models.admission import require_supported
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
@@ -159,6 +160,7 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
     if source.kind == ONNX:
         _copy_onnx(source.path, folder)
         return ()
+    require_supported(source, conversion.export_backend)
     steps, what = 3, f"building {source.name} {precision.name}"
     costs = []
     unpacked, built = folder / "unpacked", folder / "built"
