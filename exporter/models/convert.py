@@ -12,6 +12,7 @@ from edgedraft.exporter.equality.result import EqualityResult
 from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.graph.rope_switch import note_rope_switch
+from edgedraft.exporter.models.admission import require_supported
 from edgedraft.exporter.models.equality import (
     SOURCE_FACTS,
     check_graph,
@@ -193,6 +194,7 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
     if source.kind == ONNX:
         _copy_onnx(source.path, folder)
         return ()
+    require_supported(source, conversion.export_backend)
     steps, what = 3, f"building {source.name} {precision.name}"
     costs = []
     unpacked, built = folder / "unpacked", folder / "built"
