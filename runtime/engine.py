@@ -14,7 +14,7 @@ from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, sampled, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.model import CONTEXT_LENGTH
+from edgedraft.runtime.core.model import CONTEXT_LENGTH, LanguageModel
 from edgedraft.runtime.core.padding import PaddedGraph
 from edgedraft.runtime.core.policies import (
     ADAPTIVE,
@@ -86,7 +86,10 @@ class AnswerKeywords(TypedDict, total=False):
 
 
 class Engine:
-    """The target and the trimmed drafter of a bundle, ready to decode; several answers may run at once."""
+    """The target and the trimmed drafter of a bundle, ready to decode; several answers may run at once.
+
+    ``exactness`` says whether texts are the target's own whatever drafts and, where they need not be, why.
+    """
 
     def __init__(self, bundle: Bundle, target: SessionSettings, drafter: SessionSettings) -> None:
         manifest = bundle.manifest
@@ -99,11 +102,14 @@ class Engine:
         _check_width(bundle.target_graph, target_graph.vocab_size, manifest.target_vocab_size)
         _check_width(bundle.drafter_graph, drafter_graph.vocab_size, manifest.plan.draft_vocab_size)
         self.kernels = PairKernels(target=target_graph.kernels.name, drafter=drafter_graph.kernels.name)
-        plan, measured = manifest.plan, manifest.provider
+        self.exactness = target_graph.exactness
+        self.plan = manifest.plan.in_exact_mode() if self.exactness.exact else manifest.plan
+        self._target_graph = target_graph
+        measured = manifest.provider
         self.slots = SlotPool(
-            _padded(target_graph, plan.target_pass_seconds, measured, planned.target),
-            _padded(drafter_graph, plan.drafter_pass_seconds, measured, planned.drafter),
-            plan,
+            _padded(target_graph, self.plan.target_pass_seconds, measured, planned.target),
+            _padded(drafter_graph, self.plan.drafter_pass_seconds, measured, planned.drafter),
+            self.plan,
         )
 
     @classmethod
@@ -116,15 +122,23 @@ class Engine:
         verify_hashes: bool = True,
         target_provider: str = CPU,
         drafter_provider: str = CPU,
+        exact: bool | None = None,
     ) -> "Engine":
         """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options."""
         bundle = read_bundle(path, verify_hashes=verify_hashes)
+        plan = bundle.manifest.plan
         settings = SessionSettings(
-            threads=bundle.manifest.plan.threads if threads is None else threads,
+            threads=plan.threads if threads is None else threads,
             context_length=min(context_length, bundle.manifest.context_length),
             provider=target_provider,
+            exact=exact if exact is not None or plan.exact_is_cheap else False,
         )
-        return cls(bundle, settings, replace(settings, provider=drafter_provider))
+        # Whatever is drafted, only the target decides a text.
+        return cls(bundle, settings, replace(settings, provider=drafter_provider, exact=False))
+
+    def inexact_target(self) -> LanguageModel | None:
+        """Return one more target with a cache of its own, without exact mode; None where that is off anyway."""
+        return self._target_graph.new_model(exact=False) if self.exactness.exact else None
 
     @property
     def kernels_remark(self) -> str | None:

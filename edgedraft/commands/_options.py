@@ -122,6 +122,8 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     _add_context_argument(parser)
     for name in ("--target-provider", "--drafter-provider"):
         parser.add_argument(name, default="cpu", metavar="NAME", help="execution provider (default: cpu)")
+    text = "texts are the target's own whatever is drafted (default: where possible for under 3 %% of the speed)"
+    parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=text)
     text = "skip the SHA-256 sums, for a bundle verified before"
     parser.add_argument("--no-verify", action="store_true", help=text)
 
@@ -198,6 +200,7 @@ def open_engine(options: argparse.Namespace, console: "Console") -> "Engine":
         verify_hashes=not options.no_verify,
         target_provider=options.target_provider,
         drafter_provider=options.drafter_provider,
+        exact=options.exact,
     )
     if engine.kernels_remark is not None:
         console.note(engine.kernels_remark)

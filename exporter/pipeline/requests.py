@@ -149,6 +149,7 @@ class BenchRequest:
     - ``draft_length``, ``threads``: taken from the plan if None.
     - ``policies``: the draft policies to measure beside the fixed one.
     - ``full_drafter``: the ONNX folder of the drafter before trimming, to compare with.
+    - ``exact``: as `edgedraft.load` takes it.
     """
 
     bundle: str | Path
@@ -163,6 +164,7 @@ class BenchRequest:
     verify_hashes: bool = True
     target_provider: str = CPU
     drafter_provider: str = CPU
+    exact: bool | None = None
 
     def __post_init__(self) -> None:
         for name in self.policies:

@@ -1,12 +1,16 @@
 """DecodingPlan: the exporter's decisions for one device, and the reason for them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
 
 WORTH_TRYING = 0.1
 """From this chance on the adaptive policy is worth its risk, a plain step and 1.5 % of the time."""
+
+
+EXACT_COST = 0.03
+"""Exact mode is the default where it takes less than this share of the plan's speed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,3 +70,22 @@ class DecodingPlan:
     def worth_trying(self) -> bool:
         """Return whether an adaptive policy, which stops drafting that does not pay, should try to draft."""
         return self.speculate or self.chance_to_pay >= WORTH_TRYING
+
+    @property
+    def exact_step_cost(self) -> float:
+        """Return by how much of its time a plain step takes longer in exact mode, which reads two rows instead of one.
+
+        Passes that verify drafts have two rows or more and cost the same. 0 where two rows were not measured.
+        """
+        one, *more = self.target_pass_seconds
+        return more[0] / one - 1 if more else 0.0
+
+    @property
+    def exact_is_cheap(self) -> bool:
+        """Return whether exact mode costs less than `EXACT_COST`: it does where nearly every pass verifies drafts."""
+        return self.speculate or self.exact_step_cost < EXACT_COST
+
+    def in_exact_mode(self) -> "DecodingPlan":
+        """Return the plan with the time of a plain step as exact mode takes it."""
+        seconds = self.target_pass_seconds
+        return replace(self, target_pass_seconds=(*seconds[1:2], *seconds[1:]) or seconds)
