@@ -30,8 +30,8 @@ from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
-from edgedraft.runtime.text.chat_template import Message
 from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
+from edgedraft.runtime.text.messages import Message
 from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStream, answer_pieces, joined
 
 _GIVE_ONE = "give each setting in one place"
