@@ -34,7 +34,10 @@ AS_EXPORTED = "as-exported"
 _SETTINGS = "genai_config.json"
 
 _PACKING = 1
-"""Raise this when packing gives other numbers for the same precision: conversions in caches are then made again."""
+"""Raise this when packing gives other numbers for the same precision: conversions in caches are then made again.
+
+The divergences in `packaged/` are of packed weights, too: measure them again.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
