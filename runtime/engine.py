@@ -33,8 +33,8 @@ from edgedraft.runtime.native.library import AUTO
 from edgedraft.runtime.onnx.planned_kernels import as_planned, kernels_remark, timed_as_run, usual_kernels
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
-from edgedraft.runtime.text.chat_template import Message
 from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
+from edgedraft.runtime.text.messages import Message
 from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStream, answer_pieces, joined
 
 _GIVE_ONE = "give each setting in one place"
@@ -105,10 +105,9 @@ class Engine:
         self.exactness = target_graph.exactness
         self.plan = manifest.plan.in_exact_mode() if self.exactness.exact else manifest.plan
         self._target_graph = target_graph
-        measured = manifest.provider
         self.slots = SlotPool(
-            _padded(target_graph, self.plan.target_pass_seconds, measured, planned.target),
-            _padded(drafter_graph, self.plan.drafter_pass_seconds, measured, planned.drafter),
+            _padded(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
+            _padded(drafter_graph, self.plan.drafter_pass_seconds, manifest.provider, planned.drafter),
             self.plan,
         )
 
