@@ -19,7 +19,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import open_engine
     from edgedraft.commands.generate import show_answer
 
-    engine = open_engine(options)
+    engine = open_engine(options, console)
     messages = [{"role": "system", "content": options.system}] if options.system else []
     console.note("Write a line and press Enter; an empty line or Ctrl-D ends the chat.")
     while line := _read_line(console):

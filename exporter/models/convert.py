@@ -11,9 +11,11 @@ from pathlib import Path
 from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.graph.rope_switch import note_rope_switch
+from edgedraft.exporter.models.admission import require_supported
 from edgedraft.exporter.models.equality import SOURCE_FACTS, conversion_remarks
 from edgedraft.exporter.models.float_graph import FloatGraph, copy_texts, make_float_graph
 from edgedraft.exporter.models.genai_settings import genai_settings
+from edgedraft.exporter.models.gguf_parts import join_gguf
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.models.via_optimum import (
@@ -21,6 +23,7 @@ from edgedraft.exporter.models.via_optimum import (
     EXPORT_BACKENDS,
     OPTIMUM_PINS,
 )
+from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.base.progress import Progress, silent
@@ -36,7 +39,10 @@ _BUILDING = 1
 """Raise this when a float graph gets other numbers, or is checked for more."""
 
 _PACKING = 1
-"""Raise this when packing gives other numbers for the same precision: conversions in caches are then made again."""
+"""Raise this when packing gives other numbers for the same precision: conversions in caches are then made again.
+
+The divergences in `packaged/` are of packed weights, too: measure them again.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,9 +187,11 @@ def context_length(folder: Path) -> int:
 
 def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[ProcessCost, ...]:
     source, precision = conversion.source, conversion.precision
+    require_whole(source)
     if source.kind == ONNX:
         _copy_onnx(source.path, folder)
         return ()
+    require_supported(source, conversion.export_backend)
     steps, what = 3, f"building {source.name} {precision.name}"
     costs = []
     unpacked, built = folder / "unpacked", folder / "built"
@@ -215,14 +223,15 @@ def _unpack(source: ModelSource, output: Path, conversion: Conversion) -> Proces
     for module in ("torch", "transformers", "gguf"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(module, "export")
-    arguments = [
-        "-m",
-        "edgedraft.exporter.graph.worker_unpack",
-        str(source.path),
-        str(output),
-        conversion.unpacked_dtype,
-    ]
-    return run_python(f"unpacking {source.name}", arguments, conversion.log)
+    file = source.path
+    if source.parts:
+        file = output.with_name("joined.gguf")
+        join_gguf(source.parts, file)
+    arguments = ["-m", "edgedraft.exporter.graph.worker_unpack", str(file), str(output), conversion.unpacked_dtype]
+    cost = run_python(f"unpacking {source.name}", arguments, conversion.log)
+    if source.parts:
+        file.unlink()
+    return cost
 
 
 def _pack(name: str, precision: Precision, built: Path, folder: Path, log: Path) -> ProcessCost:

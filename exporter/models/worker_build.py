@@ -12,6 +12,7 @@ from pathlib import Path
 
 # The check loads onnxruntime, which must come before the builder.
 from edgedraft.exporter.equality.checking import check_configuration, check_weights
+from edgedraft.exporter.graph.whole_weights import whole_weights
 from edgedraft.exporter.models.builder_mends import longest_context, mend_config, mended_methods
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.records import to_plain
@@ -28,7 +29,7 @@ def build(weights: Path, output: Path, precision: str = "fp32", options: Sequenc
     parsed = builder.parse_extra_options(*where, list(options))
     config = parsed["hf_details"]["hf_config"]
     limit = longest_context(config)
-    with mended_methods(builder, config):
+    with mended_methods(builder, config), whole_weights():
         mend_config(config)
         builder.create_model(*where, **parsed)
     if limit is not None:

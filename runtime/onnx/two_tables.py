@@ -6,6 +6,7 @@ import numpy as np
 
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import Pass, prompt_pieces
+from edgedraft.runtime.onnx.exact import ExactModel
 from edgedraft.runtime.onnx.memory import Cache, DecoderGraph, LogitsBuffer, OnnxModel, require_context
 
 
@@ -17,10 +18,8 @@ class TwoTableModel(OnnxModel):
     mask of a short piece of a long text is lengthened, and a text that passes the switch is read again from its start.
     """
 
-    def __init__(
-        self, graph: DecoderGraph, cache: Cache, logits: LogitsBuffer | None, switch_length: int, *, paired: bool
-    ) -> None:
-        super().__init__(graph, cache, logits, paired=paired)
+    def __init__(self, graph: DecoderGraph, cache: Cache, logits: LogitsBuffer | None, *, switch_length: int) -> None:
+        super().__init__(graph, cache, logits)
         self._switch = switch_length
         self._expected = 0
         self._use(long=False)
@@ -65,3 +64,7 @@ class TwoTableModel(OnnxModel):
     def _use(self, *, long: bool) -> None:
         self._long = long
         self.limit_passes(least_mask=self._switch + 1 if long else 0, end=None if long else self._switch)
+
+
+class ExactTwoTableModel(TwoTableModel, ExactModel):
+    """A model with both tables whose passes are those of exact mode."""

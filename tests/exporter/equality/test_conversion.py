@@ -19,6 +19,7 @@ from edgedraft.exporter.models.worker_build import build
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.records import from_plain, to_plain
+from tests.exporter.equality.conftest import LONGROPE
 from tests.exporter.equality.test_planted_faults import drop_windows
 
 
@@ -53,17 +54,18 @@ def test_a_check_that_memory_did_not_allow_is_made_when_it_does(source, tmp_path
     assert convert(source, "int4", tmp_path).remarks == ()
 
 
-def test_an_unknown_architecture_is_refused_by_name_and_nothing_stays(mended, tmp_path):
-    folder = tmp_path / "stranger"
-    shutil.copytree(mended("OLMo")[0], folder)
-    config = {**read_json(folder / "config.json"), "model_type": "olmo2", "architectures": ["Olmo2ForCausalLM"]}
+def test_a_configuration_that_is_converted_into_another_model_is_refused_and_nothing_stays(mended, tmp_path):
+    """The builder makes one table of rotary factors for a Llama, and LongRoPE has two; no weight is read."""
+    folder = tmp_path / "long"
+    shutil.copytree(mended("Llama, linear")[0], folder)
+    (folder / "model.safetensors").write_bytes(b"never read")
+    rope = {**LONGROPE, "original_max_position_embeddings": 128, "factor": 2.0}
+    config = {**read_json(folder / "config.json"), "rope_parameters": rope}
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(EdgedraftError) as error:
         convert(resolve(str(folder), tmp_path), "int4", tmp_path / "cache")
-    assert str(error.value) == (
-        "stranger: Olmo2ForCausalLM cannot be converted, got The Olmo2ForCausalLM model is not currently supported. - "
-        "try --via optimum, or another model"
-    )
+    assert str(error.value).startswith("long: LlamaForCausalLM: a tiny random copy of its configuration must be ")
+    assert str(error.value).endswith("; 1% is allowed - try --via optimum, or another model")
     assert [*(tmp_path / "cache" / "onnx").iterdir(), *(tmp_path / "cache" / "equality").iterdir()] == []
 
 

@@ -23,6 +23,7 @@ VALUES = {
     "speed_up_low": 1.2,
     "speed_up_high": 1.7,
     "chance_to_pay": 0.9,
+    "kernels": {"target": "avx512vnni", "drafter": "stock"},
 }
 
 
@@ -30,6 +31,12 @@ def test_a_plan_reads_back_from_plain_data():
     plan = from_plain(DecodingPlan, VALUES, "plan")
     assert to_plain(plan) == VALUES
     assert plan.target_pass_seconds == (0.05, 0.06)
+
+
+def test_a_plan_written_before_kernels_were_recorded_names_none():
+    plan = from_plain(DecodingPlan, {name: value for name, value in VALUES.items() if name != "kernels"}, "plan")
+    assert (plan.kernels.target, plan.kernels.drafter) == ("", "")
+    assert str(plan.kernels) == "kernels that were not recorded"
 
 
 @pytest.mark.parametrize("key", ["draft_vocab_size", "draft_length", "threads"])
