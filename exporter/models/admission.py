@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
+from edgedraft.exporter.graph.interface import require_readable
 from edgedraft.exporter.models.families import ModelFamily, by_architecture, by_gguf, unsupported
 from edgedraft.exporter.models.gguf_header import gguf_architecture
-from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource
+from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.records import require
@@ -19,9 +20,12 @@ _MIXED = "Granite 4"
 def require_supported(source: ModelSource, export_backend: str) -> None:
     """Refuse a model that ``export_backend`` does not convert rightly; the error names its family and what is taken.
 
-    An ONNX folder is not converted, and passes.
+    An ONNX graph is not converted, so that only its inputs and outputs are looked at.
     """
     if source.kind == ONNX:
+        graph = onnx_file(source.path)
+        assert graph is not None
+        require_readable(graph)
         return
     family, name = _of_gguf(source) if source.kind == GGUF else _of_config(source)
     if export_backend == BUILDER:

@@ -149,6 +149,9 @@ def _width(path: Path, outputs: Collection[GraphValue]) -> int:
     require(LOGITS in by_name, f"{path}: no output named {LOGITS}", got=sorted(by_name)[:3])
     logits = by_name[LOGITS]
     require(logits.type == "tensor(float)", f"{path}: {LOGITS}: expected tensor(float)", got=logits.type)
+    every = len(logits.shape) == 3 and not isinstance(logits.shape[1], int)
+    rule = f"{path}: {LOGITS}: expected scores of every token, (batch, tokens, vocabulary)"
+    require(every, rule, got=logits.shape, remedy="export the graph without pruning its head to the last token")
     width = logits.shape[-1]
     if not isinstance(width, int):
         raise EdgedraftError(f"{path}: {LOGITS}: expected a fixed width", got=width)

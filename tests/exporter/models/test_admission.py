@@ -13,6 +13,7 @@ from edgedraft.exporter.models.sources import ONNX, ModelSource, resolve
 from edgedraft.exporter.models.via_optimum import BUILDER, OPTIMUM
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.session import SessionSettings
+from tests.plain_llama import Style, save_plain_llama
 
 NAMES = "Llama, Mistral, Mistral 3, Qwen 2, Qwen 3, Gemma, Gemma 2, Gemma 3, Phi 2, Phi 3, Granite, Granite 4, "
 NAMES += "SmolLM 3, OLMo, Nemotron, GPT-OSS, Ernie 4.5, HunYuan"
@@ -188,9 +189,12 @@ def test_a_gguf_file_without_an_architecture_is_refused(tmp_path):
     assert refusal(source) == f"{source.path}: {expected}"
 
 
-def test_a_graph_is_not_converted_and_passes(tmp_path):
+def test_of_a_graph_the_inputs_and_outputs_are_looked_at(tmp_path, tiny_pair):
+    save_plain_llama(tiny_pair.target, tmp_path / "model.onnx")
     source = ModelSource(kind=ONNX, path=tmp_path, name="n", base_model="b", license="l", identity="i")
     require_supported(source, BUILDER)
+    save_plain_llama(tiny_pair.target, tmp_path / "model.onnx", Style(past="past.{layer}.conv.{kind}"))
+    assert "model.onnx: input past.0.conv.key: not known; a decoder takes " in refusal(source)
 
 
 def test_no_name_belongs_to_two_families():
