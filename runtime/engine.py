@@ -111,10 +111,9 @@ class Engine:
         self.exactness = target_graph.exactness
         self.plan = manifest.plan.in_exact_mode() if self.exactness.exact else manifest.plan
         self._target_graph = target_graph
-        measured = manifest.provider
         self.slots = SlotPool(
-            _padded(target_graph, self.plan.target_pass_seconds, measured, planned.target),
-            _padded(drafter_graph, self.plan.drafter_pass_seconds, measured, planned.drafter),
+            _padded(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
+            _padded(drafter_graph, self.plan.drafter_pass_seconds, manifest.provider, planned.drafter),
             self.plan,
         )
 

@@ -87,6 +87,9 @@ class _Work:
         for pair in pairs:
             for cost in (*pair.drafter.costs, *pair.target.costs):
                 self.note(f"{cost.what}: {cost.seconds:.0f} s, peak memory {cost.peak_bytes / 2**30:.1f} GiB")
+        folders = [folder for pair in pairs for folder in (pair.drafter, pair.target)]
+        for remark in dict.fromkeys(remark for folder in folders for remark in folder.remarks):
+            self.note(remark)
         calibration = self.calibration(pairs[0])
         divergences = self.divergences(pairs, calibration)
         usable = [pair for pair in pairs if not divergences or pair.target.precision in divergences]

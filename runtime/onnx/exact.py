@@ -64,11 +64,11 @@ class ExactModel(OnnxModel):
     def _read_one(self, token_id: int) -> Logits:
         """Run a pass over two rows for one token; keys and values of the other row change nothing that is kept."""
         logits = self._logits.rows(2)
-        if self.length + 1 < self.context_length:
+        if self.length + 1 < self._pass_end:
             # The other row writes behind the text, where the next token overwrites it.
             return self._run([token_id, token_id], self.length, logits)[:1]
         if self.length > 0:
-            # The context is full behind it: the token before is read again, and writes what it wrote.
+            # No pass may go on behind it: the token before is read again, and writes what it wrote.
             return self._run([self.token_ids[-1], token_id], self.length - 1, logits)[1:]
         return self._run([token_id], 0, logits[:1])
 
@@ -87,7 +87,7 @@ def why_inexact(path: Path, signature: Signature, provider: str, kernels: Kernel
     return None
 
 
-def rounds_rows_alike(model: ExactModel) -> bool:
+def rounds_rows_alike(model: OnnxModel) -> bool:
     """Tell whether tokens have the same logits read in one pass and one by one; ``model`` is empty before and after.
 
     This finds what the graph's operators do not tell, such as activations that are scaled over all rows of a pass.

@@ -142,6 +142,12 @@ class OnnxModel:
         self._mask = np.ones((1, self._context_length), dtype=np.int64)
         self._places = np.arange(self._context_length, dtype=np.int64)[None]
         self._logits = logits or LogitsBuffer(graph.vocab_size)
+        self.limit_passes(least_mask=0, end=None)
+
+    def limit_passes(self, *, least_mask: int, end: int | None) -> None:
+        """Let no pass, padding included, end behind ``end``, and no mask be shorter than ``least_mask``."""
+        self._pass_end = self._context_length if end is None else min(end, self._context_length)
+        self._lengthened = np.zeros((1, least_mask), dtype=np.int64)
 
     @property
     def token_ids(self) -> Sequence[int]:
@@ -184,11 +190,18 @@ class OnnxModel:
             self._ids = np.zeros((1, rows), dtype=np.int64)
         ids, places = self._ids[:, :rows], self._places[:, start:end]
         ids[0] = token_ids
-        laid_out = PassBuffers(ids=ids, mask=self._mask[:, :end], positions=places, logits=logits)
+        laid_out = PassBuffers(ids=ids, mask=self._mask_of(end), positions=places, logits=logits)
         binding = self._cache.bound(start, end)
         bind_pass(binding, self._graph.feeds, laid_out)
         self._graph.session.run_with_iobinding(binding)
         return logits
+
+    def _mask_of(self, end: int) -> Int64Array:
+        """Return the mask of a pass that ends at ``end``: (1, tokens), 1 for each token there is."""
+        if end >= self._lengthened.shape[1]:
+            return self._mask[:, :end]
+        self._lengthened[:, :end], self._lengthened[:, end:] = 1, 0
+        return self._lengthened
 
     def rewind(self, length: int) -> None:
         """See `LanguageModel.rewind`; only the length changes, later passes overwrite keys and values."""
