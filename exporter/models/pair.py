@@ -66,7 +66,8 @@ class Pair:
         a_token = sum(cache_bytes_per_token(graph) for graph in (target_graph, drafter_graph))
         self.end_token_ids = end_token_ids(target.path)
         self.context_length = context_length(target.path)
-        longest = min(settings.context_length, self.context_length, context_length(drafter.path))
+        self.drafter_context_length = context_length(drafter.path)
+        longest = min(settings.context_length, self.context_length, self.drafter_context_length)
         self.settings = replace(settings, context_length=longest)
         self._cache_bytes = a_token * longest
 
