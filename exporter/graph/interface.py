@@ -18,9 +18,8 @@ from edgedraft.exporter.graph.loading import (
     past_and_present,
 )
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.onnx.signature import IDS, cache_slot, read_signature
+from edgedraft.runtime.onnx.signature import FEEDS, IDS, cache_slot, read_signature
 
-_INTEGERS = ir.DataType.INT64
 _CACHES = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
 """The types that keys and values keep; numpy, and so the runtime, knows no bfloat16."""
 
@@ -56,13 +55,20 @@ def cast_interface(model: ir.Model) -> None:
     caches = past_and_present(model)
     kept = {id(value) for pair in caches for value in pair if value.dtype in _CACHES}
     for value in list(model.graph.inputs):
-        wanted = _INTEGERS if cache_slot(str(value.name)) is None else ir.DataType.FLOAT
-        if id(value) not in kept and value.dtype != wanted and value.dtype is not None:
+        wanted = _fed_as(str(value.name))
+        if wanted is not None and id(value) not in kept and value.dtype not in (wanted, None):
             _cast_input(model.graph, value, wanted)
     logits = output_named(model, LOGITS)
     for value in [logits, *(present for _, present in caches)]:
-        if id(value) not in kept and value.dtype != ir.DataType.FLOAT and value.dtype is not None:
+        if id(value) not in kept and value.dtype not in (ir.DataType.FLOAT, None):
             _cast_output(model.graph, value)
+
+
+def _fed_as(name: str) -> ir.DataType | None:
+    """Return the type that the runtime feeds to an input, None for one that it does not know."""
+    if name in FEEDS:
+        return ir.DataType.INT64
+    return None if cache_slot(name) is None else ir.DataType.FLOAT
 
 
 def _cast_input(graph: ir.Graph, old: ir.Value, wanted: ir.DataType) -> None:
@@ -102,7 +108,11 @@ def score_every_token(model: ir.Model) -> bool:
     if whole is None:
         return False
     tail.product.replace_input_with(0, whole)
+    cut = states.producer()
+    gathered = cut.inputs[0] if cut is not None else None
     drop_maker(model.graph, states)
+    if gathered is not None and gathered is not whole:
+        drop_maker(model.graph, gathered)
     for value in [node.outputs[0] for node in tail.nodes]:
         value.shape = None if value.shape is None else _with_every_token(model, value.shape)
     return True
