@@ -8,6 +8,7 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
+from edgedraft.runtime.base.one_folder import from_one_folder
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
@@ -113,13 +114,17 @@ class Engine:
         drafter_provider: str = CPU,
     ) -> "Engine":
         """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options."""
-        bundle = read_bundle(path, verify_hashes=verify_hashes)
-        settings = SessionSettings(
-            threads=bundle.manifest.plan.threads if threads is None else threads,
-            context_length=min(context_length, bundle.manifest.context_length),
-            provider=target_provider,
-        )
-        return cls(bundle, settings, replace(settings, provider=drafter_provider))
+
+        def opened() -> "Engine":
+            bundle = read_bundle(path, verify_hashes=verify_hashes)
+            settings = SessionSettings(
+                threads=bundle.manifest.plan.threads if threads is None else threads,
+                context_length=min(context_length, bundle.manifest.context_length),
+                provider=target_provider,
+            )
+            return cls(bundle, settings, replace(settings, provider=drafter_provider))
+
+        return from_one_folder(path, opened)
 
     def limits(self, max_new_tokens: int) -> Limits:
         """Return the limits of an answer: ``max_new_tokens`` and this bundle's end-of-turn ids."""

@@ -12,9 +12,9 @@ from edgedraft.exporter.models.convert import AS_EXPORTED, convert
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.runtime.base.arrays import Float64Array
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.kept import kept, record_reader, write_record
 from edgedraft.runtime.base.progress import Note, Progress, silent
-from edgedraft.runtime.base.records import from_plain, require, to_plain
+from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.core.model import LanguageModel, prompt_pieces
 from edgedraft.runtime.onnx.session import open_model
@@ -69,13 +69,13 @@ def target_divergence(
     judged = answers[:JUDGED_ANSWERS]
     float_target = convert(pair.target.source, _FLOAT, cache, progress, pair.target.export_backend)
     facts = [pair.target.key, float_target.key, [[*entry.prompt_ids, -1, *entry.token_ids] for entry in judged]]
-    kept = cache / "quality" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
-    if kept.exists():
-        return from_plain(DivergenceEntry, read_json(kept), str(kept))
+    path = cache / "quality" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
+    if (known := kept(record_reader(DivergenceEntry), path)) is not None:
+        return known
     own = float_target.key == pair.target.key
     reference = pair.target_model if own else open_model(float_target.graph, pair.settings)
     measured = divergence(pair.target.precision, reference, pair.target_model, judged, progress)
-    write_json(kept, to_plain(measured))
+    write_record(path, measured)
     return measured
 
 
