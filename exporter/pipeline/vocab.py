@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.exporter.models.cache import cache_folder
-from edgedraft.exporter.models.tokenization import Tokenization, tokenizer_of
+from edgedraft.exporter.models.tokenization import tokenizer_of
 from edgedraft.exporter.vocab.checks import TokenizerCheck, check_tokenizer
 from edgedraft.exporter.vocab.kinds import EDGEDRAFT, KINDS
 from edgedraft.exporter.vocab.ranked import Ranked, read_ranked
 from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
+from edgedraft.exporter.vocab.tokens import Tokenization
 from edgedraft.exporter.vocab.vocab_map import REPAIR, VocabMap
 from edgedraft.exporter.vocab.writing import require_map_output, write_vocab_map
 from edgedraft.runtime.base.progress import Progress, silent

@@ -4,8 +4,8 @@ import ctypes
 import errno
 import os
 import stat
-import sys
 from pathlib import Path
+from typing import Any
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = _RENAME_SWAP = 2
@@ -19,10 +19,10 @@ def exchange(first: Path, second: Path) -> bool:
     Linux does it by renameat2, macOS by renamex_np; some file systems of either, and Windows, do not.
     """
     names = os.fsencode(first), os.fsencode(second)
-    library = None if os.name == "nt" else ctypes.CDLL(None, use_errno=True)
+    library: Any = None if os.name == "nt" else ctypes.CDLL(None, use_errno=True)
     if hasattr(library, "renameat2"):
         failed = library.renameat2(_AT_FDCWD, names[0], _AT_FDCWD, names[1], _RENAME_EXCHANGE)
-    elif sys.platform == "darwin" and hasattr(library, "renamex_np"):
+    elif hasattr(library, "renamex_np"):
         failed = library.renamex_np(*names, _RENAME_SWAP)
     else:
         return False

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json, write_json
-from edgedraft.runtime.base.records import from_plain, require, to_plain
+from edgedraft.runtime.base.records import Record, from_plain, require, to_plain
 
 Read = TypeVar("Read")
 
@@ -27,10 +27,10 @@ def write_record(path: Path, record: object) -> None:
     write_json(path, {"sha256": plain_sum(plain), "value": plain})
 
 
-def record_reader(record: type[Read]) -> Callable[[Path], Read]:
+def record_reader(record: type[Record]) -> Callable[[Path], Record]:
     """Return the reader of what `write_record` wrote; it raises `EdgedraftError` for any other file or content."""
 
-    def read(path: Path) -> Read:
+    def read(path: Path) -> Record:
         data = read_json(path)
         whole = isinstance(data, dict) and "value" in data and data.get("sha256") == plain_sum(data["value"])
         require(whole, f"{path}: not as it was written", remedy="delete it")

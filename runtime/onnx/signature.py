@@ -16,6 +16,9 @@ from edgedraft.runtime.onnx.graph_file import input_readers
 IDS, MASK, POSITIONS, CACHE_POSITION = "input_ids", "attention_mask", "position_ids", "cache_position"
 LOGITS = "logits"
 
+ROPE_SWITCH = "edgedraft.rope_switch"
+"""Key of a graph's metadata: the longest text that it rotates by its first factors; longer texts take others."""
+
 _FEEDS = frozenset((IDS, MASK, POSITIONS, CACHE_POSITION))
 FLOATS: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 """The types that keys, values and the inputs of plain graphs may have."""
