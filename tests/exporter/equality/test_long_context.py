@@ -110,7 +110,7 @@ def test_a_long_prompt_is_read_once_and_a_short_one_drops_it(graph):
     model = graph.new_model()
     passes = []
     run = model._run
-    model._run = lambda token_ids, start: passes.append((start, len(token_ids))) or run(token_ids, start)
+    model._run = lambda ids, start, *more: passes.append((start, len(ids))) or run(ids, start, *more)
     longer = np.array(prefill(model, TEXT[: SWITCH + 40]))
     assert passes == [(0, 32), (32, 32), (64, 24)]
     whole = graph.new_model()
