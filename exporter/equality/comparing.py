@@ -1,12 +1,12 @@
 """Compare a converted float graph with its source as transformers computes it."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import onnx_ir as ir
 import psutil
 
+from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.equality.borders import CHECKED_TOKENS
 from edgedraft.exporter.equality.deviation import Deviation, largest_deviation
 from edgedraft.exporter.equality.passes import checked_passes
@@ -15,6 +15,7 @@ from edgedraft.exporter.graph.loading import fix_cache_shapes, load_graph
 from edgedraft.exporter.graph.rope_switch import note_rope_switch
 from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.onnx.providers import pool_threads
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
 
 _GRAPH = "model.onnx"
@@ -46,9 +47,8 @@ def compare(source: Path, built: Path) -> Deviation:
 
 def _deviation(graph: Path, reference: Logits, token_ids: Sequence[int]) -> Deviation:
     """Open ``graph`` and compare it with ``reference``; its weights stay in the pages of their file."""
-    settings = SessionSettings(
-        threads=os.cpu_count() or 1, context_length=len(token_ids), huge_pages=False, prepack=False
-    )
+    threads = pool_threads() or usable_cores()
+    settings = SessionSettings(threads=threads, context_length=len(token_ids), huge_pages=False, prepack=False)
     return largest_deviation(reference, checked_passes(open_model(graph, settings), token_ids))
 
 

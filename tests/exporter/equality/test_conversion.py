@@ -23,6 +23,8 @@ from edgedraft.runtime.base.records import from_plain, to_plain
 from tests.exporter.equality.conftest import LONGROPE
 from tests.exporter.equality.test_planted_faults import drop_windows
 
+pytestmark = pytest.mark.usefixtures("in_process")
+
 
 @pytest.fixture
 def source(mended, tmp_path):
