@@ -63,7 +63,7 @@ ONE_FILE = {
     "optimum": "exporter/models/worker_optimum.py",
     "flatbuffers": "exporter/vocab/engine_files.py",
     "tomli_w": "devices/profile_file.py",
-    "tokenizers": {"runtime/text/codec.py", "runtime/text/streaming.py"},
+    "tokenizers": {"runtime/text/codec.py", "runtime/text/special_tokens.py"},
     "jinja2": "runtime/text/chat_template.py",
     "starlette": "runtime/serving/page_server.py",
     "uvicorn": "runtime/serving/page_server.py",

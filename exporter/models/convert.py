@@ -8,7 +8,8 @@ import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
+from edgedraft.exporter.graph.interface import adapt_interface
+from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.graph.rope_switch import note_rope_switch
 from edgedraft.exporter.models.admission import require_supported
@@ -17,7 +18,8 @@ from edgedraft.exporter.models.float_graph import FloatGraph, copy_texts, make_f
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.gguf_parts import join_gguf
 from edgedraft.exporter.models.processes import ProcessCost, run_python
-from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
+from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file, require_unchanged
+from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.exporter.models.via_optimum import (
     BUILDER,
     EXPORT_BACKENDS,
@@ -25,9 +27,10 @@ from edgedraft.exporter.models.via_optimum import (
 )
 from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
+from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
+from edgedraft.runtime.base.replacing import replacing_folder
 
 GRAPH_NAME = "model.onnx"
 
@@ -146,7 +149,7 @@ def _digest(facts: list[object]) -> str:
 def convert(
     source: ModelSource, precision: str, cache: Path, progress: Progress = silent, export_backend: str = BUILDER
 ) -> OnnxFolder:
-    """Return the model as an ONNX folder in ``cache``, made on the first call.
+    """Return the model as an ONNX folder in ``cache``, made on the first call, or again where a file of it is damaged.
 
     ``export_backend`` is one of `EXPORT_BACKENDS`. An ONNX source needs neither precision nor backend: it is copied as
     it is, but for its cache shapes, which become fixed.
@@ -155,9 +158,10 @@ def convert(
         source=source, precision=precision_named(precision), export_backend=export_backend, cache=cache
     )
     costs: tuple[ProcessCost, ...] = ()
-    if not (conversion.folder / GRAPH_NAME).is_file():
+    if not is_whole(conversion.folder):
         with replacing_folder(conversion.folder) as temporary:
             costs = _make(conversion, temporary, progress)
+            write_sums(temporary)
     return OnnxFolder(
         path=conversion.folder,
         source=source,
@@ -197,6 +201,7 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
     unpacked, built = folder / "unpacked", folder / "built"
     weights = source.path
     if source.kind == GGUF:
+        require_unchanged(source)
         progress(f"unpacking {source.name}", 0, steps)
         costs.append(_unpack(source, unpacked, conversion))
         weights = unpacked
@@ -244,9 +249,8 @@ def _copy_onnx(source: Path, folder: Path) -> None:
     graph = onnx_file(source)
     assert graph is not None
     model = load_graph(graph)
-    fix_cache_shapes(model)
     note_rope_switch(model)
-    windowed = drop_cache_windows(model)
+    windowed = adapt_interface(model)
     own = source / _SETTINGS
     settings = read_json(own) if own.is_file() else genai_settings(source, model, GRAPH_NAME)
     if windowed:  # else stock engines would go on giving those layers a shorter buffer

@@ -30,7 +30,7 @@ TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
 class Measurement:
     """A bench with what it ran on, ready for JSON. ``trimmed_over_full`` compares the two drafters prompt by prompt.
 
-    ``kernels`` are those that ran, ``exactness`` says whether the texts must equal the target's own; ``remarks`` are
+    ``exactness`` says whether the texts must equal the target's own. ``kernels`` are those that ran; ``remarks`` are
     sentences on what the plan expected otherwise.
     """
 

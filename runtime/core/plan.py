@@ -1,5 +1,6 @@
 """DecodingPlan: the exporter's decisions for one device, and the reason for them."""
 
+import math
 from dataclasses import dataclass, replace
 
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
@@ -75,10 +76,10 @@ class DecodingPlan:
     def exact_step_cost(self) -> float:
         """Return by how much of its time a plain step takes longer in exact mode, which reads two rows instead of one.
 
-        Passes that verify drafts have two rows or more and cost the same. 0 where two rows were not measured.
+        Passes that verify drafts have two rows or more and cost the same. Infinite where two rows were not measured.
         """
         one, *more = self.target_pass_seconds
-        return more[0] / one - 1 if more else 0.0
+        return more[0] / one - 1 if more else math.inf
 
     @property
     def exact_is_cheap(self) -> bool:

@@ -1,15 +1,20 @@
 """In exact mode int4 texts are the target's own, and every log-probability is, bit for bit, on every kernel."""
 
+import json
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
+from edgedraft.__main__ import main
 from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.bundle.writing import write_bundle
 from edgedraft.exporter.models.pair import PairRequest, prepare_pair
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.bench import INEXACT
 from edgedraft.runtime.core.limits import Limits
+from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.engine import DecodingOptions, Engine
 from tests.runtime.native.conftest import kernels, library  # noqa: F401
@@ -122,6 +127,32 @@ def test_a_drawn_text_repeats_whatever_was_read_before(engine, random_prompts):
     first = said(engine, prompt, **drawn)
     said(engine, [*prompt[:5], 9], **WAYS["fixed 2"])
     assert said(engine, prompt, **drawn) == first
+
+
+def test_exact_mode_is_the_default_where_the_plan_says_that_it_costs_little(int4_bundle, kernel, monkeypatch):
+    """Only the target is exact: whatever is drafted, it decides the text."""
+    for cheap in (True, False):
+        monkeypatch.setattr(DecodingPlan, "exact_is_cheap", cheap)
+        opened = Engine.open(int4_bundle, context_length=64)
+        assert (opened.exactness.exact, opened.inexact_target() is not None) == (cheap, cheap)
+        assert opened.drafter_settings.exact is False
+    monkeypatch.setenv("EDGEDRAFT_KERNELS", "stock")
+    monkeypatch.setattr(DecodingPlan, "exact_is_cheap", True)
+    assert Engine.open(int4_bundle, context_length=64).exactness.label == "inexact"
+    with pytest.raises(EdgedraftError, match="exact mode is not possible, onnxruntime's kernels round a row by"):
+        Engine.open(int4_bundle, context_length=64, exact=True)
+
+
+def test_bench_in_exact_mode_shows_what_the_mode_costs(int4_bundle, kernel, capsys):
+    arguments = ["bench", str(int4_bundle), "-n", "2", "--max-new-tokens", "6"]
+    assert main([*arguments, "--exact", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["exactness"] == {"exact": True, "reason": None}
+    ways = found["report"]["ways"]
+    assert {way["equal_texts"] for name, way in ways.items() if name != INEXACT} == {2}
+    assert ways[INEXACT]["speed_up"] == {"median": 1.0, "low": 1.0, "high": 1.0}
+    assert main([*arguments, "--no-exact"]) == 0
+    assert "; inexact: exact mode is off" in capsys.readouterr().out
 
 
 def test_without_exact_mode_bits_differ(int4_bundle, kernel, alone, random_prompts):

@@ -77,3 +77,26 @@ def test_impossible_figures_are_refused(change, message, raises_exactly):
 def test_a_plan_that_may_pay_is_worth_trying(speculate, chance, worth):
     plan = DecodingPlan(**VALUES | {"speculate": speculate, "chance_to_pay": chance})
     assert plan.worth_trying is worth
+
+
+@pytest.mark.parametrize(
+    ("speculate", "seconds", "cheap"),
+    [
+        (True, (0.05, 0.07), True),  # nearly every pass verifies drafts, and has two rows anyway
+        (False, (0.05, 0.07), False),
+        (False, (0.05, 0.0516), False),
+        (False, (0.05, 0.0514), True),
+        (False, (0.05,), False),
+    ],
+)
+def test_exact_mode_is_the_default_where_it_costs_little(speculate, seconds, cheap):
+    plan = DecodingPlan(**VALUES | {"speculate": speculate, "target_pass_seconds": seconds})
+    assert plan.exact_is_cheap == cheap
+
+
+def test_a_plain_step_takes_two_rows_in_exact_mode():
+    plan = DecodingPlan(**VALUES | {"target_pass_seconds": (0.05, 0.06, 0.09)})
+    assert plan.exact_step_cost == pytest.approx(0.2)
+    assert plan.in_exact_mode().target_pass_seconds == (0.06, 0.06, 0.09)
+    one = DecodingPlan(**VALUES | {"target_pass_seconds": (0.05,)})
+    assert one.in_exact_mode() == one
