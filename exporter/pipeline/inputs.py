@@ -7,20 +7,20 @@ from pathlib import Path
 from edgedraft.calibration.answers.batched import Draws
 from edgedraft.calibration.answers.server import Endpoint
 from edgedraft.calibration.counts_file import read_counts
-from edgedraft.calibration.prompts import SHIPPED, read_prompts, shipped_prompts
+from edgedraft.calibration.prompts import SHIPPED, chosen_prompts
 from edgedraft.calibration.ray_engine import RayOptions
 from edgedraft.devices.machine import usable_cores
-from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
+from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pairs
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet
 from edgedraft.exporter.pipeline.requests import RAY, PairInputs
-from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.session import SessionSettings
 
 
-def prompt_set(inputs: PairInputs) -> PromptSet:
-    """Read the prompts of a request."""
-    prompts = read_prompts(inputs.prompts) if inputs.prompts else shipped_prompts()
+def prompt_set(inputs: PairInputs, note: Note = unsaid) -> PromptSet:
+    """Read the prompts of a request; ``note`` is told how many are equal."""
+    prompts = chosen_prompts(inputs.prompts, note)
     name = Path(inputs.prompts).name if inputs.prompts else f"edgedraft's own {SHIPPED} prompts"
     return PromptSet(name=name, prompts=prompts, max_new_tokens=inputs.max_new_tokens).at_most(inputs.prompts_per_half)
 
@@ -61,7 +61,7 @@ def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> 
         )
         for target, drafter in precisions
     ]
-    return [prepare_pair(request, cache, progress) for request in requests]
+    return prepare_pairs(requests, cache, progress)
 
 
 def open_pair(inputs: PairInputs, cache: Path, progress: Progress = silent) -> Pair:

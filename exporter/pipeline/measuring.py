@@ -131,8 +131,8 @@ def step_cases(pairs: Sequence[Pair], order: Ids) -> tuple[dict[str, LanguageMod
     for pair in {pair.drafter.precision: pair for pair in pairs}.values():
         name = _model_name(DRAFTER, pair.drafter)
         models[name] = pair.drafter_model
-        cases += [_drafter_case(pair, name, pair.vocab_size, rows) for rows in (1, 2)]
-        for size in (size for size in PROBED_SIZES if size < pair.vocab_size):
+        cases += [_drafter_case(pair, name, pair.most_draft_tokens, rows) for rows in (1, 2)]
+        for size in (size for size in PROBED_SIZES if size < pair.most_draft_tokens):
             models[f"{name} {size}"] = open_trimmed(pair, index_map(order, size))
             cases.append(_drafter_case(pair, f"{name} {size}", size, 1))
     for pair in {pair.target.precision: pair for pair in pairs}.values():
