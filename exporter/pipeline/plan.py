@@ -1,6 +1,6 @@
 """Planning by each method: for a device by measured or forecast times, by modelled speed-up, or by balance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgedraft.calibration.run import Calibration
@@ -76,7 +76,10 @@ def plan_by_balance(
     require_reports_folder(options.output_dir)
     pair, calibration = calibrated_pair(inputs, progress, note)
     cost = drafter_cost(pair.trimmed_size(0).parameters, pair.head_row.parameters)
-    result = balance(next(iter(calibration.ranking.values())), cost, options.settings, progress)
+    settings = options.settings
+    most = min(settings.utility.max_size, pair.most_draft_tokens)
+    settings = replace(settings, utility=replace(settings.utility, max_size=most))
+    result = balance(next(iter(calibration.ranking.values())), cost, settings, progress)
     return result, tuple(write_reports(result, options.output_dir))
 
 
