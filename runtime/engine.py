@@ -8,12 +8,16 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
+from edgedraft.runtime.base.cores import usable_cores
+from edgedraft.runtime.base.errors import EdgedraftError, shown
+from edgedraft.runtime.base.kernel_names import PairKernels
+from edgedraft.runtime.base.one_folder import from_one_folder
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, sampled, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.model import CONTEXT_LENGTH
+from edgedraft.runtime.core.model import CONTEXT_LENGTH, LanguageModel
 from edgedraft.runtime.core.padding import PaddedGraph
 from edgedraft.runtime.core.policies import (
     ADAPTIVE,
@@ -28,10 +32,12 @@ from edgedraft.runtime.core.policies import (
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import ModelTokenSource
+from edgedraft.runtime.native.library import AUTO
+from edgedraft.runtime.onnx.planned_kernels import as_planned, kernels_remark, timed_as_run, usual_kernels
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
-from edgedraft.runtime.text.chat_template import Message
 from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
+from edgedraft.runtime.text.messages import Message
 from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStream, answer_pieces, joined
 
 _GIVE_ONE = "give each setting in one place"
@@ -56,6 +62,10 @@ class DecodingOptions:
     seed: int | None = None
     log_probs: bool = False
 
+    def __post_init__(self) -> None:
+        whole = self.seed is None or (isinstance(self.seed, int) and not isinstance(self.seed, bool) and self.seed >= 0)
+        require(whole, "seed: expected a whole number, 0 or more", got=self.seed)
+
     @property
     def drafting(self) -> str:
         """Return the policy that the other options imply if drafting is on."""
@@ -73,7 +83,7 @@ class AnswerKeywords(TypedDict, total=False):
     """The keywords of `Engine.stream`, for the methods that pass them on to it."""
 
     max_new_tokens: int
-    stop: str | Sequence[str]
+    stop: str | Sequence[str] | None
     temperature: float | None
     top_p: float | None
     top_k: int | None
@@ -83,22 +93,29 @@ class AnswerKeywords(TypedDict, total=False):
 
 
 class Engine:
-    """The target and the trimmed drafter of a bundle, ready to decode; several answers may run at once."""
+    """The target and the trimmed drafter of a bundle, ready to decode; several answers may run at once.
+
+    ``exactness`` says whether texts are the target's own whatever drafts and, where they need not be, why.
+    """
 
     def __init__(self, bundle: Bundle, target: SessionSettings, drafter: SessionSettings) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.settings, self.drafter_settings = target, drafter
         self.codec = TextCodec(bundle.path)
-        target_graph = OnnxGraph(bundle.target_graph, target)
-        drafter_graph = OnnxGraph(bundle.drafter_graph, drafter)
+        planned = manifest.plan.kernels
+        target_graph = OnnxGraph(bundle.target_graph, as_planned(target, bundle.target_graph, planned.target))
+        drafter_graph = OnnxGraph(bundle.drafter_graph, as_planned(drafter, bundle.drafter_graph, planned.drafter))
         _check_width(bundle.target_graph, target_graph.vocab_size, manifest.target_vocab_size)
         _check_width(bundle.drafter_graph, drafter_graph.vocab_size, manifest.plan.draft_vocab_size)
-        plan, measured = manifest.plan, manifest.provider
+        self.kernels = PairKernels(target=target_graph.kernels.name, drafter=drafter_graph.kernels.name)
+        self.exactness = target_graph.exactness
+        self.plan = manifest.plan.in_exact_mode() if self.exactness.exact else manifest.plan
+        self._target_graph = target_graph
         self.slots = SlotPool(
-            _padded(target_graph, plan.target_pass_seconds, measured),
-            _padded(drafter_graph, plan.drafter_pass_seconds, measured),
-            plan,
+            _padded(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
+            _padded(drafter_graph, self.plan.drafter_pass_seconds, manifest.provider, planned.drafter),
+            self.plan,
         )
 
     @classmethod
@@ -111,15 +128,45 @@ class Engine:
         verify_hashes: bool = True,
         target_provider: str = CPU,
         drafter_provider: str = CPU,
+        exact: bool | None = None,
     ) -> "Engine":
         """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options."""
-        bundle = read_bundle(path, verify_hashes=verify_hashes)
-        settings = SessionSettings(
-            threads=bundle.manifest.plan.threads if threads is None else threads,
-            context_length=min(context_length, bundle.manifest.context_length),
-            provider=target_provider,
-        )
-        return cls(bundle, settings, replace(settings, provider=drafter_provider))
+
+        def opened() -> "Engine":
+            bundle = read_bundle(path, verify_hashes=verify_hashes)
+            manifest, plan = bundle.manifest, bundle.manifest.plan
+            settings = SessionSettings(
+                # A plan for a larger machine must not start more threads than can run here.
+                threads=min(plan.threads, usable_cores()) if threads is None else threads,
+                context_length=min(context_length, manifest.context_length),
+                provider=target_provider,
+                exact=exact if exact is not None or plan.exact_is_cheap else False,
+            )
+            # A drafter whose context is shorter drafts nothing behind it.
+            longest = min(settings.context_length, manifest.drafter_context_length or settings.context_length)
+            # Whatever is drafted, only the target decides a text.
+            return cls(
+                bundle, settings, replace(settings, provider=drafter_provider, context_length=longest, exact=False)
+            )
+
+        return from_one_folder(path, opened)
+
+    def inexact_target(self) -> LanguageModel | None:
+        """Return one more target with a cache of its own, without exact mode; None where that is off anyway."""
+        return self._target_graph.new_model(exact=False) if self.exactness.exact else None
+
+    @property
+    def kernels_remark(self) -> str | None:
+        """Return one line where the plan's times are of other kernels than those that run, or faster ones are here.
+
+        None where they agree, and on providers that the plan is not for: there none of its times hold.
+        """
+        settings = (self.settings, self.drafter_settings)
+        if any(each.provider != self.bundle.manifest.provider for each in settings):
+            return None
+        chosen = any(each.kernels != AUTO for each in settings)
+        usual = self.kernels if chosen else usual_kernels(self.bundle, self.settings.provider)
+        return kernels_remark(self.bundle.manifest.plan.kernels, self.kernels, usual)
 
     def limits(self, max_new_tokens: int) -> Limits:
         """Return the limits of an answer: ``max_new_tokens`` and this bundle's end-of-turn ids."""
@@ -162,12 +209,12 @@ class Engine:
         prompt_ids: Sequence[int],
         *,
         max_new_tokens: int = 256,
-        stop: str | Sequence[str] = (),
+        stop: str | Sequence[str] | None = (),
         options: DecodingOptions | None = None,
     ) -> Iterator[TextPiece]:
         """Answer token ids piece by piece; `stream` is this for a text or a conversation."""
         limits = self.limits(max_new_tokens)
-        stream = TextStream(self.codec, [stop] if isinstance(stop, str) else stop)
+        stream = TextStream(self.codec, _stop_texts(stop))
         meter = Meter(len(prompt_ids), time.perf_counter)
         return answer_pieces(self.rounds(prompt_ids, limits, options), stream, limits.end_token_ids, meter)
 
@@ -176,7 +223,7 @@ class Engine:
         prompt: str | Sequence[Message],
         *,
         max_new_tokens: int = 256,
-        stop: str | Sequence[str] = (),
+        stop: str | Sequence[str] | None = (),
         temperature: float | None = None,
         top_p: float | None = None,
         top_k: int | None = None,
@@ -279,6 +326,14 @@ class Engine:
             yield from limited(rounds, limits)
 
 
+def _stop_texts(stop: str | Sequence[str] | None) -> list[str]:
+    """Return the stop texts of whatever a caller gives: one, several, or none."""
+    texts = [stop] if isinstance(stop, str) else list(stop or ())
+    if not all(isinstance(text, str) for text in texts):
+        raise EdgedraftError("stop: expected a text or several", got=shown(stop))
+    return texts
+
+
 def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None], seed: int | None) -> DecodingOptions:
     """Return ``options`` with the keywords added; refuse settings given twice, and filters with greedy decoding."""
     given = {name: value for name, value in drawing.items() if value is not None}
@@ -301,10 +356,14 @@ def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None]
     return replace(options, sampling=settings if temperature > 0 else None)
 
 
-def _padded(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str) -> PaddedGraph:
-    """Return ``graph``, padded by the plan's pass times if those were ``measured`` on the provider it runs on."""
+def _padded(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str, kernels: str) -> PaddedGraph:
+    """Return ``graph``, padded by the plan's pass times.
+
+    They count if they were ``measured`` on the provider that it runs on, with the ``kernels`` that it runs with.
+    """
     provider = graph.settings.provider
-    return PaddedGraph(graph=graph, pass_seconds=pass_seconds if provider == measured else (), provider=provider)
+    known = provider == measured and timed_as_run(kernels, graph.kernels.name)
+    return PaddedGraph(graph=graph, pass_seconds=pass_seconds if known else (), provider=provider)
 
 
 def _check_width(graph: Path, width: int, promised: int) -> None:

@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedraft.commands._options import KINDS_OF_DEVICES
+from edgedraft.commands._options import KINDS_OF_DEVICES, above_zero, positive
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.devices.profile import Bandwidth, DeviceProfile
+    from edgedraft.devices.profile import Bandwidth, DeviceProfile, Probe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_probe_arguments(part: argparse.ArgumentParser) -> None:
     part.add_argument("--output", type=Path, metavar="FILE", help="default: ./<processor's name>.toml")
-    part.add_argument("--seconds", type=float, default=100.0, metavar="S", help="time to take (default: 100)")
+    part.add_argument("--seconds", type=above_zero, default=100.0, metavar="S", help="time to take (default: 100)")
     part.add_argument("--kind", choices=KINDS_OF_DEVICES, default="laptop", help="default: laptop")
-    part.add_argument("--threads", type=int, metavar="N", help="default: every core this process may use")
+    part.add_argument("--threads", type=positive, metavar="N", help="default: every core this process may use")
     part.add_argument("--providers", nargs="+", metavar="NAME", help="default: all that are there")
 
 
@@ -89,11 +89,10 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.devices.probing.cases import ProbeSettings
     from edgedraft.devices.probing.noise import verdict
     from edgedraft.devices.probing.probe import probe_machine
-    from edgedraft.devices.profile_file import write_profile
-    from edgedraft.runtime.base.files import require_file_name
+    from edgedraft.devices.profile_file import free_profile_file, require_profile_file, write_profile
 
     if options.output:
-        require_file_name(options.output)
+        require_profile_file(options.output)
     settings = ProbeSettings(
         seconds=options.seconds,
         kind=options.kind,
@@ -102,7 +101,7 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     )
     note_if_not_built(console)
     profile = probe_machine(settings, time.perf_counter, console.progress)
-    output = options.output or Path(f"{profile.id}.toml")
+    output = options.output or free_profile_file(Path(), profile.id)
     write_profile(output, profile)
     probe = profile.probe
     assert probe is not None
@@ -111,11 +110,10 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     widest = max(step.width for step in probe.steps)
     steps = [step for step in probe.steps if step.width == widest]
     counts = sorted({step.rows for step in steps})
-    kinds = list(dict.fromkeys((step.precision, step.provider) for step in steps))
-    by_kind = {(step.precision, step.provider, step.rows): step for step in steps}
+    kinds = list(dict.fromkeys((step.precision, step.provider, step.kernels) for step in steps))
+    by_kind = {(step.precision, step.provider, step.kernels, step.rows): step for step in steps}
     rows = [
-        (f"{precision} on {provider}", *(f"{1e3 * by_kind[precision, provider, m].seconds:.2f}" for m in counts))
-        for precision, provider in kinds
+        (_kind(probe, *kind), *(f"{1e3 * by_kind[*kind, count].seconds:.2f}" for count in counts)) for kind in kinds
     ]
     megabytes = f"ms of {widest}-wide layers, {steps[0].weight_bytes / 1e6:.0f} MB"
     console.table((megabytes, *(f"{count} rows" for count in counts)), rows)
@@ -124,6 +122,16 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     console.say(verdict(probe))
     console.say(f"Wrote {output}. Try: edgedraft plan --device {output}")
     console.result(profile)
+
+
+def _kind(probe: "Probe", precision: str, provider: str, kernels: str) -> str:
+    """Name passes by precision, provider and kernels; say which kernels plans go by where several were timed."""
+    from edgedraft.devices.fitting import fastest_steps
+
+    timed = {step.kernels for step in probe.steps if (step.precision, step.provider) == (precision, provider)}
+    taken = fastest_steps(probe, precision, provider)[0].kernels
+    chosen = ", taken" if len(timed) > 1 and kernels == taken else ""
+    return f"{precision} on {provider}" + (f", {kernels}{chosen}" if kernels else "")
 
 
 def _validate(options: argparse.Namespace, console: Console) -> None:

@@ -11,7 +11,7 @@ from edgedraft.calibration.text.count_result import CountResult
 from edgedraft.calibration.text.counting import Counting, SampleCounter
 from edgedraft.calibration.text.spans import SpanFinder, Spans, Turn
 from edgedraft.calibration.text.token_counter import starts_specially
-from edgedraft.exporter.models.tokenization import Tokenization
+from edgedraft.exporter.vocab.tokens import Tokenization
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain

@@ -8,26 +8,29 @@ import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
+from edgedraft.exporter.graph.interface import adapt_interface
+from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
+from edgedraft.exporter.graph.rope_switch import note_rope_switch
+from edgedraft.exporter.models.admission import require_supported
+from edgedraft.exporter.models.equality import SOURCE_FACTS, conversion_remarks
+from edgedraft.exporter.models.float_graph import FloatGraph, copy_texts, make_float_graph
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.gguf_parts import join_gguf
 from edgedraft.exporter.models.processes import ProcessCost, run_python
-from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
+from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file, require_unchanged
+from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.exporter.models.via_optimum import (
     BUILDER,
     EXPORT_BACKENDS,
     OPTIMUM_PINS,
-    export_with_optimum,
-    optimum_python,
 )
 from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
+from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.progress import Progress, silent
-from edgedraft.runtime.base.records import require
-from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TEXT_FILES
-from edgedraft.runtime.text.chat_template import read_chat_template
+from edgedraft.runtime.base.records import require, to_plain
+from edgedraft.runtime.base.replacing import replacing_folder
 
 GRAPH_NAME = "model.onnx"
 
@@ -35,19 +38,29 @@ AS_EXPORTED = "as-exported"
 
 _SETTINGS = "genai_config.json"
 
+_BUILDING = 1
+"""Raise this when a float graph gets other numbers, or is checked for more."""
+
 _PACKING = 1
-"""Raise this when packing gives other numbers for the same precision: conversions in caches are then made again."""
+"""Raise this when packing gives other numbers for the same precision: conversions in caches are then made again.
+
+The divergences in `packaged/` are of packed weights, too: measure them again.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnnxFolder:
-    """A converted model: ``model.onnx`` with its data, tokenizer and genai_config.json; ``costs`` are of this run."""
+    """A converted model: ``model.onnx`` with its data, tokenizer and genai_config.json.
+
+    ``costs`` are of this run. ``remarks`` tell in what the model may differ from its source, a line each.
+    """
 
     path: Path
     source: ModelSource
     precision: str
     costs: tuple[ProcessCost, ...]
     export_backend: str = BUILDER
+    remarks: tuple[str, ...] = ()
 
     @property
     def graph(self) -> Path:
@@ -101,24 +114,42 @@ class Conversion:
         # A packed weight is far coarser than float16's rounding, and half the size keeps memory and disk down.
         return "float32" if self.precision.layout == FLOAT else "float16"
 
+    def float_graph(self, weights: Path, built: Path) -> FloatGraph:
+        """Return the float graph that is made from the folder ``weights`` in the folder ``built``."""
+        return FloatGraph(
+            name=self.source.name,
+            weights=weights,
+            built=built,
+            export_backend=self.export_backend,
+            cache=self.cache,
+            log=self.log,
+            equality_file=self.cache / "equality" / f"{self.source.name}-{_digest(self._float_facts())}.json",
+        )
+
     def _key(self) -> str:
-        facts: list[object] = [self.source.identity]
         if self.source.kind == ONNX:
-            facts.append(AS_EXPORTED)
-        else:
-            facts += [
-                importlib.metadata.version("onnxruntime-genai") if self.export_backend == BUILDER else OPTIMUM_PINS,
-                self.unpacked_dtype,
-                _PACKING,
-                [getattr(self.precision, field.name) for field in fields(self.precision) if field.name != "purpose"],
-            ]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+            return _digest([self.source.identity, AS_EXPORTED])
+        names = [field.name for field in fields(self.precision) if field.name != "purpose"]
+        return _digest([*self._float_facts(), _PACKING, [getattr(self.precision, name) for name in names]])
+
+    def _float_facts(self) -> list[object]:
+        """Return what decides the numbers of the float graph."""
+        return [
+            self.source.identity,
+            importlib.metadata.version("onnxruntime-genai") if self.export_backend == BUILDER else OPTIMUM_PINS,
+            self.unpacked_dtype,
+            _BUILDING,
+        ]
+
+
+def _digest(facts: list[object]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
 def convert(
     source: ModelSource, precision: str, cache: Path, progress: Progress = silent, export_backend: str = BUILDER
 ) -> OnnxFolder:
-    """Return the model as an ONNX folder in ``cache``, made on the first call.
+    """Return the model as an ONNX folder in ``cache``, made on the first call, or again where a file of it is damaged.
 
     ``export_backend`` is one of `EXPORT_BACKENDS`. An ONNX source needs neither precision nor backend: it is copied as
     it is, but for its cache shapes, which become fixed.
@@ -127,15 +158,17 @@ def convert(
         source=source, precision=precision_named(precision), export_backend=export_backend, cache=cache
     )
     costs: tuple[ProcessCost, ...] = ()
-    if not (conversion.folder / GRAPH_NAME).is_file():
+    if not is_whole(conversion.folder):
         with replacing_folder(conversion.folder) as temporary:
             costs = _make(conversion, temporary, progress)
+            write_sums(temporary)
     return OnnxFolder(
         path=conversion.folder,
         source=source,
         precision=AS_EXPORTED if source.kind == ONNX else precision,
         costs=costs,
         export_backend=export_backend,
+        remarks=conversion_remarks(conversion.folder, source.name),
     )
 
 
@@ -162,19 +195,19 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
     if source.kind == ONNX:
         _copy_onnx(source.path, folder)
         return ()
+    require_supported(source, conversion.export_backend)
     steps, what = 3, f"building {source.name} {precision.name}"
     costs = []
     unpacked, built = folder / "unpacked", folder / "built"
     weights = source.path
     if source.kind == GGUF:
+        require_unchanged(source)
         progress(f"unpacking {source.name}", 0, steps)
         costs.append(_unpack(source, unpacked, conversion))
         weights = unpacked
     progress(what, 1, steps)
-    if conversion.export_backend == BUILDER:
-        costs.append(_build(weights, built, conversion))
-    else:
-        costs.append(_export(weights, built, conversion, progress))
+    made = make_float_graph(conversion.float_graph(weights, built), progress)
+    costs += made.costs
     shutil.rmtree(unpacked, ignore_errors=True)
     progress(what, 2, steps)
     costs.append(_pack(source.name, precision, built, folder, conversion.log))
@@ -184,8 +217,9 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
         "identity": source.identity,
         "precision": precision.name,
         "via": conversion.export_backend,
+        "equality": to_plain(made.equality),
     }
-    write_json(folder / "source.json", facts)
+    write_json(folder / SOURCE_FACTS, facts)
     progress(what, steps, steps)
     return tuple(costs)
 
@@ -205,25 +239,6 @@ def _unpack(source: ModelSource, output: Path, conversion: Conversion) -> Proces
     return cost
 
 
-def _build(weights: Path, output: Path, conversion: Conversion) -> ProcessCost:
-    """Build the float graph. Packing its weights ourselves takes a fifth of the memory of the builder's quantizer."""
-    if importlib.util.find_spec("onnxruntime_genai") is None:
-        raise MissingExtraError("onnxruntime-genai", "export")
-    arguments = ["-m", "edgedraft.exporter.models.worker_build", str(weights), str(output)]
-    return run_python(f"building {conversion.source.name}", arguments, conversion.log)
-
-
-def _export(weights: Path, output: Path, conversion: Conversion, progress: Progress) -> ProcessCost:
-    """Export the float graph with Optimum, and write the files beside it that the builder would have written."""
-    remedy = "save the model's tokenizer as tokenizer.json beside it"
-    require((weights / "tokenizer.json").is_file(), f"{weights}: no tokenizer.json", remedy=remedy)
-    python = optimum_python(conversion.cache, progress)
-    cost = export_with_optimum(conversion.source.name, weights, output, python, conversion.log)
-    write_json(output / _SETTINGS, genai_settings(weights, load_graph(output / GRAPH_NAME), GRAPH_NAME))
-    _copy_texts(weights, output)
-    return cost
-
-
 def _pack(name: str, precision: Precision, built: Path, folder: Path, log: Path) -> ProcessCost:
     arguments = ["-m", "edgedraft.exporter.graph.worker_pack", str(built), str(folder), precision.name]
     return run_python(f"packing {name} {precision.name}", arguments, log)
@@ -234,8 +249,8 @@ def _copy_onnx(source: Path, folder: Path) -> None:
     graph = onnx_file(source)
     assert graph is not None
     model = load_graph(graph)
-    fix_cache_shapes(model)
-    windowed = drop_cache_windows(model)
+    note_rope_switch(model)
+    windowed = adapt_interface(model)
     own = source / _SETTINGS
     settings = read_json(own) if own.is_file() else genai_settings(source, model, GRAPH_NAME)
     if windowed:  # else stock engines would go on giving those layers a shorter buffer
@@ -245,14 +260,4 @@ def _copy_onnx(source: Path, folder: Path) -> None:
     except FileNotFoundError as error:
         raise EdgedraftError(f"{source}: the graph's data file is missing", got=first_line(error)) from error
     write_json(folder / _SETTINGS, settings)
-    _copy_texts(source, folder)
-
-
-def _copy_texts(source: Path, folder: Path) -> None:
-    """Copy tokenizer and chat template; the template gets a file of its own, where other programs look for it."""
-    for name in TEXT_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
-    template = read_chat_template(source).source
-    if template is not None and not (folder / CHAT_TEMPLATE).is_file():
-        (folder / CHAT_TEMPLATE).write_text(template, encoding="utf-8")
+    copy_texts(source, folder)

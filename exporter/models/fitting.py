@@ -1,6 +1,5 @@
 """Opening a drafter that was cut or fitted in memory: its graph reads the rest from the full drafter's data file."""
 
-import os
 from pathlib import Path
 
 import onnx_ir as ir
@@ -8,6 +7,8 @@ import onnx_ir as ir
 from edgedraft.exporter.graph.head import trim_head
 from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
 from edgedraft.exporter.graph.widths import fit_drafter, head_rows, limit_token_ids
+from edgedraft.runtime.base.errors import unwritable_is_users
+from edgedraft.runtime.base.siblings import temporary_file
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 
@@ -32,9 +33,7 @@ def open_cut(graph: Path, kept: IndexMap, settings: SessionSettings) -> OnnxGrap
 
 def _open_beside(graph: Path, model: ir.Model, name: str, settings: SessionSettings) -> OnnxGraph:
     """Load ``model``; it must lie beside the data file of ``graph`` while it is opened, and is deleted afterwards."""
-    beside = graph.with_name(f"{name}-{os.getpid()}.onnx")
-    try:
+    wanted = graph.with_name(f"{name}.onnx")
+    with unwritable_is_users(wanted), temporary_file(wanted) as beside:
         ir.save(model, beside)
         return OnnxGraph(beside, settings)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -17,6 +17,7 @@ from edgedraft.exporter.graph.loading import (
 )
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import Provider
+from edgedraft.exporter.models.admission import require_readable_graph, require_supported
 from edgedraft.exporter.models.convert import (
     GRAPH_NAME,
     OnnxFolder,
@@ -26,10 +27,12 @@ from edgedraft.exporter.models.convert import (
 )
 from edgedraft.exporter.models.fitting import open_fitted
 from edgedraft.exporter.models.sources import ModelSource, check_reference, resolve
+from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.exporter.models.vocabulary import NamedVocabulary, named_vocabulary, require_one_tokenizer
-from edgedraft.runtime.base.files import replacing_folder
+from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.replacing import replacing_folder
 from edgedraft.runtime.base.tokenizer_files import TOKENIZER, read_vocabulary
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
@@ -70,7 +73,8 @@ class Pair:
         a_token = sum(cache_bytes_per_token(graph) for graph in (target_graph, drafter_graph))
         self.end_token_ids = end_token_ids(target.path)
         self.context_length = context_length(target.path)
-        longest = min(settings.context_length, self.context_length, context_length(drafter.path))
+        self.drafter_context_length = context_length(drafter.path)
+        longest = min(settings.context_length, self.context_length, self.drafter_context_length)
         self.settings = replace(settings, context_length=longest)
         self._cache_bytes = a_token * longest
 
@@ -126,11 +130,30 @@ def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent)
 def prepare_pairs(requests: Sequence[PairRequest], cache: Path, progress: Progress = silent) -> list[Pair]:
     """Do what `prepare_pair` does for one pair of models in several precisions."""
     first = requests[0]
-    for reference in (first.drafter, first.target):
+    sources = fitting_sources(first.target, first.drafter, first.export_backend, cache, progress)
+    return [_converted_pair(request, *sources, cache, progress) for request in requests]
+
+
+def fitting_sources(
+    target: str, drafter: str, export_backend: str, cache: Path, progress: Progress = silent
+) -> tuple[ModelSource, ModelSource]:
+    """Fetch target and drafter; refuse, before anything is converted, a pair that could not be used.
+
+    Raises `EdgedraftError` for tokenizers that differ (where it can be, before weights are downloaded), families that
+    are not taken, and files that are not whole.
+    """
+    for reference in (drafter, target):
         check_reference(reference)
-    require_shared_tokenizer(first, cache, progress)
-    drafter, target = (resolve(name, cache, progress) for name in (first.drafter, first.target))
-    return [_converted_pair(request, target, drafter, cache, progress) for request in requests]
+    of_target, of_drafter = (named_vocabulary(name, cache, progress) for name in (target, drafter))
+    if of_target is not None and of_drafter is not None:
+        require_one_tokenizer(of_target, of_drafter)
+    by_drafter, by_target = (resolve(name, cache, progress) for name in (drafter, target))
+    for source in (by_target, by_drafter):
+        require_supported(source, export_backend)
+    for source in (by_target, by_drafter):
+        require_whole(source)
+        require_readable_graph(source)
+    return by_target, by_drafter
 
 
 def _converted_pair(
@@ -150,7 +173,7 @@ def prepared_pair(pair: Pair, provider: Provider, cache: Path) -> Pair:
 def prepared_folder(folder: OnnxFolder, provider: Provider, cache: Path) -> OnnxFolder:
     """Return the folder itself if ``provider`` needs no change, else a prepared copy in ``cache``, made once."""
     path = cache / "onnx" / f"{folder.key}-{provider.name}"
-    if not (path / GRAPH_NAME).is_file():
+    if not is_whole(path):
         model = load_graph(folder.graph)
         if not prepare(model, provider):
             return folder
@@ -159,14 +182,8 @@ def prepared_folder(folder: OnnxFolder, provider: Provider, cache: Path) -> Onnx
             for file in folder.path.iterdir():
                 if file.is_file() and not file.name.startswith(GRAPH_NAME):
                     shutil.copyfile(file, temporary / file.name)
+            write_sums(temporary)
     return replace(folder, path=path)
-
-
-def require_shared_tokenizer(request: PairRequest, cache: Path, progress: Progress = silent) -> None:
-    """Refuse models that do not share a tokenizer, before either is converted, and where it can be before downloads."""
-    target, drafter = (named_vocabulary(name, cache, progress) for name in (request.target, request.drafter))
-    if target is not None and drafter is not None:
-        require_one_tokenizer(target, drafter)
 
 
 def _converted_vocabulary(folder: OnnxFolder, width: int) -> NamedVocabulary:

@@ -1,7 +1,6 @@
 """A model's tokens without its weights: the codec, the ids that end a turn, and how many tokens its logits score."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from edgedraft.exporter.graph.precisions import DEFAULT
 from edgedraft.exporter.models.convert import convert
 from edgedraft.exporter.models.packaged_models import packaged_models
 from edgedraft.exporter.models.sources import HUGGING_FACE, check_reference, hub_folder, resolve
+from edgedraft.exporter.vocab.tokens import Tokenization
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.progress import Progress, silent
@@ -20,15 +20,6 @@ _ENDS, _SIZE = "eos_token_id", "vocab_size"
 
 # The first that says something counts: an instruction-tuned model may end its turns by other ids than config.json has.
 _CONFIGS = ("generation_config.json", "config.json")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Tokenization:
-    """A model's tokenizer and the two numbers that counting its tokens needs."""
-
-    codec: TextCodec
-    end_token_ids: tuple[int, ...]
-    vocab_size: int
 
 
 def tokenization(reference: str, cache: Path, progress: Progress = silent) -> Tokenization:

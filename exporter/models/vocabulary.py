@@ -11,9 +11,10 @@ from edgedraft.exporter.models.processes import run_python
 from edgedraft.exporter.models.sources import GGUF, HUGGING_FACE, ModelSource, hub_folder, resolve
 from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json, replacing_folder
+from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.progress import Progress
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import replacing_folder
 from edgedraft.runtime.base.tokenizer_files import (
     TEXT_FILES,
     TOKENIZER,

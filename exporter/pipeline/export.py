@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.exporter.bundle.card import MeasuredSpeeds
+from edgedraft.exporter.bundle.owned import check_output
 from edgedraft.exporter.bundle.push import PushedBundle, Repository, push_bundle, require_token
-from edgedraft.exporter.bundle.writing import check_output
 from edgedraft.exporter.pipeline.bench import Measurement
 from edgedraft.exporter.pipeline.requests import ExportRequest
 from edgedraft.exporter.pipeline.stages import planned_pair, written_bundle
@@ -85,5 +85,6 @@ def _measured(request: PushRequest) -> MeasuredSpeeds | None:
         machine=measured.machine.name,
         threads=measured.threads,
         onnxruntime=measured.onnxruntime,
+        kernels=measured.kernels,
         report=measured.report,
     )

@@ -17,10 +17,12 @@ from edgedraft.exporter.vocab.vocab_map import vocab_order
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import resume
 from edgedraft.runtime.base.tokenizer_files import TOKENIZER, has_fingerprint, tokenizer_fingerprint
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.onnx.planned_kernels import bundle_remark
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,16 +46,21 @@ class TrimRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrimmedModel:
-    """A model written to ``path``: a bundle with its ``manifest``, or (None) a drafter of so many tokens."""
+    """A model written to ``path``: a bundle with its ``manifest``, or (None) a drafter of so many tokens.
+
+    ``remark`` is a sentence on the kernels that the bundle's plan expects, where others run here.
+    """
 
     path: Path
     draft_vocab_size: int
     target_vocab_size: int
     manifest: BundleManifest | None = None
+    remark: str | None = None
 
 
 def trim(request: TrimRequest, progress: Progress = silent) -> TrimmedModel:
     """Trim whichever the model is. Raises `EdgedraftError` for a folder that is neither."""
+    resume(request.model)
     if (request.model / MANIFEST_NAME).is_file():
         return _trimmed_bundle(request, progress)
     if (request.model / GRAPH_NAME).is_file():
@@ -75,6 +82,7 @@ def _trimmed_bundle(request: TrimRequest, progress: Progress) -> TrimmedModel:
         draft_vocab_size=manifest.plan.draft_vocab_size,
         target_vocab_size=manifest.target_vocab_size,
         manifest=manifest,
+        remark=bundle_remark(read_bundle(output, verify_hashes=False)),
     )
 
 

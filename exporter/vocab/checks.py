@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgedraft.exporter.models.tokenization import Tokenization
+from edgedraft.exporter.vocab.tokens import Tokenization
 from edgedraft.exporter.vocab.vocab_map import VocabMap
 
 

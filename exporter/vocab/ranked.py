@@ -8,9 +8,9 @@ import numpy as np
 
 from edgedraft.calibration.counts import order_tokens
 from edgedraft.calibration.saved import SavedCalibration, load_calibration
-from edgedraft.exporter.models.tokenization import Tokenization
 from edgedraft.exporter.vocab.array_files import is_frequencies
 from edgedraft.exporter.vocab.kinds import WRITABLE, kind_named
+from edgedraft.exporter.vocab.tokens import Tokenization
 from edgedraft.exporter.vocab.torch_files import read_torch
 from edgedraft.exporter.vocab.vocab_map import VocabMap
 from edgedraft.runtime.base.arrays import Ids, Int64Array

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_SHOWN_CHARACTERS = 60
 
 
 class EdgedraftError(ValueError):
@@ -47,6 +48,12 @@ def first_line(error: BaseException) -> str:
     return lines[0] if lines else type(error).__name__
 
 
+def shown(value: object) -> str:
+    """Return a value for an error's one line, cut where it is long."""
+    line = repr(value)
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"
+
+
 @contextlib.contextmanager
 def naming(where: object, remedy: str | None = None) -> Iterator[None]:
     """Put ``where`` (a file, or a file and line) in front of any `EdgedraftError` raised in the block.
@@ -66,10 +73,31 @@ def full_disk_is_users(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if not _is_full(error):
             raise
-        raise EdgedraftError(
-            f"{path}: no room left while writing",
-            got=error.strerror,
-            remedy="free some space or choose another folder; nothing that was there before was changed",
-        ) from error
+        raise _full(path, error) from error
+
+
+@contextlib.contextmanager
+def unwritable_is_users(path: Path) -> Iterator[None]:
+    """Turn whatever the system says against writing ``path`` into an `EdgedraftError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        if _is_full(error):
+            raise _full(path, error) from error
+        remedy = "choose another output; nothing that was there before was changed"
+        raise EdgedraftError(f"{path}: cannot be written", got=error.strerror or error, remedy=remedy) from error
+
+
+def _is_full(error: OSError) -> bool:
+    # numpy writes arrays by C's own functions and keeps no error number.
+    return error.errno in _NO_ROOM or (error.errno is None and "requested and" in str(error))
+
+
+def _full(path: Path, error: OSError) -> EdgedraftError:
+    return EdgedraftError(
+        f"{path}: no room left while writing",
+        got=error.strerror or error,
+        remedy="free some space or choose another folder; nothing that was there before was changed",
+    )

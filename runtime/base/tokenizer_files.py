@@ -75,6 +75,13 @@ def plain_piece(piece: str) -> str:
     return piece.replace("\u2581", " ")
 
 
+def tokenizer_settings(folder: Path) -> Mapping[str, Any]:
+    """Read tokenizer_config.json of a model folder; empty where there is none."""
+    path = folder / TOKENIZER_SETTINGS
+    content = read_json(path) if path.is_file() else {}
+    return content if isinstance(content, Mapping) else {}
+
+
 def tokenizer_fingerprint(path: Path) -> str:
     """Return the SHA-256 of what a tokenizer's ids mean: pieces, added tokens and merges, but no padding.
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.switching import expect
 from edgedraft.runtime.core.verify import accepted_prefix
 
 CONTEXT_LENGTH = 2048
@@ -97,6 +98,7 @@ class PromptPasses:
         self._clock = clock
         self._last: Pass | None = None
         self.seconds = 0.0
+        expect(model, len(token_ids))
         shared = accepted_prefix(model.token_ids, token_ids)
         # At least two tokens are read where there are two: one-row kernels may round differently.
         model.rewind(min(shared, max(len(token_ids) - 2, 0)))
@@ -107,6 +109,7 @@ class PromptPasses:
         The first piece may start earlier, never later. Each is valid until the next is asked for.
         """
         self._model.rewind(min(self._model.length, length))
+        expect(self._model, len(self._token_ids))
         for piece in prompt_pieces(self._token_ids[self._model.length :]):
             start, started = self._model.length, self._clock()
             self._last = self._model.read(piece)
@@ -133,6 +136,7 @@ def prefill(model: LanguageModel, token_ids: Sequence[int]) -> Logits:
 
 def catch_up(model: LanguageModel, token_ids: Sequence[int]) -> Logits:
     """Read the rest of ``token_ids``, whose beginning the cache must hold, and return the last row of logits."""
+    expect(model, len(token_ids))
     *earlier, last = prompt_pieces(token_ids[model.length :])
     for piece in earlier:
         model.read(piece)

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from edgedraft.calibration.counts_file import write_counts
-from edgedraft.exporter.models.tokenization import Tokenization
 from edgedraft.exporter.vocab.ranked import read_ranked
+from edgedraft.exporter.vocab.tokens import Tokenization
 from edgedraft.runtime.base.errors import EdgedraftError
 
 COUNTS = [0, 5, 0, 9, 1, 0, 0, 2]
