@@ -9,7 +9,7 @@ from typing import TypedDict, Unpack
 import numpy as np
 
 from edgedraft.runtime.base.kernel_names import PairKernels
-from edgedraft.runtime.base.one_folder import from_one_folder
+from edgedraft.runtime.base.one_folder import reading_one_folder
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
@@ -113,6 +113,7 @@ class Engine:
         )
 
     @classmethod
+    @reading_one_folder
     def open(
         cls,
         path: Path,
@@ -125,20 +126,16 @@ class Engine:
         exact: bool | None = None,
     ) -> "Engine":
         """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options."""
-
-        def opened() -> "Engine":
-            bundle = read_bundle(path, verify_hashes=verify_hashes)
-            plan = bundle.manifest.plan
-            settings = SessionSettings(
-                threads=plan.threads if threads is None else threads,
-                context_length=min(context_length, bundle.manifest.context_length),
-                provider=target_provider,
-                exact=exact if exact is not None or plan.exact_is_cheap else False,
-            )
-            # Whatever is drafted, only the target decides a text.
-            return cls(bundle, settings, replace(settings, provider=drafter_provider, exact=False))
-
-        return from_one_folder(path, opened)
+        bundle = read_bundle(path, verify_hashes=verify_hashes)
+        plan = bundle.manifest.plan
+        settings = SessionSettings(
+            threads=plan.threads if threads is None else threads,
+            context_length=min(context_length, bundle.manifest.context_length),
+            provider=target_provider,
+            exact=exact if exact is not None or plan.exact_is_cheap else False,
+        )
+        # Whatever is drafted, only the target decides a text.
+        return cls(bundle, settings, replace(settings, provider=drafter_provider, exact=False))
 
     def inexact_target(self) -> LanguageModel | None:
         """Return one more target with a cache of its own, without exact mode; None where that is off anyway."""
