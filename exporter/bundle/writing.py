@@ -145,6 +145,7 @@ def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
         index_map=INDEX_MAP,
         target_vocab_size=pair.vocab_size,
         context_length=pair.context_length,
+        drafter_context_length=pair.drafter_context_length,
         end_token_ids=pair.end_token_ids,
         tokenizer_fingerprint=pair.fingerprint,
         calibration=contents.calibration,

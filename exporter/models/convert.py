@@ -8,7 +8,8 @@ import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
+from edgedraft.exporter.graph.interface import adapt_interface
+from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.graph.rope_switch import note_rope_switch
 from edgedraft.exporter.models.admission import require_supported
@@ -248,9 +249,8 @@ def _copy_onnx(source: Path, folder: Path) -> None:
     graph = onnx_file(source)
     assert graph is not None
     model = load_graph(graph)
-    fix_cache_shapes(model)
     note_rope_switch(model)
-    windowed = drop_cache_windows(model)
+    windowed = adapt_interface(model)
     own = source / _SETTINGS
     settings = read_json(own) if own.is_file() else genai_settings(source, model, GRAPH_NAME)
     if windowed:  # else stock engines would go on giving those layers a shorter buffer

@@ -16,7 +16,7 @@ from edgedraft.exporter.graph.loading import (
 )
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import Provider
-from edgedraft.exporter.models.admission import require_supported
+from edgedraft.exporter.models.admission import require_readable_graph, require_supported
 from edgedraft.exporter.models.convert import (
     GRAPH_NAME,
     OnnxFolder,
@@ -67,7 +67,8 @@ class Pair:
         a_token = sum(cache_bytes_per_token(graph) for graph in (target_graph, drafter_graph))
         self.end_token_ids = end_token_ids(target.path)
         self.context_length = context_length(target.path)
-        longest = min(settings.context_length, self.context_length, context_length(drafter.path))
+        self.drafter_context_length = context_length(drafter.path)
+        longest = min(settings.context_length, self.context_length, self.drafter_context_length)
         self.settings = replace(settings, context_length=longest)
         self._cache_bytes = a_token * longest
 
@@ -116,8 +117,10 @@ def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent)
         check_reference(reference)
     drafter_source, target_source = (resolve(name, cache, progress) for name in (request.drafter, request.target))
     for source in (target_source, drafter_source):
-        require_whole(source)
         require_supported(source, request.export_backend)
+    for source in (target_source, drafter_source):
+        require_whole(source)
+        require_readable_graph(source)
     drafter = convert(drafter_source, request.drafter_precision, cache, progress, request.export_backend)
     target = convert(target_source, request.target_precision, cache, progress, request.export_backend)
     return Pair(target, drafter, request.settings)
