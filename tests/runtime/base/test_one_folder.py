@@ -51,6 +51,12 @@ def test_an_error_of_a_folder_that_stays_is_raised_at_once(tmp_path):
     assert len(calls) == 2
 
 
+def test_circles_of_links_and_the_top_are_read_as_they_are(tmp_path):
+    (tmp_path / "circle").symlink_to("circle")
+    for path in (tmp_path / "circle", tmp_path.parents[-1]):
+        assert from_one_folder(path, lambda: "read") == "read"
+
+
 def test_it_does_not_go_on_for_ever(tmp_path):
     write(tmp_path / "out", "0")
     with pytest.raises(EdgedraftError, match="replaced again and again while it was read"):
