@@ -13,6 +13,7 @@ from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shape
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.graph.rope_switch import note_rope_switch
 from edgedraft.exporter.models.admission import require_supported
+from edgedraft.exporter.models.end_tokens import end_token_ids, with_ends
 from edgedraft.exporter.models.equality import (
     SOURCE_FACTS,
     check_graph,
@@ -177,12 +178,6 @@ def model_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def end_token_ids(folder: Path) -> tuple[int, ...]:
-    """Read the ids that end a turn from an ONNX folder's genai_config.json."""
-    ids = read_json(folder / _SETTINGS)["model"]["eos_token_id"]
-    return tuple(sorted(ids)) if isinstance(ids, list) else (int(ids),)
-
-
 def context_length(folder: Path) -> int:
     """Read how many tokens the model was made for."""
     return int(read_json(folder / _SETTINGS)["model"]["context_length"])
@@ -206,6 +201,7 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
     progress(what, 1, steps)
     made, equality = _converted(weights, built, conversion, progress)
     costs += made
+    _state_ends(built, weights)
     shutil.rmtree(unpacked, ignore_errors=True)
     progress(what, 2, steps)
     costs.append(_pack(source.name, precision, built, folder, conversion.log))
@@ -303,6 +299,13 @@ def _copy_onnx(source: Path, folder: Path) -> None:
         raise EdgedraftError(f"{source}: the graph's data file is missing", got=first_line(error)) from error
     write_json(folder / _SETTINGS, settings)
     _copy_texts(source, folder)
+    _state_ends(folder, source)
+
+
+def _state_ends(folder: Path, source: Path) -> None:
+    """Write every id that ends a turn, by the files here and at the source, into genai_config.json."""
+    settings = read_json(folder / _SETTINGS)
+    write_json(folder / _SETTINGS, with_ends(settings, end_token_ids(folder, source)))
 
 
 def _copy_texts(source: Path, folder: Path) -> None:
