@@ -33,7 +33,7 @@ class Beginning:
         self._stream = stream
 
     def first_line(self) -> bytes:
-        """Return the first line that is not blank, unread; b"" where it is longer than what was looked at."""
+        """Return the first line that is not blank without reading it; b"" where it lies behind what was looked at."""
         line = next((line for line in self._head.getvalue().splitlines(keepends=True) if line.strip()), b"")
         return line if line.endswith(b"\n") else b""
 

@@ -89,11 +89,10 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.devices.probing.cases import ProbeSettings
     from edgedraft.devices.probing.noise import verdict
     from edgedraft.devices.probing.probe import probe_machine
-    from edgedraft.devices.profile_file import write_profile
-    from edgedraft.runtime.base.files import require_file_name
+    from edgedraft.devices.profile_file import free_profile_file, require_profile_file, write_profile
 
     if options.output:
-        require_file_name(options.output)
+        require_profile_file(options.output)
     settings = ProbeSettings(
         seconds=options.seconds,
         kind=options.kind,
@@ -102,7 +101,7 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     )
     note_if_not_built(console)
     profile = probe_machine(settings, time.perf_counter, console.progress)
-    output = options.output or Path(f"{profile.id}.toml")
+    output = options.output or free_profile_file(Path(), profile.id)
     write_profile(output, profile)
     probe = profile.probe
     assert probe is not None
