@@ -44,7 +44,8 @@ class Console:
     def result(self, value: object) -> None:
         """Print the command's result as JSON, when that was asked for."""
         if self.as_json:
-            _write(json.dumps(to_plain(value), ensure_ascii=not _shows_all_characters(), indent=2))
+            escaped = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
+            _write(json.dumps(to_plain(value), ensure_ascii=escaped, indent=2))
 
     def note(self, text: str) -> None:
         """Print a note about the work on stderr; a `Note`."""
@@ -155,11 +156,6 @@ def _naming_closed_input() -> Iterator[None]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise EdgedraftError("standard input cannot be read", got=reason) from error
-
-
-def _shows_all_characters() -> bool:
-    """Return whether standard output shows every character; JSON has escapes for those that it does not."""
-    return "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
 
 
 def _duration(seconds: float) -> str:

@@ -2,27 +2,24 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-import numpy as np
-
 from edgedraft.runtime.base.cores import usable_cores
-from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.kernel_names import PairKernels
 from edgedraft.runtime.base.one_folder import reading_one_folder
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
-from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, sampled, speculative_rounds
+from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import CONTEXT_LENGTH, LanguageModel
+from edgedraft.runtime.core.options import DecodingOptions
 from edgedraft.runtime.core.padding import PaddedGraph
 from edgedraft.runtime.core.policies import (
     ADAPTIVE,
     CONFIDENT,
-    FIXED,
     P_MIN,
     PLAIN,
     PolicyChoice,
@@ -38,45 +35,13 @@ from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
 from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
 from edgedraft.runtime.text.messages import Message
-from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStream, answer_pieces, joined
+from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStream, answer_pieces, joined, stop_texts
 
 _GIVE_ONE = "give each setting in one place"
 _OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where the plan does not"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecodingOptions:
-    """Options of one answer. Where one is None, the bundle's plan decides; without ``sampling``, decoding is greedy.
-
-    ``policy`` is one of `edgedraft.runtime.core.policies.POLICIES`. If it is None, the policy is ``confident`` with
-    ``p_min``; ``fixed`` with ``draft_length``, or with ``sampling`` and ``seed`` (the adaptive draft lengths depend on
-    measured time, so sampled text would not repeat); otherwise ``adaptive``. ``log_probs`` asks for the target's
-    log-probability of every token, before temperature and filters.
-    """
-
-    speculate: bool | None = None
-    policy: str | None = None
-    draft_length: int | None = None
-    p_min: float | None = None
-    sampling: SamplingSettings | None = None
-    seed: int | None = None
-    log_probs: bool = False
-
-    def __post_init__(self) -> None:
-        whole = self.seed is None or (isinstance(self.seed, int) and not isinstance(self.seed, bool) and self.seed >= 0)
-        require(whole, "seed: expected a whole number, 0 or more", got=self.seed)
-
-    @property
-    def drafting(self) -> str:
-        """Return the policy that the other options imply if drafting is on."""
-        if self.p_min is not None:
-            return CONFIDENT
-        repeats = self.sampling is not None and self.seed is not None
-        return FIXED if repeats or self.draft_length is not None else ADAPTIVE
-
-    def method(self) -> DecodingMethod:
-        """Return the decoding method (greedy or sampling)."""
-        return GREEDY if self.sampling is None else sampled(self.sampling, np.random.default_rng(self.seed))
+__all__ = ["AnswerKeywords", "DecodingOptions", "Engine"]
 
 
 class AnswerKeywords(TypedDict, total=False):
@@ -210,7 +175,7 @@ class Engine:
     ) -> Iterator[TextPiece]:
         """Answer token ids piece by piece; `stream` is this for a text or a conversation."""
         limits = self.limits(max_new_tokens)
-        stream = TextStream(self.codec, _stop_texts(stop))
+        stream = TextStream(self.codec, stop_texts(stop))
         meter = Meter(len(prompt_ids), time.perf_counter)
         return answer_pieces(self.rounds(prompt_ids, limits, options), stream, limits.end_token_ids, meter)
 
@@ -320,14 +285,6 @@ class Engine:
                 clock=time.perf_counter,
             )
             yield from limited(rounds, limits)
-
-
-def _stop_texts(stop: str | Sequence[str] | None) -> list[str]:
-    """Return the stop texts of whatever a caller gives: one, several, or none."""
-    texts = [stop] if isinstance(stop, str) else list(stop or ())
-    if not all(isinstance(text, str) for text in texts):
-        raise EdgedraftError("stop: expected a text or several", got=shown(stop))
-    return texts
 
 
 def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None], seed: int | None) -> DecodingOptions:

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 Request = TypeVar("Request")
 
 _MODEL_HELP = "packaged name, GGUF file, Hugging Face or ONNX folder, or hub id"
-_LAST_PORT = 65535
 KINDS_OF_DEVICES = ("laptop", "board", "phone")
 
 
@@ -217,33 +216,14 @@ def _bias(text: str) -> tuple[int, float]:
         raise argparse.ArgumentTypeError(f"expected ID=B, got {text!r}") from None
 
 
-def positive(text: str) -> int:
+def positive(text: str, least: int = 1) -> int:
     """Read an option's whole number of 1 or more."""
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
+    if number < least:
+        raise argparse.ArgumentTypeError(f"expected {least} or more, got {number}")
     return number
 
 
 def natural(text: str) -> int:
     """Read an option's whole number of 0 or more."""
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError(f"expected 0 or more, got {number}")
-    return number
-
-
-def above_zero(text: str) -> float:
-    """Read an option's number above 0, which is not infinite."""
-    number = float(text)
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
-    return number
-
-
-def port(text: str) -> int:
-    """Read an option's port, 0..65535."""
-    number = int(text)
-    if not 0 <= number <= _LAST_PORT:
-        raise argparse.ArgumentTypeError(f"expected 0..{_LAST_PORT}, got {number}")
-    return number
+    return positive(text, 0)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedraft.commands._options import KINDS_OF_DEVICES, above_zero, positive
+from edgedraft.commands._options import KINDS_OF_DEVICES, positive
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_probe_arguments(part: argparse.ArgumentParser) -> None:
     part.add_argument("--output", type=Path, metavar="FILE", help="default: ./<processor's name>.toml")
-    part.add_argument("--seconds", type=above_zero, default=100.0, metavar="S", help="time to take (default: 100)")
+    part.add_argument("--seconds", type=float, default=100.0, metavar="S", help="time to take (default: 100)")
     part.add_argument("--kind", choices=KINDS_OF_DEVICES, default="laptop", help="default: laptop")
     part.add_argument("--threads", type=positive, metavar="N", help="default: every core this process may use")
     part.add_argument("--providers", nargs="+", metavar="NAME", help="default: all that are there")

@@ -18,6 +18,7 @@ from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, PROVIDERS, TARGET, Provider
 from edgedraft.exporter.graph.widths import head_rows
 from edgedraft.exporter.models.convert import GRAPH_NAME, OnnxFolder
+from edgedraft.exporter.models.end_tokens import with_ends
 from edgedraft.exporter.models.genai_settings import MODEL_CONFIG_NAME, model_config
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.models.trimmed import (
@@ -219,7 +220,8 @@ def _write_texts(contents: BundleContents, folder: Path) -> None:
             shutil.copyfile(pair.target.path / name, folder / name)
     target, drafter = (read_json(each.path / "genai_config.json") for each in (pair.target, pair.drafter))
     graphs = {"target_graph": TARGET_GRAPH, "drafter_graph": EXPANDED_GRAPH}
-    write_json(folder / "genai_config.json", genai_config(target, drafter, contents.plan.draft_length, **graphs))
+    settings = genai_config(target, drafter, contents.plan.draft_length, **graphs)
+    write_json(folder / "genai_config.json", with_ends(settings, pair.end_token_ids))
     expanded = {**drafter, "model": {**drafter["model"], "vocab_size": pair.vocab_size}}
     write_json(folder / DRAFTER / MODEL_CONFIG_NAME, model_config(expanded))
     write_json(folder / "generation_config.json", {"do_sample": False, "eos_token_id": list(pair.end_token_ids)})

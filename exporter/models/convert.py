@@ -13,6 +13,7 @@ from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.graph.rope_switch import note_rope_switch
 from edgedraft.exporter.models.admission import require_supported
+from edgedraft.exporter.models.end_tokens import end_token_ids, with_ends
 from edgedraft.exporter.models.equality import SOURCE_FACTS, conversion_remarks
 from edgedraft.exporter.models.float_graph import FloatGraph, copy_texts, make_float_graph
 from edgedraft.exporter.models.genai_settings import genai_settings
@@ -178,12 +179,6 @@ def model_bytes(folder: Path) -> int:
     return sum(file.stat().st_size for file in files)
 
 
-def end_token_ids(folder: Path) -> tuple[int, ...]:
-    """Read the ids that end a turn from an ONNX folder's genai_config.json."""
-    ids = read_json(folder / _SETTINGS)["model"]["eos_token_id"]
-    return tuple(sorted(ids)) if isinstance(ids, list) else (int(ids),)
-
-
 def context_length(folder: Path) -> int:
     """Read how many tokens the model was made for."""
     return int(read_json(folder / _SETTINGS)["model"]["context_length"])
@@ -208,6 +203,7 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
     progress(what, 1, steps)
     made = make_float_graph(conversion.float_graph(weights, built), progress)
     costs += made.costs
+    _state_ends(built, weights)
     shutil.rmtree(unpacked, ignore_errors=True)
     progress(what, 2, steps)
     costs.append(_pack(source.name, precision, built, folder, conversion.log))
@@ -261,3 +257,10 @@ def _copy_onnx(source: Path, folder: Path) -> None:
         raise EdgedraftError(f"{source}: the graph's data file is missing", got=first_line(error)) from error
     write_json(folder / _SETTINGS, settings)
     copy_texts(source, folder)
+    _state_ends(folder, source)
+
+
+def _state_ends(folder: Path, source: Path) -> None:
+    """Write every id that ends a turn, by the files here and at the source, into genai_config.json."""
+    settings = read_json(folder / _SETTINGS)
+    write_json(folder / _SETTINGS, with_ends(settings, end_token_ids(folder, source)))

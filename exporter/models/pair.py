@@ -23,8 +23,8 @@ from edgedraft.exporter.models.convert import (
     OnnxFolder,
     context_length,
     convert,
-    end_token_ids,
 )
+from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.fitting import open_fitted
 from edgedraft.exporter.models.sources import ModelSource, check_reference, resolve
 from edgedraft.exporter.models.sums import is_whole, write_sums
@@ -71,7 +71,8 @@ class Pair:
         self.drafter_size: ModelSize = model_size(drafter_graph)
         self.head_row: ModelSize = head_row_size(drafter_graph)
         a_token = sum(cache_bytes_per_token(graph) for graph in (target_graph, drafter_graph))
-        self.end_token_ids = end_token_ids(target.path)
+        # A tokenizer may name tokens that the model has no row for.
+        self.end_token_ids = tuple(each for each in end_token_ids(target.path) if each < self.vocab_size)
         self.context_length = context_length(target.path)
         self.drafter_context_length = context_length(drafter.path)
         longest = min(settings.context_length, self.context_length, self.drafter_context_length)

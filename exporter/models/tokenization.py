@@ -6,20 +6,22 @@ from typing import Any
 
 from edgedraft.exporter.graph.precisions import DEFAULT
 from edgedraft.exporter.models.convert import convert
+from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.packaged_models import packaged_models
 from edgedraft.exporter.models.sources import HUGGING_FACE, check_reference, hub_folder, resolve
 from edgedraft.exporter.vocab.tokens import Tokenization
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, TOKENIZER_SETTINGS
 from edgedraft.runtime.text.codec import TextCodec
 
 _TOKENIZER = "tokenizer.json"
-_ENDS, _SIZE = "eos_token_id", "vocab_size"
+_SIZE = "vocab_size"
 
-# The first that says something counts: an instruction-tuned model may end its turns by other ids than config.json has.
 _CONFIGS = ("generation_config.json", "config.json")
+_NO_END = f"no eos_token_id in {' or '.join(_CONFIGS)}"
 
 
 def tokenization(reference: str, cache: Path, progress: Progress = silent) -> Tokenization:
@@ -29,11 +31,9 @@ def tokenization(reference: str, cache: Path, progress: Progress = silent) -> To
     """
     source = resolve(reference, cache, progress)
     if source.kind == HUGGING_FACE and (source.path / _TOKENIZER).is_file():
-        configs = _configurations(source.path)
-        return _tokenization(source.path, _stated(configs, _ENDS, source.path), _stated(configs, _SIZE, source.path))
+        return _tokenization(source.path, _stated(_configurations(source.path), _SIZE, source.path), _NO_END)
     folder = convert(source, DEFAULT, cache, progress).path
-    model = read_json(folder / "genai_config.json")["model"]
-    return _tokenization(folder, model[_ENDS], model[_SIZE])
+    return _tokenization(folder, read_json(folder / "genai_config.json")["model"][_SIZE], _NO_END)
 
 
 def tokenizer_of(reference: str, cache: Path, progress: Progress = silent) -> Tokenization:
@@ -54,32 +54,21 @@ def tokenizer_of(reference: str, cache: Path, progress: Progress = silent) -> To
     return _of_tokenizer(folder)
 
 
-def _tokenization(folder: Path, ends: Any, vocab_size: Any) -> Tokenization:
-    end_token_ids = tuple(sorted(ends)) if isinstance(ends, list) else (int(ends),)
-    return Tokenization(codec=TextCodec(folder), end_token_ids=end_token_ids, vocab_size=int(vocab_size))
+def _tokenization(folder: Path, vocab_size: Any, no_end: str) -> Tokenization:
+    """Return the tokens of a folder; ``no_end`` says where no end of a turn was stated."""
+    ends = end_token_ids(folder)
+    require(bool(ends), f"{folder}: {no_end}", remedy="give the model's own folder")
+    return Tokenization(codec=TextCodec(folder), end_token_ids=ends, vocab_size=int(vocab_size))
 
 
 def _of_tokenizer(folder: Path) -> Tokenization:
-    configs, tokenizer = _configurations(folder), TextCodec(folder).tokenizer
-    ends, vocab_size = _first(configs, _ENDS), _first(configs, _SIZE) or tokenizer.get_vocab_size()
-    if ends is None:
-        token = _first([_settings(folder)], "eos_token")
-        name = token.get("content") if isinstance(token, Mapping) else token
-        ends = tokenizer.token_to_id(name) if isinstance(name, str) else None
-    if ends is None:
-        names = f"{', '.join(_CONFIGS)} or {TOKENIZER_SETTINGS}"
-        raise EdgedraftError(f"{folder}: no token that ends an answer in {names}", remedy="give the model's own folder")
-    return _tokenization(folder, ends, vocab_size)
+    size = _first(_configurations(folder), _SIZE) or TextCodec(folder).tokenizer.get_vocab_size()
+    names = f"{', '.join(_CONFIGS)} or {TOKENIZER_SETTINGS}"
+    return _tokenization(folder, size, f"no token that ends an answer in {names}")
 
 
 def _configurations(folder: Path) -> list[Mapping[str, Any]]:
     return [read_json(folder / name) for name in _CONFIGS if (folder / name).is_file()]
-
-
-def _settings(folder: Path) -> Mapping[str, Any]:
-    path = folder / TOKENIZER_SETTINGS
-    data = read_json(path) if path.is_file() else {}
-    return data if isinstance(data, Mapping) else {}
 
 
 def _first(configs: list[Mapping[str, Any]], key: str) -> Any:

@@ -20,6 +20,7 @@ from edgedraft.calibration.run import Calibration, CalibrationJob, ModelHandle, 
 from edgedraft.exporter.graph.precisions import CHANNELS, TABLE
 from edgedraft.exporter.models.convert import OnnxFolder
 from edgedraft.exporter.models.pair import Pair
+from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.core.batch import BATCH_ROWS, Batch
@@ -134,5 +135,14 @@ def _served(answering: EndpointAnswering, cluster: RayOptions | None) -> Answeri
 def _key(pair: Pair, prompts: PromptSet, facts: Mapping[str, Any]) -> str:
     """Name the folder of a calibration."""
     asked = [[prompt.id, prompt.split, prompt.digest] for prompt in prompts.prompts]
-    decided = [_ANSWERS_VERSION, pair.target.key, pair.drafter.key, facts, asked]
+    decided = [_ANSWERS_VERSION, pair.target.key, pair.drafter.key, facts, asked, *_text_facts(pair)]
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _text_facts(pair: Pair) -> list[Any]:
+    """Return what decides answers beside the models' own settings: other ends, and tokens that begin a bare prompt."""
+    stated = read_json(pair.target.path / "genai_config.json")["model"]["eos_token_id"]
+    own = set(stated if isinstance(stated, list) else [stated])
+    ends = [] if own == set(pair.end_token_ids) else [list(pair.end_token_ids)]
+    special = [] if pair.codec.has_template else [pair.codec.special.before, pair.codec.special.behind]
+    return [*ends, *special]

@@ -16,7 +16,8 @@ from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.exporter.graph.loading import load_graph, model_size
 from edgedraft.exporter.graph.precisions import CANDIDATES, DEFAULT, precision_named
-from edgedraft.exporter.models.convert import OnnxFolder, context_length, convert, end_token_ids
+from edgedraft.exporter.models.convert import OnnxFolder, context_length, convert
+from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.packaged_models import packaged_models
 from edgedraft.exporter.models.sources import ONNX, ModelSource
 from edgedraft.exporter.models.trial import pack_trial, trial_folder

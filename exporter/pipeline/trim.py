@@ -8,7 +8,8 @@ from edgedraft.exporter.bundle.retrim import bundle_order, retrim_bundle, retrim
 from edgedraft.exporter.graph.head import round_to_tile
 from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
 from edgedraft.exporter.models.cache import cache_folder
-from edgedraft.exporter.models.convert import GRAPH_NAME, end_token_ids
+from edgedraft.exporter.models.convert import GRAPH_NAME
+from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.tokenization import tokenizer_of
 from edgedraft.exporter.planning.ranking import draftable_first, index_map, rank_tokens
 from edgedraft.exporter.vocab.kinds import KINDS

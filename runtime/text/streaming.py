@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
@@ -204,3 +205,11 @@ class TextStream:
 def _overlap(text: str, stop: str) -> int:
     """Return the length of the longest end of ``text`` that begins ``stop``."""
     return next((size for size in range(min(len(text), len(stop) - 1), 0, -1) if text.endswith(stop[:size])), 0)
+
+
+def stop_texts(stop: str | Sequence[str] | None) -> list[str]:
+    """Return the stop texts of whatever a caller gives: one, several, or none."""
+    texts = [stop] if isinstance(stop, str) else list(stop or ())
+    if not all(isinstance(text, str) for text in texts):
+        raise EdgedraftError("stop: expected a text or several", got=shown(stop))
+    return texts

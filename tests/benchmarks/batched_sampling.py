@@ -19,7 +19,8 @@ from pathlib import Path
 from edgedraft.calibration.prompts import shipped_prompts
 from edgedraft.console import Console
 from edgedraft.devices.machine import this_machine, usable_cores
-from edgedraft.exporter.models.convert import GRAPH_NAME, end_token_ids
+from edgedraft.exporter.models.convert import GRAPH_NAME
+from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.files import write_json
 from edgedraft.runtime.base.records import to_plain

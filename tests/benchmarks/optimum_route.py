@@ -22,7 +22,8 @@ from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
 from edgedraft.exporter.graph.precisions import PRECISIONS
 from edgedraft.exporter.models.cache import cache_folder
-from edgedraft.exporter.models.convert import OnnxFolder, convert, end_token_ids
+from edgedraft.exporter.models.convert import OnnxFolder, convert
+from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.models.trimmed import write_trimmed
 from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS, OPTIMUM

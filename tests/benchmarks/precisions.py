@@ -25,7 +25,8 @@ from edgedraft.devices.machine import this_machine, usable_cores
 from edgedraft.devices.steps import TARGET, StepCase, StepTime, measure_steps
 from edgedraft.exporter.graph.precisions import CANDIDATES, DEFAULT, PRECISIONS
 from edgedraft.exporter.models.cache import cache_folder
-from edgedraft.exporter.models.convert import OnnxFolder, convert, end_token_ids
+from edgedraft.exporter.models.convert import OnnxFolder, convert
+from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.quality import MAX_DIVERGENCE, divergence
 from edgedraft.runtime.base.files import write_json

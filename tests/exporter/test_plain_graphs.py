@@ -19,7 +19,8 @@ from edgedraft.exporter.graph.loading import (
 )
 from edgedraft.exporter.graph.packing import pack_model, pack_products
 from edgedraft.exporter.graph.precisions import PRECISIONS, TABLE
-from edgedraft.exporter.models.convert import AS_EXPORTED, context_length, convert, end_token_ids
+from edgedraft.exporter.models.convert import AS_EXPORTED, context_length, convert
+from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.sources import HUGGING_FACE, ONNX, onnx_file, resolve
 from edgedraft.exporter.pipeline.quality import kl_rows
 from edgedraft.runtime.base.errors import EdgedraftError

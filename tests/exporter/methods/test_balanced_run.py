@@ -206,12 +206,14 @@ def test_a_models_configuration_tells_ends_and_size(make_tokenizer, tmp_path):
     assert plain.end_token_ids == (plain.codec.tokenizer.token_to_id(END),)
     (folder / "config.json").write_text(json.dumps({"text_config": {"vocab_size": 512, "eos_token_id": [9, 5]}}))
     found = tokenizer_of(str(folder), tmp_path)
-    assert (found.vocab_size, found.end_token_ids) == (512, (5, 9))
+    assert (found.vocab_size, found.end_token_ids) == (512, (5, 9, *plain.end_token_ids))
 
 
 def test_a_tokenizer_that_does_not_tell_its_end_is_refused(make_tokenizer, tmp_path):
     folder = make_tokenizer()
     (folder / "tokenizer_config.json").write_text("{}")
+    assert tokenizer_of(str(folder), tmp_path).end_token_ids, "the chat template shows it"
+    (folder / "chat_template.jinja").unlink()
     with pytest.raises(EdgedraftError) as raised:
         tokenizer_of(str(folder), tmp_path)
     assert str(raised.value) == (

@@ -11,7 +11,8 @@ import pytest
 from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.precisions import PRECISIONS, TABLE
 from edgedraft.exporter.models import convert as converting
-from edgedraft.exporter.models.convert import AS_EXPORTED, context_length, convert, end_token_ids
+from edgedraft.exporter.models.convert import AS_EXPORTED, context_length, convert
+from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.sources import GGUF, require_unchanged
 from edgedraft.runtime.base.errors import EdgedraftError
 

@@ -29,10 +29,10 @@ def test_several_ends_and_a_nested_vocabulary_are_found(tiny_pair, tmp_path):
     config = {"model_type": "gemma3", "text_config": {"vocab_size": 300, "eos_token_id": 5}}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "model.safetensors").write_bytes(b"")
-    assert tokenization(str(folder), tmp_path).end_token_ids == (5,)
+    assert tokenization(str(folder), tmp_path).end_token_ids == (1, 5)  # the tokenizer names 1
     (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [9, 5]}))
     found = tokenization(str(folder), tmp_path)
-    assert (found.vocab_size, found.end_token_ids) == (300, (5, 9))
+    assert (found.vocab_size, found.end_token_ids) == (300, (1, 5, 9))
 
 
 def test_a_folder_that_does_not_tell_its_end_is_refused(tiny_pair, tmp_path):
