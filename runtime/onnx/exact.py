@@ -89,7 +89,7 @@ def why_inexact(path: Path, signature: Signature, provider: str, kernels: Kernel
 
 
 def rounds_rows_alike(model: OnnxModel) -> bool:
-    """Tell whether tokens have the same logits read in one pass and one by one; ``model`` is empty before and after.
+    """Tell whether tokens have the same logits read in one pass and one by one by an exact ``model``, which is empty.
 
     This finds what the graph's operators do not tell, such as activations that are scaled over all rows of a pass.
     """

@@ -119,16 +119,13 @@ class OnnxGraph:
         """
         if self.settings.exact is False:
             return Exactness(exact=False, reason=reason or SWITCHED_OFF)
-        if reason is None and not rounds_rows_alike(self._new_exact_model()):
+        if reason is None and not rounds_rows_alike(self.new_model(exact=True)):
             reason = MIXED_ROWS
         if self.settings.exact:
             remedy = "leave exact mode out, or see docs/kernels.md"
             why = f"{reason} ({self.kernels.reason})" if reason == STOCK_KERNELS else reason
             require(reason is None, f"{self._path}: exact mode is not possible, {why}", remedy=remedy)
         return Exactness(exact=reason is None, reason=reason)
-
-    def _new_exact_model(self) -> OnnxModel:
-        return self._model(self._cache(self.settings.context_length), None, exact=True)
 
     def _cache(self, context_length: int) -> Cache:
         if not self.shared:
