@@ -73,6 +73,14 @@ def fastest_steps(probe: Probe, precision: str, provider: str) -> list[ProbedSte
     return min(by_kernels.values(), key=_mean_log_seconds)
 
 
+def passes_label(probe: Probe, precision: str, provider: str, kernels: str) -> str:
+    """Name passes by precision, provider and kernels; say which kernels plans go by where several were timed."""
+    timed = {step.kernels for step in probe.steps if (step.precision, step.provider) == (precision, provider)}
+    taken = fastest_steps(probe, precision, provider)[0].kernels
+    chosen = ", taken" if len(timed) > 1 and kernels == taken else ""
+    return f"{precision} on {provider}" + (f", {kernels}{chosen}" if kernels else "")
+
+
 def _mean_log_seconds(steps: Sequence[ProbedStep]) -> float:
     return float(np.mean([np.log(step.seconds) for step in steps if step.rows <= PLANNED_ROWS]))
 

@@ -16,7 +16,6 @@ from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import CONTEXT_LENGTH, LanguageModel
 from edgedraft.runtime.core.options import DecodingOptions
-from edgedraft.runtime.core.padding import PaddedGraph
 from edgedraft.runtime.core.policies import (
     ADAPTIVE,
     CONFIDENT,
@@ -29,8 +28,7 @@ from edgedraft.runtime.core.policies import (
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import ModelTokenSource
-from edgedraft.runtime.native.library import AUTO
-from edgedraft.runtime.onnx.planned_kernels import as_planned, kernels_remark, timed_as_run, usual_kernels
+from edgedraft.runtime.onnx.planned_kernels import as_planned, opened_remark, padded_graph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
 from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
@@ -78,8 +76,8 @@ class Engine:
         self.plan = manifest.plan.in_exact_mode() if self.exactness.exact else manifest.plan
         self._target_graph = target_graph
         self.slots = SlotPool(
-            _padded(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
-            _padded(drafter_graph, self.plan.drafter_pass_seconds, manifest.provider, planned.drafter),
+            padded_graph(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
+            padded_graph(drafter_graph, self.plan.drafter_pass_seconds, manifest.provider, planned.drafter),
             self.plan,
         )
 
@@ -118,16 +116,8 @@ class Engine:
 
     @property
     def kernels_remark(self) -> str | None:
-        """Return one line where the plan's times are of other kernels than those that run, or faster ones are here.
-
-        None where they agree, and on providers that the plan is not for: there none of its times hold.
-        """
-        settings = (self.settings, self.drafter_settings)
-        if any(each.provider != self.bundle.manifest.provider for each in settings):
-            return None
-        chosen = any(each.kernels != AUTO for each in settings)
-        usual = self.kernels if chosen else usual_kernels(self.bundle, self.settings.provider)
-        return kernels_remark(self.bundle.manifest.plan.kernels, self.kernels, usual)
+        """Return one line where the plan's times are of other kernels than those that run, or faster ones are here."""
+        return opened_remark(self.bundle, (self.settings, self.drafter_settings), self.kernels)
 
     def limits(self, max_new_tokens: int) -> Limits:
         """Return the limits of an answer: ``max_new_tokens`` and this bundle's end-of-turn ids."""
@@ -307,16 +297,6 @@ def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None]
     drawn = temperature > 0 or not given
     require(drawn, f"{', '.join(given)}: only drawn tokens are filtered", remedy="give a temperature above 0")
     return replace(options, sampling=settings if temperature > 0 else None)
-
-
-def _padded(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str, kernels: str) -> PaddedGraph:
-    """Return ``graph``, padded by the plan's pass times.
-
-    They count if they were ``measured`` on the provider that it runs on, with the ``kernels`` that it runs with.
-    """
-    provider = graph.settings.provider
-    known = provider == measured and timed_as_run(kernels, graph.kernels.name)
-    return PaddedGraph(graph=graph, pass_seconds=pass_seconds if known else (), provider=provider)
 
 
 def _check_width(graph: Path, width: int, promised: int) -> None:

@@ -8,7 +8,7 @@ from edgedraft.commands._options import KINDS_OF_DEVICES, positive
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.devices.profile import Bandwidth, DeviceProfile, Probe
+    from edgedraft.devices.profile import Bandwidth, DeviceProfile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,6 +86,7 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     import time
 
     from edgedraft.commands.kernels import note_if_not_built
+    from edgedraft.devices.fitting import passes_label
     from edgedraft.devices.probing.cases import ProbeSettings
     from edgedraft.devices.probing.noise import verdict
     from edgedraft.devices.probing.probe import probe_machine
@@ -112,9 +113,8 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     counts = sorted({step.rows for step in steps})
     kinds = list(dict.fromkeys((step.precision, step.provider, step.kernels) for step in steps))
     by_kind = {(step.precision, step.provider, step.kernels, step.rows): step for step in steps}
-    rows = [
-        (_kind(probe, *kind), *(f"{1e3 * by_kind[*kind, count].seconds:.2f}" for count in counts)) for kind in kinds
-    ]
+    cells = {kind: [f"{1e3 * by_kind[*kind, count].seconds:.2f}" for count in counts] for kind in kinds}
+    rows = [(passes_label(probe, *kind), *cells[kind]) for kind in kinds]
     megabytes = f"ms of {widest}-wide layers, {steps[0].weight_bytes / 1e6:.0f} MB"
     console.table((megabytes, *(f"{count} rows" for count in counts)), rows)
     for skipped in probe.skipped:
@@ -122,16 +122,6 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     console.say(verdict(probe))
     console.say(f"Wrote {output}. Try: edgedraft plan --device {output}")
     console.result(profile)
-
-
-def _kind(probe: "Probe", precision: str, provider: str, kernels: str) -> str:
-    """Name passes by precision, provider and kernels; say which kernels plans go by where several were timed."""
-    from edgedraft.devices.fitting import fastest_steps
-
-    timed = {step.kernels for step in probe.steps if (step.precision, step.provider) == (precision, provider)}
-    taken = fastest_steps(probe, precision, provider)[0].kernels
-    chosen = ", taken" if len(timed) > 1 and kernels == taken else ""
-    return f"{precision} on {provider}" + (f", {kernels}{chosen}" if kernels else "")
 
 
 def _validate(options: argparse.Namespace, console: Console) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.kernel_names import NOT_RECORDED, PairKernels
 from edgedraft.runtime.bundle.reading import Bundle
+from edgedraft.runtime.core.padding import PaddedGraph
 from edgedraft.runtime.native.library import AUTO, STOCK
 from edgedraft.runtime.onnx.kernel_choice import preferred_kernels, session_kernels
-from edgedraft.runtime.onnx.session import SessionSettings
+from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 
 PLAN_AGAIN = "plan again on this machine (edgedraft export)"
 
@@ -79,3 +80,27 @@ def graphs_remark(
 def _pair(names: Sequence[str]) -> PairKernels:
     target, drafter = names
     return PairKernels(target=target, drafter=drafter)
+
+
+def opened_remark(
+    bundle: Bundle, settings: tuple[SessionSettings, SessionSettings], running: PairKernels
+) -> str | None:
+    """Return `kernels_remark` for an opened bundle whose sessions run with these settings and kernels.
+
+    None on providers that the plan is not for: there none of its times hold.
+    """
+    if any(each.provider != bundle.manifest.provider for each in settings):
+        return None
+    chosen = any(each.kernels != AUTO for each in settings)
+    usual = running if chosen else usual_kernels(bundle, settings[0].provider)
+    return kernels_remark(bundle.manifest.plan.kernels, running, usual)
+
+
+def padded_graph(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str, kernels: str) -> PaddedGraph:
+    """Return ``graph``, padded by the plan's pass times.
+
+    They count if they were ``measured`` on the provider that it runs on, with the ``kernels`` that it runs with.
+    """
+    provider = graph.settings.provider
+    known = provider == measured and timed_as_run(kernels, graph.kernels.name)
+    return PaddedGraph(graph=graph, pass_seconds=pass_seconds if known else (), provider=provider)
