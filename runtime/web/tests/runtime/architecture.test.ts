@@ -29,8 +29,8 @@ const MIRRORED = [
   "acceptance", "decoding", "drafter", "indexMap", "limits", "model", "ngram", "padding", "plan", "policies", "rounds",
   "sampler", "sampling", "sources", "statistics", "tokenDrafter", "verify",
 ];
-/** Files of Python's that the page has no use for: answers in a batch, and the adaptive policy with what it measures. */
-const PYTHON_ONLY = ["__init__", "adaptive", "batch", "estimators", "pass_times", "switching"];
+/** Files of Python's that the page has no use for: the adaptive policy with what it measures, batches, the options of an answer, LongRoPE. */
+const PYTHON_ONLY = ["__init__", "adaptive", "batch", "estimators", "options", "pass_times", "switching"];
 /** Files below the algorithm, as runtime/base is in Python. */
 const BASE = ["errors", "random", "records"];
 /** Exported names that Python's file lacks: what numpy or a dataclass does there, and what only the page needs. */

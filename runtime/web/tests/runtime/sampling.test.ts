@@ -172,7 +172,7 @@ test("temperature 0 draws the best token, the smaller of equal ones", () => {
 });
 
 test("a seed that is not whole is refused", async () => {
-  expect(await refusalOf(() => random(0.5))).toBe("seed must be a whole number, got 0.5");
+  expect(await refusalOf(() => random(0.5))).toBe("seed: expected a whole number, 0 or more, got 0.5");
 });
 
 test("a seed repeats its numbers and another gives others, all in 0..1 and even", () => {
