@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request")
 
-_MODEL_HELP = "packaged name, GGUF file, Hugging Face or ONNX folder, or hub id"
+_MODEL_HELP = (
+    "packaged name, GGUF or ONNX file, Hugging Face or ONNX folder, or hub id; #NAME behind it chooses a graph"
+)
 KINDS_OF_DEVICES = ("laptop", "board", "phone")
 
 
