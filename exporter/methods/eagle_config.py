@@ -9,8 +9,9 @@ from typing import Any
 
 from edgedraft.exporter.methods.flops import EagleShape
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json, replacing_file
+from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import replacing_file
 
 _NESTS = ("transformer_layer_config", "text_config")
 _KEY = "draft_vocab_size"

@@ -176,6 +176,14 @@ def _repository(name: str, folder: Path, chosen: str = "") -> ModelSource:
     )
 
 
+def require_unchanged(source: ModelSource) -> None:
+    """Refuse a GGUF file whose content is not the one that gave the source its identity."""
+    digest = " ".join(sha256(part) for part in source.parts or (source.path,))
+    remedy = "it is damaged: delete it, and fetch or copy it again"
+    rule = f"{source.path}: SHA-256: expected {source.identity}"
+    require(digest == source.identity, rule, got=digest, remedy=remedy)
+
+
 def _texts_of(folder: Path, graph: Path) -> Path:
     """Return the folder with the tokenizer: ``folder`` itself unless a part of it has all that belongs to the graph."""
     beside = files_beside(graph)
