@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 Request = TypeVar("Request")
 
-_MODEL_HELP = "packaged name, GGUF file, Hugging Face or ONNX folder, or hub id"
+_MODEL_HELP = "packaged name, GGUF or ONNX file, Hugging Face or ONNX folder, or hub id; #NAME chooses a graph"
 KINDS_OF_DEVICES = ("laptop", "board", "phone")
 
 

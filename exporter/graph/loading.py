@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.external import check_external, check_protobuf_size, take_constants_inside
+from edgedraft.exporter.graph.sharing import point_to_originals, without_copies
 from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.records import require
@@ -56,9 +57,11 @@ def save_graph(model: ir.Model, path: Path, data_name: str, limit: int | None = 
     """Write the graph with its tensors in a data file beside it, all but those of `INLINE_BYTES` or fewer.
 
     Data of more than ``limit`` bytes goes to several files, each of at most ``limit`` bytes or one tensor. Tensors that
-    lie on disk are copied from file to file, one after the other; none of them is loaded.
+    lie on disk are copied from file to file, one after the other; none of them is loaded. Equal ones are stored once.
     """
-    ir.save(model, path, external_data=data_name, size_threshold_bytes=INLINE_BYTES, max_shard_size_bytes=limit)
+    with without_copies(model) as copies:
+        ir.save(model, path, external_data=data_name, size_threshold_bytes=INLINE_BYTES, max_shard_size_bytes=limit)
+    point_to_originals(path, copies)
 
 
 def add_constant(graph: ir.Graph, name: str, array: AnyArray) -> ir.Value:

@@ -35,9 +35,8 @@ def require_supported(source: ModelSource, export_backend: str) -> None:
 
 def require_readable_graph(source: ModelSource) -> None:
     """Refuse an ONNX graph whose inputs and outputs the runtime does not understand; other models pass."""
-    graph = onnx_file(source.path) if source.kind == ONNX else None
-    if graph is not None:
-        require_readable(graph)
+    if source.kind == ONNX:
+        require_readable(onnx_file(source))
 
 
 def _of_gguf(source: ModelSource) -> tuple[ModelFamily, str]:

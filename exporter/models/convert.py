@@ -188,7 +188,7 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
     source, precision = conversion.source, conversion.precision
     require_whole(source)
     if source.kind == ONNX:
-        _copy_onnx(source.path, folder)
+        _copy_onnx(source, folder)
         return ()
     require_supported(source, conversion.export_backend)
     steps, what = 3, f"building {source.name} {precision.name}"
@@ -240,17 +240,19 @@ def _pack(name: str, precision: Precision, built: Path, folder: Path, log: Path)
     return run_python(f"packing {name} {precision.name}", arguments, log)
 
 
-def _copy_onnx(source: Path, folder: Path) -> None:
+def _copy_onnx(exported: ModelSource, folder: Path) -> None:
     """Copy an exported folder with fixed cache shapes and one data file; write its settings if it has none."""
-    graph = onnx_file(source)
-    assert graph is not None
+    source, graph = exported.path, onnx_file(exported)
     model = load_graph(graph)
     note_rope_switch(model)
     windowed = adapt_interface(model)
     own = source / _SETTINGS
     settings = read_json(own) if own.is_file() else genai_settings(source, model, GRAPH_NAME)
+    decoder = settings["model"].get("decoder", {})
+    if "filename" in decoder:
+        decoder["filename"] = GRAPH_NAME
     if windowed:  # else stock engines would go on giving those layers a shorter buffer
-        settings["model"]["decoder"].pop("sliding_window", None)
+        decoder.pop("sliding_window", None)
     try:
         save_graph(model, folder / GRAPH_NAME, f"{GRAPH_NAME}.data")
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""Model sources: a packaged name, a GGUF file, a Hugging Face folder or hub id, an ONNX folder."""
+"""Model sources: a packaged name, a GGUF or ONNX file, a Hugging Face or ONNX folder, a hub id."""
 
 import hashlib
 import re
@@ -9,6 +9,7 @@ from edgedraft.exporter.graph.external import blob_name, snapshot_around
 from edgedraft.exporter.models.fetch import fetch
 from edgedraft.exporter.models.gguf_header import MAGIC
 from edgedraft.exporter.models.gguf_parts import gguf_parts, model_name
+from edgedraft.exporter.models.onnx_graphs import GRAPH_FOLDERS, files_beside, graph_in
 from edgedraft.exporter.models.packaged_models import packaged_model, packaged_models
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.files import read_json, sha256
@@ -21,6 +22,7 @@ _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _UNKNOWN = "unknown"
 _POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024  # git-lfs: a pointer is shorter
 _ADAPTER = "adapter_config.json"
+_CHOICE, _GRAPH_ENDING = "#", ".onnx"
 # The last: other precisions of the graph, of which a repository may hold a dozen.
 _NOT_NEEDED = ["*.gguf", "*.pth", "*.h5", "*.msgpack", "*model_*.onnx*"]
 
@@ -29,7 +31,8 @@ _NOT_NEEDED = ["*.gguf", "*.pth", "*.h5", "*.msgpack", "*model_*.onnx*"]
 class ModelSource:
     """A model on disk. ``identity`` changes whenever its weights do, so converted copies can be cached by it.
 
-    ``parts`` are all files of a model in several GGUF files, of which ``path`` is the first; else empty.
+    ``parts`` are all files of a model in several GGUF files, of which ``path`` is the first; else empty. ``graph`` is
+    the ONNX graph that is meant, whose tokenizer lies in ``path``.
     """
 
     kind: str
@@ -39,10 +42,13 @@ class ModelSource:
     license: str
     identity: str
     parts: tuple[Path, ...] = ()
+    graph: Path | None = None
 
 
 def resolve(reference: str, cache: Path, progress: Progress = silent) -> ModelSource:
     """Return the model that ``reference`` names; it is downloaded if it is packaged or on a hub.
+
+    Of a folder or repository with several ONNX graphs, ``#`` and a name behind it choose one: ``org/name#q4``.
 
     Raises `EdgedraftError` for a reference that names no model, or a folder that holds none.
     """
@@ -51,18 +57,24 @@ def resolve(reference: str, cache: Path, progress: Progress = silent) -> ModelSo
     if _is_packaged(reference):
         return _packaged(reference, cache, progress)
     if path.is_file():
-        return _file(path)
-    return _folder(path) if path.is_dir() else _hub(reference, cache)
+        return _graph_file(path) if path.suffix == _GRAPH_ENDING else _file(path)
+    if path.is_dir():
+        return _folder(path)
+    whole, _, chosen = reference.partition(_CHOICE)
+    folder = Path(whole).expanduser()
+    return _folder(folder, chosen) if folder.is_dir() else _hub(whole, cache, chosen)
 
 
 def check_reference(reference: str) -> None:
     """Refuse what cannot name a model, before anything is downloaded."""
     on_disk = bool(reference) and Path(reference).expanduser().exists()
-    if _is_packaged(reference) or on_disk or _may_be_hub_id(reference):
+    whole, _, chosen = reference.partition(_CHOICE)
+    folder_on_disk = bool(chosen and whole) and Path(whole).expanduser().is_dir()
+    if _is_packaged(reference) or on_disk or folder_on_disk or _may_be_hub_id(whole if chosen else reference):
         return
     names = ", ".join(model.name for model in packaged_models())
     raise EdgedraftError(
-        "model: expected a packaged name, a GGUF file, a Hugging Face or ONNX folder, or a hub id",
+        "model: expected a packaged name, a GGUF or ONNX file, a Hugging Face or ONNX folder, or a hub id",
         got=reference,
         remedy=f"packaged: {names}",
     )
@@ -118,31 +130,49 @@ def _file(path: Path) -> ModelSource:
     )
 
 
-def _folder(path: Path) -> ModelSource:
-    _require_no_adapter(path)
-    snapshot = snapshot_around(path)
-    if snapshot is not None:
-        return _repository(snapshot.repository, path)
+def _graph_file(path: Path) -> ModelSource:
+    """Describe a graph by itself; its tokenizer and settings lie beside it, or in the folder around."""
+    folder = files_beside(path)
     return ModelSource(
-        kind=_folder_kind(path),
-        path=path,
-        name=path.resolve().name.lower(),
-        base_model=_base_model(path),
+        kind=ONNX,
+        path=folder,
+        name=f"{folder.resolve().name}-{path.stem}".lower(),
+        base_model=_base_model(folder),
         license=_UNKNOWN,
-        identity=_folder_identity(path),
+        identity=_folder_identity(folder, path),
+        graph=path,
     )
 
 
-def _repository(name: str, folder: Path) -> ModelSource:
+def _folder(path: Path, chosen: str = "") -> ModelSource:
+    _require_no_adapter(path)
+    snapshot = snapshot_around(path)
+    if snapshot is not None:
+        return _repository(snapshot.repository, path, chosen)
+    kind, graph = _kind(path, chosen)
+    return ModelSource(
+        kind=kind,
+        path=path if graph is None else _texts_of(path, graph),
+        name=path.resolve().name.lower() + (f"-{graph.stem}".lower() if chosen and graph else ""),
+        base_model=_base_model(path),
+        license=_UNKNOWN,
+        identity=_folder_identity(path, graph),
+        graph=graph,
+    )
+
+
+def _repository(name: str, folder: Path, chosen: str = "") -> ModelSource:
     """Describe a hub repository whose files lie in ``folder``."""
     _require_no_adapter(folder)
+    kind, graph = _kind(folder, chosen)
     return ModelSource(
-        kind=_folder_kind(folder),
-        path=folder,
-        name=name.split("/")[-1].lower(),
+        kind=kind,
+        path=folder if graph is None else _texts_of(folder, graph),
+        name=name.split("/")[-1].lower() + (f"-{graph.stem}".lower() if chosen and graph else ""),
         base_model=name,
         license=_card_license(folder),
-        identity=_folder_identity(folder),
+        identity=_folder_identity(folder, graph),
+        graph=graph,
     )
 
 
@@ -154,21 +184,31 @@ def require_unchanged(source: ModelSource) -> None:
     require(digest == source.identity, rule, got=digest, remedy=remedy)
 
 
-def onnx_file(path: Path) -> Path | None:
-    """Return the graph of an ONNX folder: beside the other files, or in ``onnx`` as hub repositories have it."""
-    places = (path / "model.onnx", path / "onnx" / "model.onnx")
-    return next((place for place in places if place.is_file()), None)
+def _texts_of(folder: Path, graph: Path) -> Path:
+    """Return the folder with the tokenizer: ``folder`` itself unless a part of it has all that belongs to the graph."""
+    beside = files_beside(graph)
+    return beside if not (folder / "tokenizer.json").is_file() and beside != folder.parent else folder
 
 
-def _folder_kind(path: Path) -> str:
-    """Return the kind of the folder; a repository with both weights and an ``onnx`` folder is exported anew."""
+def onnx_file(source: ModelSource) -> Path:
+    """Return the graph of an ONNX source."""
+    graph = source.graph or graph_in(source.path)
+    assert graph is not None
+    return graph
+
+
+def _kind(path: Path, chosen: str) -> tuple[str, Path | None]:
+    """Return the kind of the folder, and its graph; one with weights and an ``onnx`` folder is exported anew.
+
+    A ``chosen`` graph is taken, whatever else there is.
+    """
     weights = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
     whole = (path / "config.json").is_file() and weights
-    graph = onnx_file(path)
-    if graph is not None and (graph.parent == path or not whole):
-        return ONNX
-    require(whole, f"{path}: neither model.onnx nor config.json with weights", remedy="give a whole model folder")
-    return HUGGING_FACE
+    graph = graph_in(path, chosen) if chosen or not whole or any(path.glob("*.onnx")) else None
+    if graph is not None:
+        return ONNX, graph
+    require(whole, f"{path}: neither an ONNX graph nor config.json with weights", remedy="give a whole model folder")
+    return HUGGING_FACE, None
 
 
 def _require_no_adapter(path: Path) -> None:
@@ -190,13 +230,15 @@ def _base_model(path: Path) -> str:
     return name if _may_be_hub_id(name) else _UNKNOWN
 
 
-def _folder_identity(path: Path) -> str:
+def _folder_identity(path: Path, graph: Path | None = None) -> str:
     """Hash names, sizes and times of the files; reading gigabytes of weights would take longer than the cache saves.
 
     A link into a hub's cache is named by its content, so there the name takes the place of size and time.
     """
     digest = hashlib.sha256()
-    for file in sorted([*path.iterdir(), *(path / "onnx").glob("*")]):
+    if graph is not None and graph.name != "model.onnx":
+        digest.update(f"{graph.name} is meant\n".encode())
+    for file in sorted(file for part in GRAPH_FOLDERS for file in (path / part).glob("*")):
         if file.is_file():
             facts = file.stat()
             content = blob_name(file) or f"{facts.st_size} {facts.st_mtime_ns}"
@@ -204,8 +246,12 @@ def _folder_identity(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _hub(reference: str, cache: Path) -> ModelSource:
-    return _repository(reference, hub_folder(reference, cache, ignore=_NOT_NEEDED))
+def _hub(reference: str, cache: Path, chosen: str = "") -> ModelSource:
+    if not chosen:
+        return _repository(reference, hub_folder(reference, cache, ignore=_NOT_NEEDED))
+    stem = chosen.rsplit("/", 1)[-1].removesuffix(_GRAPH_ENDING)
+    wanted = [f"*{stem}.onnx*", "*.json", "*.jinja", "*.model", "README.md"]
+    return _repository(reference, hub_folder(reference, cache, only=wanted), chosen)
 
 
 def hub_folder(reference: str, cache: Path, *, only: list[str] | None = None, ignore: list[str] | None = None) -> Path:

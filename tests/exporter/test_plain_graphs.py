@@ -182,7 +182,7 @@ def folder(tiny_pair, tmp_path):
 def test_a_foreign_folder_becomes_one_of_ours(folder, tmp_path, graph):
     path = folder(graph)
     source = resolve(str(path), tmp_path)
-    assert (source.kind, onnx_file(path)) == (ONNX, path / graph)
+    assert (source.kind, onnx_file(source)) == (ONNX, path / graph)
     made = convert(source, "int4", tmp_path / "cache")
     assert made.precision == AS_EXPORTED
     assert (context_length(made.path), end_token_ids(made.path)) == (512, (1,))

@@ -71,7 +71,7 @@ def trimmed(folder: Path, kept: IndexMap) -> Path:
 
 
 def opened(graph: Path) -> OnnxModel:
-    return open_model(graph, SessionSettings(threads=1, context_length=CONTEXT))
+    return open_model(graph, SessionSettings(threads=2, context_length=CONTEXT))
 
 
 def greedy_text(source: Any, prompt: Sequence[int]) -> list[int] | None:

@@ -11,7 +11,7 @@ from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from tests.plain_llama import Style, save_plain_llama
 
 TEXT = np.random.default_rng(0).integers(2, 300, 12).tolist()
-SETTINGS = SessionSettings(threads=1, context_length=32)
+SETTINGS = SessionSettings(threads=2, context_length=32)
 
 
 @pytest.fixture

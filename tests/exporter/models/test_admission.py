@@ -116,7 +116,7 @@ def test_a_pair_is_refused_before_anything_is_converted(tmp_path):
         drafter=str(drafter.path),
         target_precision="fp32",
         drafter_precision="fp32",
-        settings=SessionSettings(threads=1),
+        settings=SessionSettings(threads=2),
     )
     with pytest.raises(EdgedraftError, match=r"the family LFM2 \(Lfm2ForCausalLM\) is not supported: its layers keep"):
         prepare_pair(request, tmp_path / "cache")

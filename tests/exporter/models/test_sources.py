@@ -83,7 +83,7 @@ def test_an_incomplete_folder_is_refused(tmp_path, files):
     folder = fill(tmp_path / "part", **files)
     with pytest.raises(EdgedraftError) as error:
         resolve(str(folder), tmp_path / "cache")
-    rule = "neither model.onnx nor config.json with weights"
+    rule = "neither an ONNX graph nor config.json with weights"
     assert str(error.value) == f"{folder}: {rule} - give a whole model folder"
 
 
@@ -138,7 +138,7 @@ def test_an_unknown_reference_lists_the_packaged_names(tmp_path, monkeypatch, re
     with pytest.raises(EdgedraftError) as error:
         resolve(reference, tmp_path)
     assert str(error.value) == (
-        "model: expected a packaged name, a GGUF file, a Hugging Face or ONNX folder, or a hub id, "
+        "model: expected a packaged name, a GGUF or ONNX file, a Hugging Face or ONNX folder, or a hub id, "
         f"got {reference} - packaged: qwen2.5-coder-0.5b-instruct, qwen2.5-coder-1.5b-instruct"
     )
 
@@ -206,7 +206,7 @@ def test_a_folder_of_the_hubs_cache_is_the_repository_it_is_of(tmp_path):
     folder = snapshot(tmp_path, "abc", onnx_in="graph", README__md=card)
     found = resolve(str(folder), tmp_path / "cache")
     assert (found.kind, found.name, found.base_model, found.license) == (ONNX, "tiny", "Org/Tiny", "mit")
-    assert onnx_file(folder) == folder / "onnx" / "model.onnx"
+    assert onnx_file(found) == folder / "onnx" / "model.onnx"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,79 @@
+"""Equal tensors in a data file: stored once, and read by every constant that holds the same bytes."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+
+_LEAST_BYTES = 1 << 12
+"""Smaller tensors are not worth a look."""
+
+Copies = dict[str, tuple[str, ir.TensorProtocol]]
+"""Constants of the graph that repeat another: the other's name, and their own tensor."""
+
+
+@contextmanager
+def without_copies(model: ir.Model) -> Iterator[Copies]:
+    """Take the numbers of repeated constants out of ``model`` within the block, and tell which they are.
+
+    A tied matrix is packed for the token table and for the head: other shapes, the same bytes.
+    """
+    copies = _copies(model)
+    constants = model.graph.initializers
+    for name, (_, tensor) in copies.items():
+        constants[name].const_value = ir.tensor(np.zeros(1, np.uint8), name=tensor.name)
+    try:
+        yield copies
+    finally:
+        for name, (_, tensor) in copies.items():
+            constants[name].const_value = tensor
+
+
+def point_to_originals(path: Path, copies: Copies) -> None:
+    """Let the ``copies`` in the graph file ``path`` read the bytes that their originals read."""
+    if not copies:
+        return
+    model = ir.load(path)
+    for name, (original, tensor) in copies.items():
+        stored = model.graph.initializers[original].const_value
+        assert isinstance(stored, ir.ExternalTensor)
+        value = model.graph.initializers[name]
+        value.const_value = ir.ExternalTensor(
+            stored.location,
+            stored.offset,
+            stored.length,
+            tensor.dtype,
+            shape=ir.Shape(tensor.shape.numpy()),
+            name=name,
+            base_dir=path.parent,
+        )
+        value.dtype, value.shape = tensor.dtype, ir.Shape(tensor.shape.numpy())
+    ir.save(model, path)
+
+
+def _copies(model: ir.Model) -> Copies:
+    """Find the constants whose bytes an earlier one holds, among those of the same size and type."""
+    by_size: dict[tuple[int, ir.DataType], list[tuple[str, ir.TensorProtocol]]] = {}
+    for name, value in model.graph.initializers.items():
+        tensor = value.const_value
+        if tensor is not None and tensor.nbytes >= _LEAST_BYTES:
+            by_size.setdefault((tensor.nbytes, tensor.dtype), []).append((name, tensor))
+    found: Copies = {}
+    for alike in by_size.values():
+        seen: dict[object, str] = {}
+        for name, tensor in alike if len(alike) > 1 else ():
+            original = seen.setdefault(_content(tensor), name)
+            if original != name:
+                found[name] = (original, tensor)
+    return found
+
+
+def _content(tensor: ir.TensorProtocol) -> object:
+    """Return what two tensors of equal bytes have in common: their place in a file, or else their sum."""
+    if isinstance(tensor, ir.ExternalTensor):
+        return os.fspath(tensor.path), tensor.offset
+    return hashlib.blake2b(np.ascontiguousarray(tensor.numpy()).tobytes()).digest()
