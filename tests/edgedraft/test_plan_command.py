@@ -274,3 +274,21 @@ def test_a_token_map_of_another_engine_is_drafted_instead_of_counted_tokens(plan
     assert "expected the ids that end a turn" in refused("--vocab", tmp_path / "endless.txt", "--device", "rpi5")
     (tmp_path / "twice.txt").write_text("\n".join(map(str, [*kept, kept[-1]])))
     assert "1 of 129 entries repeat an id" in refused("--vocab", tmp_path / "twice.txt", "--device", "rpi5")
+
+
+def test_method_balanced_says_what_it_could_not_read(tiny_pair, tmp_path, capsys):
+    turns = [{"role": "user", "content": "sort"}, {"role": "assistant", "content": "sort the list"}]
+    data = tmp_path / "chats.jsonl"
+    data.write_text("\n".join([json.dumps({"messages": turns}), *["{broken"] * 500]))
+    command = ["plan", "--method", "balanced", "--dataset-path", str(data), "--tokenizer-path", str(tiny_pair.target)]
+    command += ["--n-calls", "2", "--output-dir", str(tmp_path / "reports"), "--cache", str(tmp_path / "cache")]
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    assert f"{data}: " in shown.out
+    assert " tokens of 1 samples, 1 turns" in shown.out
+    assert "entries that cannot be read: 500" in shown.out
+    assert f"{data}:2: not valid JSON" in shown.err
+    assert main([*command, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["broken_entries"], told["report"]["counted"]) == (500, 1)
+    assert told["tokens"] > 0
