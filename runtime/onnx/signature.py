@@ -15,6 +15,8 @@ from edgedraft.runtime.onnx.graph_file import input_readers
 
 IDS, MASK, POSITIONS, CACHE_POSITION = "input_ids", "attention_mask", "position_ids", "cache_position"
 LOGITS = "logits"
+FEATURES = "features"
+"""The output of a target that a drafter reads, (batch, tokens, width)."""
 
 _FEEDS = frozenset((IDS, MASK, POSITIONS, CACHE_POSITION))
 FLOATS: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
