@@ -1,0 +1,1 @@
+"""The kinds of trials; every file names its own in ``KINDS``."""
