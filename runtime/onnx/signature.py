@@ -17,6 +17,8 @@ IDS, MASK, POSITIONS, CACHE_POSITION = "input_ids", "attention_mask", "position_
 LOGITS = "logits"
 FEATURES = "features"
 """The output of a target that a drafter reads, (batch, tokens, width)."""
+STATES, NEXT_STATES = "hidden_states", "next_hidden_states"
+"""What a drafter's layer reads beside the tokens, and what its next step reads; (batch, tokens, hidden) both."""
 
 _FEEDS = frozenset((IDS, MASK, POSITIONS, CACHE_POSITION))
 FLOATS: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
