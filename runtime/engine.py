@@ -27,7 +27,7 @@ from edgedraft.runtime.core.policies import (
 )
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.sources import ModelTokenSource
+from edgedraft.runtime.core.sources import ModelSources
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
 from edgedraft.runtime.text.chat_template import Message
@@ -97,7 +97,7 @@ class Engine:
         plan, measured = manifest.plan, manifest.provider
         self.slots = SlotPool(
             _padded(target_graph, plan.target_pass_seconds, measured),
-            _padded(drafter_graph, plan.drafter_pass_seconds, measured),
+            ModelSources(graph=_padded(drafter_graph, plan.drafter_pass_seconds, measured), index_map=bundle.index_map),
             plan,
         )
 
@@ -266,8 +266,7 @@ class Engine:
     ) -> Iterator[Round]:
         """Yield the rounds of one answer; a slot is reserved at the first round and returned at the end."""
         with self.slots.taken(prompt_ids) as slot:
-            source = ModelTokenSource(slot.drafter, self.bundle.index_map)
-            parts = PolicyParts(source=source, pass_times=slot.pass_times, clock=time.perf_counter)
+            parts = PolicyParts(source=slot.source, pass_times=slot.pass_times, clock=time.perf_counter)
             rounds = speculative_rounds(
                 slot.target,
                 build_drafter(choice, parts),

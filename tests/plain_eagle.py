@@ -202,7 +202,9 @@ class PlainEagle:
         self.trainer = trainer
         self.table = self.w.get("embed_tokens.weight", torch.from_numpy(np.asarray(table)))
         self.head = self.w.get("lm_head.weight", torch.from_numpy(np.asarray(head)))
-        self.keys, self.values = torch.zeros(0, KV_HEADS, HEAD_SIZE), torch.zeros(0, KV_HEADS, HEAD_SIZE)
+        heads = (len(self.w[f"self_attn.{part}_proj.weight"]) // HEAD_SIZE for part in "qk")
+        self.heads, self.kv_heads = heads
+        self.keys = self.values = torch.zeros(0, self.kv_heads, HEAD_SIZE)
         self.speeds = trainer.theta ** (-torch.arange(0, HEAD_SIZE, 2, dtype=torch.float64) / HEAD_SIZE)
         if trainer.llama3:
             self.speeds = self._slowed(trainer.llama3)
@@ -247,7 +249,7 @@ class PlainEagle:
         )
         self.keys = torch.cat([self.keys, self._turned(key, places)])
         self.values = torch.cat([self.values, value])
-        group = HEADS // KV_HEADS
+        group = self.heads // self.kv_heads
         keys, values = (each.repeat_interleave(group, 1) for each in (self.keys, self.values))
         scores = torch.einsum("qhd,khd->hqk", self._turned(query, places), keys) * HEAD_SIZE**-0.5
         behind = torch.arange(len(self.keys))[None] > places[:, None]

@@ -77,7 +77,8 @@ class Signature:
 
     ``feeds`` are its inputs beside the past: `input_ids`, and perhaps `attention_mask`, `position_ids` and
     `cache_position`. ``shared``: past and present are one buffer, written in place; otherwise the present is a copy of
-    the past with the new tokens appended. ``rows``: the batch axis, a number or a symbol.
+    the past with the new tokens appended. ``rows``: the batch axis, a number or a symbol. ``feature_width``: that of
+    the states it gives for a drafter, 0 where it gives none.
     """
 
     feeds: frozenset[str]
@@ -85,16 +86,22 @@ class Signature:
     vocab_size: int
     shared: bool
     rows: int | str | None
+    feature_width: int = 0
 
 
-def read_signature(path: Path, inputs: Sequence[GraphValue], outputs: Sequence[GraphValue]) -> Signature:
+def read_signature(
+    path: Path, inputs: Sequence[GraphValue], outputs: Sequence[GraphValue], *, layer: bool = False
+) -> Signature:
     """Check the inputs and outputs of the graph in ``path`` and return its signature.
 
-    Raises `EdgedraftError` naming the input or output that is not understood.
+    A ``layer`` of a drafter reads `STATES` beside its feeds, and gives `NEXT_STATES` as its features. Raises
+    `EdgedraftError` naming the input or output that is not understood.
     """
     pasts = {node.name: slot for node in inputs if (slot := cache_slot(node.name)) is not None}
     presents = {slot: node for node in outputs if (slot := cache_slot(node.name)) is not None}
     feeds = {node.name: node for node in inputs if node.name not in pasts}
+    if layer:
+        _states_width(path, feeds.pop(STATES, None), STATES)
     for node in feeds.values():
         _check_feed(path, node)
     require(IDS in feeds, f"{path}: no input named {IDS}", got=sorted(feeds)[:3])
@@ -107,6 +114,7 @@ def read_signature(path: Path, inputs: Sequence[GraphValue], outputs: Sequence[G
         vocab_size=_width(path, outputs),
         shared=_is_shared(path, declared, {cache.name: presents[pasts[cache.name]] for cache in caches}),
         rows=feeds[IDS].shape[0],
+        feature_width=_feature_width(path, outputs, NEXT_STATES if layer else FEATURES, needed=layer),
     )
 
 
@@ -153,6 +161,21 @@ def _width(path: Path, outputs: Collection[GraphValue]) -> int:
     width = logits.shape[-1]
     if not isinstance(width, int):
         raise EdgedraftError(f"{path}: {LOGITS}: expected a fixed width", got=width)
+    return width
+
+
+def _feature_width(path: Path, outputs: Collection[GraphValue], name: str, *, needed: bool) -> int:
+    found = next((node for node in outputs if node.name == name), None)
+    return _states_width(path, found, name) if needed or found is not None else 0
+
+
+def _states_width(path: Path, node: GraphValue | None, name: str) -> int:
+    """Return the width of states by token, float32 (batch, tokens, width)."""
+    width = node.shape[-1] if node is not None and len(node.shape) == 3 else None
+    if node is None or node.type != "tensor(float)" or not isinstance(width, int):
+        got = None if node is None else f"{node.type} {node.shape}"
+        rule = f"{path}: {name}: expected tensor(float) (batch, tokens, width) of a fixed width"
+        raise EdgedraftError(rule, got=got, remedy=_EXPORT_AGAIN)
     return width
 
 

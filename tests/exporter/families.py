@@ -69,7 +69,7 @@ def build(name: str, folder: Path, precision: str = "fp32") -> Path:
     graph = folder / f"{name}-{precision}" / GRAPH
     if not graph.is_file():
         made = checkpoint(name, folder)
-        with _quiet():
+        with quiet():
             (_trace if name == GPT2 else _build)(made, graph.parent, precision)
     return graph
 
@@ -78,7 +78,7 @@ def checkpoint(name: str, folder: Path) -> Path:
     """The family's model and tokenizer as transformers saves them, made once a ``folder``."""
     path = folder / name
     if not path.is_dir():
-        with _quiet():
+        with quiet():
             _save_checkpoint(FAMILIES[name], path)
     return path
 
@@ -108,8 +108,7 @@ def _fed(value: ir.Value, ids: np.ndarray, capacity: int) -> np.ndarray:
 
 def _save_checkpoint(family: Family, folder: Path) -> None:
     import torch
-    from tokenizers import Tokenizer, models
-    from transformers import CONFIG_MAPPING, AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[family.model_type](**(_COMMON | family.settings))).float()
@@ -118,6 +117,14 @@ def _save_checkpoint(family: Family, folder: Path) -> None:
             if parameter.dim() == 2:
                 parameter.normal_(0.0, 1.5 / parameter.shape[1] ** 0.5)
     model.save_pretrained(folder)
+    save_word_tokenizer(folder)
+
+
+def save_word_tokenizer(folder: Path) -> None:
+    """A tokenizer of one word a token, without which the model builder converts nothing."""
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
     words = {f"word{number}": number for number in range(VOCAB)}
     tokenizer = Tokenizer(models.WordLevel(words, unk_token="word2"))
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, bos_token="word0", eos_token="word1").save_pretrained(folder)
@@ -164,7 +171,7 @@ def _trace(checkpoint: Path, output: Path, precision: str) -> None:
 
 
 @contextlib.contextmanager
-def _quiet():
+def quiet():
     """The builder and its libraries print and log a great deal."""
     with (
         warnings.catch_warnings(),
