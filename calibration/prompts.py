@@ -8,9 +8,10 @@ from typing import Any
 
 from edgedraft.calibration.data.reading import ReadOptions, ReadReport, place_of, samples, samples_of
 from edgedraft.calibration.data.samples import RANK, SCORE, Sample
-from edgedraft.calibration.data.turns import ASSISTANT, SYSTEM, USER
+from edgedraft.calibration.data.turns import SYSTEM, USER
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.text.messages import ASSISTANT
 
 SHIPPED = "coding"
 

@@ -19,7 +19,8 @@ TYPICAL_PRODUCTS = 130
 """Matrix products in a decoder of 0.5 to 3 billion parameters: 5 a layer, 24 to 28 layers, and the head."""
 TYPICAL_BYTES = 10**9
 """Bytes that such a decoder's pass reads; v(rows), which depends on it a little, is taken there."""
-
+PLANNED_ROWS = 5
+"""Most rows of the passes that plans are usually made of: four drafts and the token before them."""
 
 Timed = StepTime | ProbedStep
 
@@ -38,6 +39,7 @@ def fit_step_model(steps: Sequence[StepTime]) -> StepModel:
         device_sigma=scale_sigma(ones),
         own_sigma=_residual(ones, overhead, per_byte),
         growth_sigma=growth_sigma(steps),
+        kernels=steps[0].kernels,
     )
 
 
@@ -55,13 +57,24 @@ def fit_probe(probe: Probe) -> LatencyModel:
     runs = {overhead.provider: overhead.seconds for overhead in probe.overheads}
     kinds = sorted({(step.precision, step.provider) for step in probe.steps})
     models = {
-        (precision, provider): _fit_chains(
-            [step for step in probe.steps if (step.precision, step.provider) == (precision, provider)],
-            runs.get(provider, 0.0),
-        )
+        (precision, provider): _fit_chains(fastest_steps(probe, precision, provider), runs.get(provider, 0.0))
         for precision, provider in kinds
     }
     return LatencyModel(device=probe.system, models=models)
+
+
+def fastest_steps(probe: Probe, precision: str, provider: str) -> list[ProbedStep]:
+    """Return the steps of one precision with the kernels that take least time, where several were timed.
+
+    Passes of up to `PLANNED_ROWS` rows are compared, each number of rows as much as another.
+    """
+    steps = [step for step in probe.steps if (step.precision, step.provider) == (precision, provider)]
+    by_kernels = {name: [step for step in steps if step.kernels == name] for name in sorted({s.kernels for s in steps})}
+    return min(by_kernels.values(), key=_mean_log_seconds)
+
+
+def _mean_log_seconds(steps: Sequence[ProbedStep]) -> float:
+    return float(np.mean([np.log(step.seconds) for step in steps if step.rows <= PLANNED_ROWS]))
 
 
 def _fit_chains(steps: Sequence[ProbedStep], run_seconds: float) -> StepModel:
@@ -82,6 +95,7 @@ def _fit_chains(steps: Sequence[ProbedStep], run_seconds: float) -> StepModel:
         device_sigma=scale_sigma([step for step in steps if step.rows == 1]),
         own_sigma=float(abs(np.log(typical[0] / scaled[0])) / 2),
         growth_sigma=float(np.hypot(growth_sigma(steps), _disagreement(factors, wide_factors))),
+        kernels=steps[0].kernels,
     )
 
 

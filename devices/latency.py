@@ -11,10 +11,13 @@ from types import MappingProxyType
 import numpy as np
 
 from edgedraft.runtime.base.intervals import Interval
+from edgedraft.runtime.base.kernel_names import NOT_RECORDED
 from edgedraft.runtime.base.records import require
 
 NORMAL_80 = 1.2815515655446004
 """Standard deviations on either side of the mean that hold 80 % of a normal distribution."""
+
+_LARGEST_GROWTH = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +28,7 @@ class StepModel:
     but falls no further: a fall is a provider's tiling, or noise, and does not continue to rows that were not timed.
     The sigmas are standard deviations of logarithms: ``device_sigma`` of what all passes on the device share,
     ``own_sigma`` of what this precision has alone, ``growth_sigma`` of v(rows) − 1 where that is above 0.
+    ``kernels`` names those that were timed.
     """
 
     overhead_seconds: float
@@ -34,6 +38,7 @@ class StepModel:
     device_sigma: float = 0.0
     own_sigma: float = 0.0
     growth_sigma: float = 0.0
+    kernels: str = NOT_RECORDED
 
     def __post_init__(self) -> None:
         positive = self.overhead_seconds >= 0 and self.seconds_per_byte >= 0
@@ -66,7 +71,8 @@ class StepModel:
     def sampled(self, shared: float, rng: np.random.Generator) -> "StepModel":
         """Draw a model that might be the true one; ``shared`` is the device's own draw from a standard normal."""
         scale = math.exp(self.device_sigma * shared + self.own_sigma * rng.standard_normal())
-        growth = math.exp(self.growth_sigma * rng.standard_normal())
+        # Where v − 1 is next to nothing its relative spread has no bound; e^30 of nothing is still no time.
+        growth = math.exp(min(self.growth_sigma * rng.standard_normal(), _LARGEST_GROWTH))
         return replace(
             self,
             overhead_seconds=self.overhead_seconds * scale,

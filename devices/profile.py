@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from edgedraft.runtime.base.kernel_names import NOT_RECORDED, require_kernel_name
 from edgedraft.runtime.base.records import require
 
 LAPTOP, BOARD, PHONE = "laptop", "board", "phone"
@@ -67,7 +68,10 @@ class Bandwidths:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChainPass:
-    """A pass over ``rows`` rows through ``layers`` products ``width`` wide, which read ``weight_bytes``."""
+    """A pass over ``rows`` rows through ``layers`` products ``width`` wide, which read ``weight_bytes``.
+
+    ``kernels`` names those that computed the products.
+    """
 
     provider: str
     precision: str
@@ -76,6 +80,7 @@ class ChainPass:
     layers: int
     weight_bytes: int
     rows: int
+    kernels: str = NOT_RECORDED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,6 +217,7 @@ def _check_probe(probe: Probe) -> None:
         for name in ("threads", "width", "layers", "weight_bytes", "rows"):
             count = getattr(step, name)
             require(count >= 1, f"probe: steps[{i}]: {name}: expected 1 or more", got=count)
+        require_kernel_name(step.kernels, f"probe: steps[{i}]: kernels")
         spread = (step.seconds_low, step.seconds, step.seconds_high)
         rule = f"probe: steps[{i}]: expected 0 < seconds_low <= seconds <= seconds_high"
         require(0 < spread[0] <= spread[1] <= spread[2] < float("inf"), rule, got=spread)

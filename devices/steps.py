@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from edgedraft.runtime.base.kernel_names import NOT_RECORDED
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import Clock, LanguageModel
@@ -15,7 +16,7 @@ TARGET, DRAFTER = "target", "drafter"
 class StepTime:
     """The `trimmed_mean` and the quartiles, in seconds, of a pass over ``rows`` tokens.
 
-    ``weight_bytes`` are what the model reads in a pass.
+    ``weight_bytes`` are what the model reads in a pass, ``kernels`` the name of those that ran its products.
     """
 
     role: str
@@ -25,11 +26,12 @@ class StepTime:
     seconds: float
     seconds_low: float
     seconds_high: float
+    kernels: str = NOT_RECORDED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepCase:
-    """A case to time: the model named ``model``, over ``rows`` tokens.
+    """A case to time: the model named ``model``, over ``rows`` tokens, whose products ``kernels`` compute.
 
     ``after`` names the model whose pass comes before it when decoding; what that leaves in caches counts.
     """
@@ -40,6 +42,7 @@ class StepCase:
     weight_bytes: int
     rows: int
     after: str | None = None
+    kernels: str = NOT_RECORDED
 
 
 class StepTimer:
@@ -109,4 +112,5 @@ def _step_time(case: StepCase, times: Sequence[float]) -> StepTime:
         seconds=trimmed_mean(times),
         seconds_low=around.low,
         seconds_high=around.high,
+        kernels=case.kernels,
     )

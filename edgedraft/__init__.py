@@ -68,13 +68,16 @@ def load(
     verify_hashes: bool = True,
     target_provider: str = "cpu",
     drafter_provider: str = "cpu",
+    exact: bool | None = None,
 ) -> "Engine":
     """Check the bundle in the folder ``bundle`` and open it.
 
     ``threads`` overrides the number of threads in the plan. ``context_length`` limits prompt and answer together, in
     tokens; the default is 2,048. Providers are onnxruntime's execution providers by short name: ``webgpu`` is any GPU,
-    with ``edgedraft[webgpu]``. The two may differ: a drafter on the CPU can serve a target on the GPU. Raises
-    `EdgedraftError` if a file of the bundle is missing or changed, or if a provider is not available.
+    with ``edgedraft[webgpu]``. The two may differ: a drafter on the CPU can serve a target on the GPU. With ``exact``
+    greedy texts are the target's own, token for token, whatever is drafted; the default is to be exact where it is
+    possible and costs less than 3 % of the speed, and `Engine.exactness` tells. Raises `EdgedraftError` if a file of
+    the bundle is missing or changed, if a provider is not available, or if ``exact`` is asked for and cannot be had.
 
     >>> model = load("quickstart-bundle")  # doctest: +SKIP
     >>> for piece in model.stream("Reverse a list in Python."):  # doctest: +SKIP
@@ -90,6 +93,7 @@ def load(
         verify_hashes=verify_hashes,
         target_provider=target_provider,
         drafter_provider=drafter_provider,
+        exact=exact,
     )
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from edgedraft import EdgedraftError, __version__
-from edgedraft.console import Console
+from edgedraft.console import Console, flush_output, prepare_streams
 from edgedraft.runtime.base.errors import naming_missing_extra
 
 COMMANDS = {
@@ -47,18 +47,36 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command. Exit codes: 0 done, 1 our bug, 2 user error, 130 interrupted."""
-    options = build_parser().parse_args(arguments)
+    prepare_streams()
+    options = _parsed(arguments)
     console = Console(as_json=options.json)
     try:
         with naming_missing_extra("export"):
             options.run(options, console)
     except EdgedraftError as error:
-        console.note(f"edgedraft: {' '.join(str(error).split())}")
-        return USER_ERROR
+        return _refused(error)
     except KeyboardInterrupt:
         console.note("edgedraft: stopped - run the same command again to go on from here")
         return INTERRUPTED
     return DONE
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line; flush help at once, so that a closed pipe is an error of one line."""
+    try:
+        return build_parser().parse_args(arguments)
+    except SystemExit:
+        try:
+            flush_output()
+        except EdgedraftError as error:
+            sys.exit(_refused(error))
+        raise
+
+
+def _refused(error: EdgedraftError) -> int:
+    """Print an error in one line; return its exit code."""
+    Console().note(f"edgedraft: {' '.join(str(error).split())}")
+    return USER_ERROR
 
 
 if __name__ == "__main__":

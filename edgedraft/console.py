@@ -1,10 +1,14 @@
-"""The command line's output: progress with an ETA on stderr, results on stdout. The only file that prints."""
+"""The command line's output: progress with an ETA on stderr, results on stdout. The only file that prints or asks."""
 
+import contextlib
+import io
 import json
+import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import to_plain
 
 _REDRAW_SECONDS = 0.2
@@ -16,7 +20,7 @@ class Console:
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr is not None and sys.stderr.isatty()
         self._work = ""
         self._started = 0.0
         self._first_done = 0
@@ -25,27 +29,38 @@ class Console:
     def say(self, text: str = "") -> None:
         """Print a line of the result."""
         if not self.as_json:
-            print(text, flush=True)
+            _write(text)
 
     def piece(self, text: str) -> None:
         """Print a piece of streamed text."""
         if not self.as_json:
-            print(text, end="", flush=True)
+            _write(text, end="")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table that reads well in a terminal and in Markdown."""
         if not self.as_json:
-            print("\n".join(markdown_table(header, rows)), flush=True)
+            _write("\n".join(markdown_table(header, rows)))
 
     def result(self, value: object) -> None:
         """Print the command's result as JSON, when that was asked for."""
         if self.as_json:
-            print(json.dumps(to_plain(value), ensure_ascii=False, indent=2), flush=True)
+            _write(json.dumps(to_plain(value), ensure_ascii=not _shows_all_characters(), indent=2))
 
     def note(self, text: str) -> None:
         """Print a note about the work on stderr; a `Note`."""
         self._clear()
-        print(text, file=sys.stderr, flush=True)
+        _tell(text)
+
+    def read_line(self, prompt: str) -> str | None:
+        """Ask for a line of standard input, on a terminal behind ``prompt``; None at its end.
+
+        Bytes that are no UTF-8 are replaced.
+        """
+        with _naming_closed_input():
+            try:
+                return input(prompt)
+            except EOFError:
+                return None
 
     def progress(self, what: str, done: int, total: int) -> None:
         """Show a `Progress`: one line redrawn on a terminal, a line now and then in a log."""
@@ -58,9 +73,9 @@ class Console:
         self._shown = now
         text = f"{what}: {done}/{total}{self._eta(now, done, total)}"
         if self._terminal:
-            print(f"\r\x1b[K{text}", end="\n" if done == total else "", file=sys.stderr, flush=True)
+            _tell(f"\r\x1b[K{text}", end="\n" if done == total else "")
         else:
-            print(text, file=sys.stderr, flush=True)
+            _tell(text)
 
     def _eta(self, now: float, done: int, total: int) -> str:
         """Return the time left at the pace since this work began; work that was already finished sets no pace."""
@@ -71,7 +86,26 @@ class Console:
 
     def _clear(self) -> None:
         if self._terminal:
-            print("\r\x1b[K", end="", file=sys.stderr)
+            _tell("\r\x1b[K", end="")
+
+
+def prepare_streams() -> None:
+    """Make the standard streams replace what they cannot read or show, instead of failing at it."""
+    for stream in (sys.stdin, sys.stdout):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def read_input() -> bytes:
+    """Return all of standard input."""
+    with _naming_closed_input():
+        stream = getattr(sys.stdin, "buffer", None)
+        return sys.stdin.read().encode("utf-8", "surrogateescape") if stream is None else bytes(stream.read())
+
+
+def flush_output() -> None:
+    """Write what waits for standard output; raise `EdgedraftError` where nobody takes it."""
+    _write("", end="")
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -87,6 +121,45 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list
         for row in (header, *rows)
     ]
     return [f"| {' | '.join(cells)} |" for cells in (padded[0], rule, *padded[1:])]
+
+
+def _write(text: str, end: str = "\n") -> None:
+    try:
+        print(text, end=end, flush=True)
+    except (OSError, ValueError) as error:
+        _discard_output()
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise EdgedraftError("the output cannot be written", got=reason) from error
+
+
+def _tell(text: str, end: str = "\n") -> None:
+    """Print on stderr; what nobody can read there is no reason to stop."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, end=end, file=sys.stderr, flush=True)
+
+
+def _discard_output() -> None:
+    """Send what waits for standard output nowhere: Python would try again at its exit, and fail loudly."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
+@contextlib.contextmanager
+def _naming_closed_input() -> Iterator[None]:
+    if sys.stdin is None:
+        raise EdgedraftError("standard input is closed", remedy="give the text itself, or open it")
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise EdgedraftError("standard input cannot be read", got=reason) from error
+
+
+def _shows_all_characters() -> bool:
+    """Return whether standard output shows every character; JSON has escapes for those that it does not."""
+    return "utf" in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
 
 
 def _duration(seconds: float) -> str:

@@ -82,14 +82,22 @@ class WayReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchReport:
-    """Every way of decoding, in the order they ran; the first is the target alone."""
+    """Every way of decoding, in the order they ran; the first is the target alone.
+
+    Texts are compared with its texts. In exact mode the second is the target alone without that mode.
+    """
 
     prompts: int
     max_new_tokens: int
     ways: dict[str, WayReport]
 
+    @property
+    def speed_base(self) -> str:
+        """Return the way that speed-ups are against: the fastest kind of plain decoding that ran."""
+        return INEXACT if INEXACT in self.ways else PLAIN
 
-PLAIN = "target alone"
+
+PLAIN, INEXACT = "target alone", "target alone, inexact"
 
 _WARM_UP_TOKENS = 8
 
@@ -101,14 +109,18 @@ def bench(
     limits: Limits,
     clock: Clock,
     progress: Progress = silent,
+    *,
+    inexact: LanguageModel | None = None,
 ) -> tuple[BenchReport, dict[str, list[PromptRun]]]:
     """Decode every prompt by the target alone and by each of ``ways``; return the report and the single runs.
 
     To warm up, every way first decodes a few tokens for the first prompt, which are not counted. From prompt to prompt
-    the order rotates by one, so that no way always runs first.
+    the order rotates by one, so that no way always runs first. Where ``target`` is exact, ``inexact`` is the same model
+    without exact mode: it runs alone, too, and speed-ups are against it, so that they do not count what the mode costs.
     """
     require(len(prompts) > 0, "bench needs at least one prompt", got=0)
-    names = [PLAIN, *ways]
+    alone = {PLAIN: target} | ({INEXACT: inexact} if inexact is not None else {})
+    names = [*alone, *ways]
     runs: dict[str, list[PromptRun]] = {name: [] for name in names}
     total = (len(prompts) + 1) * len(names)
     warm_up = replace(limits, max_new_tokens=min(limits.max_new_tokens, _WARM_UP_TOKENS))
@@ -116,11 +128,12 @@ def bench(
         for step in range(len(names)):
             name = names[(number + step) % len(names)]
             if number == 0:
-                run_prompt(target, ways.get(name), prompt, warm_up, clock)
+                run_prompt(alone.get(name, target), ways.get(name), prompt, warm_up, clock)
             else:
-                runs[name].append(run_prompt(target, ways.get(name), prompt, limits, clock))
+                runs[name].append(run_prompt(alone.get(name, target), ways.get(name), prompt, limits, clock))
             progress("bench runs", number * len(names) + step + 1, total)
-    reports = {name: summarize(runs[name], runs[PLAIN], ways.get(name)) for name in names}
+    fastest = runs[[*alone][-1]]
+    reports = {name: summarize(runs[name], runs[PLAIN], ways.get(name), speed_base=fastest) for name in names}
     return BenchReport(prompts=len(prompts), max_new_tokens=limits.max_new_tokens, ways=reports), runs
 
 
@@ -157,20 +170,29 @@ def _rounds(
     return speculative_rounds(target, build_drafter(drafting.choice, parts), prompt_ids, clock=clock)
 
 
-def summarize(runs: Sequence[PromptRun], plain: Sequence[PromptRun], drafting: Drafting | None) -> WayReport:
+def summarize(
+    runs: Sequence[PromptRun],
+    plain: Sequence[PromptRun],
+    drafting: Drafting | None,
+    *,
+    speed_base: Sequence[PromptRun] | None = None,
+) -> WayReport:
     """Summarize the runs of one way of decoding, compared with the plain runs of the same prompts.
+
+    Speeds are compared with ``speed_base`` if that is given.
 
     Prompts answered by a single token have no decoding time; the speeds do not include them.
     """
+    speed_base = plain if speed_base is None else speed_base
     timed = [run for run in runs if run.statistics.rounds]
     require(len(timed) > 0, "every prompt was answered by a single token", remedy="bench on other prompts")
     counts = total_statistics([run.statistics for run in runs])
     rounds = max(counts.rounds, 1)
     overhead = sum(run.decode_seconds - run.drafter_seconds - run.target_seconds for run in runs)
-    by_parameters, by_bytes, by_seconds = _speed_ups(runs, plain, counts, drafting)
+    by_parameters, by_bytes, by_seconds = _speed_ups(runs, speed_base, counts, drafting)
     return WayReport(
         tokens_per_second=median_interval([run.tokens_per_second for run in timed]),
-        speed_up=speed_ratio(runs, plain),
+        speed_up=speed_ratio(runs, speed_base),
         block_efficiency=counts.block_efficiency,
         acceptance_rate=counts.acceptance_rate,
         rounds=counts.rounds,

@@ -8,12 +8,13 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
+from edgedraft.runtime.base.kernel_names import PairKernels
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, sampled, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.model import CONTEXT_LENGTH
+from edgedraft.runtime.core.model import CONTEXT_LENGTH, LanguageModel
 from edgedraft.runtime.core.padding import PaddedGraph
 from edgedraft.runtime.core.policies import (
     ADAPTIVE,
@@ -28,10 +29,12 @@ from edgedraft.runtime.core.policies import (
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import ModelSources
+from edgedraft.runtime.native.library import AUTO
+from edgedraft.runtime.onnx.planned_kernels import as_planned, kernels_remark, timed_as_run, usual_kernels
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
-from edgedraft.runtime.text.chat_template import Message
 from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
+from edgedraft.runtime.text.messages import Message
 from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStream, answer_pieces, joined
 
 _GIVE_ONE = "give each setting in one place"
@@ -83,22 +86,32 @@ class AnswerKeywords(TypedDict, total=False):
 
 
 class Engine:
-    """The target and the trimmed drafter of a bundle, ready to decode; several answers may run at once."""
+    """The target and the trimmed drafter of a bundle, ready to decode; several answers may run at once.
+
+    ``exactness`` says whether texts are the target's own whatever drafts and, where they need not be, why.
+    """
 
     def __init__(self, bundle: Bundle, target: SessionSettings, drafter: SessionSettings) -> None:
         manifest = bundle.manifest
         self.bundle = bundle
         self.settings, self.drafter_settings = target, drafter
         self.codec = TextCodec(bundle.path)
-        target_graph = OnnxGraph(bundle.target_graph, target)
-        drafter_graph = OnnxGraph(bundle.drafter_graph, drafter)
+        planned = manifest.plan.kernels
+        target_graph = OnnxGraph(bundle.target_graph, as_planned(target, bundle.target_graph, planned.target))
+        drafter_graph = OnnxGraph(bundle.drafter_graph, as_planned(drafter, bundle.drafter_graph, planned.drafter))
         _check_width(bundle.target_graph, target_graph.vocab_size, manifest.target_vocab_size)
         _check_width(bundle.drafter_graph, drafter_graph.vocab_size, manifest.plan.draft_vocab_size)
-        plan, measured = manifest.plan, manifest.provider
+        self.kernels = PairKernels(target=target_graph.kernels.name, drafter=drafter_graph.kernels.name)
+        self.exactness = target_graph.exactness
+        self.plan = manifest.plan.in_exact_mode() if self.exactness.exact else manifest.plan
+        self._target_graph = target_graph
         self.slots = SlotPool(
-            _padded(target_graph, plan.target_pass_seconds, measured),
-            ModelSources(graph=_padded(drafter_graph, plan.drafter_pass_seconds, measured), index_map=bundle.index_map),
-            plan,
+            _padded(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
+            ModelSources(
+                graph=_padded(drafter_graph, self.plan.drafter_pass_seconds, manifest.provider, planned.drafter),
+                index_map=bundle.index_map,
+            ),
+            self.plan,
         )
 
     @classmethod
@@ -111,15 +124,36 @@ class Engine:
         verify_hashes: bool = True,
         target_provider: str = CPU,
         drafter_provider: str = CPU,
+        exact: bool | None = None,
     ) -> "Engine":
         """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options."""
         bundle = read_bundle(path, verify_hashes=verify_hashes)
+        plan = bundle.manifest.plan
         settings = SessionSettings(
-            threads=bundle.manifest.plan.threads if threads is None else threads,
+            threads=plan.threads if threads is None else threads,
             context_length=min(context_length, bundle.manifest.context_length),
             provider=target_provider,
+            exact=exact if exact is not None or plan.exact_is_cheap else False,
         )
-        return cls(bundle, settings, replace(settings, provider=drafter_provider))
+        # Whatever is drafted, only the target decides a text.
+        return cls(bundle, settings, replace(settings, provider=drafter_provider, exact=False))
+
+    def inexact_target(self) -> LanguageModel | None:
+        """Return one more target with a cache of its own, without exact mode; None where that is off anyway."""
+        return self._target_graph.new_model(exact=False) if self.exactness.exact else None
+
+    @property
+    def kernels_remark(self) -> str | None:
+        """Return one line where the plan's times are of other kernels than those that run, or faster ones are here.
+
+        None where they agree, and on providers that the plan is not for: there none of its times hold.
+        """
+        settings = (self.settings, self.drafter_settings)
+        if any(each.provider != self.bundle.manifest.provider for each in settings):
+            return None
+        chosen = any(each.kernels != AUTO for each in settings)
+        usual = self.kernels if chosen else usual_kernels(self.bundle, self.settings.provider)
+        return kernels_remark(self.bundle.manifest.plan.kernels, self.kernels, usual)
 
     def limits(self, max_new_tokens: int) -> Limits:
         """Return the limits of an answer: ``max_new_tokens`` and this bundle's end-of-turn ids."""
@@ -300,10 +334,14 @@ def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None]
     return replace(options, sampling=settings if temperature > 0 else None)
 
 
-def _padded(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str) -> PaddedGraph:
-    """Return ``graph``, padded by the plan's pass times if those were ``measured`` on the provider it runs on."""
+def _padded(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str, kernels: str) -> PaddedGraph:
+    """Return ``graph``, padded by the plan's pass times.
+
+    They count if they were ``measured`` on the provider that it runs on, with the ``kernels`` that it runs with.
+    """
     provider = graph.settings.provider
-    return PaddedGraph(graph=graph, pass_seconds=pass_seconds if provider == measured else (), provider=provider)
+    known = provider == measured and timed_as_run(kernels, graph.kernels.name)
+    return PaddedGraph(graph=graph, pass_seconds=pass_seconds if known else (), provider=provider)
 
 
 def _check_width(graph: Path, width: int, promised: int) -> None:

@@ -18,7 +18,7 @@ ROOMS = ("runtime", "devices", "calibration", "exporter", "edgedraft")
 # each other, parts joined by "," may. A name is a folder, or a file that stands directly in the room.
 FLOORS = {
     "runtime": "base → core → bundle · text · native → onnx → engine, slots, bench → serving",
-    "exporter": "graph · vocab → models → planning → methods · bundle → pipeline",
+    "exporter": "graph · vocab → equality → models → planning → methods · bundle → pipeline",
 }
 OURS = {"edgedraft", "_typeshed"}  # the second holds types alone, and is never loaded
 NO_ONNXRUNTIME = ("edgedraft.runtime.core", "edgedraft.exporter.planning")
@@ -48,7 +48,12 @@ ALLOWED = {
 ONE_FILE = {
     "onnxruntime": "runtime/onnx/providers.py",
     "onnxruntime_ep_webgpu": "runtime/onnx/providers.py",
-    "torch": "exporter/vocab/torch_files.py",
+    "torch": {
+        "exporter/equality/reference.py",
+        "exporter/equality/tiny_copy.py",
+        "exporter/models/rotary.py",
+        "exporter/vocab/torch_files.py",
+    },
     "onnxruntime_genai": "exporter/models/worker_build.py",
     "matplotlib": "exporter/planning/figures.py",
     "onnx": "devices/probing/graphs.py",
@@ -58,7 +63,7 @@ ONE_FILE = {
     "optimum": "exporter/models/worker_optimum.py",
     "flatbuffers": "exporter/vocab/engine_files.py",
     "tomli_w": "devices/profile_file.py",
-    "tokenizers": {"runtime/text/codec.py", "runtime/text/streaming.py"},
+    "tokenizers": {"runtime/text/codec.py", "runtime/text/special_tokens.py"},
     "jinja2": "runtime/text/chat_template.py",
     "starlette": "runtime/serving/page_server.py",
     "uvicorn": "runtime/serving/page_server.py",

@@ -16,9 +16,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from edgedraft.calibration.data.samples import RANK, SCORE, Sample
-from edgedraft.calibration.data.turns import ASSISTANT, SYSTEM, USER, Message, listed, messages, shown, text
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.calibration.data.turns import SYSTEM, USER, listed, messages, text
+from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.text.messages import ASSISTANT, Message
 
 LARGEST_ENTRY_BYTES = 64 * 2**20
 

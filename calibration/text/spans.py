@@ -3,21 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from edgedraft.calibration.data.samples import Sample
-from edgedraft.calibration.data.turns import ASSISTANT
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.text.codec import TextCodec
-
-CALLS = "assistant's tool calls"
-"""Stands for a role where the template leaves out the calls of an assistant's turn."""
+from edgedraft.runtime.text.hidden import CALLS, hidden_parts
+from edgedraft.runtime.text.messages import ASSISTANT, Message
 
 _SENTINEL = "Sentinel7edgedraft7Text"
 _SAYING = ("tool_calls", "function_call", "reasoning_content", "thinking")
 _REMEMBERED_ROLES = 1024
 
-Message = Mapping[str, Any]
 _Messages = Sequence[Message]
 
 
@@ -57,7 +54,7 @@ class SpanFinder:
         self._codec = codec
         self._closing = closing
         self._with_prompts = with_prompts
-        self._dropped: dict[tuple[tuple[str, ...], bool], frozenset[str]] = {}
+        self._dropped: dict[tuple[str, ...], Mapping[str, int]] = {}
 
     def find(self, sample: Sample) -> Spans:
         """Return the turns of a conversation; raise `EdgedraftError` where they are not certain."""
@@ -77,22 +74,16 @@ class SpanFinder:
         return Spans(turns=tuple(turns), empty=empty)
 
     def _dropped_roles(self, sample: Sample) -> Mapping[str, int]:
-        """Count the messages, by role, whose content makes no difference; tried once for each sequence of roles."""
-        roles = tuple(str(message["role"]) for message in sample.messages)
-        key = (roles, bool(sample.tools))
+        """Count what the template does not show, by role; tried once for each sequence of roles."""
+        key = tuple(str(message["role"]) for message in sample.messages)
         if key not in self._dropped:
             if len(self._dropped) >= _REMEMBERED_ROLES:
                 self._dropped.clear()
-            self._dropped[key] = frozenset(role for role in {*roles} - {ASSISTANT} if self._is_dropped(sample, role))
-        return {role: roles.count(role) for role in sorted(self._dropped[key])}
-
-    def _is_dropped(self, sample: Sample, role: str) -> bool:
-        marked = [{**m, "content": _SENTINEL} if m["role"] == role else m for m in sample.messages]
-        try:
-            rendered = self._codec.render_chat(marked, sample.tools, answer=False)
-            return rendered == self._codec.render_chat(sample.messages, sample.tools, answer=False)
-        except EdgedraftError:
-            return False
+            render = partial(self._codec.render_chat, answer=False)
+            hidden = hidden_parts(render, sample.messages)
+            # Calls differ from sample to sample: they are looked for in every turn.
+            self._dropped[key] = {role: count for role, count in sorted(hidden.items()) if role != CALLS}
+        return self._dropped[key]
 
 
 class _Rendered:

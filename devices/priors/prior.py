@@ -14,6 +14,7 @@ from edgedraft.devices.priors.speed_fitting import BandwidthTest, bandwidth_test
 from edgedraft.devices.priors.speed_model import Classes, SpeedCase, SpeedModel
 from edgedraft.devices.priors.verification import shipped_verification
 from edgedraft.devices.profile import CONFLICT, ESTIMATE, UNVERIFIED, DeviceProfile
+from edgedraft.runtime.base.kernel_names import NOT_RECORDED, shown_kernels
 
 _PACKINGS = {
     "int4": "4-bit",
@@ -58,7 +59,11 @@ def basis(profile: DeviceProfile, provider: str) -> str:
     """Return one sentence about the data behind `latency_of`."""
     probe = profile.probe
     if probe is not None and probe.trusted:
-        return f"Measured on {probe.system} on {probe.date}: passes spread by {probe.noise:.0%}."
+        kernels = ", ".join(
+            sorted({step.kernels for step in probe.steps if step.provider == provider} - {NOT_RECORDED})
+        )
+        timed = f" with {shown_kernels(kernels)}" if kernels else ""
+        return f"Measured on {probe.system} on {probe.date}{timed}: passes spread by {probe.noise:.0%}."
     noisy = "" if probe is None else f"Its probe is not trusted: passes spread by {probe.noise:.0%}. "
     return noisy + prior_basis(profile, provider)
 

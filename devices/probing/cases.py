@@ -17,6 +17,7 @@ from edgedraft.devices.probing.worker import READER, Job, OpenedGraph, Request
 from edgedraft.devices.profile import LAPTOP
 from edgedraft.runtime.base.provider_names import BROWSERS, CPU
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.native.library import AUTO, STOCK
 
 STEP, STREAM, OVERHEAD = "step", "stream", "overhead"
 
@@ -68,8 +69,13 @@ class Case:
     seconds: list[float] = field(default_factory=list)
 
 
-def jobs(settings: ProbeSettings, machine: Machine, providers: Sequence[str]) -> list[Job]:
-    """Return a process for each provider's steps, then one for each number of threads of the CPU."""
+def jobs(
+    settings: ProbeSettings, machine: Machine, providers: Sequence[str], undecided: Sequence[str] = ()
+) -> list[Job]:
+    """Return a process for each provider's steps, then one for each number of threads of the CPU.
+
+    The CPU's steps have a process for each of the kernels that are ``undecided``, stock first.
+    """
     threads = machine.cores if settings.threads is None else settings.threads
     size = min(settings.weight_bytes, machine.memory_bytes // _MEMORY_SHARE)
     chosen = [name for name in providers if name not in _ELSEWHERE]
@@ -77,7 +83,11 @@ def jobs(settings: ProbeSettings, machine: Machine, providers: Sequence[str]) ->
         missing = ", ".join(name for name in settings.providers if name not in chosen)
         require(not missing, f"probe: providers: this onnxruntime offers {', '.join(chosen)}", got=missing)
         chosen = list(settings.providers)
-    steps = [Job(provider=name, threads=threads, graphs=_chains(settings, name, size)) for name in chosen]
+    steps = [
+        Job(provider=name, threads=threads, graphs=_chains(settings, name, kernels, size), kernels=kernels)
+        for name in chosen
+        for kernels in (undecided if name == CPU and undecided else (AUTO,))
+    ]
     streams = (
         GraphSpec(precision=READER, width=_READER_WIDTH, weight_bytes=size),
         GraphSpec(precision=FP32, width=_STREAM_WIDTH, weight_bytes=size),
@@ -91,9 +101,13 @@ def thread_counts(cores: int) -> tuple[int, ...]:
     return (*(count for count in _STEPPED_THREADS if count < cores), cores)
 
 
-def _chains(settings: ProbeSettings, provider: str, size: int) -> tuple[GraphSpec, ...]:
-    """Return the graphs, the smallest first: a provider that refuses it refuses all."""
-    names = [name for name in settings.precisions if name != FP16 or provider != CPU]
+def _chains(settings: ProbeSettings, provider: str, kernels: str, size: int) -> tuple[GraphSpec, ...]:
+    """Return the graphs, the smallest first: a provider that refuses it refuses all.
+
+    Own kernels get those alone that have products which they compute.
+    """
+    unfit = {FP16: provider == CPU, FP32: kernels not in (AUTO, STOCK)}
+    names = [name for name in settings.precisions if not unfit.get(name, False)]
     level = FLOAT_PRODUCTS if provider in BROWSERS else INTEGER_PRODUCTS
     chains = (
         GraphSpec(precision=name, width=width, weight_bytes=size, accuracy_level=level)
@@ -118,4 +132,5 @@ def cases(job: Job, opened: Sequence[OpenedGraph], settings: ProbeSettings) -> l
     if job.graphs[0] != SMALLEST:
         return [case(STREAM, graph, rows=1) for _ in range(_STREAM_TURNS) for graph in good]
     steps = [case(STEP, graph, rows=rows) for rows in settings.rows for graph in good if graph > 0]
-    return [case(OVERHEAD, 0, rows=1, runs=5, unmeasured=1), *steps]
+    overhead = [case(OVERHEAD, 0, rows=1, runs=5, unmeasured=1)] if job.kernels in (AUTO, STOCK) else []
+    return [*overhead, *steps]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from edgedraft.devices.probing.timed import TimedOverhead, TimedStep
 from edgedraft.runtime.base.errors import EdgedraftError, naming
+from edgedraft.runtime.base.kernel_names import NOT_RECORDED
 from edgedraft.runtime.base.provider_names import BROWSERS
 from edgedraft.runtime.base.records import from_plain, require
 
@@ -142,6 +143,9 @@ def _check_provider(name: str, where: str) -> None:
 def _check_step(step: TimedStep, where: str) -> None:
     _check_provider(step.provider, f"{where}: provider")
     require(1 <= step.threads <= _MOST_CORES, f"{where}: threads: expected 1..{_MOST_CORES}", got=step.threads)
+    require(
+        step.kernels == NOT_RECORDED, f"{where}: kernels: a browser has none to name", got=repr(one_line(step.kernels))
+    )
     _check_samples(step.seconds, f"{where}: seconds")
 
 

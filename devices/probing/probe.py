@@ -16,6 +16,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.core.model import Clock
+from edgedraft.runtime.native.library import own_kernels
 from edgedraft.runtime.onnx.providers import available_providers, onnxruntime_version
 
 GRACE_SECONDS = 15.0
@@ -34,7 +35,9 @@ def probe_machine(
     require_onnx()
     machine, began = this_machine(), clock()
     end = began + settings.seconds
-    probing = _Probing(settings, progress, jobs(settings, machine, sorted(available_providers())))
+    library = own_kernels()
+    undecided = library.measurable() if library is not None else ()
+    probing = _Probing(settings, progress, jobs(settings, machine, sorted(available_providers()), undecided))
     with ExitStack() as stack:
         for job in probing.jobs:
             probing.start(job, hire(job, end + GRACE_SECONDS - clock()), stack)

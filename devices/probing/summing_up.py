@@ -76,6 +76,7 @@ def _step(case: Case) -> TimedStep:
         layers=case.opened.layers,
         weight_bytes=case.opened.weight_bytes,
         rows=case.request.rows,
+        kernels=case.opened.kernels,
         seconds=tuple(case.seconds),
     )
 

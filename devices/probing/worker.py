@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, TextIO
@@ -19,9 +19,12 @@ import numpy as np
 
 from edgedraft.devices.probing.graphs import GraphSpec, build_chain, build_reader, input_dtype
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.kernel_names import NOT_RECORDED
 from edgedraft.runtime.base.records import from_plain, require, to_plain
 from edgedraft.runtime.core.model import Clock
+from edgedraft.runtime.native.library import AUTO
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
+from edgedraft.runtime.onnx.kernel_choice import preferred_kernels
 from edgedraft.runtime.onnx.session import BoundPass, PlainGraph, SessionSettings
 
 READER = "reader"
@@ -30,19 +33,24 @@ READER = "reader"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A request to the worker: open these graphs on ``provider`` with ``threads`` threads."""
+    """A request to the worker: open these graphs on ``provider`` with ``threads`` threads.
+
+    ``kernels`` compute the products of the graphs that they can compute; "auto" leaves the choice to each session.
+    """
 
     provider: str
     threads: int
     graphs: tuple[GraphSpec, ...]
+    kernels: str = AUTO
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenedGraph:
-    """The result of opening a graph; ``error`` is the reason if it failed."""
+    """The result of opening a graph: its size, the kernels that compute its products, or why it failed (``error``)."""
 
     layers: int = 0
     weight_bytes: int = 0
+    kernels: str = NOT_RECORDED
     error: str = ""
 
 
@@ -75,7 +83,7 @@ def serve(lines: TextIO, answers: TextIO, clock: Clock) -> None:
         answers.flush()
 
     job = from_plain(Job, json.loads(lines.readline()), "job")
-    settings = SessionSettings(threads=job.threads, provider=job.provider, huge_pages=False)
+    settings = SessionSettings(threads=job.threads, provider=job.provider, huge_pages=False, kernels=job.kernels)
     graphs: list[Bind | None] = []
     with huge_pages_under_new_memory():  # once for all: what one graph leaves free the next one takes
         for spec in job.graphs:
@@ -118,7 +126,7 @@ def _open(spec: GraphSpec, settings: SessionSettings) -> tuple[Bind | None, Open
     def bind(rows: int) -> BoundPass:
         return graph.bind(rng.standard_normal((rows, spec.width), dtype=np.float32).astype(dtype))
 
-    return bind, OpenedGraph(layers=chain.layers, weight_bytes=chain.weight_bytes)
+    return bind, OpenedGraph(layers=chain.layers, weight_bytes=chain.weight_bytes, kernels=graph.kernels.name)
 
 
 def _opened_reader(spec: GraphSpec, settings: SessionSettings) -> tuple[Bind, OpenedGraph]:
@@ -133,7 +141,7 @@ def _loaded(graph: bytes, settings: SessionSettings) -> PlainGraph:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
         path.write_bytes(graph)
-        return PlainGraph(path, settings)
+        return PlainGraph(path, replace(settings, kernels=preferred_kernels(path, settings.provider, settings.kernels)))
 
 
 def _timed(bound: BoundPass, request: Request, clock: Clock) -> list[float]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from edgedraft.console import Console
     from edgedraft.runtime.core.sampling import SamplingSettings
     from edgedraft.runtime.engine import DecodingOptions, Engine
 
@@ -52,19 +53,20 @@ def add_parts(parser: argparse.ArgumentParser, parts: dict[str, tuple[Any, str]]
 
 def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for models, prompts and precisions."""
-    from edgedraft.exporter.graph.precisions import DEFAULT, PRECISIONS, TABLE
+    from edgedraft.exporter.graph.precisions import AUTO, PRECISIONS, TABLE
     from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
 
     parser.add_argument("--target", metavar="MODEL", help=f"{_MODEL_HELP} (default: %(default)s)")
     parser.add_argument("--drafter", metavar="MODEL", help="likewise (default: %(default)s)")
     kinds = "; ".join(f"{name}: {TABLE[name].purpose}" for name in PRECISIONS)
     text = {
-        "target": f"{kinds}; several are weighed against each other (default: {DEFAULT})",
-        "drafter": f"likewise (default: {DEFAULT})",
+        "target": f"{kinds}; several are weighed against each other (default: {AUTO}, the smallest that "
+        "keeps near fp32)",
+        "drafter": f"likewise (default: {AUTO})",
     }
     for role, kind in text.items():
-        dest = f"{role}_precisions"
-        parser.add_argument(f"--{role}-precision", nargs="+", choices=PRECISIONS, dest=dest, metavar="NAME", help=kind)
+        dest, names = f"{role}_precisions", (AUTO, *PRECISIONS)
+        parser.add_argument(f"--{role}-precision", nargs="+", choices=names, dest=dest, metavar="NAME", help=kind)
     route = "what exports models that are not ONNX yet: builder, onnxruntime-genai's model builder, or optimum, which "
     route += f"gets an environment of its own on first use (default: {BUILDER})"
     parser.add_argument("--export-backend", "--via", choices=EXPORT_BACKENDS, help=route)
@@ -120,6 +122,8 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     _add_context_argument(parser)
     for name in ("--target-provider", "--drafter-provider"):
         parser.add_argument(name, default="cpu", metavar="NAME", help="execution provider (default: cpu)")
+    text = "texts are the target's own whatever is drafted (default: where possible for under 3 %% of the speed)"
+    parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=text)
     text = "skip the SHA-256 sums, for a bundle verified before"
     parser.add_argument("--no-verify", action="store_true", help=text)
 
@@ -185,18 +189,22 @@ def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
     return request_of(DecodingOptions, options)
 
 
-def open_engine(options: argparse.Namespace) -> "Engine":
-    """Check and open the bundle that a command works on."""
+def open_engine(options: argparse.Namespace, console: "Console") -> "Engine":
+    """Check and open the bundle that a command works on; note where its plan is for other kernels than those here."""
     from edgedraft import load
 
-    return load(
+    engine = load(
         options.bundle,
         threads=options.threads,
         context_length=options.context_length,
         verify_hashes=not options.no_verify,
         target_provider=options.target_provider,
         drafter_provider=options.drafter_provider,
+        exact=options.exact,
     )
+    if engine.kernels_remark is not None:
+        console.note(engine.kernels_remark)
+    return engine
 
 
 def _bias(text: str) -> tuple[int, float]:

@@ -33,14 +33,18 @@ BENCH_HEADER = (
 def show_measurement(console: Console, measurement: "Measurement") -> None:
     """Show the machine, the bench table, and the texts that differ; milliseconds are per round."""
     report = measurement.report
+    for remark in measurement.remarks:
+        console.note(remark)
     console.say(
-        f"{measurement.machine.name}; {measurement.threads} threads, onnxruntime {measurement.onnxruntime}; "
-        f"draft vocabulary {measurement.draft_vocab_size:,}, draft length {measurement.draft_length}"
+        f"{measurement.machine.name}; {measurement.threads} threads, onnxruntime {measurement.onnxruntime}, "
+        f"{measurement.kernels}; "
+        f"draft vocabulary {measurement.draft_vocab_size:,}, draft length {measurement.draft_length}; "
+        f"{measurement.exactness}"
     )
     console.table(BENCH_HEADER, [_bench_row(name, way, report.prompts) for name, way in report.ways.items()])
     console.say(
         f"{report.prompts} prompts, up to {report.max_new_tokens} new tokens each, interleaved prompt by prompt; "
-        "medians [quartiles]; ms per round; speed-up against the target alone on the same prompt."
+        f"medians [quartiles]; ms per round; speed-up against the {report.speed_base} on the same prompt."
     )
     for way, differing in measurement.divergences.items():
         show_divergences(console, way, differing, report.prompts)

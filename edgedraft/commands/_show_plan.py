@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edgedraft.console import Console
+from edgedraft.runtime.base.provider_names import CPU
 
 if TYPE_CHECKING:
     from edgedraft.exporter.planning.planner import Decision
@@ -45,6 +46,10 @@ def show_decision(console: Console, decision: "Decision") -> None:
     for sentence in decision.gives_up:
         console.say(f"Gives up: {sentence}.")
     console.say(f"{plan.reason[0].upper()}{plan.reason[1:]}.")
+    if decision.best.setup.provider == CPU:
+        state = "on" if plan.exact_is_cheap else "off"
+        cost = f"a step without drafts takes {plan.exact_step_cost:.0%} longer, one with drafts does not"
+        console.say(f"Exact mode is {state} by default, where a session can be exact: {cost}.")
 
 
 def show_terms(console: Console, terms: "Sequence[Term]", tokens: float) -> None:

@@ -19,10 +19,10 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import open_engine
     from edgedraft.commands.generate import show_answer
 
-    engine = open_engine(options)
+    engine = open_engine(options, console)
     messages = [{"role": "system", "content": options.system}] if options.system else []
     console.note("Write a line and press Enter; an empty line or Ctrl-D ends the chat.")
-    while line := _read_line(console):
+    while line := (console.read_line("" if console.as_json else "> ") or "").strip():
         messages.append({"role": "user", "content": line})
         prompt = engine.fit(messages, options.max_new_tokens)
         if prompt.dropped_messages:
@@ -30,10 +30,3 @@ def run(options: argparse.Namespace, console: Console) -> None:
         answer = show_answer(engine, prompt.token_ids, options, console)
         messages.append({"role": "assistant", "content": answer.text})
     console.result({"messages": messages})
-
-
-def _read_line(console: Console) -> str:
-    try:
-        return input("" if console.as_json else "> ").strip()
-    except EOFError:
-        return ""

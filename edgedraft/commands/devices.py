@@ -8,7 +8,7 @@ from edgedraft.commands._options import KINDS_OF_DEVICES
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
-    from edgedraft.devices.profile import Bandwidth, DeviceProfile
+    from edgedraft.devices.profile import Bandwidth, DeviceProfile, Probe
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,11 +111,10 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     widest = max(step.width for step in probe.steps)
     steps = [step for step in probe.steps if step.width == widest]
     counts = sorted({step.rows for step in steps})
-    kinds = list(dict.fromkeys((step.precision, step.provider) for step in steps))
-    by_kind = {(step.precision, step.provider, step.rows): step for step in steps}
+    kinds = list(dict.fromkeys((step.precision, step.provider, step.kernels) for step in steps))
+    by_kind = {(step.precision, step.provider, step.kernels, step.rows): step for step in steps}
     rows = [
-        (f"{precision} on {provider}", *(f"{1e3 * by_kind[precision, provider, m].seconds:.2f}" for m in counts))
-        for precision, provider in kinds
+        (_kind(probe, *kind), *(f"{1e3 * by_kind[*kind, count].seconds:.2f}" for count in counts)) for kind in kinds
     ]
     megabytes = f"ms of {widest}-wide layers, {steps[0].weight_bytes / 1e6:.0f} MB"
     console.table((megabytes, *(f"{count} rows" for count in counts)), rows)
@@ -124,6 +123,16 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     console.say(verdict(probe))
     console.say(f"Wrote {output}. Try: edgedraft plan --device {output}")
     console.result(profile)
+
+
+def _kind(probe: "Probe", precision: str, provider: str, kernels: str) -> str:
+    """Name passes by precision, provider and kernels; say which kernels plans go by where several were timed."""
+    from edgedraft.devices.fitting import fastest_steps
+
+    timed = {step.kernels for step in probe.steps if (step.precision, step.provider) == (precision, provider)}
+    taken = fastest_steps(probe, precision, provider)[0].kernels
+    chosen = ", taken" if len(timed) > 1 and kernels == taken else ""
+    return f"{precision} on {provider}" + (f", {kernels}{chosen}" if kernels else "")
 
 
 def _validate(options: argparse.Namespace, console: Console) -> None:

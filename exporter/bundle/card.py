@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedraft.runtime.base.intervals import Interval
+from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.bench import BenchReport, WayReport
 from edgedraft.runtime.bundle.manifest import BundleManifest, DivergenceEntry
 from edgedraft.runtime.core.plan import DecodingPlan
@@ -24,7 +25,7 @@ An edgedraft bundle: `target/` verifies what `drafter/` proposes. The drafter's 
 | base model | {target_base} | {drafter_base} |
 | licence | {target_license} | {drafter_license} |
 | precision | {target_precision} | {drafter_precision} |
-| stray from fp32 | {divergence} | not measured |
+| stray from fp32 | {divergence} | {drafter_divergence} |
 | weights a step reads | {target_megabytes:,.0f} MB | {drafter_megabytes:,.0f} MB |
 {both_licences}
 The tokens were chosen by {ranked_by}; counted were {ranking_tokens:,} tokens of {ranking_prompts} prompts
@@ -48,8 +49,8 @@ _MEASURED = """## Measured
 {table}
 
 Medians over {prompts} prompts of at most {tokens} new tokens each, with the quartiles in brackets, by `edgedraft bench`
-on {machine}, {threads} threads, ONNX Runtime {onnxruntime}. Speeds are of decoding, the reading of the prompt left out.
-τ is the mean of tokens emitted in a pass of the target."""
+on {machine}, {threads} threads, ONNX Runtime {onnxruntime}{kernels}. Speeds are of decoding, the reading of the
+prompt left out. τ is the mean of tokens emitted in a pass of the target."""
 
 _PREDICTED = """## Predicted
 
@@ -67,6 +68,7 @@ class MeasuredSpeeds:
     threads: int
     onnxruntime: str
     report: BenchReport
+    kernels: PairKernels = UNRECORDED
 
 
 def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None) -> str:
@@ -79,6 +81,7 @@ def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None)
         target_license=target.license,
         target_precision=target.precision,
         divergence=_divergence(manifest.divergence),
+        drafter_divergence=_divergence(manifest.drafter_divergence),
         target_megabytes=target.weight_bytes / 1e6,
         drafter_name=drafter.name,
         drafter_base=drafter.base_model,
@@ -121,6 +124,7 @@ def _measured(measured: MeasuredSpeeds) -> str:
         machine=measured.machine,
         threads=measured.threads,
         onnxruntime=measured.onnxruntime,
+        kernels="" if measured.kernels == UNRECORDED else f", {measured.kernels}",
     )
 
 

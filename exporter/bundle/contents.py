@@ -22,8 +22,12 @@ def bundle_contents(
     prompts_name: str,
     divergence: DivergenceEntry | None = None,
     provider: Provider = PROVIDERS[CPU],
+    drafter_divergence: DivergenceEntry | None = None,
 ) -> BundleContents:
-    """Gather what the plan's bundle holds; ``divergence`` is the target's from fp32, where it was measured."""
+    """Gather what the plan's bundle holds.
+
+    ``divergence`` is the target's from fp32, where it was measured, and ``drafter_divergence`` the drafter's.
+    """
     size = planned.plan.draft_vocab_size
     low, high = coverage_intervals(calibration, planned.order, np.array([size]))[0].tolist()
     ranked_by = next(iter(calibration.ranking.values()))
@@ -44,6 +48,7 @@ def bundle_contents(
         plan=planned.plan,
         calibration=entry,
         divergence=divergence,
+        drafter_divergence=drafter_divergence,
         order=order_with_forecasts(calibration, planned),
         provider=provider,
     )

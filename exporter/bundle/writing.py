@@ -76,6 +76,7 @@ class BundleContents:
     divergence: DivergenceEntry | None
     order: TokenOrder | None = None
     provider: Provider = PROVIDERS[CPU]
+    drafter_divergence: DivergenceEntry | None = None
 
 
 def write_bundle(contents: BundleContents, path: Path, progress: Progress = silent) -> None:
@@ -155,6 +156,7 @@ def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
         files={},
         provider=contents.provider.name,
         divergence=contents.divergence,
+        drafter_divergence=contents.drafter_divergence,
     )
 
 

@@ -64,6 +64,10 @@ _INT4_BLOCK32 = replace(
     block_size=32,
     symmetric=True,
 )
+_INT4_BLOCK64 = replace(_INT4, name="int4-block64", purpose="int4 in blocks of 64", block_size=64)
+_INT4_BLOCK32_ZP = replace(
+    _INT4, name="int4-block32-zp", purpose="int4 in blocks of 32, with zero points", block_size=32
+)
 _INT4_EXACT = replace(
     _INT4, name="int4-exact", purpose="int4's weights multiplied in float: no pass rounds activations", accuracy_level=1
 )
@@ -76,6 +80,9 @@ _INT8 = replace(
     block_size=128,
     embedding_bits=8,
 )
+_INT8_TABLE4 = replace(
+    _INT8, name="int8-table4", purpose="int8 with a 4-bit token table, for small models", embedding_bits=4
+)
 _INT8_DYNAMIC = replace(_INT8, name="int8-dynamic", purpose="the cheapest extra rows in a pass", layout=CHANNELS)
 _FP32 = replace(
     _INT8_DYNAMIC,
@@ -87,9 +94,25 @@ _FP32 = replace(
     embedding_bits=32,
 )
 
-TABLE = {each.name: each for each in (_INT4, _INT4_BLOCK32, _INT4_EXACT, _INT8, _INT8_DYNAMIC, _FP32)}
+_ALL = (
+    *(_INT4, _INT4_BLOCK64, _INT4_BLOCK32_ZP, _INT4_BLOCK32, _INT4_EXACT),
+    *(_INT8_TABLE4, _INT8, _INT8_DYNAMIC, _FP32),
+)
+TABLE = {each.name: each for each in _ALL}
 PRECISIONS = tuple(TABLE)
 DEFAULT = "int4"
+"""The smallest precision; "auto" takes it where nothing can be measured."""
+AUTO = "auto"
+"""Asks for the smallest precision that keeps near fp32."""
+CANDIDATES = (DEFAULT, "int4-block64", "int4-block32-zp", "int8-table4", "int8", "fp32")
+"""The precisions that "auto" tries, the smallest first; fp32 is its own reference."""
+
+_TIMED_AS = {"int4-block64": "int4", "int4-block32-zp": "int4-block32", "int8-table4": "int8"}
+
+
+def timed_as(name: str) -> str:
+    """Return the precision whose pass times on a device stand for those of ``name``: its products are nearly equal."""
+    return _TIMED_AS.get(name, name)
 
 
 def precision_named(name: str) -> Precision:

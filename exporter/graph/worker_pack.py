@@ -11,6 +11,7 @@ import onnx_ir as ir
 from edgedraft.exporter.graph.loading import fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import FLOAT, precision_named
+from edgedraft.exporter.graph.rope_switch import note_rope_switch
 
 GRAPH, DATA = "model.onnx", "model.onnx.data"
 
@@ -21,6 +22,7 @@ def pack_folder(built: Path, output: Path, name: str) -> None:
     model = load_graph(built / GRAPH)
     laid_out = (built / DATA).is_file()  # as the model builder leaves it
     fix_cache_shapes(model)
+    note_rope_switch(model)
     if precision.layout == FLOAT and laid_out:
         (built / DATA).replace(output / DATA)
         ir.save(model, output / GRAPH)

@@ -6,17 +6,20 @@ Usage: python -m edgedraft.exporter.graph.worker_unpack GGUF_FILE OUTPUT_FOLDER 
 import sys
 from pathlib import Path
 
+from edgedraft.exporter.graph.whole_weights import whole_weights
+
 
 def unpack(gguf: Path, output: Path, dtype: str) -> None:
     """Load ``gguf`` through transformers with every weight dense, and save model and tokenizer."""
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    model = AutoModelForCausalLM.from_pretrained(
-        gguf.parent,
-        gguf_file=gguf.name,
-        quantization_config=GgufConfig(dequantize=True),
-        dtype=dtype,
-    )
+    with whole_weights():
+        model = AutoModelForCausalLM.from_pretrained(
+            gguf.parent,
+            gguf_file=gguf.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=dtype,
+        )
     model.save_pretrained(output)
     AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).save_pretrained(output)
 

@@ -8,9 +8,20 @@ import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+from edgedraft.exporter.equality.result import EqualityResult
 from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
+from edgedraft.exporter.graph.rope_switch import note_rope_switch
+from edgedraft.exporter.models.admission import require_supported
+from edgedraft.exporter.models.equality import (
+    SOURCE_FACTS,
+    check_graph,
+    conversion_remarks,
+    finished_check,
+    read_equality,
+)
 from edgedraft.exporter.models.genai_settings import genai_settings
+from edgedraft.exporter.models.gguf_parts import join_gguf
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.models.via_optimum import (
@@ -20,10 +31,11 @@ from edgedraft.exporter.models.via_optimum import (
     export_with_optimum,
     optimum_python,
 )
+from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
 from edgedraft.runtime.base.progress import Progress, silent
-from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TEXT_FILES
 from edgedraft.runtime.text.chat_template import read_chat_template
 
@@ -33,19 +45,29 @@ AS_EXPORTED = "as-exported"
 
 _SETTINGS = "genai_config.json"
 
+_BUILDING = 1
+"""Raise this when a float graph gets other numbers, or is checked for more."""
+
 _PACKING = 1
-"""Raise this when packing gives other numbers for the same precision: conversions in caches are then made again."""
+"""Raise this when packing gives other numbers for the same precision: conversions in caches are then made again.
+
+The divergences in `packaged/` are of packed weights, too: measure them again.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OnnxFolder:
-    """A converted model: ``model.onnx`` with its data, tokenizer and genai_config.json; ``costs`` are of this run."""
+    """A converted model: ``model.onnx`` with its data, tokenizer and genai_config.json.
+
+    ``costs`` are of this run. ``remarks`` tell in what the model may differ from its source, a line each.
+    """
 
     path: Path
     source: ModelSource
     precision: str
     costs: tuple[ProcessCost, ...]
     export_backend: str = BUILDER
+    remarks: tuple[str, ...] = ()
 
     @property
     def graph(self) -> Path:
@@ -99,18 +121,29 @@ class Conversion:
         # A packed weight is far coarser than float16's rounding, and half the size keeps memory and disk down.
         return "float32" if self.precision.layout == FLOAT else "float16"
 
+    @property
+    def equality_file(self) -> Path:
+        """Return the file that keeps how far the float graph lies from the source, the same for every precision."""
+        return self.cache / "equality" / f"{self.source.name}-{_digest(self._float_facts())}.json"
+
     def _key(self) -> str:
-        facts: list[object] = [self.source.identity]
         if self.source.kind == ONNX:
-            facts.append(AS_EXPORTED)
-        else:
-            facts += [
-                importlib.metadata.version("onnxruntime-genai") if self.export_backend == BUILDER else OPTIMUM_PINS,
-                self.unpacked_dtype,
-                _PACKING,
-                [getattr(self.precision, field.name) for field in fields(self.precision) if field.name != "purpose"],
-            ]
-        return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+            return _digest([self.source.identity, AS_EXPORTED])
+        names = [field.name for field in fields(self.precision) if field.name != "purpose"]
+        return _digest([*self._float_facts(), _PACKING, [getattr(self.precision, name) for name in names]])
+
+    def _float_facts(self) -> list[object]:
+        """Return what decides the numbers of the float graph."""
+        return [
+            self.source.identity,
+            importlib.metadata.version("onnxruntime-genai") if self.export_backend == BUILDER else OPTIMUM_PINS,
+            self.unpacked_dtype,
+            _BUILDING,
+        ]
+
+
+def _digest(facts: list[object]) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
 def convert(
@@ -134,6 +167,7 @@ def convert(
         precision=AS_EXPORTED if source.kind == ONNX else precision,
         costs=costs,
         export_backend=export_backend,
+        remarks=conversion_remarks(conversion.folder, source.name),
     )
 
 
@@ -156,9 +190,11 @@ def context_length(folder: Path) -> int:
 
 def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[ProcessCost, ...]:
     source, precision = conversion.source, conversion.precision
+    require_whole(source)
     if source.kind == ONNX:
         _copy_onnx(source.path, folder)
         return ()
+    require_supported(source, conversion.export_backend)
     steps, what = 3, f"building {source.name} {precision.name}"
     costs = []
     unpacked, built = folder / "unpacked", folder / "built"
@@ -168,10 +204,8 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
         costs.append(_unpack(source, unpacked, conversion))
         weights = unpacked
     progress(what, 1, steps)
-    if conversion.export_backend == BUILDER:
-        costs.append(_build(weights, built, conversion))
-    else:
-        costs.append(_export(weights, built, conversion, progress))
+    made, equality = _converted(weights, built, conversion, progress)
+    costs += made
     shutil.rmtree(unpacked, ignore_errors=True)
     progress(what, 2, steps)
     costs.append(_pack(source.name, precision, built, folder, conversion.log))
@@ -181,8 +215,9 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
         "identity": source.identity,
         "precision": precision.name,
         "via": conversion.export_backend,
+        "equality": to_plain(equality),
     }
-    write_json(folder / "source.json", facts)
+    write_json(folder / SOURCE_FACTS, facts)
     progress(what, steps, steps)
     return tuple(costs)
 
@@ -191,25 +226,50 @@ def _unpack(source: ModelSource, output: Path, conversion: Conversion) -> Proces
     for module in ("torch", "transformers", "gguf"):
         if importlib.util.find_spec(module) is None:
             raise MissingExtraError(module, "export")
-    arguments = [
-        "-m",
-        "edgedraft.exporter.graph.worker_unpack",
-        str(source.path),
-        str(output),
-        conversion.unpacked_dtype,
-    ]
-    return run_python(f"unpacking {source.name}", arguments, conversion.log)
+    file = source.path
+    if source.parts:
+        file = output.with_name("joined.gguf")
+        join_gguf(source.parts, file)
+    arguments = ["-m", "edgedraft.exporter.graph.worker_unpack", str(file), str(output), conversion.unpacked_dtype]
+    cost = run_python(f"unpacking {source.name}", arguments, conversion.log)
+    if source.parts:
+        file.unlink()
+    return cost
 
 
-def _build(weights: Path, output: Path, conversion: Conversion) -> ProcessCost:
+def _converted(
+    weights: Path, built: Path, conversion: Conversion, progress: Progress
+) -> tuple[list[ProcessCost], EqualityResult]:
+    """Make the float graph and compare it with its source, once for all precisions; refuse another model."""
+    kept = conversion.equality_file
+    known = finished_check(kept)
+    if conversion.export_backend == BUILDER:
+        costs, remedy = _build(weights, built, conversion, None if known else kept), "try --via optimum"
+    else:
+        costs, remedy = _export(weights, built, conversion, progress), "try the default, --via builder"
+        if known is None:
+            costs.append(check_graph(conversion.source.name, weights, built, kept, conversion.log))
+    result = known or read_equality(kept)
+    try:
+        result.require_equal(conversion.source.name, remedy)
+    except EdgedraftError:
+        kept.unlink()
+        raise
+    return costs, result
+
+
+def _build(weights: Path, output: Path, conversion: Conversion, result: Path | None) -> list[ProcessCost]:
     """Build the float graph. Packing its weights ourselves takes a fifth of the memory of the builder's quantizer."""
     if importlib.util.find_spec("onnxruntime_genai") is None:
         raise MissingExtraError("onnxruntime-genai", "export")
     arguments = ["-m", "edgedraft.exporter.models.worker_build", str(weights), str(output)]
-    return run_python(f"building {conversion.source.name}", arguments, conversion.log)
+    if result is not None:
+        result.parent.mkdir(parents=True, exist_ok=True)
+        arguments.append(str(result))
+    return [run_python(f"building {conversion.source.name}", arguments, conversion.log)]
 
 
-def _export(weights: Path, output: Path, conversion: Conversion, progress: Progress) -> ProcessCost:
+def _export(weights: Path, output: Path, conversion: Conversion, progress: Progress) -> list[ProcessCost]:
     """Export the float graph with Optimum, and write the files beside it that the builder would have written."""
     remedy = "save the model's tokenizer as tokenizer.json beside it"
     require((weights / "tokenizer.json").is_file(), f"{weights}: no tokenizer.json", remedy=remedy)
@@ -217,7 +277,7 @@ def _export(weights: Path, output: Path, conversion: Conversion, progress: Progr
     cost = export_with_optimum(conversion.source.name, weights, output, python, conversion.log)
     write_json(output / _SETTINGS, genai_settings(weights, load_graph(output / GRAPH_NAME), GRAPH_NAME))
     _copy_texts(weights, output)
-    return cost
+    return [cost]
 
 
 def _pack(name: str, precision: Precision, built: Path, folder: Path, log: Path) -> ProcessCost:
@@ -231,6 +291,7 @@ def _copy_onnx(source: Path, folder: Path) -> None:
     assert graph is not None
     model = load_graph(graph)
     fix_cache_shapes(model)
+    note_rope_switch(model)
     windowed = drop_cache_windows(model)
     own = source / _SETTINGS
     settings = read_json(own) if own.is_file() else genai_settings(source, model, GRAPH_NAME)

@@ -10,13 +10,17 @@ from importlib.resources.abc import Traversable
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import from_plain, require
+from edgedraft.runtime.bundle.manifest import DivergenceEntry
 
 _PIN = re.compile(r"(?P<project>[\w.-]+)==(?P<version>[\w.]+) --hash=sha256:(?P<sha256>[0-9a-f]{64})")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackagedModel:
-    """A model that comes as wheels, with the size and the sum of the joined file."""
+    """A model that comes as wheels, with the size and the sum of the joined file.
+
+    ``divergences`` of its precisions from fp32 were measured when it was packaged, since its fp32 build is large.
+    """
 
     name: str
     title: str
@@ -27,6 +31,7 @@ class PackagedModel:
     sha256: str
     member: str
     requirements: str
+    divergences: tuple[DivergenceEntry, ...] = ()
 
     def __post_init__(self) -> None:
         require(self.bytes > 0, f"{self.name}: bytes: expected 1 or more", got=self.bytes)

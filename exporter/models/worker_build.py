@@ -1,38 +1,60 @@
 """Child process that turns a Hugging Face folder into a float32 graph with onnxruntime-genai's model builder.
 
-Usage: python -m edgedraft.exporter.models.worker_build MODEL_FOLDER OUTPUT_FOLDER
+Usage: python -m edgedraft.exporter.models.worker_build MODEL_FOLDER OUTPUT_FOLDER [RESULT_FILE]
+
+With a result file the graph is compared with its source, and the file says how far the two lie apart; where a tiny copy
+of the configuration is converted into another model, no weight is read and nothing is built.
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+# The check loads onnxruntime, which must come before the builder.
+from edgedraft.exporter.equality.checking import check_configuration, check_weights
+from edgedraft.exporter.graph.whole_weights import whole_weights
+from edgedraft.exporter.models.builder_mends import longest_context, mend_config, mended_methods
+from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.records import to_plain
 
 # A window's cache would be refused where the context is shorter, and forget what a rewind may need.
-_OPTIONS = ["windowed_kv_cache=false"]
+_OPTIONS = ("windowed_kv_cache=false",)
 
 
-def build(weights: Path, output: Path) -> None:
-    """Write the builder's folder for the CPU to ``output``."""
-    from onnxruntime_genai.models.builder import create_model, parse_extra_options
+def build(weights: Path, output: Path, precision: str = "fp32", options: Sequence[str] = _OPTIONS) -> None:
+    """Write the builder's folder for the CPU to ``output``; ``precision`` and ``options`` are the builder's own."""
+    from onnxruntime_genai.models import builder
 
-    where = (None, str(weights), str(output), "fp32", "cpu", str(output / "builder-cache"))
-    options = parse_extra_options(*where, _OPTIONS)
-    flatten_rope(options["hf_details"]["hf_config"])
-    create_model(*where, **options)
+    where = (None, str(weights), str(output), precision, "cpu", str(output / "builder-cache"))
+    parsed = builder.parse_extra_options(*where, list(options))
+    config = parsed["hf_details"]["hf_config"]
+    limit = longest_context(config)
+    with mended_methods(builder, config), whole_weights():
+        mend_config(config)
+        builder.create_model(*where, **parsed)
+    if limit is not None:
+        _limit_context(output / "genai_config.json", limit)
 
 
-def flatten_rope(config: Any) -> None:
-    """Put Gemma 3's two rotary bases where the builder looks for them, in place.
+def _limit_context(file: Path, limit: int) -> None:
+    settings = read_json(file)
+    settings["model"]["context_length"] = min(settings["model"]["context_length"], limit)
+    settings["search"]["max_length"] = settings["model"]["context_length"]
+    write_json(file, settings)
 
-    transformers 5 keeps one record of rotary settings for each kind of layer; the builder reads the base of the layers
-    with a window from ``rope_local_base_freq``, and the rest from a single record.
-    """
-    for part in (config, getattr(config, "text_config", config)):
-        by_layer = getattr(part, "rope_parameters", None) or {}
-        if str(getattr(part, "model_type", "")).startswith("gemma3") and "full_attention" in by_layer:
-            part.rope_local_base_freq = by_layer["sliding_attention"]["rope_theta"]
-            part.rope_parameters = dict(by_layer["full_attention"])
+
+def build_checked(weights: Path, output: Path, result_file: Path) -> None:
+    """Build and compare; `build` alone is for a model whose conversion was compared before."""
+    result = check_configuration(weights, build, output / "tiny")
+    if result.acceptable:
+        build(weights, output)
+        result = check_weights(weights, output, result)
+    write_json(result_file, to_plain(result))
 
 
 if __name__ == "__main__":
-    build(Path(sys.argv[1]), Path(sys.argv[2]))
+    weights_folder, output_folder, *result_file = map(Path, sys.argv[1:])
+    if result_file:
+        build_checked(weights_folder, output_folder, result_file[0])
+    else:
+        build(weights_folder, output_folder)

@@ -6,9 +6,12 @@ It runs where only Optimum and what it pins are installed, so nothing of edgedra
 """
 
 import json
+import runpy
 import sys
 from pathlib import Path
 from typing import Any
+
+_WHOLE_WEIGHTS = Path(__file__).parents[1] / "graph" / "whole_weights.py"
 
 # What transformers 5 keeps per kind of attention, and where transformers 4 looks for its base.
 _BASES = {"full_attention": "rope_theta", "sliding_attention": "rope_local_base_freq"}
@@ -45,7 +48,8 @@ def export(model_folder: Path, output: Path) -> None:
 
     settings = readable_by_4(json.loads((model_folder / "config.json").read_text(encoding="utf-8")))
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
-    model = AutoModelForCausalLM.from_pretrained(model_folder, config=config, dtype="float32")
+    with runpy.run_path(str(_WHOLE_WEIGHTS))["whole_weights"]():
+        model = AutoModelForCausalLM.from_pretrained(model_folder, config=config, dtype="float32")
     onnx_export_from_model(model, output, task="text-generation-with-past", do_validation=False)
 
 

@@ -10,6 +10,7 @@ from edgedraft.calibration.prompts import Prompt, read_prompts, shipped_prompts,
 from edgedraft.devices.machine import Machine, this_machine
 from edgedraft.exporter.pipeline.requests import BenchRequest
 from edgedraft.runtime.base.intervals import Interval
+from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
@@ -19,6 +20,7 @@ from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.policies import PolicyChoice
 from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.engine import Engine
+from edgedraft.runtime.onnx.exact import Exactness
 from edgedraft.runtime.onnx.providers import onnxruntime_version
 from edgedraft.runtime.onnx.session import open_model
 
@@ -27,16 +29,23 @@ TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """A bench with what it ran on, ready for JSON. ``trimmed_over_full`` compares the two drafters prompt by prompt."""
+    """A bench with what it ran on, ready for JSON. ``trimmed_over_full`` compares the two drafters prompt by prompt.
+
+    ``exactness`` says whether the texts must equal the target's own. ``kernels`` are those that ran; ``remarks`` are
+    sentences on what the plan expected otherwise.
+    """
 
     machine: Machine
     threads: int
     onnxruntime: str
+    exactness: Exactness
     draft_vocab_size: int
     draft_length: int
     report: BenchReport
     trimmed_over_full: Interval | None
     divergences: dict[str, tuple[Divergence, ...]]
+    kernels: PairKernels = UNRECORDED
+    remarks: tuple[str, ...] = ()
 
 
 def bench_bundle(request: BenchRequest, progress: Progress = silent) -> Measurement:
@@ -50,6 +59,7 @@ def bench_bundle(request: BenchRequest, progress: Progress = silent) -> Measurem
         verify_hashes=request.verify_hashes,
         target_provider=request.target_provider,
         drafter_provider=request.drafter_provider,
+        exact=request.exact,
     )
     return measure(engine, chosen, request, progress)
 
@@ -72,21 +82,25 @@ def measure(
             ways[TRIMMED if number == 0 else f"{TRIMMED}, {choice.name}"] = Drafting(
                 choice=choice,
                 source=slot.source,
-                pass_times=PairPassTimes.planned(manifest.plan),
+                pass_times=PairPassTimes.planned(engine.plan),
                 parameter_ratio=manifest.drafter.parameters / manifest.target.parameters,
                 byte_ratio=manifest.drafter.weight_bytes / manifest.target.weight_bytes,
             )
-        report, runs = bench(slot.target, ways, prompt_ids, limits, time.perf_counter, progress)
+        inexact = engine.inexact_target()
+        report, runs = bench(slot.target, ways, prompt_ids, limits, time.perf_counter, progress, inexact=inexact)
         differing = {way: tuple(divergences(slot.target, prompt_ids, runs, way)) for way in ways}
     return Measurement(
         machine=this_machine(),
         threads=engine.settings.threads,
         onnxruntime=onnxruntime_version,
+        exactness=engine.exactness,
         draft_vocab_size=manifest.plan.draft_vocab_size,
         draft_length=choices[0].draft_length,
         report=report,
         trimmed_over_full=speed_ratio(runs[TRIMMED], runs[FULL]) if full is not None else None,
         divergences=differing,
+        kernels=engine.kernels,
+        remarks=tuple(filter(None, [engine.kernels_remark])),
     )
 
 
@@ -103,7 +117,7 @@ def _full_drafting(folder: Path, choice: PolicyChoice, engine: Engine) -> Drafti
     return Drafting(
         choice=choice,
         source=ModelTokenSource(Padded(model, (), settings.provider), IndexMap.identity(width)),
-        pass_times=PairPassTimes.planned(manifest.plan),
+        pass_times=PairPassTimes.planned(engine.plan),
         parameter_ratio=size.parameters / manifest.target.parameters,
         byte_ratio=size.weight_bytes / manifest.target.weight_bytes,
     )

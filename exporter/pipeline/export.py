@@ -85,5 +85,6 @@ def _measured(request: PushRequest) -> MeasuredSpeeds | None:
         machine=measured.machine.name,
         threads=measured.threads,
         onnxruntime=measured.onnxruntime,
+        kernels=measured.kernels,
         report=measured.report,
     )

@@ -1,8 +1,11 @@
 """Open what a request names: the prompts, the way answers are made, and the pair of models."""
 
 import os
+from collections.abc import Collection
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import TypeVar
 
 from edgedraft.calibration.answers.batched import Draws
 from edgedraft.calibration.answers.server import Endpoint
@@ -10,12 +13,19 @@ from edgedraft.calibration.counts_file import read_counts
 from edgedraft.calibration.prompts import SHIPPED, read_prompts, shipped_prompts
 from edgedraft.calibration.ray_engine import RayOptions
 from edgedraft.devices.machine import usable_cores
+from edgedraft.exporter.graph.precisions import AUTO
+from edgedraft.exporter.graph.providers import DRAFTER, TARGET
 from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
+from edgedraft.exporter.models.sources import check_reference, resolve
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet
+from edgedraft.exporter.pipeline.default_precision import ChosenPrecision, PrecisionSearch, default_precision
+from edgedraft.exporter.pipeline.quality import MAX_DIVERGENCE
 from edgedraft.exporter.pipeline.requests import RAY, PairInputs
-from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.session import SessionSettings
+
+Inputs = TypeVar("Inputs", bound=PairInputs)
 
 
 def prompt_set(inputs: PairInputs) -> PromptSet:
@@ -45,8 +55,43 @@ def answer_settings(inputs: PairInputs) -> AnswerSettings:
     )
 
 
+def with_default_precisions(
+    inputs: Inputs,
+    cache: Path,
+    progress: Progress = silent,
+    note: Note = unsaid,
+    *,
+    bound: float | None = None,
+    refused: Collection[str] = (),
+) -> tuple[Inputs, dict[str, ChosenPrecision]]:
+    """Return the request with a precision in place of "auto", and what was measured of those, by role.
+
+    ``bound`` is the most that a model may stray from fp32 in nats a token (None: `MAX_DIVERGENCE`); ``refused``
+    precisions are not taken.
+    """
+    references = {TARGET: inputs.target, DRAFTER: inputs.drafter}
+    asked = {TARGET: inputs.target_precisions, DRAFTER: inputs.drafter_precisions}
+    for reference in references.values():
+        check_reference(reference)
+    search = PrecisionSearch(
+        export_backend=inputs.export_backend,
+        threads=inputs.threads[0] if inputs.threads else usable_cores(),
+        cache=cache,
+        bound=MAX_DIVERGENCE if bound is None else bound,
+        refused=tuple(refused),
+    )
+    chosen = {}
+    for role in (role for role, names in asked.items() if AUTO in names):
+        source = resolve(references[role], cache, progress)
+        chosen[role] = default_precision(source, search, progress, note)
+        note(f"{role} {source.name}: {chosen[role]}")
+    decided = asked | {role: (each.precision,) for role, each in chosen.items()}
+    return replace(inputs, target_precisions=decided[TARGET], drafter_precisions=decided[DRAFTER]), chosen
+
+
 def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> list[Pair]:
     """Fetch and convert the pair in each combination of precisions, the first ones first."""
+    inputs, _ = with_default_precisions(inputs, cache, progress)
     threads = inputs.threads[0] if inputs.threads else usable_cores()
     settings = SessionSettings(threads=threads, context_length=inputs.context_length)
     precisions = product(dict.fromkeys(inputs.target_precisions), dict.fromkeys(inputs.drafter_precisions))

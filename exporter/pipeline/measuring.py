@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
@@ -23,9 +23,11 @@ from edgedraft.exporter.planning.ranking import index_map
 from edgedraft.exporter.planning.scoring import PairLatency
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.kernel_names import shown_kernels
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import from_plain, require, to_plain
 from edgedraft.runtime.core.model import Clock, LanguageModel
+from edgedraft.runtime.onnx.kernel_choice import kernels_to_time
 from edgedraft.runtime.onnx.providers import onnxruntime_version
 from edgedraft.runtime.onnx.session import SessionSettings
 
@@ -39,7 +41,10 @@ _METHOD = "the middle mean behind the pass that comes before it when decoding"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairSteps:
-    """Step times as measured: the machine, the pool's threads, the runtime's version, times by role and precision."""
+    """Step times as measured: the machine, the pool's threads, the runtime's version, times by role and precision.
+
+    Where timing decides between kernels, a role has times with each.
+    """
 
     machine: Machine
     threads: int
@@ -51,14 +56,17 @@ class PairSteps:
         """Median over the steps of the quartile width over the median."""
         return float(np.median([(step.seconds_high - step.seconds_low) / step.seconds for step in self.steps]))
 
-    def step_model(self, role: str, precision: str) -> StepModel:
-        """Fit the latency of one role's passes in one precision to its steps."""
-        return fit_step_model([step for step in self.steps if (step.role, step.precision) == (role, precision)])
+    def step_models(self, role: str, precision: str) -> list[StepModel]:
+        """Fit the latency of one role's passes in one precision, for each of the kernels that were timed."""
+        steps = [step for step in self.steps if (step.role, step.precision) == (role, precision)]
+        names = dict.fromkeys(step.kernels for step in steps)
+        return [fit_step_model([step for step in steps if step.kernels == name]) for name in names]
 
-    def latency(self, pair: Pair) -> PairLatency:
-        """Return the pass times of ``pair``, which must be one of the measured pairs."""
-        target, drafter = (TARGET, pair.target.precision), (DRAFTER, pair.drafter.precision)
-        return pair_latency(pair, self.step_model(*target), self.step_model(*drafter))
+    def latencies(self, pair: Pair) -> list[PairLatency]:
+        """Return the pass times of ``pair``, one of the measured pairs, with each choice of kernels that was timed."""
+        targets = self.step_models(TARGET, pair.target.precision)
+        drafters = self.step_models(DRAFTER, pair.drafter.precision)
+        return [pair_latency(pair, target, drafter) for target in targets for drafter in drafters]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -88,15 +96,17 @@ def pair_latency(pair: Pair, target: StepModel, drafter: StepModel) -> PairLaten
 def probe_pairs(pairs: Sequence[Pair], timing: Timing, cache: Path, progress: Progress = silent) -> PairSteps:
     """Measure the steps of all pairs on this machine, interleaved, or read them from ``cache`` where they are known.
 
-    Raises `EdgedraftError` where memory cannot hold all models at once.
+    Times of other kernels than those that would run now are other measurements. Raises `EdgedraftError` where memory
+    cannot hold all models at once.
     """
     machine, settings = this_machine(), pairs[0].settings
-    keys = sorted({key for pair in pairs for key in (pair.target.key, pair.drafter.key)})
-    facts = [_METHOD, to_plain(machine), to_plain(settings), onnxruntime_version, keys, PROBED_ROWS, PROBED_SIZES]
+    folders = {folder.key: folder for pair in pairs for folder in (pair.target, pair.drafter)}
+    kernels = {key: timed_kernels(folders[key], settings) for key in sorted(folders)}
+    facts = [_METHOD, to_plain(machine), to_plain(settings), onnxruntime_version, kernels, PROBED_ROWS, PROBED_SIZES]
     kept = cache / "devices" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
     if kept.exists():
         return from_plain(PairSteps, read_json(kept), str(kept))
-    _require_memory(pairs)
+    _require_memory([(folders[key], len(names)) for key, names in kernels.items()])
     models, cases = step_cases(pairs, timing.order)
     context = timing.context_ids[:CONTEXT_TOKENS]
     steps = measure_steps(models, cases, context, timing.clock, timing.repeats, progress)
@@ -120,6 +130,11 @@ def _probe_folders(
     return probe_pairs([Pair(target, drafter, settings) for target, drafter in folders], timing, cache)
 
 
+def timed_kernels(folder: OnnxFolder, settings: SessionSettings) -> tuple[str, ...]:
+    """Return the kernels with which a model's passes are timed."""
+    return kernels_to_time(folder.graph, settings.provider, settings.kernels)
+
+
 def step_cases(pairs: Sequence[Pair], order: Ids) -> tuple[dict[str, LanguageModel], list[StepCase]]:
     """Open every model once, by role and precision, and list the passes to time.
 
@@ -128,49 +143,76 @@ def step_cases(pairs: Sequence[Pair], order: Ids) -> tuple[dict[str, LanguageMod
     """
     models: dict[str, LanguageModel] = {}
     cases: list[StepCase] = []
-    for pair in {pair.drafter.precision: pair for pair in pairs}.values():
-        name = _model_name(DRAFTER, pair.drafter)
-        models[name] = pair.drafter_model
-        cases += [_drafter_case(pair, name, pair.vocab_size, rows) for rows in (1, 2)]
+    for pair, timed in _variants(pairs, DRAFTER):
+        models[timed.name] = pair.drafter_model
+        cases += [_drafter_case(pair, timed, pair.vocab_size, rows) for rows in (1, 2)]
         for size in (size for size in PROBED_SIZES if size < pair.vocab_size):
-            models[f"{name} {size}"] = open_trimmed(pair, index_map(order, size))
-            cases.append(_drafter_case(pair, f"{name} {size}", size, 1))
-    for pair in {pair.target.precision: pair for pair in pairs}.values():
-        models[_model_name(TARGET, pair.target)] = pair.target_model
-        cases += [_target_case(pair, rows) for rows in PROBED_ROWS]
+            models[f"{timed.name} {size}"] = open_trimmed(pair, index_map(order, size))
+            cases.append(_drafter_case(pair, replace(timed, name=f"{timed.name} {size}"), size, 1))
+    for pair, timed in _variants(pairs, TARGET):
+        models[timed.name] = pair.target_model
+        cases += [_target_case(pair, timed, rows) for rows in PROBED_ROWS]
     return models, cases
 
 
-def _model_name(role: str, folder: OnnxFolder) -> str:
-    return f"{role} {folder.precision}"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Timed:
+    """A model to time: its name among all models, its kernels, and the other role's model, which runs before it."""
+
+    name: str
+    kernels: str
+    other: str
 
 
-def _drafter_case(pair: Pair, name: str, size: int, rows: int) -> StepCase:
+def _variants(pairs: Sequence[Pair], role: str) -> Iterator[tuple[Pair, _Timed]]:
+    """Yield a pair for each precision of ``role`` and each of the kernels with which its passes are timed."""
+    for pair in {_folder(pair, role).precision: pair for pair in pairs}.values():
+        folder, other = _folder(pair, role), _folder(pair, TARGET if role == DRAFTER else DRAFTER)
+        names, others = timed_kernels(folder, pair.settings), timed_kernels(other, pair.settings)
+        for name in names:
+            opened = pair if len(names) == 1 else Pair(pair.target, pair.drafter, replace(pair.settings, kernels=name))
+            before = _model_name(TARGET if role == DRAFTER else DRAFTER, other, others, name)
+            yield opened, _Timed(name=_model_name(role, folder, names, name), kernels=name, other=before)
+
+
+def _folder(pair: Pair, role: str) -> OnnxFolder:
+    return pair.target if role == TARGET else pair.drafter
+
+
+def _model_name(role: str, folder: OnnxFolder, kernels: Sequence[str], wanted: str) -> str:
+    """Name a model by its kernels too where several are timed; it has the first of them if not those ``wanted``."""
+    one = f"{role} {folder.precision}"
+    return one if len(kernels) == 1 else f"{one}, {shown_kernels(wanted if wanted in kernels else kernels[0])}"
+
+
+def _drafter_case(pair: Pair, timed: _Timed, size: int, rows: int) -> StepCase:
     return StepCase(
-        model=name,
+        model=timed.name,
         role=DRAFTER,
         precision=pair.drafter.precision,
         weight_bytes=pair.trimmed_size(size).weight_bytes,
         rows=rows,
-        after=_model_name(TARGET, pair.target),
+        after=timed.other,
+        kernels=timed.kernels,
     )
 
 
-def _target_case(pair: Pair, rows: int) -> StepCase:
-    name = _model_name(TARGET, pair.target)
+def _target_case(pair: Pair, timed: _Timed, rows: int) -> StepCase:
     return StepCase(
-        model=name,
+        model=timed.name,
         role=TARGET,
         precision=pair.target.precision,
         weight_bytes=pair.target_size.weight_bytes,
         rows=rows,
-        after=name if rows == 1 else _model_name(DRAFTER, pair.drafter),
+        after=timed.name if rows == 1 else timed.other,
+        kernels=timed.kernels,
     )
 
 
-def _require_memory(pairs: Sequence[Pair]) -> None:
-    """Raise `EdgedraftError` where memory cannot hold all models at once: swapping would time the disk."""
-    folders = {folder.key: folder for pair in pairs for folder in (pair.target, pair.drafter)}
-    needed, free = sum(folder.file_bytes for folder in folders.values()), psutil.virtual_memory().available
+def _require_memory(models: Sequence[tuple[OnnxFolder, int]]) -> None:
+    """Raise `EdgedraftError` where memory cannot hold every model so many times: swapping would time the disk."""
+    needed, free = sum(folder.file_bytes * count for folder, count in models), psutil.virtual_memory().available
     rule = f"step times: the models need {needed / 2**30:.1f} GiB of memory together"
-    require(needed < free, rule, got=f"{free / 2**30:.1f} GiB free", remedy="plan fewer precisions at once")
+    several = any(count > 1 for _, count in models)
+    remedy = "plan fewer precisions at once" + (", or set EDGEDRAFT_KERNELS=stock" if several else "")
+    require(needed < free, rule, got=f"{free / 2**30:.1f} GiB free", remedy=remedy)

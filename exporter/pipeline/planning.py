@@ -10,6 +10,7 @@ from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.devices.machine import this_machine
 from edgedraft.exporter.graph.head import round_to_tile
+from edgedraft.exporter.graph.precisions import timed_as
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.pipeline.measuring import CONTEXT_TOKENS, Timing, pair_latency, probe_pairs, probe_with_threads
 from edgedraft.exporter.pipeline.remote_device import LatencyForecast
@@ -63,9 +64,10 @@ def plan_here(
     measured = [probe_pairs(pairs, timing, cache, progress)]
     measured += [probe_with_threads(pairs, timing, threads, cache) for threads in request.threads]
     candidates = (
-        (pair, _candidate(pair, steps.threads, pair.settings.provider, steps.latency(pair)))
+        (pair, _candidate(pair, steps.threads, pair.settings.provider, latency))
         for steps in measured
         for pair in pairs
+        for latency in steps.latencies(pair)
     )
     return _planned(candidates, calibration, request, this_machine().name)
 
@@ -78,7 +80,7 @@ def plan_elsewhere(
 
     def candidates() -> Iterator[tuple[Pair, Candidate]]:
         for pair in pairs:
-            models = (device.of(folder.precision, provider) for folder in (pair.target, pair.drafter))
+            models = (device.of(timed_as(folder.precision), provider) for folder in (pair.target, pair.drafter))
             latency = pair_latency(pair, *models)
             yield pair, _candidate(pair, forecast.threads or pair.settings.threads, provider, latency)
 
@@ -137,5 +139,6 @@ def _candidate(pair: Pair, threads: int, provider: str, latency: PairLatency) ->
         drafter_precision=pair.drafter.precision,
         threads=threads,
         provider=provider,
+        kernels=latency.kernels,
     )
     return Candidate(setup=setup, latency=latency, memory_bytes=pair.memory_bytes)

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edgedraft.calibration.answers.sampling import SampledAnswer
-from edgedraft.exporter.models.convert import AS_EXPORTED, convert
+from edgedraft.exporter.models.convert import AS_EXPORTED, OnnxFolder, convert
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.runtime.base.arrays import Float64Array
 from edgedraft.runtime.base.errors import EdgedraftError
@@ -24,7 +25,7 @@ MAX_DIVERGENCE = 0.05
 
 JUDGED_ANSWERS = 8
 
-_FLOAT = "fp32"
+FLOAT = "fp32"
 
 
 def targets_within(
@@ -44,10 +45,7 @@ def targets_within(
     kept, refusal = {}, None
     for precision, pair in targets.items():
         measured = target_divergence(pair, answers, cache, progress)
-        note(
-            f"target {measured.precision}: KL {measured.kl_per_token:.4f} nats a token against fp32, "
-            f"the same choice at {measured.greedy_agreement:.1%} of {measured.positions} positions"
-        )
+        note(f"target {measured.precision}: {shown_divergence(measured)}")
         try:
             check_divergence(measured, MAX_DIVERGENCE if bound is None else bound)
         except EdgedraftError as error:
@@ -66,15 +64,36 @@ def target_divergence(
     remedy = "start from the model the folder was exported from"
     exported = pair.target.precision == AS_EXPORTED
     require(not exported, "--max-divergence: an ONNX folder has no fp32 build to compare with", remedy=remedy)
-    judged = answers[:JUDGED_ANSWERS]
-    float_target = convert(pair.target.source, _FLOAT, cache, progress, pair.target.export_backend)
-    facts = [pair.target.key, float_target.key, [[*entry.prompt_ids, -1, *entry.token_ids] for entry in judged]]
+    float_target = convert(pair.target.source, FLOAT, cache, progress, pair.target.export_backend)
+
+    def opened() -> tuple[LanguageModel, LanguageModel]:
+        own = float_target.key == pair.target.key
+        return pair.target_model if own else open_model(float_target.graph, pair.settings), pair.target_model
+
+    comparison = BuildComparison(folder=pair.target, reference=float_target, opened=opened)
+    return kept_divergence(comparison, answers[:JUDGED_ANSWERS], cache, progress)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class BuildComparison:
+    """A conversion, the fp32 build to compare it with, and a way to open both models, that one first."""
+
+    folder: OnnxFolder
+    reference: OnnxFolder
+    opened: Callable[[], tuple[LanguageModel, LanguageModel]]
+
+
+def kept_divergence(
+    comparison: BuildComparison, answers: Sequence[SampledAnswer], cache: Path, progress: Progress = silent
+) -> DivergenceEntry:
+    """Measure how far a conversion strays from its fp32 build on ``answers``, once; then read ``cache``."""
+    texts = [[*entry.prompt_ids, -1, *entry.token_ids] for entry in answers]
+    facts = [comparison.folder.key, comparison.reference.key, texts]
     kept = cache / "quality" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
     if kept.exists():
         return from_plain(DivergenceEntry, read_json(kept), str(kept))
-    own = float_target.key == pair.target.key
-    reference = pair.target_model if own else open_model(float_target.graph, pair.settings)
-    measured = divergence(pair.target.precision, reference, pair.target_model, judged, progress)
+    reference, model = comparison.opened()
+    measured = divergence(comparison.folder.precision, reference, model, answers, progress)
     write_json(kept, to_plain(measured))
     return measured
 
@@ -101,6 +120,14 @@ def divergence(
         kl_per_token=total / positions,
         greedy_agreement=agreed / positions,
         positions=positions,
+    )
+
+
+def shown_divergence(measured: DivergenceEntry) -> str:
+    """Return a divergence as it reads in a note."""
+    return (
+        f"KL {measured.kl_per_token:.4f} nats a token against fp32, "
+        f"the same choice at {measured.greedy_agreement:.1%} of {measured.positions} positions"
     )
 
 

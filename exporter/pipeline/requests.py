@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.calibration.counts import RANKED_BY, SOURCES
-from edgedraft.exporter.graph.precisions import DEFAULT, PRECISIONS
+from edgedraft.exporter.graph.precisions import AUTO, PRECISIONS
 from edgedraft.exporter.graph.providers import CPU, PROVIDERS
 from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
 from edgedraft.runtime.base.records import require
@@ -23,8 +23,8 @@ class PairInputs:
     """The pair of models, the prompts, and how the pair answers them; the base of the requests that sample a pair.
 
     - ``target``, ``drafter``: packaged names, files, folders or hub ids.
-    - ``target_precisions``, ``drafter_precisions``, ``threads``: planning compares all that are given. Without
-      ``threads``, every core that this process may use is used.
+    - ``target_precisions``, ``drafter_precisions``, ``threads``: planning compares all that are given. "auto" takes the
+      smallest precision that keeps near fp32. Without ``threads``, every core that this process may use is used.
     - ``prompts``: a reference that `edgedraft.calibration.prompts.read_prompts` reads; None for the packaged prompts.
     - ``sampling``: the settings for sampled answers; greedy if None.
     - ``generate_with``: the address of a server that answers as the target; this machine answers if None.
@@ -33,8 +33,8 @@ class PairInputs:
 
     target: str = TARGET
     drafter: str = DRAFTER
-    target_precisions: tuple[str, ...] = (DEFAULT,)
-    drafter_precisions: tuple[str, ...] = (DEFAULT,)
+    target_precisions: tuple[str, ...] = (AUTO,)
+    drafter_precisions: tuple[str, ...] = (AUTO,)
     export_backend: str = BUILDER
     prompts: str | Path | None = None
     prompts_per_half: int | None = None
@@ -54,8 +54,12 @@ class PairInputs:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        _require_known("target_precisions", self.target_precisions, PRECISIONS)
-        _require_known("drafter_precisions", self.drafter_precisions, PRECISIONS)
+        for field in ("target_precisions", "drafter_precisions"):
+            names = getattr(self, field)
+            _require_known(field, names, (AUTO, *PRECISIONS))
+            rule = f"{field}: {AUTO} chooses by itself"
+            remedy = f"give {AUTO} alone, or leave it out"
+            require(AUTO not in names or len(names) == 1, rule, got=", ".join(names), remedy=remedy)
         _require_known("export_backend", (self.export_backend,), EXPORT_BACKENDS)
         _require_known("rank_by", self.rank_by, SOURCES)
         _require_known("engine", (self.engine,), (LOCAL, RAY))
@@ -145,6 +149,7 @@ class BenchRequest:
     - ``draft_length``, ``threads``: taken from the plan if None.
     - ``policies``: the draft policies to measure beside the fixed one.
     - ``full_drafter``: the ONNX folder of the drafter before trimming, to compare with.
+    - ``exact``: as `edgedraft.load` takes it.
     """
 
     bundle: str | Path
@@ -159,6 +164,7 @@ class BenchRequest:
     verify_hashes: bool = True
     target_provider: str = CPU
     drafter_provider: str = CPU
+    exact: bool | None = None
 
     def __post_init__(self) -> None:
         for name in self.policies:

@@ -9,16 +9,18 @@ from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.saved import load_calibration
 from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.bundle.writing import BundleContents, is_current, write_bundle
+from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, TARGET, Provider, cautions
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import Pair, prepared_pair
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prompt_set
+from edgedraft.exporter.pipeline.default_precision import ChosenPrecision
+from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prompt_set, with_default_precisions
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
 from edgedraft.exporter.pipeline.planning import GivenOrder, PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.pipeline.quality import targets_within
-from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, remote_device
+from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, probe_remark, remote_device
 from edgedraft.exporter.pipeline.requests import PlanRequest
 from edgedraft.exporter.planning.planner import Planned
 from edgedraft.exporter.planning.scoring import PlanLimits
@@ -31,13 +33,14 @@ from edgedraft.runtime.bundle.manifest import DivergenceEntry
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Stages:
-    """The results of the stages; ``divergence`` is of the plan's target, where it was measured."""
+    """The results of the stages; the divergences are of the plan's target and drafter, where they were measured."""
 
     prompts: PromptSet
     device: LatencyForecast | None
     calibration: Calibration
     planned: Planned
     divergence: DivergenceEntry | None
+    drafter_divergence: DivergenceEntry | None
     provider: Provider
 
 
@@ -54,7 +57,8 @@ def written_bundle(stages: Stages, output: Path, progress: Progress, note: Note)
     """Write the planned bundle unless ``output`` already holds it."""
     planned, profile = stages.planned, stages.device.profile if stages.device else None
     check_pair(planned.pair, stages.provider, profile, planned.plan.draft_vocab_size)
-    contents = bundle_contents(stages.calibration, planned, stages.prompts.name, stages.divergence, stages.provider)
+    measured = (stages.divergence, stages.provider, stages.drafter_divergence)
+    contents = bundle_contents(stages.calibration, planned, stages.prompts.name, *measured)
     if is_current(contents, output):
         note(f"{output} already holds this bundle.")
     else:
@@ -73,6 +77,7 @@ class _Work:
         self.limits = PlanLimits(memory_bytes=request.memory_budget, min_coverage=request.min_coverage)
         self.provider = chosen_provider(request, self.device)
         self.cache = cache_folder(request.cache)
+        self.chosen: Mapping[str, ChosenPrecision] = {}
 
     def stages(self) -> Stages:
         """Do everything up to the plan."""
@@ -82,6 +87,9 @@ class _Work:
         for pair in pairs:
             for cost in (*pair.drafter.costs, *pair.target.costs):
                 self.note(f"{cost.what}: {cost.seconds:.0f} s, peak memory {cost.peak_bytes / 2**30:.1f} GiB")
+        folders = [folder for pair in pairs for folder in (pair.drafter, pair.target)]
+        for remark in dict.fromkeys(remark for folder in folders for remark in folder.remarks):
+            self.note(remark)
         calibration = self.calibration(pairs[0])
         divergences = self.divergences(pairs, calibration)
         usable = [pair for pair in pairs if not divergences or pair.target.precision in divergences]
@@ -96,20 +104,25 @@ class _Work:
             calibration=calibration,
             planned=planned,
             divergence=divergences.get(planned.pair.target.precision),
+            drafter_divergence=self.chosen[DRAFTER].divergence if DRAFTER in self.chosen else None,
             provider=self.provider,
         )
 
     def usable_pairs(self) -> list[Pair]:
         """Return the pairs in all precisions; refuse what cannot be held before minutes of converting and sampling."""
         request, provider = self.request, self.provider
-        precisions = {TARGET: request.target_precisions, DRAFTER: request.drafter_precisions}
-        for caution in cautions(provider, precisions):
-            self.note(caution)
+        precisions = {role: _or_smallest(names) for role, names in _precisions(request).items()}
+        cautions(provider, precisions)
         if provider.largest_tensor_bytes is not None:
             for role, reference in {TARGET: request.target, DRAFTER: request.drafter}.items():
                 source = resolve(reference, self.cache, self.progress)
                 for name in precisions[role]:
                     check_source(source, role, name, provider)
+        request, self.chosen = with_default_precisions(
+            request, self.cache, self.progress, self.note, bound=request.max_divergence, refused=provider.refused
+        )
+        for caution in cautions(provider, _precisions(request)):
+            self.note(caution)
         pairs = open_pairs(request, self.cache, self.progress)
         for pair in pairs:
             check_pair(pair, provider, self.device.profile if self.device else None)
@@ -156,6 +169,9 @@ class _Work:
         """Return how far the usable targets stray from fp32, by precision; empty where nothing depends on it."""
         targets = {pair.target.precision: pair for pair in pairs}
         bound = self.request.max_divergence
+        chosen = self.chosen[TARGET].divergence if TARGET in self.chosen else None
+        if chosen is not None:
+            return {chosen.precision: chosen}
         if bound is None and len(targets) == 1:
             return {}
         return targets_within(bound, targets, calibration.scoring_answers, self.cache, self.progress, self.note)
@@ -163,4 +179,17 @@ class _Work:
     def plan(self, pairs: Sequence[Pair], calibration: Calibration, wishes: PlanningRequest) -> Planned:
         if self.device is None:
             return plan_here(pairs, calibration, wishes, time.perf_counter, self.cache, self.progress)
-        return plan_elsewhere(pairs, calibration, wishes, self.device)
+        planned = plan_elsewhere(pairs, calibration, wishes, self.device)
+        remark = probe_remark(self.device, planned.pair, planned.plan.kernels)
+        if remark is not None:
+            self.note(remark)
+        return planned
+
+
+def _precisions(request: PlanRequest) -> dict[str, tuple[str, ...]]:
+    return {TARGET: request.target_precisions, DRAFTER: request.drafter_precisions}
+
+
+def _or_smallest(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the smallest precision in place of "auto": what cannot hold it cannot hold any."""
+    return tuple(DEFAULT if name == AUTO else name for name in names)

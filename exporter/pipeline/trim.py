@@ -21,6 +21,7 @@ from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.onnx.planned_kernels import bundle_remark
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,12 +45,16 @@ class TrimRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrimmedModel:
-    """A model written to ``path``: a bundle with its ``manifest``, or (None) a drafter of so many tokens."""
+    """A model written to ``path``: a bundle with its ``manifest``, or (None) a drafter of so many tokens.
+
+    ``remark`` is a sentence on the kernels that the bundle's plan expects, where others run here.
+    """
 
     path: Path
     draft_vocab_size: int
     target_vocab_size: int
     manifest: BundleManifest | None = None
+    remark: str | None = None
 
 
 def trim(request: TrimRequest, progress: Progress = silent) -> TrimmedModel:
@@ -75,6 +80,7 @@ def _trimmed_bundle(request: TrimRequest, progress: Progress) -> TrimmedModel:
         draft_vocab_size=manifest.plan.draft_vocab_size,
         target_vocab_size=manifest.target_vocab_size,
         manifest=manifest,
+        remark=bundle_remark(read_bundle(output, verify_hashes=False)),
     )
 
 

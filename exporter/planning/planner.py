@@ -130,6 +130,7 @@ def _plan(best: Option, latency: PairLatency, uncertainty: Uncertainty, speculat
         speed_up_low=uncertainty.speed_up.low,
         speed_up_high=uncertainty.speed_up.high,
         chance_to_pay=uncertainty.chance_to_pay,
+        kernels=best.setup.kernels,
     )
 
 

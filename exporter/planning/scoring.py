@@ -13,6 +13,7 @@ from edgedraft.devices.latency import StepModel
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, Replay
 from edgedraft.exporter.planning.scan import ReplayedAnswers, Scan
 from edgedraft.runtime.base.arrays import Float64Array, Ids
+from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.padding import paid_seconds
 
@@ -23,17 +24,19 @@ LONGER_ANSWERS = "allow longer answers or use other prompts"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Setup:
-    """The setup of a pair: precision of each role, execution provider, threads of the shared pool."""
+    """The setup of a pair: precision of each role, execution provider, threads of the shared pool, kernels."""
 
     target_precision: str
     drafter_precision: str
     threads: int
     provider: str = "cpu"
+    kernels: PairKernels = UNRECORDED
 
     def __str__(self) -> str:
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         where = threads if self.provider == "cpu" else self.provider
-        return f"target {self.target_precision}, drafter {self.drafter_precision}, {where}"
+        kernels = f", {self.kernels}" if self.provider == "cpu" and self.kernels != UNRECORDED else ""
+        return f"target {self.target_precision}, drafter {self.drafter_precision}, {where}{kernels}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -44,6 +47,11 @@ class PairLatency:
     drafter: StepModel
     target_bytes: int
     drafter_bytes: Callable[[int], int]
+
+    @property
+    def kernels(self) -> PairKernels:
+        """Return the kernels that the step models are of."""
+        return PairKernels(target=self.target.kernels, drafter=self.drafter.kernels)
 
     def drafter_seconds(self, size: int, rows: int) -> float:
         """Return the seconds of a drafter's pass over ``rows`` tokens with a head of ``size`` tokens."""

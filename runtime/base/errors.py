@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_SHOWN_CHARACTERS = 60
 
 
 class EdgedraftError(ValueError):
@@ -45,6 +46,12 @@ def first_line(error: BaseException) -> str:
     """Return the first line of a foreign error's text, or its class where it has none."""
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def shown(value: object) -> str:
+    """Return a value for an error's one line, cut where it is long."""
+    line = repr(value)
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"
 
 
 @contextlib.contextmanager

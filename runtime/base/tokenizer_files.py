@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.records import require
@@ -14,6 +16,13 @@ TEXT_FILES = ("tokenizer.json", TOKENIZER_SETTINGS, CHAT_TEMPLATE)
 
 # Truncation and padding are not part of the meaning: `TextCodec` switches them off.
 _MEANING = ("model", "normalizer", "pre_tokenizer", "added_tokens")
+
+
+def tokenizer_settings(folder: Path) -> Mapping[str, Any]:
+    """Read tokenizer_config.json of a model folder; empty where there is none."""
+    path = folder / TOKENIZER_SETTINGS
+    content = read_json(path) if path.is_file() else {}
+    return content if isinstance(content, Mapping) else {}
 
 
 def tokenizer_fingerprint(path: Path) -> str:

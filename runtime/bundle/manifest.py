@@ -70,7 +70,7 @@ class CalibrationEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DivergenceEntry:
-    """The change that the target's precision makes to its predictions, measured at ``positions`` tokens of answers.
+    """The change that a model's precision makes to its predictions, measured at ``positions`` tokens of answers.
 
     ``kl_per_token`` is the mean of KL(float ‖ packed) in nats; ``greedy_agreement`` is the share of positions where
     both choose the same token.
@@ -87,7 +87,7 @@ class BundleManifest:
     """The contents of a bundle. Paths are relative POSIX paths inside the bundle; token ids are the target's.
 
     ``provider`` is the execution provider that the bundle was planned for. ``divergence`` is the target's distance from
-    fp32, None where it was not measured.
+    fp32, ``drafter_divergence`` the drafter's, None where it was not measured.
     """
 
     schema_version: int
@@ -103,6 +103,7 @@ class BundleManifest:
     files: dict[str, FileEntry]
     provider: str = "cpu"
     divergence: DivergenceEntry | None = None
+    drafter_divergence: DivergenceEntry | None = None
 
     def __post_init__(self) -> None:
         require_schema(self.schema_version)

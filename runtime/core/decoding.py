@@ -12,6 +12,7 @@ from edgedraft.runtime.core.model import Clock, LanguageModel, PromptPasses, sto
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampler import GreedySampler, RandomSampler, Sampler
 from edgedraft.runtime.core.sampling import SamplingSettings
+from edgedraft.runtime.core.switching import longest_pass_end
 from edgedraft.runtime.core.verify import log_probability
 
 
@@ -63,7 +64,8 @@ def speculative_rounds(
     seconds = (passes.seconds, drafter_seconds)
     yield _commit(committed, Draft(), last_row[None], method.verifier, seconds, log_probs)
     while len(committed) <= target.context_length:
-        draft = drafter.propose(committed, target.context_length - len(committed), method.sampler)
+        end = longest_pass_end(target, len(committed), target.context_length)
+        draft = drafter.propose(committed, end - len(committed), method.sampler)
         started = clock()
         target_pass = target.read([committed[-1], *draft.token_ids])
         seconds = (clock() - started, draft.seconds)

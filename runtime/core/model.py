@@ -6,6 +6,7 @@ from typing import Protocol
 
 from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.switching import expect
 from edgedraft.runtime.core.verify import accepted_prefix
 
 CONTEXT_LENGTH = 2048
@@ -97,6 +98,7 @@ class PromptPasses:
         self._clock = clock
         self._last: Pass | None = None
         self.seconds = 0.0
+        expect(model, len(token_ids))
         shared = accepted_prefix(model.token_ids, token_ids)
         # At least two tokens are read where there are two: one-row kernels may round differently.
         model.rewind(min(shared, max(len(token_ids) - 2, 0)))

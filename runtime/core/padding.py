@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from edgedraft.runtime.base.provider_names import WEBGPU
 from edgedraft.runtime.core.model import LanguageModel, ModelFactory, Pass
+from edgedraft.runtime.core.switching import Switching, expect, longest_pass_end
 
 _LEAST_GAIN = 0.05
 """Share of a pass's time that padding must save, so that noise in the plan's times does not decide it."""
@@ -61,11 +62,20 @@ class Padded:
         """See `LanguageModel.context_length`."""
         return self._model.context_length
 
+    @property
+    def switch_length(self) -> int | None:
+        """See `Switching.switch_length`."""
+        return self._model.switch_length if isinstance(self._model, Switching) else None
+
+    def expect(self, length: int) -> None:
+        """See `Switching.expect`."""
+        expect(self._model, length)
+
     def read(self, token_ids: Sequence[int]) -> Pass:
         """Append tokens as `LanguageModel.read` does; the result has no logits of the padding."""
         rows, held = len(token_ids), self.length
         added = padded_rows(rows, self._pass_seconds, self._provider) - rows
-        if added == 0 or held + rows + added > self.context_length:
+        if added == 0 or held + rows + added > longest_pass_end(self, held + rows, self.context_length):
             return self._model.read(token_ids)
         padded = self._model.read([*token_ids, *[token_ids[-1]] * added])
         self._model.rewind(held + rows)

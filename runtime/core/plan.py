@@ -1,11 +1,17 @@
 """DecodingPlan: the exporter's decisions for one device, and the reason for them."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
+from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
 
 WORTH_TRYING = 0.1
 """From this chance on the adaptive policy is worth its risk, a plain step and 1.5 % of the time."""
+
+
+EXACT_COST = 0.03
+"""Exact mode is the default where it takes less than this share of the plan's speed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,7 +21,8 @@ class DecodingPlan:
     ``predicted_*`` are tokens per second of decoding (prompt reading excluded); ``predicted_block_efficiency`` is τ on
     the held-out prompts. ``threads`` counts intra-op threads of the pool that target and drafter share.
     ``target_pass_seconds[i]`` and ``drafter_pass_seconds[i]`` are seconds of a pass over i + 1 tokens on that device.
-    ``speed_up_low`` and ``speed_up_high`` are the ends of the 80 % interval of the predicted speed-up.
+    They were timed with ``kernels``. ``speed_up_low`` and ``speed_up_high`` are the ends of the 80 % interval of the
+    predicted speed-up.
     """
 
     draft_vocab_size: int
@@ -35,6 +42,7 @@ class DecodingPlan:
     speed_up_low: float
     speed_up_high: float
     chance_to_pay: float
+    kernels: PairKernels = UNRECORDED
 
     def __post_init__(self) -> None:
         require(self.draft_vocab_size >= 1, "plan: draft_vocab_size must be at least 1", got=self.draft_vocab_size)
@@ -63,3 +71,22 @@ class DecodingPlan:
     def worth_trying(self) -> bool:
         """Return whether an adaptive policy, which stops drafting that does not pay, should try to draft."""
         return self.speculate or self.chance_to_pay >= WORTH_TRYING
+
+    @property
+    def exact_step_cost(self) -> float:
+        """Return by how much of its time a plain step takes longer in exact mode, which reads two rows instead of one.
+
+        Passes that verify drafts have two rows or more and cost the same. Infinite where two rows were not measured.
+        """
+        one, *more = self.target_pass_seconds
+        return more[0] / one - 1 if more else math.inf
+
+    @property
+    def exact_is_cheap(self) -> bool:
+        """Return whether exact mode costs less than `EXACT_COST`: it does where nearly every pass verifies drafts."""
+        return self.speculate or self.exact_step_cost < EXACT_COST
+
+    def in_exact_mode(self) -> "DecodingPlan":
+        """Return the plan with the time of a plain step as exact mode takes it."""
+        seconds = self.target_pass_seconds
+        return replace(self, target_pass_seconds=(*seconds[1:2], *seconds[1:]) or seconds)

@@ -7,6 +7,7 @@ from typing import Protocol
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.model import LanguageModel, ModelFactory, Pass, PromptPasses, catch_up, prefill
 from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.switching import longest_pass_end
 from edgedraft.runtime.core.token_drafter import ModelStep, TokenOffer, TokenSource
 
 
@@ -16,6 +17,7 @@ class ModelTokenSource(TokenSource):
     def __init__(self, model: LanguageModel, index_map: IndexMap) -> None:
         self.model = model
         self.index_map = index_map
+        self._committed = 0
 
     def begin(self, prompt_ids: Sequence[int], passes: PromptPasses) -> None:
         """Read the prompt, unless it is longer than the cache: nothing can be drafted then."""
@@ -23,9 +25,13 @@ class ModelTokenSource(TokenSource):
         if len(prompt_ids) <= self.model.context_length:
             prefill(self.model, prompt_ids)
 
+    def start(self, committed: Sequence[int]) -> None:
+        """See `TokenSource.start`."""
+        self._committed = len(committed)
+
     def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
         """Return the model's pass. The last draft is not read, so one token more than fits can be drafted."""
-        if len(context_ids) > self.model.context_length:
+        if len(context_ids) > longest_pass_end(self.model, self._committed, self.model.context_length):
             return ()
         unread = len(context_ids) - self.model.length
         return (ModelStep(unread=unread, ask=lambda: catch_up(self.model, context_ids), index_map=self.index_map),)

@@ -16,6 +16,9 @@ from edgedraft.runtime.base.errors import EdgedraftError
 AUTO, STOCK = "auto", "stock"
 FORCED_BY = "EDGEDRAFT_KERNELS"
 
+PORTABLE = "portable"
+"""The reference in plain C++; no CPU is faster with it."""
+
 MEASURED_FASTER = ("avx512vnni", "avxvnni")
 """Kernels that were measured and beat stock at every number of rows; "auto" takes no others."""
 
@@ -58,8 +61,15 @@ class KernelLibrary:
     def automatic(self) -> str:
         """Return the kernel that "auto" means here: one that was measured faster, or the one that the user forced."""
         name = self.chosen()
-        forced = os.environ.get(FORCED_BY, AUTO) not in ("", AUTO)
-        return name if forced or name in MEASURED_FASTER else STOCK
+        return name if forced() or name in MEASURED_FASTER else STOCK
+
+    def measurable(self) -> tuple[str, ...]:
+        """Return the kernels among which a measurement on this machine decides; empty where "auto" knows.
+
+        They are stock and the best that run here, where nobody measured yet which are faster on such a CPU.
+        """
+        name = self.chosen()
+        return () if forced() or name in (*MEASURED_FASTER, STOCK, PORTABLE) else (STOCK, name)
 
     def products(self) -> int:
         """Return how many products the library has computed in this process, in all sessions."""
@@ -80,6 +90,11 @@ def load_library(path: Path) -> KernelLibrary:
     functions.edgedraft_products.restype = ctypes.c_int64
     functions.edgedraft_portable_products.restype = ctypes.c_int64
     return KernelLibrary(path=path, functions=functions)
+
+
+def forced() -> bool:
+    """Return whether the user's environment says which kernels sessions take."""
+    return os.environ.get(FORCED_BY, AUTO) not in ("", AUTO)
 
 
 @cache

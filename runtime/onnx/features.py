@@ -1,5 +1,7 @@
 """Features: the states that a tapped target gives beside its logits, a row for each token that a read appended."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from edgedraft.runtime.base.arrays import Float32Array
@@ -44,6 +46,15 @@ class FeatureRows:
     def rows(self) -> Float32Array | None:
         """Return the features of the tokens read, (tokens, width), a view that the next read overwrites; or None."""
         return self._rows[: self._count] if self._buffer.shape[1] else None
+
+
+def joined(first: Pass, more: Callable[[], Pass]) -> Pass:
+    """Return a pass and the one that ``more`` then makes as one; that overwrites what the first gave."""
+    logits, features = first.logits.copy(), first.features
+    kept = features.copy() if isinstance(features, np.ndarray) else None
+    second = more()
+    both = None if kept is None else np.concatenate([kept, features_of(second)])
+    return Pass(logits=np.concatenate([logits, second.logits]), features=both)
 
 
 def features_of(target_pass: Pass) -> Float32Array:

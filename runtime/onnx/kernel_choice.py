@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.kernel_names import NOT_RECORDED
 from edgedraft.runtime.base.provider_names import CPU
-from edgedraft.runtime.native.library import AUTO, STOCK, KernelLibrary, own_kernels
+from edgedraft.runtime.native.library import AUTO, STOCK, KernelLibrary, forced, own_kernels
 from edgedraft.runtime.onnx.block_products import why_stock
 
 
@@ -41,6 +42,32 @@ def chosen_kernels(path: Path, provider: str, wanted: str) -> Iterator[KernelCho
         yield _choice(library, path, wanted)
     finally:
         library.prefer("")
+
+
+def session_kernels(path: Path, provider: str, wanted: str) -> str:
+    """Return the name of the kernels that a session on the graph in ``path`` would take, without opening it."""
+    with chosen_kernels(path, provider, wanted) as choice:
+        return choice.name
+
+
+def kernels_to_time(path: Path, provider: str, wanted: str) -> tuple[str, ...]:
+    """Return the kernels whose passes are timed for a plan: the session's, or all among which timing decides."""
+    usual, library = session_kernels(path, provider, wanted), own_kernels()
+    undecided = library.measurable() if library is not None and wanted == AUTO and provider == CPU else ()
+    return undecided if undecided and why_stock(path) is None else (usual,)
+
+
+def preferred_kernels(path: Path, provider: str, planned: str) -> str:
+    """Return what to ask a session for: ``planned`` if those kernels can run here, else "auto".
+
+    EDGEDRAFT_KERNELS goes before a plan. So does "auto" before a plan that did not record its kernels.
+    """
+    if forced() or planned == NOT_RECORDED:
+        return AUTO
+    try:
+        return session_kernels(path, provider, planned)
+    except EdgedraftError:
+        return AUTO
 
 
 def _choice(library: KernelLibrary, path: Path, wanted: str) -> KernelChoice:

@@ -113,16 +113,12 @@ class SharedCache:
 class OnnxModel:
     """A `LanguageModel` over a graph, with its own key/value cache.
 
-    Models that are given the same ``logits`` overwrite each other's results. With ``paired`` no pass has a single row:
-    attention rounds one row otherwise than several, so that a token's logits would depend on what it was read with.
+    Models that are given the same ``logits`` overwrite each other's results.
     """
 
-    def __init__(
-        self, graph: DecoderGraph, cache: Cache, logits: LogitsBuffer | None = None, *, paired: bool = False
-    ) -> None:
+    def __init__(self, graph: DecoderGraph, cache: Cache, logits: LogitsBuffer | None = None) -> None:
         self._graph = graph
         self._cache = cache
-        self._paired = paired
         self._context_length = cache.context_length
         self._token_ids: list[int] = []
         self._ids = np.zeros((1, 1), dtype=np.int64)
@@ -130,6 +126,12 @@ class OnnxModel:
         self._places = np.arange(self._context_length, dtype=np.int64)[None]
         self._logits = logits or LogitsBuffer(graph.vocab_size)
         self._features = FeatureRows(graph.feature_width)
+        self.limit_passes(least_mask=0, end=None)
+
+    def limit_passes(self, *, least_mask: int, end: int | None) -> None:
+        """Let no pass, padding included, end behind ``end``, and no mask be shorter than ``least_mask``."""
+        self._pass_end = self._context_length if end is None else min(end, self._context_length)
+        self._lengthened = np.zeros((1, least_mask), dtype=np.int64)
 
     @property
     def token_ids(self) -> Sequence[int]:
@@ -157,36 +159,35 @@ class OnnxModel:
         require(len(token_ids) > 0, "nothing to read", got="0 tokens")
         require_context(total, self._context_length)
         self._features.begin(self.length, len(token_ids))
-        if self._paired and len(token_ids) == 1:
-            logits = self._read_one(token_ids[0])
-        else:
-            logits = self._run(token_ids, self.length)
+        logits = self._logits_of(token_ids)
         self._cache.written(total)
         self._token_ids.extend(token_ids)
         return Pass(logits=logits, features=self._features.rows())
 
-    def _read_one(self, token_id: int) -> Logits:
-        """Run a pass over two rows for one token; keys and values of the other row change nothing that is kept."""
-        if self.length + 1 < self._context_length:
-            return self._run([token_id, token_id], self.length)[:1]  # behind the text, where the next token overwrites
-        if self.length > 0:
-            # The context is full behind it: the token before is read again, and writes what it wrote.
-            return self._run([self._token_ids[-1], token_id], self.length - 1)[1:]
-        return self._run([token_id], 0)
+    def _logits_of(self, token_ids: Sequence[int]) -> Logits:
+        """Run the passes that read ``token_ids`` and return their logits; the length does not change yet."""
+        return self._run(token_ids, self.length, self._logits.rows(len(token_ids)))
 
-    def _run(self, token_ids: Sequence[int], start: int) -> Logits:
-        """Run a pass over tokens at ``start`` and behind it; return their logits: (tokens, vocab)."""
+    def _run(self, token_ids: Sequence[int], start: int, logits: Logits) -> Logits:
+        """Run a pass over tokens at ``start`` and behind it; fill and return ``logits``: (tokens, vocab)."""
         rows, end = len(token_ids), start + len(token_ids)
         if self._ids.shape[1] < rows:
             self._ids = np.zeros((1, rows), dtype=np.int64)
-        ids, places, logits = self._ids[:, :rows], self._places[:, start:end], self._logits.rows(rows)
+        ids, places = self._ids[:, :rows], self._places[:, start:end]
         ids[0] = token_ids
-        laid_out = PassBuffers(ids=ids, mask=self._mask[:, :end], positions=places, logits=logits)
+        laid_out = PassBuffers(ids=ids, mask=self._mask_of(end), positions=places, logits=logits)
         binding = self._cache.bound(start, end)
         bind_pass(binding, self._graph.feeds, laid_out)
         self._features.bind(binding, start, end)
         self._graph.session.run_with_iobinding(binding)
         return logits
+
+    def _mask_of(self, end: int) -> Int64Array:
+        """Return the mask of a pass that ends at ``end``: (1, tokens), 1 for each token there is."""
+        if end >= self._lengthened.shape[1]:
+            return self._mask[:, :end]
+        self._lengthened[:, :end], self._lengthened[:, end:] = 1, 0
+        return self._lengthened
 
     def rewind(self, length: int) -> None:
         """See `LanguageModel.rewind`; only the length changes, later passes overwrite keys and values."""

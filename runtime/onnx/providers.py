@@ -4,7 +4,7 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -59,6 +59,11 @@ class GuardedSession:
     def io_binding(self) -> Any:
         """Return a new, empty binding."""
         return self._session.io_binding()
+
+    def metadata(self) -> Mapping[str, str]:
+        """Return what the graph's metadata says, by key."""
+        metadata: Mapping[str, str] = self._session.get_modelmeta().custom_metadata_map
+        return metadata
 
     def run_with_iobinding(self, binding: Any) -> None:
         """Run one pass. Raises `EdgedraftError` in a forked process that lacks what the pass needs."""
@@ -139,10 +144,13 @@ def _require_own_threads() -> None:
     )
 
 
-def open_session(path: Path, provider: str, *, alone: bool = False, operators: Path | None = None) -> OpenedSession:
+def open_session(
+    path: Path, provider: str, *, alone: bool = False, operators: Path | None = None, prepack: bool = True
+) -> OpenedSession:
     """Open the graph in ``path`` on ``provider``; with ``alone`` the CPU may not run nodes that the provider lacks.
 
-    ``operators`` is a library whose operators take the place of the built-in ones of the same name.
+    ``operators`` is a library whose operators take the place of the built-in ones of the same name. With ``prepack``
+    weights are copied into the layouts that the operators read fastest.
 
     Raises `EdgedraftError` when a package, a driver or memory is missing, or the graph cannot be read.
     """
@@ -160,6 +168,8 @@ def open_session(path: Path, provider: str, *, alone: bool = False, operators: P
     options.log_severity_level = _NO_LOG
     if alone and provider != CPU:
         options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")
+    if not prepack:
+        options.add_session_config_entry("session.disable_prepacking", "1")
     if operators is not None:
         options.register_custom_ops_library(str(operators))
     if provider == WEBGPU:

@@ -20,6 +20,14 @@ from edgedraft.runtime.core.batch import Batch
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
 from edgedraft.runtime.native.library import AUTO
 from edgedraft.runtime.onnx.device_cache import DeviceCache
+from edgedraft.runtime.onnx.exact import (
+    MIXED_ROWS,
+    SWITCHED_OFF,
+    ExactModel,
+    Exactness,
+    rounds_rows_alike,
+    why_inexact,
+)
 from edgedraft.runtime.onnx.growing import GrowingCache, SequentialBatch
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.onnx.kernel_choice import KernelChoice, chosen_kernels
@@ -29,7 +37,8 @@ from edgedraft.runtime.onnx.providers import (
     open_session,
     share_thread_pool,
 )
-from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, GraphValue, read_signature
+from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, ROPE_SWITCH, GraphValue, read_signature
+from edgedraft.runtime.onnx.two_tables import ExactTwoTableModel, TwoTableModel
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +49,9 @@ class SessionSettings:
     do. ``context_length`` is in tokens. ``provider`` is an execution provider by its short name (`cpu`, `webgpu`, ...);
     `available_providers` lists them. ``huge_pages`` moves the CPU's weights onto huge pages where the system allows it.
     ``kernels`` for block-wise products are "auto" (own ones where the graph and the CPU allow it), "stock", or one by
-    its name. With ``exact`` a token's logits have the same bits whatever is read in the same pass.
+    its name. With ``exact`` a token's logits have the same bits whatever is read with it; where a session cannot be
+    exact, True refuses it and None opens it without. Without ``prepack`` float weights stay in the pages of their file:
+    passes are slower, and take half the memory.
     """
 
     threads: int
@@ -48,7 +59,8 @@ class SessionSettings:
     provider: str = CPU
     huge_pages: bool = True
     kernels: str = AUTO
-    exact: bool = False
+    exact: bool | None = False
+    prepack: bool = True
 
 
 class OnnxGraph:
@@ -66,14 +78,17 @@ class OnnxGraph:
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
         self.feature_width = signature.feature_width
         self._path, self._rows = path, signature.rows
-        if settings.exact:
-            self._require_exact_passes()
+        self._switch = self._switch_length()
+        self.exactness = self._exactness(why_inexact(path, signature, settings.provider, self.kernels))
 
-    def new_model(self, logits: LogitsBuffer | None = None) -> OnnxModel:
-        """Return a model with an empty cache; models of one graph share its weights and, if given, ``logits``."""
+    def new_model(self, logits: LogitsBuffer | None = None, *, exact: bool | None = None) -> OnnxModel:
+        """Return a model with an empty cache; models of one graph share its weights and, if given, ``logits``.
+
+        Without ``exact`` it is exact if the session is.
+        """
+        exact = self.exactness.exact if exact is None else exact
         with self._enough_memory("a context"):
-            cache = self._cache(self.settings.context_length)
-            model = OnnxModel(self, cache, logits, paired=self.settings.exact)
+            model = self._model(self._cache(self.settings.context_length), logits, exact=exact)
         if self._on_device is not None:
             self._try_out(model)
         return model
@@ -83,12 +98,37 @@ class OnnxGraph:
         with self._enough_memory("a context"):
             return self._cache(self.settings.context_length)
 
-    def _require_exact_passes(self) -> None:
-        """Refuse a graph whose rows round by their neighbours, or that cannot read a row beside the one it keeps."""
-        remedy = "open it without exact"
-        require(self.kernels.library is not None, "exact needs own kernels", got=self.kernels.reason, remedy=remedy)
-        in_place = self.shared and self._on_device is None
-        require(in_place, f"{self._path}: exact needs keys and values that are written in place", remedy=remedy)
+    def _model(self, cache: Cache, logits: LogitsBuffer | None, *, exact: bool) -> OnnxModel:
+        if self._switch is None:
+            return (ExactModel if exact else OnnxModel)(self, cache, logits)
+        kind = ExactTwoTableModel if exact else TwoTableModel
+        return kind(self, cache, logits, switch_length=self._switch)
+
+    def _switch_length(self) -> int | None:
+        """Return the length behind which the graph takes other rotary factors, if the context is longer than that."""
+        noted = self.session.metadata().get(ROPE_SWITCH)
+        if noted is None or int(noted) >= self.settings.context_length:
+            return None
+        rule = f"{self._path}: a context of more than {noted} tokens needs keys and values that are written in place"
+        require(self.shared, rule, got=self.settings.context_length, remedy="choose a shorter context")
+        return int(noted)
+
+    def _exactness(self, reason: str | None) -> Exactness:
+        """Return whether the models are exact; ``reason`` is known to speak against it.
+
+        Raises `EdgedraftError` where they must be exact and cannot.
+        """
+        if self.settings.exact is False:
+            return Exactness(exact=False, reason=reason or SWITCHED_OFF)
+        if reason is None and not rounds_rows_alike(self._new_exact_model()):
+            reason = MIXED_ROWS
+        if self.settings.exact:
+            remedy = "leave exact mode out, or see docs/kernels.md"
+            require(reason is None, f"{self._path}: exact mode is not possible, {reason}", remedy=remedy)
+        return Exactness(exact=reason is None, reason=reason)
+
+    def _new_exact_model(self) -> OnnxModel:
+        return self._model(self._cache(self.settings.context_length), None, exact=True)
 
     def _cache(self, context_length: int) -> Cache:
         if not self.shared:
@@ -100,11 +140,13 @@ class OnnxGraph:
     def batch(self, rows: int) -> Batch:
         """Return ``rows`` empty models that step together; memory is committed as their texts grow.
 
-        A graph that appends to its past has one length for all rows, and on a device each model has keys and values of
-        its own: there, the models step one after the other.
+        A graph that appends to its past has one length for all rows, on a device each model has keys and values of its
+        own, rotary factors that follow the longest row fit no other, and an exact model needs two rows a pass: there,
+        the models step one after the other.
         """
         require(rows >= 1, "a batch needs at least one row", got=rows)
-        if not self.shared or CACHE_POSITION in self.feeds or self._on_device is not None:
+        together = self.shared and CACHE_POSITION not in self.feeds and self._on_device is None
+        if not together or self._switch is not None or self.exactness.exact:
             logits = LogitsBuffer(self.vocab_size)  # shared by all models, since only one runs at a time
             return SequentialBatch([self.new_model(logits) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)
@@ -170,7 +212,8 @@ def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> tupl
     share_thread_pool(settings.threads)
     pages = huge_pages_under_new_memory() if settings.huge_pages and settings.provider == CPU else nullcontext()
     with chosen_kernels(path, settings.provider, settings.kernels) as kernels, pages:
-        return open_session(path, settings.provider, alone=alone, operators=kernels.library), kernels
+        library, prepack = kernels.library, settings.prepack
+        return open_session(path, settings.provider, alone=alone, operators=library, prepack=prepack), kernels
 
 
 @contextmanager

@@ -20,6 +20,9 @@ FEATURES = "features"
 STATES, NEXT_STATES = "hidden_states", "next_hidden_states"
 """What a drafter's layer reads beside the tokens, and what its next step reads; (batch, tokens, hidden) both."""
 
+ROPE_SWITCH = "edgedraft.rope_switch"
+"""Key of a graph's metadata: the longest text that it rotates by its first factors; longer texts take others."""
+
 _FEEDS = frozenset((IDS, MASK, POSITIONS, CACHE_POSITION))
 FLOATS: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 """The types that keys, values and the inputs of plain graphs may have."""

@@ -15,10 +15,9 @@ from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json
-from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TOKENIZER_SETTINGS
-
-Message = Mapping[str, Any]
+from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, tokenizer_settings
+from edgedraft.runtime.text.messages import Message, normalized
+from edgedraft.runtime.text.template_form import TemplateForm, template_form
 
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
 _FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
@@ -51,11 +50,24 @@ class ChatTemplate:
         """Return the conversation as text, up to where the assistant's answer begins.
 
         Without ``answer`` it ends with the last message. ``tools`` are the functions that the assistant may call, as
-        JSON schemas. Without a template the contents are joined by blank lines. ``environment`` replaces
-        `chat_environment`. Raises `EdgedraftError` when the template fails on the conversation.
+        JSON schemas. Messages are `normalized` and given in the form that the template needs. Without a template the
+        contents are joined by blank lines. ``environment`` replaces `chat_environment`. Raises `EdgedraftError` for a
+        message that cannot be shown, and when the template fails on the conversation.
         """
+        checked = normalized(messages)
         if self.source is None:
-            return "\n\n".join(str(message["content"]) for message in messages)
+            return "\n\n".join(message["content"] or "" for message in checked)
+        return self._render(self._form(environment).fitted(checked), tools, answer, environment)
+
+    def _form(self, environment: Environment | None) -> TemplateForm:
+        assert self.source is not None, "only templates have forms"
+        return _form_of(self.source, tuple(sorted(self.special_tokens.items())), environment)
+
+    def _render(
+        self, messages: Sequence[Message], tools: Sequence[Message], answer: bool, environment: Environment | None
+    ) -> str:
+        """Render messages as they are."""
+        assert self.source is not None, "only templates render"
         facts = {"messages": list(messages), "tools": list(tools) or None, "add_generation_prompt": answer}
         try:
             return _compiled(self.source, environment).render(**facts, **self.special_tokens)
@@ -65,9 +77,7 @@ class ChatTemplate:
 
 def read_chat_template(folder: Path) -> ChatTemplate:
     """Read the chat template of a model folder; older folders keep it among the tokenizer's settings."""
-    path = folder / TOKENIZER_SETTINGS
-    content = read_json(path) if path.is_file() else {}
-    settings = content if isinstance(content, Mapping) else {}
+    settings = tokenizer_settings(folder)
     return ChatTemplate(source=_source(folder / CHAT_TEMPLATE, settings), special_tokens=_special_tokens(settings))
 
 
@@ -94,7 +104,10 @@ class _GenerationTag(Extension):
 def _source(path: Path, settings: Mapping[str, Any]) -> str | None:
     """Return the template of the file ``path``, or that of the settings: of several, the one named ``default``."""
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise EdgedraftError(f"{path}: expected UTF-8", got=str(error)) from error
     source = settings.get("chat_template")
     if isinstance(source, list):
         source = next((each.get("template") for each in source if each.get("name") == "default"), None)
@@ -104,6 +117,13 @@ def _source(path: Path, settings: Mapping[str, Any]) -> str | None:
 def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
     tokens = {name: settings.get(name) for name in _SPECIAL}
     return {name: token["content"] if isinstance(token, dict) else token for name, token in tokens.items() if token}
+
+
+@lru_cache(maxsize=8)
+def _form_of(source: str, tokens: tuple[tuple[str, str], ...], environment: Environment | None) -> TemplateForm:
+    """Return the form of a template, tried once."""
+    template = ChatTemplate(source=source, special_tokens=dict(tokens))
+    return template_form(source, lambda messages: template._render(messages, (), False, environment))
 
 
 @lru_cache(maxsize=8)

@@ -9,10 +9,14 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from edgedraft.runtime.base.arrays import Ids
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
-from edgedraft.runtime.text.chat_template import Message, read_chat_template
+from edgedraft.runtime.text.characters import well_formed
+from edgedraft.runtime.text.chat_template import read_chat_template
+from edgedraft.runtime.text.hidden import require_shown
+from edgedraft.runtime.text.messages import Message
+from edgedraft.runtime.text.special_tokens import SpecialTokens, read_special_tokens
 
 # encode_pieces joins many pieces into one text, since each call of the tokenizer has a cost of its own.
 _PIECES_PER_TEXT, _SEPARATOR = 1024, "\n"
@@ -34,7 +38,7 @@ class TextCodec:
         path = folder / "tokenizer.json"
         require(path.is_file(), f"{path}: no such file", remedy="the folder must hold the model's tokenizer")
         self._path = path
-        self.tokenizer = Tokenizer.from_file(str(path))
+        self.tokenizer = _opened(path)
         # A tokenizer file may ask for truncation or padding, which models want in training only.
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
@@ -61,13 +65,29 @@ class TextCodec:
         """True where the model has a chat format of its own."""
         return self.chat.source is not None
 
+    @cached_property
+    def special(self) -> SpecialTokens:
+        """Return the special tokens that the tokenizer adds to a text, and those of bytes."""
+        return read_special_tokens(self.folder, self.tokenizer)
+
     def encode(self, text: str) -> list[int]:
-        """Return the token ids of ``text``; special tokens are recognised in it, and none are added."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        """Return the token ids of ``text``; special tokens are recognised in it, and none are added.
+
+        What is no character, such as half of a surrogate pair, is encoded as a replacement character.
+        """
+        return list(self.tokenizer.encode(well_formed(text), add_special_tokens=False).ids)
+
+    def encode_prompt(self, text: str) -> list[int]:
+        """Return the token ids of a text that no chat template wrote, with the tokenizer's own special tokens.
+
+        Tokens that stand at its start or end already are not added again.
+        """
+        return self.special.around(self.encode(text))
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode every text as `encode` does, on all cores."""
-        return [encoding.ids for encoding in self.tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
+        encoded = self.tokenizer.encode_batch_fast([well_formed(text) for text in texts], add_special_tokens=False)
+        return [encoding.ids for encoding in encoded]
 
     def encode_pieces(self, pieces: Sequence[str]) -> tuple[Ids, Ids]:
         """Encode pieces of text with the tokenizer's model alone, without normalizing or splitting, on all cores.
@@ -94,7 +114,7 @@ class TextCodec:
 
     def encode_with_bounds(self, texts: Sequence[str]) -> list[tuple[list[int], list[tuple[int, int]]]]:
         """Return the ids of every text and, for each id, the start and end of its characters in the text."""
-        encoded = self.tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        encoded = self.tokenizer.encode_batch([well_formed(text) for text in texts], add_special_tokens=False)
         return [(encoding.ids, encoding.offsets) for encoding in encoded]
 
     def decode(self, token_ids: Iterable[int]) -> str:
@@ -102,12 +122,25 @@ class TextCodec:
         return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
     def encode_chat(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> list[int]:
-        """Return the token ids of a conversation that the assistant is to continue."""
-        return self.encode(self.render_chat(messages, tools))
+        """Return the token ids of a conversation that the assistant is to continue.
+
+        Raises `EdgedraftError` where the chat template leaves out a message, a call or the tools.
+        """
+        require_shown(self.render_chat, messages, tools)
+        rendered = self.render_chat(messages, tools)
+        return self.encode(rendered) if self.has_template else self.encode_prompt(rendered)
 
     def render_chat(self, messages: Sequence[Message], tools: Sequence[Message] = (), *, answer: bool = True) -> str:
         """Render a conversation in the model's own chat format: see `ChatTemplate.render`."""
         return self.chat.render(messages, tools, answer=answer)
+
+
+def _opened(path: Path) -> Tokenizer:
+    """Open a tokenizer file; a broken one raises an `EdgedraftError` that names it."""
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise EdgedraftError(f"{path}: not a tokenizer", got=first_line(error)) from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,11 +3,10 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tokenizers.decoders import DecodeStream
-
 from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
+from edgedraft.runtime.text.characters import REPLACEMENT
 from edgedraft.runtime.text.codec import TextCodec
 
 STOP, LENGTH = "stop", "length"
@@ -154,18 +153,25 @@ def text_pieces(rounds: Iterable[Round], stream: "TextStream") -> Iterator[TextP
 
 
 class TextStream:
-    """Turn ids into text as they come; hold back incomplete characters and text that may begin a stop string."""
+    """Turn ids into text as they come; hold back incomplete characters and text that may begin a stop string.
+
+    A decoder sees only the last ids: those whose text was returned, which may change the next, and those that wait.
+    """
 
     def __init__(self, codec: TextCodec, stop: Sequence[str] = ()) -> None:
-        self._tokenizer = codec.tokenizer
-        self._decoder = DecodeStream(skip_special_tokens=True)
+        self._codec = codec
         self._stop = tuple(text for text in stop if text)
+        self._ids: list[int] = []
+        self._returned = 0  # of `_ids`
         self._held = ""
         self.stopped = False
 
     def push(self, token_id: int) -> str:
         """Return the text that ``token_id`` makes certain; set ``stopped`` when a stop string is complete."""
-        self._held += self._decoder.step(self._tokenizer, token_id) or ""
+        self._ids.append(token_id)
+        # What a token of one byte says depends on the bytes behind it, up to the next other token.
+        if token_id not in self._codec.special.byte_ids:
+            self._held += self._complete_text()
         starts = [start for stop in self._stop if (start := self._held.find(stop)) >= 0]
         if starts:
             self.stopped = True
@@ -176,9 +182,23 @@ class TextStream:
         return ready
 
     def finish(self) -> str:
-        """Return the text still held back."""
-        ready, self._held = self._held, ""
+        """Return the text still held back; bytes at the end that never became a whole character are left out."""
+        ready = self._held + self._new_text().rstrip(REPLACEMENT)
+        self._held, self._ids, self._returned = "", [], 0
         return ready
+
+    def _complete_text(self) -> str:
+        """Return the text of the ids that wait, unless it ends within a character."""
+        text = self._new_text()
+        if not text or text.endswith(REPLACEMENT):
+            return ""
+        self._ids = self._ids[self._returned :]
+        self._returned = len(self._ids)
+        return text
+
+    def _new_text(self) -> str:
+        known = self._codec.decode(self._ids[: self._returned])
+        return self._codec.decode(self._ids)[len(known) :]
 
 
 def _overlap(text: str, stop: str) -> int:

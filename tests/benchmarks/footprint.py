@@ -28,7 +28,8 @@ import edgedraft
 model = edgedraft.load(sys.argv[1], verify_hashes=False)
 model.generate("Write a Python function that merges two sorted lists.", max_new_tokens=int(sys.argv[2]))
 status = Path("/proc/self/status").read_text()
-print(json.dumps({key: int(value) * 1024 for key, value in re.findall(r"(VmHWM|RssAnon|RssFile):\\s+(\\d+)", status)}))
+sizes = {key: int(value) * 1024 for key, value in re.findall(r"(VmHWM|RssAnon|RssFile):\\s+(\\d+)", status)}
+print(json.dumps({"kernels": str(model.kernels)} | sizes))
 """
 
 
@@ -76,6 +77,7 @@ def main() -> None:
         memory = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     models = sum(folder_bytes(options.bundle / name) for name in ("target", "drafter"))
     rows += [
+        ("kernels", memory["kernels"]),
         ("model files", f"{models / 2**20:.0f} MiB"),
         ("peak resident memory", f"{memory['VmHWM'] / 2**20:.0f} MiB, {memory['VmHWM'] / models:.2f} of the files"),
         ("of it not backed by files, at the end", f"{memory['RssAnon'] / 2**20:.0f} MiB"),

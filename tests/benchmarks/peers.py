@@ -2,8 +2,9 @@
 
     python tests/benchmarks/peers.py BUNDLE [--full-bundle BUNDLE2] [--genai-model FOLDER] [--ways a,b,…]
 
-Compares edgedraft with onnxruntime-genai, llama.cpp and transformers. The first run installs the peers into an
-environment of their own and builds llama.cpp under --work (ten minutes and 3 GB); nothing is added to edgedraft's.
+Compares edgedraft with onnxruntime-genai, llama.cpp, OpenVINO GenAI and transformers. The first run installs the
+peers into an environment of their own and builds llama.cpp under --work (ten minutes and 3 GB); nothing is added to
+edgedraft's. The terms of our rounds stand below the table; `contexts.py` measures long prompts.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from typing import Any
 
 import psutil
 from peer_workers.host_process import Launch, Worker
-from peer_workers.host_report import as_data, fastest_peer, markdown, rows
+from peer_workers.host_report import as_data, fastest_peer, markdown, rows, terms
 from peer_workers.host_runs import Question, Run, measure
 from peer_workers.host_setup import llama_programs, note, peer_python
 from peer_workers.host_ways import BASELINE, KEYS, Inputs, Way, all_ways
@@ -149,6 +150,7 @@ def print_report(facts: dict[str, Any], ways: Sequence[Way], runs: dict[str, lis
     print(f"{count} prompts, at most {facts['max_new_tokens']} new tokens, interleaved; medians [quartiles]", end="")
     print(f"; load {facts['load_at_start']:.2f} before, {max(run.load for run in every):.2f} at most during the runs\n")
     print(markdown(rows(ways, runs)))
+    print(f"\n{terms(ways, runs)}")
     fastest = next((way for way in ways if way.key == fastest_peer(ways, runs)), None)
     print(f"\nFastest peer: {f'{fastest.engine}, {fastest.title}' if fastest else 'none ran'}.", end=" ")
     print("tokens/s leave the prompt out. accepted = accepted ÷ proposed drafts.")

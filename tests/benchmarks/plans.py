@@ -204,7 +204,7 @@ class Bench:
         """Every plan's promise beside what it kept."""
         found = []
         for pair, calibration in zip(self.pairs, self.calibrations, strict=True):
-            latencies = [each.latency(pair) for each in self.steps]
+            latencies = [each.latencies(pair)[0] for each in self.steps]
             ones = np.array([each.target_seconds(1) for each in latencies])
             replayed = replay_function(calibration.trace, self.order)
             alone = next(way for way in self.ways if way.pair is pair and not way.length)

@@ -1,6 +1,7 @@
 """What each precision costs and keeps: file sizes, divergence from fp32, ms by rows, HumanEval. For one model.
 
     python tests/benchmarks/precisions.py [--model NAME] [--precisions int4 fp32 ...] [--only speed|quality|humaneval]
+        [--answers N]
 
 Converts what is not in the cache yet (fp32 of the packaged target takes 7 GB of disk). Answers are kept in a journal
 and taken from there when the run is started again; speed is measured each time, all precisions interleaved.
@@ -22,16 +23,18 @@ from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.console import Console, markdown_table
 from edgedraft.devices.machine import this_machine, usable_cores
 from edgedraft.devices.steps import TARGET, StepCase, StepTime, measure_steps
-from edgedraft.exporter.graph.precisions import DEFAULT, PRECISIONS
+from edgedraft.exporter.graph.precisions import CANDIDATES, DEFAULT, PRECISIONS
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.convert import OnnxFolder, convert, end_token_ids
 from edgedraft.exporter.models.sources import resolve
-from edgedraft.exporter.pipeline.quality import divergence
+from edgedraft.exporter.pipeline.quality import MAX_DIVERGENCE, divergence
 from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.kernel_names import shown_kernels
 from edgedraft.runtime.base.records import from_plain, to_plain
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.core.model import LanguageModel, catch_up, prefill
 from edgedraft.runtime.core.verify import accepted_prefix, greedy_choices
+from edgedraft.runtime.native.library import kernel_state
 from edgedraft.runtime.onnx.providers import onnxruntime_version
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from edgedraft.runtime.text.codec import TextCodec
@@ -114,6 +117,7 @@ class Bench:
         if options.only in (None, "quality") or FLOAT in names:
             names |= dict.fromkeys((FLOAT, DEFAULT))
         self.folders = {name: convert(source, name, cache, console.progress) for name in names}
+        self.count = options.answers
         self.journal = Journal(cache / "benchmarks" / f"precisions-{source.name}.jsonl")
         some = next(iter(self.folders.values()))
         self.codec, self.ends = TextCodec(some.path), end_token_ids(some.path)
@@ -138,9 +142,9 @@ class Bench:
 
     def divergences(self, names: Sequence[str]) -> dict[str, DivergenceEntry]:
         """Every precision against fp32, over fp32's own answers."""
-        asked = {p.id: [dict(m) for m in p.messages] for p in take(shipped_prompts(), SCORE, ANSWERS)}
+        asked = {p.id: [dict(m) for m in p.messages] for p in take(shipped_prompts(), SCORE, self.count)}
         answers = list(self.answers(FLOAT, asked, ANSWER_TOKENS).values())
-        keys = {name: f"{self.folders[name].key} divergence {ANSWERS} {ANSWER_TOKENS}" for name in names}
+        keys = {name: f"{self.folders[name].key} divergence {self.count} {ANSWER_TOKENS}" for name in names}
         missing = [name for name in names if keys[name] not in self.journal.facts]
         reference = self.open(FLOAT) if missing else None
         for name in missing:
@@ -216,6 +220,8 @@ def main() -> None:
     parser.add_argument("--model", default="qwen2.5-coder-1.5b-instruct")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     parser.add_argument("--only", choices=KINDS)
+    text = "fp32's answers that divergence is measured on (default: %(default)s)"
+    parser.add_argument("--answers", type=int, default=ANSWERS, metavar="N", help=text)
     parser.add_argument("--problems", type=int, default=40)
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--json", type=Path, metavar="FILE")
@@ -238,7 +244,11 @@ def main() -> None:
     ]
     console.say("\n".join(table(rows)))
     machine = this_machine()
-    console.say(f"{options.model} on {machine.name}, {options.threads} threads, onnxruntime {onnxruntime_version}")
+    runtime = f"{options.threads} threads, onnxruntime {onnxruntime_version}, {shown_kernels(kernel_state().chosen)}"
+    console.say(f"{options.model} on {machine.name}, {runtime}")
+    near = [name for name in CANDIDATES if name in strays and strays[name].kl_per_token <= MAX_DIVERGENCE]
+    if near:
+        console.say(f"Default among these, within {MAX_DIVERGENCE} nats a token: {near[0]}.")
     if passed and not network_is_cut():
         console.say("HumanEval programs ran with the network reachable: this system forbids cutting it off.")
     if options.json:

@@ -209,6 +209,29 @@ def test_costs_of_products_and_bytes_are_recovered(each, bandwidths):
         assert fitted.seconds(TYPICAL_BYTES, rows) == pytest.approx(pass_seconds(rows), rel=1e-4)
 
 
+ONE_ROW, FIVE_ROWS = (1e-5, 4e-11), (1e-5, 8e-11)
+
+
+@pytest.mark.parametrize(
+    ("ours", "taken"),
+    [
+        ({1: (1e-5, 5e-11), 5: (1e-5, 6e-11)}, "avx2"),  # slower at one row, but faster on the whole
+        ({1: (1e-5, 5e-11), 5: (1e-5, 7.9e-11)}, "stock"),
+        ({1: (1e-5, 5e-11), 5: (1e-5, 7.9e-11), 16: (1e-5, 1e-11)}, "stock"),  # nobody plans 16 rows
+    ],
+)
+def test_the_kernels_that_take_least_time_at_the_planned_rows_are_taken(ours, taken):
+    stock = chains({1: ONE_ROW, 5: FIVE_ROWS, 16: (1e-5, 3e-10)}, kernels="stock")
+    fitted = fit_probe(probe_of(*stock, *chains(ours, kernels="avx2"))).of("int4", "cpu")
+    per_byte = {"stock": ONE_ROW[1], "avx2": ours[1][1]}
+    assert fitted.kernels == taken
+    assert fitted.seconds_per_byte == pytest.approx(per_byte[taken])
+
+
+def test_steps_that_did_not_record_their_kernels_are_fitted_as_ever():
+    assert fit_probe(probe_of(*chains({1: ONE_ROW, 5: FIVE_ROWS}))).of("int4", "cpu").kernels == ""
+
+
 def test_each_precision_on_each_provider_has_its_own_model():
     probe = probe_of(
         *chains({1: (1e-5, 4e-11), 4: (2e-5, 8e-11)}),

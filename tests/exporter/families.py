@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.loading import LOGITS, load_graph
-from edgedraft.exporter.models.worker_build import flatten_rope
+from edgedraft.exporter.models import worker_build
 
 VOCAB, HIDDEN, HEAD_SIZE, WINDOW = 1024, 128, 32, 32
 GRAPH = "model.onnx"
@@ -131,13 +131,7 @@ def save_word_tokenizer(folder: Path) -> None:
 
 
 def _build(checkpoint: Path, output: Path, precision: str) -> None:
-    import onnxruntime  # noqa: F401 - the builder's package must come after it
-    from onnxruntime_genai.models.builder import create_model, parse_extra_options
-
-    where = (None, str(checkpoint), str(output), precision, "cpu", str(checkpoint / "cache"))
-    options = parse_extra_options(*where, [])
-    flatten_rope(options["hf_details"]["hf_config"])
-    create_model(*where, **options)
+    worker_build.build(checkpoint, output, precision, options=())
 
 
 def _trace(checkpoint: Path, output: Path, precision: str) -> None:

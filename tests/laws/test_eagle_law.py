@@ -12,19 +12,17 @@ import torch
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.model import Pass
 from edgedraft.runtime.core.padding import Padded
 from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.policies import FixedLength, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.onnx.eagle import EagleGraph
-from edgedraft.runtime.onnx.features import features_of
-from edgedraft.runtime.onnx.session import SessionSettings, open_model
+from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings, open_model
 from tests.laws.agreeing_eagle import AGREEING, BorrowingPair, open_pair
 from tests.plain_eagle import HIDDEN, PlainEagle
 
-NEW_TOKENS, CONTEXT = 12, 128
+NEW_TOKENS, CONTEXT = 9, 128
 POLICIES = ("fixed", "confident", "ngram-or-drafter", "adaptive")
 LENGTHS = (1, 2, 3, 5)
 every_kind = pytest.mark.parametrize("pair", AGREEING, indirect=True)
@@ -222,13 +220,6 @@ def test_every_draft_is_that_of_the_layer_in_plain_torch(pair, random_prompts, t
         assert drafts == expected
 
 
-def test_a_target_without_taps_is_refused_in_one_line():
-    told = "the drafter reads the target's states, and this target's graph gives none - export the pair again"
-    with pytest.raises(EdgedraftError) as error:
-        features_of(Pass(logits=np.zeros((1, 4), np.float32)))
-    assert str(error.value) == told
-
-
 def test_graphs_that_are_no_layer_are_refused(folder):
     settings, files = (
         SessionSettings(threads=2, context_length=CONTEXT),
@@ -243,13 +234,15 @@ def test_graphs_that_are_no_layer_are_refused(folder):
 
 
 @every_kind
-def test_features_cover_the_tokens_of_the_last_read(pair, random_prompts):
-    """In pieces of any length, they are those of one pass over all of them."""
-    model = pair.opened.target.new_model()
+@pytest.mark.parametrize("exact", [False, True])
+def test_features_cover_the_tokens_of_the_last_read(pair, exact):
+    """In pieces of any length, they are those of one pass over all of them; exact passes have a row more, or before."""
+    settings = SessionSettings(threads=2, context_length=40, exact=exact)
+    model = OnnxGraph(pair.opened.checkpoint / "target.onnx", settings).new_model()
     text = np.random.default_rng(5).integers(2, 1024, 40).tolist()
     whole = model.read(text).features.copy()
     assert whole.shape == (40, (3 if pair.opened.checkpoint.name == "EAGLE-3" else 1) * HIDDEN)
     model.rewind(0)
-    for start, end in itertools.pairwise((0, 1, 3, 4, 20, 40)):
+    for start, end in itertools.pairwise((0, 1, 3, 4, 20, 39, 40)):
         found = model.read(text[start:end]).features
         np.testing.assert_allclose(found, whole[start:end], atol=1e-4)

@@ -4,6 +4,7 @@ import pytest
 
 from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.bench import (
+    INEXACT,
     PLAIN,
     Divergence,
     Drafting,
@@ -168,6 +169,20 @@ def test_progress_counts_every_run(world):
     seen = []
     world.bench({"d": world.drafting()}, progress=lambda *step: seen.append(step))
     assert seen == [("bench runs", done, 8) for done in range(1, 9)]
+
+
+def test_exact_mode_is_measured_beside_the_target_without_it(world):
+    """Speeds are against the faster target alone, texts are compared with the exact one's."""
+    faster = world.model("f", TARGET_SECONDS / 2, world.wrong)
+    report, runs = world.bench({"d": world.drafting()}, prompts=PROMPTS[:2], inexact=faster)
+    assert [*report.ways] == [*runs] == [PLAIN, INEXACT, "d"]
+    assert report.speed_base == INEXACT
+    assert [way.equal_texts for way in report.ways.values()] == [2, 0, 2]
+    speeds = [way.speed_up for way in report.ways.values()]
+    assert speeds[:2] == [exactly(0.5), exactly(1.0)]
+    alone, _ = world.bench({"d": world.drafting()}, prompts=PROMPTS[:2])
+    assert alone.speed_base == PLAIN
+    assert speeds[2].value == alone.ways["d"].speed_up.value / 2
 
 
 def test_equal_texts_are_counted(world):

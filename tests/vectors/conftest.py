@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.text.codec import TextCodec
@@ -95,3 +95,35 @@ def token_ids(byte_codec: TextCodec) -> Callable[[list], list[int]]:
         return int(token, 16) if token.startswith("0x") else byte_codec.tokenizer.token_to_id(token)
 
     return lambda tokens: [id_of(token) for token in tokens]
+
+
+FALLBACK = ("<s>", "</s>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", "a", "b")
+
+
+@pytest.fixture(scope="session")
+def fallback_codec(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., TextCodec]:
+    """Make a real codec with a token for every byte: bytes of what is no token of its own become such tokens."""
+
+    def make(adds: str | None = None, settings: dict | None = None) -> TextCodec:
+        vocab = {token: place for place, token in enumerate(FALLBACK)}
+        model = models.BPE(vocab=vocab, merges=[], unk_token="<unk>", byte_fallback=True, fuse_unk=True)
+        tokenizer = Tokenizer(model)
+        tokenizer.normalizer = normalizers.Replace(" ", "▁")
+        tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+        tokenizer.add_special_tokens([AddedToken(each, special=True, normalized=False) for each in FALLBACK[:2]])
+        if adds is not None:
+            special = [(token, vocab[token]) for token in FALLBACK[:2]]
+            tokenizer.post_processor = processors.TemplateProcessing(single=adds, pair="$A $B", special_tokens=special)
+        folder = tmp_path_factory.mktemp("fallback")
+        tokenizer.save(str(folder / "tokenizer.json"))
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings or {}))
+        return TextCodec(folder)
+
+    return make
+
+
+@pytest.fixture
+def fallback_ids() -> Callable[[list], list[int]]:
+    """Return token ids of a list of tokens of `fallback_codec` by their text; numbers and 0x.. are bytes."""
+    names = {token.replace("▁", " "): place for place, token in enumerate(FALLBACK)}
+    return lambda tokens: [names[each] if each in names else 3 + int(str(each), 0) for each in tokens]

@@ -28,8 +28,12 @@ def plain_config(config: Mapping[str, Any]) -> dict[str, Any]:
     return plain
 
 
-def write_genai_folder(folder: Path, config: Mapping[str, Any], models: Path, threads: int) -> Path:
+def write_genai_folder(
+    folder: Path, config: Mapping[str, Any], models: Path, threads: int, kernels: Path | None = None
+) -> Path:
     """A folder with ``config``, ``threads`` threads a session, and a link to ``models`` where the graphs stay.
+
+    With ``kernels``, the library of our kernels, sessions take these.
 
     The link is to the folder: onnxruntime-genai refuses paths that lead out by themselves, and a second hard link to
     a weight file would make onnx_ir refuse that file everywhere.
@@ -42,6 +46,8 @@ def write_genai_folder(folder: Path, config: Mapping[str, Any], models: Path, th
     for decoder in (written["model"][role] for role in ("decoder", "draft") if role in written["model"]):
         decoder["filename"] = f"{link.name}/{decoder['filename']}"
         decoder.setdefault("session_options", {})["intra_op_num_threads"] = threads
+        if kernels is not None:
+            decoder["session_options"]["custom_ops_library"] = str(kernels)
     (folder / _CONFIG).write_text(json.dumps(written, indent=2), encoding="utf-8")
     return folder
 

@@ -28,6 +28,7 @@ class Row:
     title: str
     engine: str
     weights: str
+    counted: bool
     tokens_per_second: Interval | None
     whole_tokens_per_second: Interval | None
     to_genai_plain: Interval | None
@@ -42,7 +43,7 @@ class Row:
 
 def fastest_peer(ways: Sequence[Way], runs: Runs) -> str | None:
     """The way of another engine with the highest median speed."""
-    peers = [way.key for way in ways if way.engine != OURS]
+    peers = [way.key for way in ways if way.engine != OURS and way.counted]
     return max(peers, key=lambda key: median(run.tokens_per_second for run in runs[key]), default=None)
 
 
@@ -61,6 +62,7 @@ def _row(way: Way, runs: Runs, fastest: str | None) -> Row:
         title=way.title,
         engine=way.engine,
         weights=way.weights,
+        counted=way.counted,
         tokens_per_second=median_interval([run.tokens_per_second for run in timed]) if timed else None,
         whole_tokens_per_second=median_interval([run.whole_tokens_per_second for run in timed]) if timed else None,
         to_genai_plain=_ratio(own, runs.get(BASELINE)),
@@ -90,7 +92,7 @@ def markdown(table: Sequence[Row]) -> str:
     """The table, GitHub-flavoured; numbers to the right."""
     cells = [
         (
-            f"{row.engine}: {row.title}",
+            f"{row.engine}: {row.title}{'' if row.counted else ' (shown, not counted)'}",
             row.weights,
             _told(row.tokens_per_second, ".1f"),
             _told(row.to_genai_plain, ".2f", "×"),
@@ -105,6 +107,24 @@ def markdown(table: Sequence[Row]) -> str:
     widths = [max(len(line[column]) for line in (HEADER, *cells)) for column in range(len(HEADER))]
     rule = ["-" * width if column < _TEXT_COLUMNS else "-" * (width - 1) + ":" for column, width in enumerate(widths)]
     return "\n".join(_line(line, widths) for line in (HEADER, rule, *cells))
+
+
+def terms(ways: Sequence[Way], runs: Runs) -> str:
+    """The mean terms of a round in milliseconds, of the ways whose engine tells them: GitHub-flavoured."""
+    header = ("terms of a round", "drafter, ms", "target, ms", "rest, ms", "tokens a round", "ms a token")
+    table = [(way.title, *_terms(runs[way.key])) for way in ways if any(run.rounds for run in runs[way.key])]
+    rule = ("---", *["---:"] * (len(header) - 1))
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *table))
+
+
+def _terms(runs: Sequence[Run]) -> tuple[str, ...]:
+    rounds, tokens = sum(run.rounds or 0 for run in runs), sum(run.timed_tokens for run in runs)
+    drafter, target = (
+        1e3 * sum(getattr(run, name) or 0.0 for run in runs) for name in ("drafter_seconds", "target_seconds")
+    )
+    whole = 1e3 * sum(run.decode_seconds for run in runs)
+    each = [f"{total / rounds:.2f}" for total in (drafter, target, whole - drafter - target)]
+    return (*each, f"{tokens / rounds:.2f}", f"{whole / tokens:.2f}")
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -39,6 +39,9 @@ class Run:
     remarks: list[str]
     idle_share: float
     load: float
+    rounds: int | None = None
+    drafter_seconds: float | None = None
+    target_seconds: float | None = None
 
     @property
     def tokens_per_second(self) -> float:

@@ -11,7 +11,7 @@ from pathlib import Path
 # Newer torch wheels pull gigabytes of CUDA libraries.
 REQUIREMENTS = (
     *("onnxruntime-genai>=0.18,<0.19", "onnxruntime", "torch==2.13.0", "transformers>=5,<6"),
-    *("accelerate", "gguf", "tokenizers"),
+    *("accelerate", "gguf", "tokenizers", "openvino-genai==2026.4.1.0"),
 )
 LLAMA_CARRIER = "llama-cpp-python==0.3.36"
 PROGRAMS = ("llama-bench", "llama-completion", "llama-speculative-simple")

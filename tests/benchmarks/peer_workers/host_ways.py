@@ -12,19 +12,24 @@ from peer_workers.host_process import Launch
 from peer_workers.host_setup import Programs
 
 from edgedraft.runtime.bundle.reading import read_bundle
+from edgedraft.runtime.native.library import library_path
 
 OURS, GENAI, LLAMA, TRANSFORMERS = "edgedraft", "onnxruntime-genai", "llama.cpp", "transformers"
+OPENVINO = "OpenVINO GenAI"
 BASELINE = "genai-plain"
 KEYS = (
     *("ours-plain", "ours-full", "ours-trimmed", "ours-lookup", "ours-adaptive"),
-    *("genai-plain", "genai-builder", "genai-ngram", "genai-draft", "genai-draft-full"),
-    *("llama-plain", "llama-draft", "transformers-plain", "transformers-draft"),
+    *("genai-plain", "genai-our-kernels", "genai-builder", "genai-ngram", "genai-draft", "genai-draft-full"),
+    *("llama-plain", "llama-draft", "openvino-plain", "transformers-plain", "transformers-draft"),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """One row of the table. ``plain`` is the way whose text an exact speculation must repeat."""
+    """One row of the table. ``plain`` is the way whose text an exact speculation must repeat.
+
+    One that is not ``counted`` is shown, but is no peer: it runs with our kernels.
+    """
 
     key: str
     title: str
@@ -33,6 +38,7 @@ class Way:
     plain: str
     weights: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    counted: bool = True
 
     @property
     def kind(self) -> str:
@@ -61,7 +67,7 @@ class Inputs:
 
 def all_ways(inputs: Inputs) -> list[Way]:
     """Every way that the inputs allow, in the order of the table."""
-    return [*_ours(inputs), *_genai(inputs), *_llama(inputs), *_transformers(inputs)]
+    return [*_ours(inputs), *_genai(inputs), *_llama(inputs), *_openvino(inputs), *_transformers(inputs)]
 
 
 def _launch(name: str, python: Path, script: str, **config: Any) -> Launch:
@@ -80,13 +86,13 @@ def _target_weights(models: Path, what: str) -> str:
 def _ours(inputs: Inputs) -> Iterator[Way]:
     python, common = Path(sys.executable), {"engine": OURS, "plain": "ours-plain"}
     weights = _target_weights(inputs.bundle, "bundle")
-    launch = _launch("ours", python, "ours.py", bundle=inputs.bundle, threads=inputs.threads)
+    launch = _launch("ours", python, "ours.py", bundle=inputs.bundle, **_sizes(inputs))
     yield Way(key="ours-plain", title="plain", launch=launch, weights=weights, options={"policy": "plain"}, **common)
     if full := inputs.full_bundle:
         yield Way(
             key="ours-full",
             title=f"full-vocabulary drafter ({_draft_facts(full)})",
-            launch=_launch("ours-full", python, "ours.py", bundle=full, threads=inputs.threads),
+            launch=_launch("ours-full", python, "ours.py", bundle=full, **_sizes(inputs)),
             weights=_target_weights(full, "full-vocabulary bundle"),
             options={"policy": "fixed"},
             **common,
@@ -98,9 +104,16 @@ def _ours(inputs: Inputs) -> Iterator[Way]:
         yield Way(key=key, title=named, launch=launch, weights=weights, options={"policy": policy}, **common)
 
 
+def _sizes(inputs: Inputs) -> dict[str, int]:
+    return {"threads": inputs.threads, "context_length": inputs.context_length}
+
+
 def _genai(inputs: Inputs) -> Iterator[Way]:
     plain = _genai_way(inputs, "genai-plain", "plain, our target", inputs.bundle, drafts=False)
     yield plain
+    library = library_path()
+    if library is not None:
+        yield _genai_way(inputs, "genai-our-kernels", "plain, our target, our kernels", inputs.bundle, kernels=library)
     if inputs.genai_model:
         yield _genai_way(inputs, "genai-builder", "plain (builder default)", inputs.genai_model, drafts=False)
     size, width = inputs.ngram["ngram_size"], inputs.ngram["max_draft_tokens"]
@@ -118,21 +131,24 @@ def _genai(inputs: Inputs) -> Iterator[Way]:
         yield _genai_way(inputs, "genai-draft-full", "draft model, full vocabulary", inputs.full_bundle, drafts=True)
 
 
-def _genai_way(inputs: Inputs, key: str, title: str, models: Path, *, drafts: bool) -> Way:
+def _genai_way(
+    inputs: Inputs, key: str, title: str, models: Path, *, drafts: bool = False, kernels: Path | None = None
+) -> Way:
     config = read_genai_config(models, key)
     if drafts and "draft" not in config["model"]:
         raise SystemExit(f"peers: {key}: {models}: its genai_config.json has no draft model; export the bundle again")
     width = f", {config['speculative']['max_draft_tokens']} drafts" if drafts else ""
     kept = config if drafts else plain_config(config)
-    folder = write_genai_folder(inputs.work / "genai" / key, kept, models, inputs.threads)
+    folder = write_genai_folder(inputs.work / "genai" / key, kept, models, inputs.threads, kernels)
     return Way(
         key=key,
         title=f"{title}{width}",
         engine=GENAI,
         launch=_launch(key, inputs.python, "onnx_genai.py", folder=folder),
-        plain=key if not drafts else "genai-plain",
+        plain="genai-plain" if drafts or kernels else key,
         weights=_target_weights(models, key),
         options={"drafts": drafts},
+        counted=kernels is None,
     )
 
 
@@ -161,6 +177,11 @@ def _llama(inputs: Inputs) -> Iterator[Way]:
             plain="llama-plain",
             options={"draft_length": length},
         )
+
+
+def _openvino(inputs: Inputs) -> Iterator[Way]:
+    launch = _launch("openvino", inputs.python, "openvino_gguf.py", target=inputs.target_gguf, threads=inputs.threads)
+    yield Way(key="openvino-plain", title="plain", engine=OPENVINO, launch=launch, plain="openvino-plain")
 
 
 def _transformers(inputs: Inputs) -> Iterator[Way]:

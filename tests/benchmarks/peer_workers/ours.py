@@ -14,7 +14,9 @@ from edgedraft.runtime.engine import Engine as BundleEngine
 
 def load(config: Mapping[str, Any]) -> Engine:
     """Open the bundle."""
-    engine = BundleEngine.open(Path(config["bundle"]), threads=config["threads"])
+    engine = BundleEngine.open(
+        Path(config["bundle"]), threads=config["threads"], context_length=config["context_length"]
+    )
 
     def answer(task: Task) -> Timed:
         options = DecodingOptions(policy=task.options["policy"])
@@ -36,6 +38,9 @@ def load(config: Mapping[str, Any]) -> Engine:
             decode_seconds=ended - prompted,
             proposed=sum(turn.drafted for turn in rest) if drafts else None,
             accepted=sum(turn.accepted for turn in rest) if drafts else None,
+            rounds=len(rest),
+            drafter_seconds=sum(turn.drafter_seconds for turn in rest),
+            target_seconds=sum(turn.target_seconds for turn in rest),
         )
 
     return Engine(answer=answer, versions={name: version(name) for name in ("edgedraft", "onnxruntime")})

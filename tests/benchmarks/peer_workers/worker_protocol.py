@@ -24,7 +24,7 @@ class Timed:
     """One decoded prompt: ``timed_tokens`` are those made in ``decode_seconds``, after the prompt was read.
 
     ``answer`` is what equal texts are judged by: token ids where the engine tells them, else the text. ``overshoots``
-    says that the limit ended it, but perhaps a few tokens late.
+    says that the limit ended it, but perhaps a few tokens late. ``rounds`` and their seconds are of the timed tokens.
     """
 
     answer: Sequence[int] | str
@@ -36,6 +36,9 @@ class Timed:
     accepted: int | None = None
     overshoots: bool = False
     remarks: Sequence[str] = ()
+    rounds: int | None = None
+    drafter_seconds: float | None = None
+    target_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,6 +94,7 @@ def test_a_good_probe_is_read_as_it_is():
         ("steps", [], "steps: expected one or more"),
         ("steps.0.provider", "cuda", "steps[0]: provider: expected one of webgpu, wasm, got 'cuda'"),
         ("steps.0.threads", 0, "steps[0]: threads: expected 1..4096, got 0"),
+        ("steps.0.kernels", "avx2", "steps[0]: kernels: a browser has none to name, got 'avx2'"),
         ("steps.0.seconds", [], "steps[0]: seconds: expected 1..1000 samples, got 0"),
         ("steps.0.seconds", [1] * 1001, "steps[0]: seconds: expected 1..1000 samples, got 1001"),
         ("steps.0.seconds", [1, 0], "steps[0]: seconds: expected above 0 and below 3600, got 0.0"),

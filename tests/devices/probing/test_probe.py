@@ -2,6 +2,7 @@
 
 import itertools
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -30,9 +31,9 @@ OVERHEAD, PRODUCT, GIGABYTES = 1e-4, 1e-5, {"int4": 20e9, "fp32": 40e9}
 class Device:
     """A simulated device: workers whose passes follow the latency law, on a clock that they move."""
 
-    def __init__(self, noise=lambda: 1.0, opening_seconds=0.5, fails=None) -> None:
+    def __init__(self, noise=lambda: 1.0, opening_seconds=0.5, fails=None, faster=None) -> None:
         self.now, self.noise, self.opening_seconds = 50.0, noise, opening_seconds
-        self.fails = fails or {}
+        self.fails, self.faster = fails or {}, faster or {}
         self.hired, self.ended, self.turns = [], [], []
 
     def clock(self) -> float:
@@ -52,6 +53,7 @@ class Device:
         if spec.width == 32:
             return OVERHEAD
         each = PRODUCT * LAYERS[spec.width] + 10**8 / GIGABYTES[spec.precision]
+        each /= self.faster.get(job.kernels, 1.0)
         return OVERHEAD + each * (1 + 0.5 * (rows - 1))
 
 
@@ -63,7 +65,8 @@ class Worker:
         for spec in self.job.graphs:
             self.device.now += self.device.opening_seconds
             error = self.device.fails.get((self.job.provider, spec.precision, spec.width), "")
-            yield OpenedGraph(error=error) if error else OpenedGraph(layers=LAYERS[spec.width], weight_bytes=10**8)
+            facts = {"layers": LAYERS[spec.width], "weight_bytes": 10**8, "kernels": self.job.kernels}
+            yield OpenedGraph(error=error) if error else OpenedGraph(**facts)
 
     def take(self, turn: TimingTurn):
         self.device.turns.append((self.job, turn))
@@ -105,6 +108,35 @@ def test_every_step_is_told_with_what_was_timed():
     step = told["fp32", 2048, 2]
     assert (step.provider, step.threads, step.layers, step.weight_bytes) == ("cpu", 3, 25, 10**8)
     assert step.seconds == pytest.approx(OVERHEAD + 1.5 * (25 * PRODUCT + 10**8 / 40e9))
+
+
+def undecided(monkeypatch, *names):
+    monkeypatch.setattr(probing, "own_kernels", lambda: SimpleNamespace(measurable=lambda: names))
+
+
+def test_kernels_that_nobody_measured_are_timed_beside_stock_and_the_faster_are_taken(monkeypatch):
+    undecided(monkeypatch, "stock", "avx2")
+    device = Device(faster={"avx2": 1.25})
+    profile = probed(device)
+    jobs = [job for job, _ in device.hired][:2]
+    assert [job.kernels for job in jobs] == ["stock", "avx2"]
+    assert {spec.precision for spec in jobs[1].graphs if spec.width > 32} == {"int4"}, "avx2 computes no fp32 product"
+    timed = {(step.precision, step.kernels) for step in profile.probe.steps}
+    assert timed == {("int4", "stock"), ("fp32", "stock"), ("int4", "avx2")}
+    assert (len(profile.probe.overheads), fit_probe(profile.probe).of("int4", "cpu").kernels) == (1, "avx2")
+
+
+def test_stock_kernels_stay_where_ours_lose(monkeypatch):
+    undecided(monkeypatch, "stock", "avx2")
+    model = fit_probe(probed(Device(faster={"avx2": 0.9})).probe).of("int4", "cpu")
+    assert (model.kernels, model.seconds_per_byte) == ("stock", pytest.approx(1 / 20e9))
+
+
+def test_a_cpu_whose_kernels_are_known_is_timed_once(monkeypatch):
+    undecided(monkeypatch)
+    device = Device()
+    probed(device)
+    assert [job.kernels for job, _ in device.hired] == ["auto"] * len(device.hired)
 
 
 def test_medians_and_quartiles_are_over_rounds():

@@ -51,8 +51,9 @@ class Ticks:
 def test_graphs_are_told_as_they_were_built():
     opened = [from_plain(OpenedGraph, line, "line") for line in served()]
     chains = [build_chain(spec) for spec in GRAPHS[:3]]
-    assert opened[:3] == [OpenedGraph(layers=chain.layers, weight_bytes=chain.weight_bytes) for chain in chains]
-    assert opened[3] == OpenedGraph(layers=1, weight_bytes=64_000)
+    sizes = [(each.layers, each.weight_bytes) for each in opened]
+    assert sizes == [*((chain.layers, chain.weight_bytes) for chain in chains), (1, 64_000)]
+    assert opened[0].kernels == "stock", "no own kernel computes fp32"
 
 
 def test_a_turn_is_timed_request_by_request_pass_by_pass():

@@ -12,6 +12,7 @@ from edgedraft.exporter.bundle.card import MeasuredSpeeds
 from edgedraft.exporter.bundle.push import Repository, push_bundle
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.intervals import Interval
+from edgedraft.runtime.base.kernel_names import PairKernels
 from edgedraft.runtime.bench import BenchReport, WayReport
 from edgedraft.runtime.bundle.reading import read_bundle
 from tests.exporter.hub import REVISION, TOKEN, Stored, running_hub
@@ -53,7 +54,13 @@ def measured():
 
     ways = {"target alone": way(20.0, 1.0, 0), "trimmed drafter": way(31.0, 1.55, 27)}
     report = BenchReport(prompts=4, max_new_tokens=32, ways=ways)
-    return MeasuredSpeeds(machine="a laptop, 8 cores", threads=8, onnxruntime="1.99", report=report)
+    return MeasuredSpeeds(
+        machine="a laptop, 8 cores",
+        threads=8,
+        onnxruntime="1.99",
+        report=report,
+        kernels=PairKernels(target="avx2", drafter="avx2"),
+    )
 
 
 def content_of(folder) -> dict[str, bytes]:
@@ -135,7 +142,7 @@ def test_measured_speeds_stand_on_the_card_and_its_sum_in_the_manifest(hub, bund
     text = files["README.md"].decode()
     assert "| target alone | 20.0 [19.0–21.0] | 1.00 [0.90–1.10] | 2.00 | – | 4 of 4 |" in text
     assert "| trimmed drafter | 31.0 [30.0–32.0] | 1.55 [1.45–1.65] | 2.00 | 75.0% | 4 of 4 |" in text
-    assert "on a laptop, 8 cores, 8 threads, ONNX Runtime 1.99." in text
+    assert "on a laptop, 8 cores, 8 threads, ONNX Runtime 1.99, avx2 kernels." in text
     assert "predictions" not in text
     changed = {name for name, content in files.items() if content != before.get(name)} - {".gitattributes"}
     assert changed == {"README.md", "edgedraft.json"}

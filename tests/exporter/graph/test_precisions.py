@@ -11,6 +11,7 @@ from edgedraft.exporter.graph.loading import load_graph, model_size, save_graph
 from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import (
     BLOCKS,
+    CANDIDATES,
     DEFAULT,
     PRECISIONS,
     TABLE,
@@ -126,9 +127,17 @@ def test_a_folder_is_packed_whole(tiny_opened, tmp_path, name):
 
 
 def test_the_names_that_users_type():
-    assert PRECISIONS == ("int4", "int4-block32", "int4-exact", "int8", "int8-dynamic", "fp32")
-    assert DEFAULT in PRECISIONS
+    assert " ".join(PRECISIONS) == (
+        "int4 int4-block64 int4-block32-zp int4-block32 int4-exact int8-table4 int8 int8-dynamic fp32"
+    )
+    assert CANDIDATES[0] == DEFAULT
+    assert {*CANDIDATES} <= {*PRECISIONS}
     assert all(name == precision.name and precision.purpose for name, precision in TABLE.items())
+
+
+def test_candidates_for_the_default_come_in_order_of_their_size(packed):
+    sizes = [packed(name).with_name("model.onnx.data").stat().st_size for name in CANDIDATES]
+    assert sizes == sorted(sizes)
 
 
 def test_fp32_changes_nothing():
@@ -137,12 +146,10 @@ def test_fp32_changes_nothing():
 
 def test_only_the_exact_precision_multiplies_in_float():
     levels = {name: precision.accuracy_level for name, precision in TABLE.items() if precision.layout == BLOCKS}
-    assert levels == {"int4": 4, "int4-block32": 4, "int4-exact": 1, "int8": 4}
+    assert {name for name, level in levels.items() if level != 4} == {"int4-exact"}
 
 
 def test_an_unknown_name_is_refused():
     with pytest.raises(EdgedraftError) as error:
         precision_named("int2")
-    assert str(error.value) == (
-        "precision: expected one of int4, int4-block32, int4-exact, int8, int8-dynamic, fp32, got int2"
-    )
+    assert str(error.value) == (f"precision: expected one of {', '.join(PRECISIONS)}, got int2")

@@ -90,7 +90,7 @@ def test_an_onnx_folder_keeps_its_own_precision(source, tmp_path):
 def test_an_unknown_precision_is_refused(source, tmp_path):
     with pytest.raises(EdgedraftError) as error:
         convert(source, "int2", tmp_path)
-    expected = "int4, int4-block32, int4-exact, int8, int8-dynamic, fp32"
+    expected = ", ".join(PRECISIONS)
     assert str(error.value) == f"precision: expected one of {expected}, got int2"
 
 

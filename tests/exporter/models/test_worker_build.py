@@ -1,12 +1,11 @@
 """The law of the builder's route: what it makes of a checkpoint says what transformers says, at any context length."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 
 from edgedraft.exporter.graph.worker_pack import pack_folder
-from edgedraft.exporter.models.worker_build import build, flatten_rope
+from edgedraft.exporter.models.builder_mends import mend_config
+from edgedraft.exporter.models.worker_build import build
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from tests.exporter.families import VOCAB, WINDOW, checkpoint
 
@@ -72,29 +71,49 @@ def test_a_tied_checkpoint_is_packed(tmp_path):
 # --- rotations -------------------------------------------------------------------------------------------------------
 
 
-def config(kind: str, rope: dict, **more: object) -> SimpleNamespace:
-    return SimpleNamespace(model_type=kind, rope_parameters=rope, **more)
+BY_KIND = {"full_attention": FULL, "sliding_attention": SLIDING}
+
+
+def config(kind: str, **settings: object):
+    from transformers import CONFIG_MAPPING
+
+    return CONFIG_MAPPING[kind](**settings)
 
 
 def test_gemma_3_gets_both_bases_where_the_builder_looks():
-    text = config("gemma3_text", {"full_attention": FULL, "sliding_attention": SLIDING})
-    flatten_rope(text)
-    assert (text.rope_parameters, text.rope_local_base_freq) == (FULL, 1e4)
-    flatten_rope(text)
-    assert (text.rope_parameters, text.rope_local_base_freq) == (FULL, 1e4)
+    text = config("gemma3_text", rope_parameters=BY_KIND)
+    for _ in range(2):
+        mend_config(text)
+        assert (text.rope_parameters, text.rope_local_base_freq) == (FULL, 1e4)
 
 
 def test_the_text_part_of_a_gemma_3_that_sees_gets_them_too():
-    text = config("gemma3_text", {"full_attention": FULL, "sliding_attention": SLIDING})
-    whole = SimpleNamespace(model_type="gemma3", text_config=text)
-    flatten_rope(whole)
-    assert (text.rope_parameters, text.rope_local_base_freq) == (FULL, 1e4)
+    whole = config("gemma3", text_config={"rope_parameters": BY_KIND})
+    mend_config(whole)
+    assert (whole.text_config.rope_parameters, whole.text_config.rope_local_base_freq) == (FULL, 1e4)
     assert not hasattr(whole, "rope_local_base_freq")
 
 
-@pytest.mark.parametrize("kind", ["llama", "gemma4_text"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
 def test_other_models_are_left_alone(kind):
-    rope = FULL if kind == "llama" else {"full_attention": FULL, "sliding_attention": SLIDING}
-    other = config(kind, rope)
-    flatten_rope(other)
-    assert vars(other) == {"model_type": kind, "rope_parameters": rope}
+    rope = {**FULL, "original_max_position_embeddings": 64}
+    other, same = config(kind, rope_parameters=rope), config(kind, rope_parameters=rope)
+    mend_config(other)
+    assert other.to_dict() == same.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "epsilon"),
+    [("nemotron", {"norm_eps": 1e-4}, 1e-4), ("phi", {"layer_norm_eps": 1e-3}, 1e-3), ("olmo", {}, 1e-5)],
+)
+def test_the_epsilon_of_norms_gets_the_name_that_the_builder_knows(kind, settings, epsilon):
+    mended = config(kind, **settings)
+    mend_config(mended)
+    assert mended.rms_norm_eps == epsilon
+
+
+@pytest.mark.parametrize("kind", ["mistral", "phi3"])
+def test_a_window_without_kinds_of_layers_is_that_of_every_layer(kind):
+    mended = config(kind, sliding_window=64, num_hidden_layers=3)
+    mend_config(mended)
+    assert mended.layer_types == ["sliding_attention"] * 3

@@ -19,6 +19,7 @@ from edgedraft.exporter.pipeline.measuring import (
 )
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.session import SessionSettings
+from tests.runtime.native.conftest import library  # noqa: F401
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +67,7 @@ def test_every_model_is_timed_once(pairs, timing, small_sizes, tmp_path):
 def test_the_latency_of_a_pair_has_the_bytes_of_its_own_precision(pairs, timing, small_sizes, tmp_path):
     measured = probe_pairs(pairs, timing, tmp_path)
     for pair in pairs:
-        latency = measured.latency(pair)
+        (latency,) = measured.latencies(pair)
         assert latency.target_bytes == pair.target_size.weight_bytes
         assert latency.drafter_bytes(128) == pair.trimmed_size(128).weight_bytes
         seconds = next(
@@ -79,6 +80,33 @@ def test_steps_are_measured_once_and_kept(pairs, timing, small_sizes, tmp_path):
     first = probe_pairs(pairs, timing, tmp_path)
     assert probe_pairs(pairs, timing, tmp_path) == first
     assert probe_pairs(pairs[:1], timing, tmp_path) != first, "other pairs are another measurement"
+
+
+@pytest.fixture
+def undecided(library, monkeypatch):  # noqa: F811
+    """Leave it to timing which kernels an int8 model takes: stock ones, or the portable ones that run anywhere."""
+    monkeypatch.delenv("EDGEDRAFT_KERNELS", raising=False)
+    monkeypatch.setattr(type(library), "automatic", lambda self: "stock")
+    monkeypatch.setattr(type(library), "measurable", lambda self: ("stock", "portable"))
+
+
+def test_kernels_that_nobody_measured_are_timed_beside_stock(pairs, timing, small_sizes, undecided, tmp_path):
+    measured = probe_pairs(pairs[1:], timing, tmp_path)
+    timed = {(step.role, step.kernels) for step in measured.steps}
+    assert timed == {(TARGET, "stock"), (TARGET, "portable"), (DRAFTER, "stock")}, "fp32 has no choice"
+    both = measured.latencies(pairs[1])
+    assert [each.kernels.target for each in both] == ["stock", "portable"]
+    seconds = {step.kernels: step.seconds for step in measured.steps if (step.role, step.rows) == (TARGET, 1)}
+    assert [each.target_seconds(1) for each in both] == pytest.approx([seconds["stock"], seconds["portable"]])
+
+
+def test_times_of_other_kernels_are_measured_again(pairs, timing, small_sizes, library, tmp_path, monkeypatch):  # noqa: F811
+    for forced in ("portable", "stock", "portable"):
+        monkeypatch.setenv("EDGEDRAFT_KERNELS", forced)
+        monkeypatch.setattr(type(library), "chosen", lambda self, name=forced: name)
+        measured = probe_pairs(pairs[1:], timing, tmp_path)
+        assert {step.kernels for step in measured.steps if step.role == TARGET} == {forced}
+    assert len(list(tmp_path.rglob("*.json"))) == 2
 
 
 def test_times_of_a_noisy_machine_are_not_kept(pairs, timing, small_sizes, tmp_path):

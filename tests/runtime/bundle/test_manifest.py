@@ -58,6 +58,7 @@ PLAIN = {
         "speed_up_low": 1.2,
         "speed_up_high": 1.7,
         "chance_to_pay": 0.9,
+        "kernels": {"target": "stock", "drafter": "stock"},
     },
     "files": {"target/model.onnx": {"bytes": 1, "sha256": "0"}},
     "provider": "webgpu",

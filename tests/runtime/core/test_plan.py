@@ -23,6 +23,7 @@ VALUES = {
     "speed_up_low": 1.2,
     "speed_up_high": 1.7,
     "chance_to_pay": 0.9,
+    "kernels": {"target": "avx512vnni", "drafter": "stock"},
 }
 
 
@@ -30,6 +31,12 @@ def test_a_plan_reads_back_from_plain_data():
     plan = from_plain(DecodingPlan, VALUES, "plan")
     assert to_plain(plan) == VALUES
     assert plan.target_pass_seconds == (0.05, 0.06)
+
+
+def test_a_plan_written_before_kernels_were_recorded_names_none():
+    plan = from_plain(DecodingPlan, {name: value for name, value in VALUES.items() if name != "kernels"}, "plan")
+    assert (plan.kernels.target, plan.kernels.drafter) == ("", "")
+    assert str(plan.kernels) == "kernels that were not recorded"
 
 
 @pytest.mark.parametrize("key", ["draft_vocab_size", "draft_length", "threads"])
@@ -70,3 +77,26 @@ def test_impossible_figures_are_refused(change, message, raises_exactly):
 def test_a_plan_that_may_pay_is_worth_trying(speculate, chance, worth):
     plan = DecodingPlan(**VALUES | {"speculate": speculate, "chance_to_pay": chance})
     assert plan.worth_trying is worth
+
+
+@pytest.mark.parametrize(
+    ("speculate", "seconds", "cheap"),
+    [
+        (True, (0.05, 0.07), True),  # nearly every pass verifies drafts, and has two rows anyway
+        (False, (0.05, 0.07), False),
+        (False, (0.05, 0.0516), False),
+        (False, (0.05, 0.0514), True),
+        (False, (0.05,), False),
+    ],
+)
+def test_exact_mode_is_the_default_where_it_costs_little(speculate, seconds, cheap):
+    plan = DecodingPlan(**VALUES | {"speculate": speculate, "target_pass_seconds": seconds})
+    assert plan.exact_is_cheap == cheap
+
+
+def test_a_plain_step_takes_two_rows_in_exact_mode():
+    plan = DecodingPlan(**VALUES | {"target_pass_seconds": (0.05, 0.06, 0.09)})
+    assert plan.exact_step_cost == pytest.approx(0.2)
+    assert plan.in_exact_mode().target_pass_seconds == (0.06, 0.06, 0.09)
+    one = DecodingPlan(**VALUES | {"target_pass_seconds": (0.05,)})
+    assert one.in_exact_mode() == one

@@ -10,6 +10,7 @@ from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import TABLE as PRECISIONS
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
+from tests.plain_llama import Style, save_plain_llama
 from tests.runtime.native.conftest import kernels, library  # noqa: F401
 
 CONTEXT = 48
@@ -75,6 +76,68 @@ def test_without_it_they_do(path):
     assert (read_in_pieces(model, [1]) != whole).any()
 
 
-def test_a_graph_that_rounds_by_neighbours_is_refused(path):
-    with pytest.raises(EdgedraftError, match="exact needs own kernels, got asked for - open it without exact"):
+STOCK = r"exact mode is not possible, onnxruntime's kernels round a row by the rows beside it, .* \(asked for\) - leave"
+
+
+def test_a_session_that_cannot_be_exact_is_refused_or_labelled(path):
+    with pytest.raises(EdgedraftError, match=STOCK):
         opened(path, kernels="stock", exact=True)
+    graph = OnnxGraph(path, SessionSettings(threads=2, context_length=CONTEXT, kernels="stock", exact=None))
+    assert not graph.exactness.exact
+    assert str(graph.exactness).startswith("inexact: onnxruntime's kernels round a row by the rows beside it")
+
+
+@pytest.mark.parametrize(("exact", "label"), [(None, "exact"), (True, "exact"), (False, "inexact: exact mode is off")])
+def test_a_session_says_if_it_is_exact(path, exact, label):
+    assert str(OnnxGraph(path, SessionSettings(threads=2, context_length=CONTEXT, exact=exact)).exactness) == label
+
+
+def test_a_float_graph_is_exact_on_any_kernels(tiny_opened):
+    model = opened(tiny_opened.target.graph, kernels="stock", exact=True)
+    whole = read_in_pieces(model, [CONTEXT])
+    for sizes in PIECES:
+        np.testing.assert_array_equal(read_in_pieces(model, sizes), whole)
+
+
+def test_a_graph_that_scales_over_all_rows_is_found(tiny_opened, tmp_path):
+    folder = shutil.copytree(tiny_opened.target.graph.parent, tmp_path / "model")
+    model = load_graph(folder / "model.onnx")
+    pack_model(model, PRECISIONS["int8-dynamic"])
+    save_graph(model, folder / "model.onnx", "packed.data")
+    with pytest.raises(EdgedraftError, match="the graph rounds a row by the rows beside it - leave"):
+        opened(folder / "model.onnx", exact=True)
+
+
+def test_a_graph_that_appends_to_its_past_is_refused(tiny_pair, tmp_path):
+    save_plain_llama(tiny_pair.target, tmp_path / "model.onnx", Style())
+    with pytest.raises(EdgedraftError, match="does not write keys and values in place"):
+        opened(tmp_path / "model.onnx", exact=True)
+
+
+def test_no_pass_is_long_enough_to_end_in_a_single_row(tiny_opened):
+    """Attention takes rows in blocks: of 64 with heads of 32, so that a pass of 65 would read its last row alone."""
+    text = [int(token) for token in np.random.default_rng(4).integers(10, 1000, 65)]
+    graph = OnnxGraph(tiny_opened.target.graph, SessionSettings(threads=2, context_length=65, exact=True))
+    model, unpadded = graph.new_model(), graph.new_model(exact=False)
+    apart = [model.read([token]).logits[0].copy() for token in text]
+    model.rewind(0)
+    np.testing.assert_array_equal(model.read(text).logits, apart)
+    assert (unpadded.read(text).logits[64] != apart[64]).any()
+
+
+@pytest.mark.parametrize("context_length", [1, 2, 3])
+def test_short_contexts_are_tried_out_too(path, context_length):
+    graph = OnnxGraph(path, SessionSettings(threads=2, context_length=context_length, exact=True))
+    assert graph.exactness.exact
+
+
+def test_rows_of_a_batch_are_models_alone(path):
+    """Three texts step together; their logits are those of one model, bit for bit."""
+    graph = OnnxGraph(path, SessionSettings(threads=2, context_length=CONTEXT, exact=True))
+    alone = read_in_pieces(graph.new_model(), [CONTEXT])
+    batch = graph.batch(3)
+    for row, start in zip(batch.rows, (2, 9, 17), strict=True):
+        row.read(TEXT[:start])
+    for step in range(10):
+        logits = batch.step([TEXT[start + step] for start in (2, 9, 17)])
+        np.testing.assert_array_equal(logits, alone[[2 + step, 9 + step, 17 + step]])

@@ -85,6 +85,11 @@ export class Engine {
     return this.parts.codec.encode(text);
   }
 
+  /** Return the token ids of a text that no chat template wrote, with the tokenizer's own special tokens. */
+  encodePrompt(text: string): number[] {
+    return this.parts.codec.encodePrompt(text);
+  }
+
   /** Return the token ids of a conversation that the assistant is to continue. */
   encodeChat(messages: readonly Message[]): number[] {
     return this.parts.codec.encodeChat(messages);
@@ -129,7 +134,8 @@ export class Engine {
   /** Stream the answer to a conversation, piece by piece. */
   stream(messages: readonly Message[], options: DecodingOptions): AsyncGenerator<TextPiece> {
     const rounds = this.rounds(this.fit(messages, options.maxNewTokens).tokenIds, options);
-    return textPieces(rounds, new TextStream((ids) => this.decode(ids), options.stop));
+    const { codec } = this.parts;
+    return textPieces(rounds, new TextStream((ids) => codec.decode(ids), options.stop, codec.special.byteIds));
   }
 
   /** Free all memory. */

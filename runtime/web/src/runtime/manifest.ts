@@ -60,6 +60,7 @@ export interface Manifest {
   readonly files: Readonly<Record<string, FileEntry>>;
   readonly provider: string;
   readonly divergence: unknown;
+  readonly drafter_divergence: unknown;
 }
 
 /** Read and check the size and SHA-256 of one file. */
@@ -106,6 +107,7 @@ const readManifest = recordOf<Manifest>({
   files: mapOf(readFileEntry),
   provider: optional(asString, "cpu"),
   divergence: optional<unknown>((value) => value, null),
+  drafter_divergence: optional<unknown>((value) => value, null),
 });
 
 /** Check a manifest in parsed JSON; throws `EdgedraftError` naming the key that is wrong. */

@@ -1,7 +1,7 @@
 /** Owns `DecodingPlan`: the exporter's decisions for one device, and the reason. */
 
 import { demand } from "./errors.js";
-import { asBoolean, asInteger, asNumber, asString, listOf, recordOf, shownFloat, type Reader } from "./records.js";
+import { asBoolean, asInteger, asNumber, asString, listOf, optional, recordOf, shownFloat, type Reader } from "./records.js";
 
 /**
  * The plan by which a bundle is decoded on the device it was planned for.
@@ -25,7 +25,16 @@ export interface DecodingPlan {
   readonly speed_up_low: number;
   readonly speed_up_high: number;
   readonly chance_to_pay: number;
+  readonly kernels: PairKernels;
 }
+
+/** The kernels of the CPU that target and drafter were timed with; empty where that was not recorded. */
+export interface PairKernels {
+  readonly target: string;
+  readonly drafter: string;
+}
+
+const readKernels = recordOf<PairKernels>({ target: optional(asString, ""), drafter: optional(asString, "") });
 
 const fields = recordOf<DecodingPlan>({
   draft_vocab_size: asInteger,
@@ -45,6 +54,7 @@ const fields = recordOf<DecodingPlan>({
   speed_up_low: asNumber,
   speed_up_high: asNumber,
   chance_to_pay: asNumber,
+  kernels: optional(readKernels, { target: "", drafter: "" }),
 });
 
 /** Read and check a plan. */

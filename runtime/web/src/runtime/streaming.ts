@@ -31,6 +31,8 @@ export class TextStream {
   constructor(
     private readonly decode: Decode,
     stops: readonly string[] = [],
+    /** Ids of tokens that stand for single bytes. */
+    private readonly byteIds: ReadonlySet<number> = new Set(),
   ) {
     this.stops = stops.filter((stop) => stop !== "");
   }
@@ -38,24 +40,29 @@ export class TextStream {
   /** Add `tokenId` and return the text that it makes certain. */
   push(tokenId: number): string {
     this.window.push(tokenId);
-    return this.release(this.whole());
+    // What a token of one byte says depends on the bytes behind it, up to the next other token.
+    return this.release(this.byteIds.has(tokenId) ? "" : this.whole());
   }
 
-  /** Return the text still held back; bytes that never became a whole character are left out. */
+  /** Return the text still held back; bytes at the end that never became a whole character are left out. */
   finish(): string {
-    const rest = this.held;
+    const rest = this.held + this.unreturned().replace(/\ufffd+$/, "");
     [this.held, this.window, this.emitted] = ["", [], 0];
     return rest;
   }
 
   /** Return the window's text beyond what was emitted, unless it ends within a character. */
   private whole(): string {
-    const before = this.decode(this.window.slice(0, this.emitted));
-    const now = this.decode(this.window);
-    if (now.length <= before.length || now.endsWith(BROKEN)) return "";
+    const text = this.unreturned();
+    if (text === "" || text.endsWith(BROKEN)) return "";
     this.window = this.window.slice(this.emitted);
     this.emitted = this.window.length;
-    return now.slice(before.length);
+    return text;
+  }
+
+  private unreturned(): string {
+    const before = this.decode(this.window.slice(0, this.emitted));
+    return this.decode(this.window).slice(before.length);
   }
 
   private release(text: string): string {

@@ -63,6 +63,7 @@ export const MANIFEST: Manifest = {
     speed_up_low: 1.1,
     speed_up_high: 1.3,
     chance_to_pay: 0.95,
+    kernels: { target: "", drafter: "" },
   },
   files: {
     "target/model.onnx": file(1_000_000),
@@ -74,6 +75,7 @@ export const MANIFEST: Manifest = {
   },
   provider: "webgpu",
   divergence: null,
+  drafter_divergence: null,
 };
 
 export const CAPABILITIES: Capabilities = {

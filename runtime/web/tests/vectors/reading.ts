@@ -60,7 +60,7 @@ export function tokenIds(tokens: readonly (number | string)[]): number[] {
 }
 
 /** A real codec: a byte is the token of its own number, then come E+N, EN+D and a special token. */
-export function byteCodec(): TextCodec {
+export function byteCodec(template: string | null = null, config: object | null = null): TextCodec {
   const bytes = Array.from({ length: 256 }, (_, byte) => byte);
   const visible = bytes.filter((byte) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173));
   const hidden = bytes.filter((byte) => !visible.includes(byte));
@@ -89,5 +89,41 @@ export function byteCodec(): TextCodec {
       merges: [["E", "N"], ["EN", "D"]],
     },
   };
-  return new TextCodec({ tokenizer, config: null, template: null });
+  return new TextCodec({ tokenizer, config, template });
+}
+
+/** A real codec with a token for every byte behind <s> and </s>: bytes of what is no token of its own become such tokens. */
+export function fallbackCodec(postProcessor: object | null = null, config: object | null = null): TextCodec {
+  const bytes = Array.from({ length: 256 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
+  const vocab = Object.fromEntries(["<s>", "</s>", "<unk>", ...bytes, "\u2581", "a", "b"].map((token, id) => [token, id]));
+  const special = (content: string, id: number): object => ({ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true });
+  const tokenizer = {
+    version: "1.0",
+    truncation: null,
+    padding: null,
+    added_tokens: ["<s>", "</s>"].map(special),
+    normalizer: { type: "Replace", pattern: { String: " " }, content: "\u2581" },
+    pre_tokenizer: null,
+    post_processor: postProcessor,
+    decoder: { type: "Sequence", decoders: [{ type: "Replace", pattern: { String: "\u2581" }, content: " " }, { type: "ByteFallback" }, { type: "Fuse" }] },
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: "<unk>",
+      continuing_subword_prefix: null,
+      end_of_word_suffix: null,
+      fuse_unk: true,
+      byte_fallback: true,
+      ignore_merges: false,
+      vocab,
+      merges: [],
+    },
+  };
+  return new TextCodec({ tokenizer, config, template: null });
+}
+
+/** Token ids of a list of tokens of `fallbackCodec` by their text; numbers and 0x.. are bytes. */
+export function fallbackIds(tokens: readonly (number | string)[]): number[] {
+  const names: Readonly<Record<string, number>> = { "<s>": 0, "</s>": 1, " ": 259, a: 260, b: 261 };
+  return tokens.map((token) => names[token] ?? 3 + Number(token));
 }

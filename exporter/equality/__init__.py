@@ -1,0 +1,1 @@
+"""Whether a converted model computes what its source computes."""

@@ -1,0 +1,52 @@
+"""Compare a converted float graph with its source as transformers computes it."""
+
+import os
+from pathlib import Path
+
+import onnx_ir as ir
+import psutil
+
+from edgedraft.exporter.equality.deviation import Deviation, largest_deviation
+from edgedraft.exporter.equality.passes import checked_passes
+from edgedraft.exporter.equality.reference import checked_ids, source_logits
+from edgedraft.exporter.graph.loading import fix_cache_shapes, load_graph
+from edgedraft.exporter.graph.rope_switch import note_rope_switch
+from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
+
+CHECKED_TOKENS = 100
+_GRAPH = "model.onnx"
+_SPARE = 1 << 30  # libraries, logits and caches, in bytes
+
+
+def compare(source: Path, built: Path) -> Deviation:
+    """Compare the float graph in the folder ``built`` with the model that transformers opens from ``source``.
+
+    Raises `EdgedraftError` where the graph is none that the runtime can open.
+    """
+    limit = int(read_json(built / "genai_config.json")["model"]["context_length"])
+    token_ids = checked_ids(source, min(CHECKED_TOKENS, limit))
+    graph = load_graph(built / _GRAPH)
+    fix_cache_shapes(graph)
+    reference = source_logits(source, token_ids, note_rope_switch(graph))
+    openable = built / "checked.onnx"
+    try:
+        ir.save(graph, openable)
+        settings = SessionSettings(
+            threads=os.cpu_count() or 1, context_length=len(token_ids), huge_pages=False, prepack=False
+        )
+        return largest_deviation(reference, checked_passes(open_model(openable, settings), token_ids))
+    finally:
+        openable.unlink(missing_ok=True)
+
+
+def missing_memory(built: Path) -> str:
+    """Return why the model in ``built`` cannot be compared on this machine; empty where it can.
+
+    The source is held in float32, and freed before the graph is opened, whose weights stay in the pages of their file.
+    """
+    needed = sum(file.stat().st_size for file in built.glob(f"{_GRAPH}*")) + _SPARE
+    free = psutil.virtual_memory().available
+    if needed <= free:
+        return ""
+    return f"comparing it with its source needs {needed / 2**30:.1f} GiB of memory, {free / 2**30:.1f} GiB are free"

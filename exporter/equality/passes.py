@@ -1,0 +1,34 @@
+"""The passes that a converted model is checked with: one pass, pieces, and what follows a rewind."""
+
+from collections.abc import Iterator, Sequence
+
+from edgedraft.exporter.equality.deviation import CheckedRows
+from edgedraft.runtime.core.model import LanguageModel, prompt_pieces
+
+_DRAFT_ROWS, _SINGLE_STEPS = 5, 4
+
+
+def checked_passes(model: LanguageModel, token_ids: Sequence[int]) -> Iterator[CheckedRows]:
+    """Read ``token_ids`` in each way that decoding reads tokens; each result is valid until the next is asked for."""
+    model.rewind(0)
+    yield CheckedRows(what="in one pass", start=0, logits=model.read(token_ids).logits)
+    model.rewind(0)
+    yield from _read_on(model, prompt_pieces(token_ids), "in pieces")
+    half = len(token_ids) // 2
+    model.rewind(half)
+    model.read([*token_ids[:_DRAFT_ROWS]])  # a draft that is refused
+    model.rewind(half)
+    yield from _read_on(model, _short_pieces(token_ids[half:]), "after a rewind")
+
+
+def _read_on(model: LanguageModel, pieces: Iterator[Sequence[int]], what: str) -> Iterator[CheckedRows]:
+    for piece in pieces:
+        yield CheckedRows(what=what, start=model.length, logits=model.read(piece).logits)
+
+
+def _short_pieces(token_ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    """Cut ``token_ids`` into single steps first, then into pieces as long as a draft."""
+    for place in range(min(_SINGLE_STEPS, len(token_ids))):
+        yield token_ids[place : place + 1]
+    for start in range(_SINGLE_STEPS, len(token_ids), _DRAFT_ROWS):
+        yield token_ids[start : start + _DRAFT_ROWS]

@@ -1,0 +1,18 @@
+"""Child process that compares a converted float graph with its source; its memory is freed when it ends.
+
+Usage: python -m edgedraft.exporter.equality.worker_check MODEL_FOLDER GRAPH_FOLDER RESULT_FILE
+
+Nothing is judged here: the result file says how far the two lie apart.
+"""
+
+import sys
+from pathlib import Path
+
+from edgedraft.exporter.equality.checking import check_weights, family_of
+from edgedraft.exporter.equality.result import EqualityResult
+from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.records import to_plain
+
+if __name__ == "__main__":
+    source, built, result = map(Path, sys.argv[1:])
+    write_json(result, to_plain(check_weights(source, built, EqualityResult(family=family_of(source)))))

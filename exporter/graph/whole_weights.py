@@ -1,0 +1,71 @@
+"""Loading through transformers without a random number: what a checkpoint lacks is an error, not an initialization.
+
+Only the standard library is imported here, so that the worker in Optimum's own environment can run this file too.
+"""
+
+import contextlib
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+# Parts of a checkpoint beside the decoder: what sees and hears, heads for training, layers that predict ahead.
+_BESIDE = re.compile(
+    r"vision|visual|image|audio|video|speech|talker|token2wav|multi_modal|mm_|embed_vision|embed_audio"
+    r"|(^|\.)(mtp|nextn|eagle|medusa|v_head|value_head|score|classifier|qa_outputs)(\.|$)|masked_bias$|inv_freq$|position_ids$"
+)
+_SHOWN = 3
+
+
+@contextlib.contextmanager
+def whole_weights() -> Iterator[None]:
+    """Make every ``from_pretrained`` of a model in the block refuse a checkpoint that is not the model's own.
+
+    Raises `SystemExit`, whose text is one line, for tensors that are missing, have another shape, or belong to another
+    architecture. Tied weights count once.
+    """
+    from transformers import PreTrainedModel
+
+    base: Any = PreTrainedModel
+    original = vars(base)["from_pretrained"]
+
+    def checked(cls: Any, /, *places: Any, output_loading_info: bool = False, **settings: Any) -> Any:
+        settings["ignore_mismatched_sizes"] = True  # they are refused below, in one line
+        loaded, info = original.__func__(cls, *places, output_loading_info=True, **settings)
+        fault = loading_fault(info)
+        if fault is not None:
+            raise SystemExit(fault)
+        return (loaded, info) if output_loading_info else loaded
+
+    base.from_pretrained = classmethod(checked)
+    try:
+        yield
+    finally:
+        base.from_pretrained = original
+
+
+def loading_fault(info: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with a checkpoint by the loading info of ``from_pretrained``; None where nothing is."""
+    missing, unexpected = sorted(info["missing_keys"]), sorted(filter(_matters, info["unexpected_keys"]))
+    shapes = sorted(str(name) for name, *_ in info["mismatched_keys"])
+    if missing:
+        return f"{_count(missing)} missing from the weights: {_some(missing)}"
+    if shapes:
+        return f"{_count(shapes)} of another shape than config.json says: {_some(shapes)}"
+    if unexpected:
+        return f"{_count(unexpected)} of another architecture than config.json says: {_some(unexpected)}"
+    errors = [str(error).strip().splitlines()[0] for error in info.get("error_msgs") or () if str(error).strip()]
+    return f"the weights cannot be loaded: {errors[0]}" if errors else None
+
+
+def _matters(name: str) -> bool:
+    """Return whether a tensor that the model has no place for would change what the decoder says."""
+    return _BESIDE.search(name) is None
+
+
+def _count(names: list[str]) -> str:
+    return f"{len(names)} tensor is" if len(names) == 1 else f"{len(names)} tensors are"
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _SHOWN
+    return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,81 @@
+"""Admission: which models are converted is decided from their configuration, before any weight is read."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from edgedraft.exporter.models.families import ModelFamily, by_architecture, by_gguf, unsupported
+from edgedraft.exporter.models.gguf_header import gguf_architecture
+from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource
+from edgedraft.exporter.models.via_optimum import BUILDER
+from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.records import require
+
+_CONFIG = "config.json"
+_UNPACKED_BY_THE_BUILDER = ("mxfp4", "fp8")
+_ATTENTION = ("attention", "full_attention")
+_MIXED = "Granite 4"
+
+
+def require_supported(source: ModelSource, export_backend: str) -> None:
+    """Refuse a model that ``export_backend`` does not convert rightly; the error names its family and what is taken.
+
+    An ONNX folder is not converted, and passes.
+    """
+    if source.kind == ONNX:
+        return
+    family, name = _of_gguf(source) if source.kind == GGUF else _of_config(source)
+    if export_backend == BUILDER:
+        if family.reason:
+            raise unsupported(source.path, _label(family, name), family.reason, optimum=family.optimum)
+    elif not family.optimum:
+        reason = family.reason or "Optimum cannot export it"
+        raise unsupported(source.path, _label(family, name), reason, optimum=False)
+
+
+def _of_gguf(source: ModelSource) -> tuple[ModelFamily, str]:
+    name = gguf_architecture(source.path)
+    family = by_gguf(name)
+    if family is None:
+        reason = "transformers cannot unpack such files; give the model's Hugging Face folder where its family is taken"
+        raise unsupported(source.path, f"the GGUF architecture {name}", reason, optimum=False)
+    return family, name
+
+
+def _of_config(source: ModelSource) -> tuple[ModelFamily, str]:
+    where = source.path / _CONFIG
+    config = read_json(where)
+    require(isinstance(config, Mapping), f"{where}: expected an object", got=type(config).__name__)
+    named = config.get("architectures")
+    name = str(named[0]) if isinstance(named, list) and named else ""
+    require(bool(name), f"{where}: no architectures", remedy="give the model's own configuration")
+    family = by_architecture(name)
+    if family is None:
+        raise unsupported(source.path, f"the architecture {name}", "it is not known", optimum=False)
+    _require_plain_weights(source, config)
+    if family.name == _MIXED:
+        _require_dense(source, config, _label(family, name))
+    return family, name
+
+
+def _require_plain_weights(source: ModelSource, config: Mapping[str, Any]) -> None:
+    """Refuse weights that another tool has quantized: they would be packed a second time, or not at all."""
+    packed = config.get("quantization_config")
+    method = str(packed.get("quant_method", "unknown")) if isinstance(packed, Mapping) else ""
+    rule = f"{source.path}: expected float weights, not those that {method} has quantized"
+    known = not method or method in _UNPACKED_BY_THE_BUILDER
+    require(known, rule, remedy="give the model's own float weights; --target-precision quantizes them")
+
+
+def _require_dense(source: ModelSource, config: Mapping[str, Any], label: str) -> None:
+    """Refuse the members of a mixed family that have recurrent layers or experts."""
+    kinds = config.get("layer_types") or config.get("layers_block_type") or []
+    others = sorted({str(kind) for kind in kinds if kind not in _ATTENTION})
+    experts = config.get("num_local_experts") or 0
+    if others or experts:
+        has = " and ".join([f"{experts} experts"] * bool(experts) + [f"{kind} layers" for kind in others])
+        reason = f"its dense members alone are converted, and this one has {has}"
+        raise unsupported(source.path, label, reason, optimum=False)
+
+
+def _label(family: ModelFamily, name: str) -> str:
+    return f"the family {family.name} ({name})"

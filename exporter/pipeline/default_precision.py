@@ -1,0 +1,183 @@
+"""The precision that a model gets where none is asked for: the smallest that keeps near fp32, where that fits."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import psutil
+
+from edgedraft.calibration.answers.sampling import SampledAnswer
+from edgedraft.calibration.data.samples import SCORE
+from edgedraft.calibration.prompts import shipped_prompts, take
+from edgedraft.exporter.graph.loading import load_graph, model_size
+from edgedraft.exporter.graph.precisions import CANDIDATES, DEFAULT, precision_named
+from edgedraft.exporter.models.convert import OnnxFolder, context_length, convert, end_token_ids
+from edgedraft.exporter.models.packaged_models import packaged_models
+from edgedraft.exporter.models.sources import ONNX, ModelSource
+from edgedraft.exporter.pipeline.quality import (
+    FLOAT,
+    MAX_DIVERGENCE,
+    BuildComparison,
+    kept_divergence,
+    shown_divergence,
+)
+from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
+from edgedraft.runtime.bundle.manifest import DivergenceEntry
+from edgedraft.runtime.core.model import LanguageModel, prefill
+from edgedraft.runtime.core.verify import greedy_choices
+from edgedraft.runtime.onnx.session import SessionSettings, open_model
+from edgedraft.runtime.text.codec import TextCodec
+
+_ANSWERS, _ANSWER_TOKENS = 6, 48
+_CONTEXT_LENGTH = 1024
+_COPIES = 2
+"""A session holds a float matrix twice while it packs it."""
+_FINER_BLOCKS_HELP = 2.0
+"""Finer blocks of 4 bits have never halved a divergence: with more than this times the bound they are not tried."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ChosenPrecision:
+    """A precision, and how far the model then strays from fp32; else ``unmeasured`` says why nobody knows."""
+
+    precision: str
+    divergence: DivergenceEntry | None = None
+    unmeasured: str = ""
+
+    def __str__(self) -> str:
+        measured = self.divergence
+        known = f"not measured against fp32: {self.unmeasured}" if measured is None else shown_divergence(measured)
+        return f"{self.precision}, {known}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PrecisionSearch:
+    """What a search for a model's precision needs: the export backend, threads, a bound in nats a token, a cache.
+
+    ``refused`` precisions are left out.
+    """
+
+    export_backend: str
+    threads: int
+    cache: Path
+    bound: float = MAX_DIVERGENCE
+    refused: tuple[str, ...] = ()
+
+
+def default_precision(
+    source: ModelSource, search: PrecisionSearch, progress: Progress = silent, note: Note = unsaid
+) -> ChosenPrecision:
+    """Return the smallest precision of a model that strays from fp32 by ``search.bound`` at most.
+
+    The fp32 build answers a few shipped prompts, and every candidate reads these answers; results are kept in the
+    cache. Packaged models were measured when they were packaged. Where memory or disk cannot hold the fp32 build, it is
+    the smallest precision of all, unmeasured.
+    """
+    if source.kind == ONNX:
+        return ChosenPrecision(precision=DEFAULT, unmeasured="an ONNX folder stays as it was exported")
+    known = next((model.divergences for model in packaged_models() if model.sha256 == source.identity), ())
+    fit = next((each for each in known if each.kl_per_token <= search.bound), None)
+    if fit is not None:
+        return ChosenPrecision(precision=fit.precision, divergence=fit)
+    return _Search(source, search, progress, note).result()
+
+
+class _Search:
+    """One model's search; the fp32 build is made, asked and opened at most once, and only if it is needed."""
+
+    def __init__(self, source: ModelSource, search: PrecisionSearch, progress: Progress, note: Note) -> None:
+        self._source, self._search, self._progress, self._note = source, search, progress, note
+
+    def result(self) -> ChosenPrecision:
+        smallest, *others = (name for name in CANDIDATES if name not in self._search.refused)
+        unmeasured = self._too_large(self._converted(smallest))
+        if unmeasured:
+            return ChosenPrecision(precision=smallest, unmeasured=unmeasured)
+        measured = self._measured(smallest)
+        hopeless = measured.kl_per_token > _FINER_BLOCKS_HELP * self._search.bound
+        for name in others:
+            if measured.kl_per_token <= self._search.bound:
+                break
+            if hopeless and precision_named(name).bits == precision_named(smallest).bits:
+                continue
+            self._note(f"{self._source.name} {measured.precision}: {shown_divergence(measured)}, which is too far")
+            measured = self._measured(name)
+        return ChosenPrecision(precision=measured.precision, divergence=measured)
+
+    def _too_large(self, packed: OnnxFolder) -> str:
+        """Return why there is no room for the fp32 build of a packed model; nothing where there is."""
+        parameters = model_size(load_graph(packed.graph)).parameters
+        needed = parameters * precision_named(FLOAT).bits // 8 * _COPIES + packed.file_bytes
+        for what, free in (
+            ("memory", psutil.virtual_memory().available),
+            ("disk", shutil.disk_usage(self._search.cache).free),
+        ):
+            if free < needed:
+                return f"its fp32 build needs {needed / 2**30:.1f} GiB of {what}, {free / 2**30:.1f} GiB are free"
+        return ""
+
+    def _converted(self, precision: str) -> OnnxFolder:
+        return convert(self._source, precision, self._search.cache, self._progress, self._search.export_backend)
+
+    @cached_property
+    def _float(self) -> OnnxFolder:
+        return self._converted(FLOAT)
+
+    @cached_property
+    def _settings(self) -> SessionSettings:
+        longest = min(_CONTEXT_LENGTH, context_length(self._float.path))
+        return SessionSettings(threads=self._search.threads, context_length=longest)
+
+    @cached_property
+    def _reference(self) -> LanguageModel:
+        return open_model(self._float.graph, self._settings)
+
+    @cached_property
+    def _answers(self) -> list[SampledAnswer]:
+        """Return the fp32 build's own answers to a few shipped prompts, from the cache if it has them."""
+        facts = [self._float.key, _ANSWERS, _ANSWER_TOKENS, _CONTEXT_LENGTH]
+        kept = self._search.cache / "quality" / f"answers-{_digest(facts)}.json"
+        if not kept.exists():
+            write_json(kept, list(self._generated()))
+        return [
+            SampledAnswer(prompt_id=name, prompt_ids=tuple(prompt), token_ids=tuple(answer))
+            for name, prompt, answer in read_json(kept)
+        ]
+
+    def _generated(self) -> list[tuple[str, list[int], list[int]]]:
+        codec, ends = TextCodec(self._float.path), end_token_ids(self._float.path)
+        answers = []
+        for done, prompt in enumerate(take(shipped_prompts(), SCORE, _ANSWERS)):
+            self._progress(f"answers of {self._source.name} in fp32", done, _ANSWERS)
+            ids = list(codec.encode_chat(prompt.messages))[-(self._settings.context_length - _ANSWER_TOKENS) :]
+            answers.append((prompt.id, ids, _greedy(self._reference, ids, ends)))
+        self._progress(f"answers of {self._source.name} in fp32", _ANSWERS, _ANSWERS)
+        return answers
+
+    def _measured(self, precision: str) -> DivergenceEntry:
+        folder = self._converted(precision)
+
+        def opened() -> tuple[LanguageModel, LanguageModel]:
+            own = folder.key == self._float.key
+            return self._reference, self._reference if own else open_model(folder.graph, self._settings)
+
+        comparison = BuildComparison(folder=folder, reference=self._float, opened=opened)
+        return kept_divergence(comparison, self._answers, self._search.cache, self._progress)
+
+
+def _greedy(model: LanguageModel, prompt_ids: Sequence[int], ends: Sequence[int]) -> list[int]:
+    """Return the model's greedy answer, cut off at `_ANSWER_TOKENS`."""
+    model.rewind(0)
+    answer = greedy_choices(prefill(model, prompt_ids)[None])[:1]
+    while len(answer) < _ANSWER_TOKENS and answer[-1] not in ends:
+        answer.append(greedy_choices(model.read(answer[-1:]).logits)[0])
+    return answer
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]

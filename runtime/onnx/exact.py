@@ -1,0 +1,100 @@
+"""Exact mode: a token's logits have the same bits whatever is read with it, so that drafts cannot change a text.
+
+Own kernels round each row by itself, and so do onnxruntime's float products with constant weights. onnxruntime's
+attention (GroupQueryAttention) does so where three things are avoided, as its products of a text's own keys and values
+show. One row takes another kernel than several. A long pass is cut into blocks of rows, of which the last may be a
+single row: blocks have twice the head's width, or fewer rows where the second-level cache is smaller than 256 KB. And
+sums over more than `WIDEST_HEAD` numbers are cut at places that depend on the length of the text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edgedraft.runtime.base.arrays import Logits
+from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.core.model import prompt_pieces
+from edgedraft.runtime.onnx.block_products import block_products
+from edgedraft.runtime.onnx.kernel_choice import KernelChoice
+from edgedraft.runtime.onnx.memory import OnnxModel
+from edgedraft.runtime.onnx.signature import Signature
+
+LONGEST_PASS = 32
+"""Rows of the longest pass; a longer read takes several."""
+
+WIDEST_HEAD = 128
+"""Numbers of a key from which on attention's rounding depends on what is read behind a token."""
+
+SWITCHED_OFF = "exact mode is off"
+MIXED_ROWS = "the graph rounds a row by the rows beside it"
+
+_TRIED_TOKENS = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exactness:
+    """Whether what runs is exact and, where it is not, why."""
+
+    exact: bool
+    reason: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Return "exact" or "inexact"."""
+        return "exact" if self.exact else "inexact"
+
+    def __str__(self) -> str:
+        return self.label if self.reason is None else f"{self.label}: {self.reason}"
+
+
+class ExactModel(OnnxModel):
+    """A model whose passes have 2 to `LONGEST_PASS` rows; its graph must write keys and values in place."""
+
+    def _logits_of(self, token_ids: Sequence[int]) -> Logits:
+        if len(token_ids) == 1:
+            return self._read_one(token_ids[0])
+        logits, done = self._logits.rows(len(token_ids)), 0
+        for piece in prompt_pieces(token_ids, LONGEST_PASS - 1):
+            self._run(piece, self.length + done, logits[done : done + len(piece)])
+            done += len(piece)
+        return logits
+
+    def _read_one(self, token_id: int) -> Logits:
+        """Run a pass over two rows for one token; keys and values of the other row change nothing that is kept."""
+        logits = self._logits.rows(2)
+        if self.length + 1 < self._pass_end:
+            # The other row writes behind the text, where the next token overwrites it.
+            return self._run([token_id, token_id], self.length, logits)[:1]
+        if self.length > 0:
+            # No pass may go on behind it: the token before is read again, and writes what it wrote.
+            return self._run([self.token_ids[-1], token_id], self.length - 1, logits)[1:]
+        return self._run([token_id], 0, logits[:1])
+
+
+def why_inexact(path: Path, signature: Signature, provider: str, kernels: KernelChoice) -> str | None:
+    """Return why no model on the graph in ``path`` can be exact; None where nothing that is known speaks against it."""
+    if provider != CPU:
+        return "only passes on the CPU can be exact"
+    if not signature.shared:
+        return "the graph does not write keys and values in place"
+    widest = max(cache.width for cache in signature.caches)
+    if widest > WIDEST_HEAD:
+        return f"attention with heads of {widest} rounds a row by the rows beside it"
+    if kernels.library is None and block_products(path):
+        return f"onnxruntime's kernels round a row by the rows beside it, and own ones do not run ({kernels.reason})"
+    return None
+
+
+def rounds_rows_alike(model: OnnxModel) -> bool:
+    """Tell whether tokens have the same logits read in one pass and one by one; ``model`` is empty before and after.
+
+    This finds what the graph's operators do not tell, such as activations that are scaled over all rows of a pass.
+    """
+    tokens = [place % model.vocab_size for place in range(min(_TRIED_TOKENS, model.context_length))]
+    whole = model.read(tokens).logits.copy()
+    model.rewind(0)
+    alike = [np.array_equal(model.read([token]).logits[0], row) for token, row in zip(tokens, whole, strict=True)]
+    model.rewind(0)
+    return all(alike)

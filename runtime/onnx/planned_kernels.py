@@ -1,0 +1,81 @@
+"""Compare the kernels that a plan's passes were timed with to those that run: its times hold for no others."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.kernel_names import NOT_RECORDED, PairKernels
+from edgedraft.runtime.bundle.reading import Bundle
+from edgedraft.runtime.native.library import AUTO, STOCK
+from edgedraft.runtime.onnx.kernel_choice import preferred_kernels, session_kernels
+from edgedraft.runtime.onnx.session import SessionSettings
+
+PLAN_AGAIN = "plan again on this machine (edgedraft export)"
+
+
+def as_planned(settings: SessionSettings, graph: Path, planned: str) -> SessionSettings:
+    """Return ``settings`` with the plan's kernels for ``graph``, where neither they nor the environment name any.
+
+    Exact sessions choose for themselves: stock kernels cannot be exact.
+    """
+    if settings.kernels != AUTO or settings.exact:
+        return settings
+    return replace(settings, kernels=preferred_kernels(graph, settings.provider, planned))
+
+
+def timed_as_run(planned: str, running: str) -> bool:
+    """Return whether times of ``planned`` kernels hold for ``running`` ones.
+
+    Files that did not record kernels are of stock ones: edgedraft had no others when it wrote them.
+    """
+    return running == (STOCK if planned == NOT_RECORDED else planned)
+
+
+def kernels_remark(
+    planned: PairKernels, running: PairKernels, usual: PairKernels, remedy: str = PLAN_AGAIN
+) -> str | None:
+    """Return one line where a plan is not for the kernels that run, or holds back faster ``usual`` ones; else None."""
+    if not timed_as_run(planned.target, running.target) or not timed_as_run(planned.drafter, running.drafter):
+        rule = f"plan: expected pass times of {running}, which run here"
+        return str(EdgedraftError(rule, got=f"those of {planned}", remedy=remedy))
+    if any(ours == STOCK != theirs for ours, theirs in _by_role(running, usual)):
+        rule = f"plan: expected {usual}, which run here and are faster"
+        return str(EdgedraftError(rule, got=f"{running}, as planned", remedy=remedy))
+    return None
+
+
+def _by_role(first: PairKernels, second: PairKernels) -> tuple[tuple[str, str], tuple[str, str]]:
+    return (first.target, second.target), (first.drafter, second.drafter)
+
+
+def usual_kernels(bundle: Bundle, provider: str) -> PairKernels:
+    """Return the kernels that a bundle's sessions take on ``provider`` without a plan."""
+    return _pair([session_kernels(graph, provider, AUTO) for graph in (bundle.target_graph, bundle.drafter_graph)])
+
+
+def bundle_remark(bundle: Bundle) -> str | None:
+    """Return `kernels_remark` for a bundle as it would be opened on the provider that it was planned for.
+
+    None where that provider runs no own kernels.
+    """
+    graphs = (bundle.target_graph, bundle.drafter_graph)
+    return graphs_remark(graphs, bundle.manifest.plan.kernels, bundle.manifest.provider)
+
+
+def graphs_remark(
+    graphs: tuple[Path, Path], planned: PairKernels, provider: str, remedy: str = PLAN_AGAIN
+) -> str | None:
+    """Return `kernels_remark` for the graphs of target and drafter, as a plan with these kernels would open them."""
+    wanted = (
+        preferred_kernels(graph, provider, each)
+        for graph, each in zip(graphs, (planned.target, planned.drafter), strict=True)
+    )
+    running = [session_kernels(graph, provider, each) for graph, each in zip(graphs, wanted, strict=True)]
+    usual = [session_kernels(graph, provider, AUTO) for graph in graphs]
+    return kernels_remark(planned, _pair(running), _pair(usual), remedy)
+
+
+def _pair(names: Sequence[str]) -> PairKernels:
+    target, drafter = names
+    return PairKernels(target=target, drafter=drafter)

@@ -1,0 +1,69 @@
+"""Tiny models of families whose conversion went wrong once, each saved and built once a run."""
+
+from pathlib import Path
+
+import pytest
+
+from edgedraft.exporter.models.worker_build import build
+from tests.exporter.families import FAMILIES, Family, checkpoint
+
+YARN = {
+    "rope_type": "yarn",
+    "rope_theta": 1e4,
+    "factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+LINEAR = {"rope_type": "linear", "rope_theta": 1e4, "factor": 4.0}
+SWITCH = 48
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 1e4,
+    "original_max_position_embeddings": SWITCH,
+    "short_factor": [1.0 + 0.05 * place for place in range(16)],
+    "long_factor": [2.0 + 0.5 * place for place in range(16)],
+}
+
+MENDED = {
+    "Llama, linear": Family(model_type="llama", settings={"rope_parameters": LINEAR}),
+    "Llama, YaRN": Family(model_type="llama", settings={"rope_parameters": YARN}),
+    "Qwen 3, YaRN": Family(model_type="qwen3", settings={"head_dim": 32, "rope_parameters": YARN}),
+    "Mistral, windowed": Family(model_type="mistral", settings={"sliding_window": 32}),
+    "Phi 3, windowed": Family(
+        model_type="phi3", settings={"original_max_position_embeddings": 256, "sliding_window": 32}
+    ),
+    "Phi 3.5": Family(
+        model_type="phi3", settings={"original_max_position_embeddings": SWITCH, "rope_parameters": LONGROPE}
+    ),
+    "OLMo": Family(model_type="olmo"),
+    "Nemotron": Family(model_type="nemotron", settings={"head_dim": 32}),
+    "SmolLM 3, NoPE": Family(model_type="smollm3", settings={"no_rope_layers": [1, 0]}),
+    "Gemma 3, linear": Family(
+        model_type="gemma3_text",
+        settings={
+            "head_dim": 32,
+            "sliding_window": 32,
+            "layer_types": ["sliding_attention", "full_attention"],
+            "rope_parameters": {
+                "full_attention": {**LINEAR, "rope_theta": 1e6},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 1e4},
+            },
+        },
+    ),
+}
+
+
+@pytest.fixture(scope="package")
+def mended(tmp_path_factory):
+    """Folders of a mended family: the model as transformers saves it, and the graph that is built from it."""
+    root = tmp_path_factory.mktemp("mended")
+
+    def make(name: str) -> tuple[Path, Path]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(FAMILIES, name, MENDED[name])
+            source = checkpoint(name, root)
+        built = root / f"{name}-built"
+        if not built.is_dir():
+            build(source, built)
+        return source, built
+
+    return make

@@ -1,0 +1,149 @@
+"""Without a choice a model gets the smallest precision that keeps near fp32; what cannot be measured is said."""
+
+import dataclasses
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from edgedraft.exporter.graph.precisions import CANDIDATES
+from edgedraft.exporter.graph.worker_pack import pack_folder
+from edgedraft.exporter.models.convert import OnnxFolder
+from edgedraft.exporter.models.packaged_models import packaged_model
+from edgedraft.exporter.models.sources import GGUF, ONNX
+from edgedraft.exporter.pipeline import default_precision as choosing
+from edgedraft.exporter.pipeline.default_precision import PrecisionSearch, default_precision
+from edgedraft.exporter.pipeline.inputs import with_default_precisions
+from edgedraft.exporter.pipeline.requests import PairInputs
+from edgedraft.runtime.base.errors import EdgedraftError
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("chosen")
+
+
+@pytest.fixture(scope="module")
+def packed(tiny_opened, cache):
+    """Pack the tiny target in a precision, from the build that is there, once."""
+    float_folder = tiny_opened.target
+    done = {"fp32": float_folder}
+
+    def convert(source, precision, where, progress, export_backend):
+        if precision not in done:
+            built, folder = cache / f"built-{precision}", cache / f"tiny-{precision}"
+            shutil.copytree(float_folder.path, built)
+            folder.mkdir()
+            pack_folder(built, folder, precision)
+            done[precision] = OnnxFolder(path=folder, source=source, precision=precision, costs=())
+        return done[precision]
+
+    return convert
+
+
+@pytest.fixture
+def converted(packed, monkeypatch):
+    """Return the names of the precisions that the search made, in order."""
+    names = []
+
+    def convert(source, precision, *others):
+        names.append(precision)
+        return packed(source, precision, *others)
+
+    monkeypatch.setattr(choosing, "convert", convert)
+    return names
+
+
+@pytest.fixture(scope="module")
+def source(tiny_opened):
+    return tiny_opened.target.source
+
+
+@pytest.fixture
+def search(cache):
+    return lambda bound, **changes: PrecisionSearch(
+        export_backend="builder", threads=2, cache=cache, bound=bound, **changes
+    )
+
+
+@pytest.fixture
+def strays(source, search, converted):
+    """How far candidates stray, by a search with a bound that fp32 alone keeps."""
+    notes = []
+    last = default_precision(source, search(0.0), note=notes.append)
+    assert (last.precision, last.divergence.kl_per_token) == ("fp32", 0.0)
+    measured = {line.split()[1].rstrip(":"): float(line.split("KL ")[1].split()[0]) for line in notes}
+    return measured | {"fp32": 0.0}
+
+
+def test_the_smallest_precision_within_the_bound_is_chosen(source, search, strays, converted):
+    for bound in (100.0, strays["int4"] * 0.6, strays["int8-table4"] * 1.5, strays["int8"] * 1.5):
+        converted.clear()
+        chosen = default_precision(source, search(bound))
+        assert chosen.divergence.kl_per_token <= bound
+        smaller = CANDIDATES[: CANDIDATES.index(chosen.precision)]
+        assert all(strays.get(name, 9.0) > bound for name in smaller)
+        assert chosen.divergence.precision == chosen.precision
+
+
+def test_finer_blocks_of_four_bits_are_not_tried_where_they_cannot_help(source, search, converted):
+    default_precision(source, search(1e-6))
+    assert set(converted) == {"int4", "int8-table4", "int8", "fp32"}
+
+
+def test_refused_precisions_are_left_out(source, search, converted):
+    assert default_precision(source, search(100.0, refused=("int4",))).precision == "int4-block64"
+    assert "int4" not in converted
+
+
+def test_results_are_kept(source, search, converted, monkeypatch):
+    first = default_precision(source, search(100.0))
+    monkeypatch.setattr(choosing, "open_model", None)
+    assert default_precision(source, search(100.0)) == first
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "facts", "what"),
+    [("psutil", "virtual_memory", {"available": 2**20}, "memory"), ("shutil", "disk_usage", {"free": 2**20}, "disk")],
+)
+def test_what_has_no_room_is_not_measured_and_says_so(
+    source, search, converted, monkeypatch, module, name, facts, what
+):
+    monkeypatch.setattr(getattr(choosing, module), name, lambda *path: SimpleNamespace(**facts))
+    chosen = default_precision(source, search(0.0))
+    assert (chosen.precision, chosen.divergence, converted) == ("int4", None, ["int4"])
+    expected = f"int4, not measured against fp32: its fp32 build needs 0.0 GiB of {what}, 0.0 GiB are free"
+    assert str(chosen) == expected
+
+
+def test_an_exported_folder_stays_as_it_is(source, search, converted):
+    chosen = default_precision(dataclasses.replace(source, kind=ONNX), search(0.0))
+    assert str(chosen) == "int4, not measured against fp32: an ONNX folder stays as it was exported"
+    assert converted == []
+
+
+def test_packaged_models_were_measured_before(source, search, converted):
+    model = packaged_model("qwen2.5-coder-1.5b-instruct")
+    packaged = dataclasses.replace(source, kind=GGUF, identity=model.sha256)
+    chosen = default_precision(packaged, search(0.05))
+    assert (chosen.precision, chosen.divergence.kl_per_token, converted) == ("int4", 0.0217, [])
+
+
+def test_a_request_gets_a_precision_for_each_auto_and_says_which(tiny_pair, converted, cache):
+    asked = PairInputs(
+        target=str(tiny_pair.target), drafter=str(tiny_pair.drafter), drafter_precisions=("int8",), threads=(2,)
+    )
+    notes = []
+    decided, chosen = with_default_precisions(asked, cache, note=notes.append, bound=100.0)
+    assert (decided.target_precisions, decided.drafter_precisions) == (("int4",), ("int8",))
+    assert list(chosen) == ["target"]
+    assert notes[-1].startswith("target tiny-target: int4, KL ")
+    assert with_default_precisions(decided, cache) == (decided, {})
+
+
+def test_auto_beside_other_precisions_is_refused():
+    with pytest.raises(EdgedraftError) as error:
+        PairInputs(target_precisions=("auto", "int8"))
+    assert str(error.value) == (
+        "target_precisions: auto chooses by itself, got auto, int8 - give auto alone, or leave it out"
+    )

@@ -1,0 +1,11 @@
+"""Texts that no chat template wrote, with the tokenizer's own special tokens: what TypeScript adds too."""
+
+import pytest
+
+
+@pytest.mark.section("prompts")
+def test_a_text_with_the_tokenizers_own_special_tokens(case, fallback_codec, fallback_ids):
+    codec = fallback_codec(case["adds"], case["settings"])
+    assert codec.encode_prompt(case["text"]) == fallback_ids(case["tokens"])
+    if case["text"]:
+        assert codec.encode_chat([{"role": "user", "content": case["text"]}]) == fallback_ids(case["tokens"])
