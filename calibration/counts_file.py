@@ -9,10 +9,17 @@ import numpy as np
 from edgedraft.calibration.counts import Provenance, TokenCounts
 from edgedraft.calibration.data.samples import GROUPS
 from edgedraft.runtime.base.errors import EdgedraftError, naming
+from edgedraft.runtime.base.outputs import require_file_name, require_own_file
 from edgedraft.runtime.base.records import from_plain, require, to_plain
 from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 
 _FORMAT = "edgedraft token counts 1"
+
+
+def require_counts_file(path: Path) -> None:
+    """Refuse to write counts where anything but counts is; callers ask before they count."""
+    require_file_name(path)
+    require_own_file(path, "a file of counts", _FORMAT.encode())
 
 
 def write_counts(path: Path, counts: TokenCounts) -> None:
@@ -25,7 +32,8 @@ def write_counts(path: Path, counts: TokenCounts) -> None:
         "prompts_by_group": counts.prompts_by_group,
     }
     provenance = json.dumps(to_plain(counts.provenance), sort_keys=True)
-    write_tensors(path, tensors, {"format": _FORMAT, "vocab_size": str(counts.vocab_size), "provenance": provenance})
+    facts = {"format": _FORMAT, "vocab_size": str(counts.vocab_size), "provenance": provenance}
+    write_tensors(path, tensors, facts, summed=True)
 
 
 def read_counts(path: Path) -> TokenCounts:

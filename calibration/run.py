@@ -16,6 +16,7 @@ from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.calibration.trace.file import Trace, read_trace, write_trace
 from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.calibration.trace.rows import accepted_tokens
+from edgedraft.runtime.base.kept import kept
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.core.model import LanguageModel
 from edgedraft.runtime.text.codec import TextCodec
@@ -119,8 +120,8 @@ class _Calibrator:
     def trace(self, split: str, answers: Sequence[SampledAnswer]) -> Trace:
         """Teacher-force the drafter, and the target too where answers are drawn, over one half's answers."""
         path = self.job.folder / f"trace-{split}.safetensors"
-        if path.exists():
-            return read_trace(path)
+        if (known := kept(read_trace, path)) is not None:
+            return known
         report, draws = _named(self.progress, f"{split} answers traced"), self.job.draws
         drafter = self.drafter.open_model()
         if draws is None:

@@ -9,8 +9,10 @@ from edgedraft.calibration.counts import SOURCES, TokenCounts
 from edgedraft.calibration.counts_file import read_counts, write_counts
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.trace.file import Trace, read_trace, traced_tokenizer, write_trace
-from edgedraft.runtime.base.files import read_json, replacing_folder, require_own_folder
+from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.outputs import require_own_folder
 from edgedraft.runtime.base.records import from_plain, require, to_plain
+from edgedraft.runtime.base.replacing import replacing_folder, resume
 
 _FACTS, _SCORING, _TRACE = "calibration.json", "scoring.safetensors", "trace.safetensors"
 
@@ -42,7 +44,7 @@ def save_calibration(folder: Path, calibration: Calibration, end_token_ids: Sequ
     """Write the folder, in place of a calibration that was there; nothing else is replaced."""
     require_calibration_folder(folder)
     facts = _Facts(sources=tuple(calibration.ranking), end_token_ids=tuple(end_token_ids))
-    with replacing_folder(folder) as temporary:
+    with replacing_folder(folder, _names().__contains__) as temporary:
         (temporary / _FACTS).write_text(json.dumps(to_plain(facts), indent=2) + "\n", encoding="utf-8")
         for source, counts in calibration.ranking.items():
             write_counts(_ranking(temporary, source), counts)
@@ -53,12 +55,17 @@ def save_calibration(folder: Path, calibration: Calibration, end_token_ids: Sequ
 
 def require_calibration_folder(path: Path) -> None:
     """Refuse to save where anything but a calibration is; callers ask before minutes of sampling."""
-    ranking = (_ranking(path, source).name for source in SOURCES)
-    require_own_folder(path, "a calibration", _FACTS, {_FACTS, _SCORING, _TRACE, *ranking})
+    require_own_folder(path, "a calibration", _FACTS, _names())
+
+
+def _names() -> set[str]:
+    """Return the names of all files that a saved calibration may have."""
+    return {_FACTS, _SCORING, _TRACE, *(_ranking(Path(), source).name for source in SOURCES)}
 
 
 def load_calibration(path: Path) -> SavedCalibration:
     """Read what `save_calibration` wrote, or a counts file: that ranks, and has neither scoring half nor trace."""
+    resume(path)
     if not path.is_dir():
         counts = read_counts(path)
         return SavedCalibration(ranking={counts.provenance.source: counts}, end_token_ids=())

@@ -5,6 +5,10 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgedraft.runtime.base.cores import usable_cores
+
+__all__ = ["Machine", "this_machine", "usable_cores"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:
@@ -37,13 +41,6 @@ def this_machine() -> Machine:
         system=f"{platform.system()} {platform.machine()}",
         features=tuple(flag for flag in _SHOWN_FEATURES if flag in flags),
     )
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _memory_bytes() -> int:

@@ -1,6 +1,7 @@
 """A device profile's TOML file: reading it with the file and key in every error, writing it whole or not at all."""
 
 import dataclasses
+import itertools
 import tomllib
 from pathlib import Path
 from types import ModuleType
@@ -8,8 +9,9 @@ from typing import Any
 
 from edgedraft.devices.profile import DeviceProfile, Probe
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, naming
-from edgedraft.runtime.base.files import replacing_file
-from edgedraft.runtime.base.records import from_plain
+from edgedraft.runtime.base.outputs import require_file_name
+from edgedraft.runtime.base.records import from_plain, require
+from edgedraft.runtime.base.replacing import replacing_file
 
 
 def read_profile(path: Path) -> DeviceProfile:
@@ -33,6 +35,26 @@ def parse_profile(text: str, where: str) -> DeviceProfile:
         raise EdgedraftError(f"{where}: not valid TOML", got=str(error)) from error
     with naming(where):
         return from_plain(DeviceProfile, data, where)
+
+
+def require_profile_file(path: Path) -> None:
+    """Refuse to write a probe's profile where anything but such a profile is; callers ask before they measure."""
+    require_file_name(path)
+    remedy = "move it elsewhere, or choose another output"
+    require(not path.exists() or _is_probed(path), f"{path}: exists and is not a probe's profile", remedy=remedy)
+
+
+def free_profile_file(folder: Path, name: str) -> Path:
+    """Return ``name``.toml in ``folder``, with a number where something else than a probe's profile has that name."""
+    names = (f"{name}{'' if count == 1 else f'-{count}'}.toml" for count in itertools.count(1))
+    return next(path for path in map(folder.joinpath, names) if not path.exists() or _is_probed(path))
+
+
+def _is_probed(path: Path) -> bool:
+    try:
+        return read_profile(path).probe is not None
+    except EdgedraftError:
+        return False
 
 
 def write_profile(path: Path, profile: DeviceProfile) -> None:

@@ -89,7 +89,7 @@ def load(
     return Engine.open(
         Path(bundle),
         threads=threads,
-        context_length=context_length or CONTEXT_LENGTH,
+        context_length=CONTEXT_LENGTH if context_length is None else context_length,
         verify_hashes=verify_hashes,
         target_provider=target_provider,
         drafter_provider=drafter_provider,

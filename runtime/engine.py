@@ -8,7 +8,10 @@ from typing import TypedDict, Unpack
 
 import numpy as np
 
+from edgedraft.runtime.base.cores import usable_cores
+from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.kernel_names import PairKernels
+from edgedraft.runtime.base.one_folder import from_one_folder
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
@@ -59,6 +62,10 @@ class DecodingOptions:
     seed: int | None = None
     log_probs: bool = False
 
+    def __post_init__(self) -> None:
+        whole = self.seed is None or (isinstance(self.seed, int) and not isinstance(self.seed, bool) and self.seed >= 0)
+        require(whole, "seed: expected a whole number, 0 or more", got=self.seed)
+
     @property
     def drafting(self) -> str:
         """Return the policy that the other options imply if drafting is on."""
@@ -76,7 +83,7 @@ class AnswerKeywords(TypedDict, total=False):
     """The keywords of `Engine.stream`, for the methods that pass them on to it."""
 
     max_new_tokens: int
-    stop: str | Sequence[str]
+    stop: str | Sequence[str] | None
     temperature: float | None
     top_p: float | None
     top_k: int | None
@@ -127,16 +134,25 @@ class Engine:
         exact: bool | None = None,
     ) -> "Engine":
         """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options."""
-        bundle = read_bundle(path, verify_hashes=verify_hashes)
-        plan = bundle.manifest.plan
-        settings = SessionSettings(
-            threads=plan.threads if threads is None else threads,
-            context_length=min(context_length, bundle.manifest.context_length),
-            provider=target_provider,
-            exact=exact if exact is not None or plan.exact_is_cheap else False,
-        )
-        # Whatever is drafted, only the target decides a text.
-        return cls(bundle, settings, replace(settings, provider=drafter_provider, exact=False))
+
+        def opened() -> "Engine":
+            bundle = read_bundle(path, verify_hashes=verify_hashes)
+            manifest, plan = bundle.manifest, bundle.manifest.plan
+            settings = SessionSettings(
+                # A plan for a larger machine must not start more threads than can run here.
+                threads=min(plan.threads, usable_cores()) if threads is None else threads,
+                context_length=min(context_length, manifest.context_length),
+                provider=target_provider,
+                exact=exact if exact is not None or plan.exact_is_cheap else False,
+            )
+            # A drafter whose context is shorter drafts nothing behind it.
+            longest = min(settings.context_length, manifest.drafter_context_length or settings.context_length)
+            # Whatever is drafted, only the target decides a text.
+            return cls(
+                bundle, settings, replace(settings, provider=drafter_provider, context_length=longest, exact=False)
+            )
+
+        return from_one_folder(path, opened)
 
     def inexact_target(self) -> LanguageModel | None:
         """Return one more target with a cache of its own, without exact mode; None where that is off anyway."""
@@ -196,12 +212,12 @@ class Engine:
         prompt_ids: Sequence[int],
         *,
         max_new_tokens: int = 256,
-        stop: str | Sequence[str] = (),
+        stop: str | Sequence[str] | None = (),
         options: DecodingOptions | None = None,
     ) -> Iterator[TextPiece]:
         """Answer token ids piece by piece; `stream` is this for a text or a conversation."""
         limits = self.limits(max_new_tokens)
-        stream = TextStream(self.codec, [stop] if isinstance(stop, str) else stop)
+        stream = TextStream(self.codec, _stop_texts(stop))
         meter = Meter(len(prompt_ids), time.perf_counter)
         return answer_pieces(self.rounds(prompt_ids, limits, options), stream, limits.end_token_ids, meter)
 
@@ -210,7 +226,7 @@ class Engine:
         prompt: str | Sequence[Message],
         *,
         max_new_tokens: int = 256,
-        stop: str | Sequence[str] = (),
+        stop: str | Sequence[str] | None = (),
         temperature: float | None = None,
         top_p: float | None = None,
         top_k: int | None = None,
@@ -310,6 +326,14 @@ class Engine:
                 clock=time.perf_counter,
             )
             yield from limited(rounds, limits)
+
+
+def _stop_texts(stop: str | Sequence[str] | None) -> list[str]:
+    """Return the stop texts of whatever a caller gives: one, several, or none."""
+    texts = [stop] if isinstance(stop, str) else list(stop or ())
+    if not all(isinstance(text, str) for text in texts):
+        raise EdgedraftError("stop: expected a text or several", got=shown(stop))
+    return texts
 
 
 def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None], seed: int | None) -> DecodingOptions:

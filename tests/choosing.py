@@ -28,6 +28,7 @@ HEAVY_MODULES = {
     "edgedraft.runtime.engine": "it opens sessions",
     "edgedraft.runtime.onnx": "it opens sessions",
     "tests.exporter.families": "it converts models",
+    "tests.exporter.forms": "it converts models",
 }
 HEAVY_FIXTURES = {
     "tiny_pair": "a model that is converted first",

@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.calibration.prompts import Prompt
-from edgedraft.runtime.base.errors import full_disk_is_users
+from edgedraft.runtime.base.errors import full_disk_is_users, unwritable_is_users
+from edgedraft.runtime.base.exchange import make_folder, sync_folder
+from edgedraft.runtime.base.kept import plain_sum
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.text.codec import TextCodec
+
+_SUM = "sha256"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +59,10 @@ def answer_all(
     done = len(prompts) - len(missing)
     progress("answers", done, len(prompts))
     if missing:
-        journal.parent.mkdir(parents=True, exist_ok=True)
+        with unwritable_is_users(journal):
+            make_folder(journal.parent)
+            journal.touch()
+            sync_folder(journal.parent)
         with (
             full_disk_is_users(journal),
             journal.open("a", encoding="utf-8") as file,
@@ -70,17 +77,27 @@ def answer_all(
 
 
 def read_journal(journal: Path) -> Iterator[SampledAnswer]:
-    """Yield the complete entries of a journal; an entry cut short by a crash is skipped and will be generated again."""
+    """Yield the whole entries of a journal; one that a crash cut short or a disk damaged will be generated again."""
     if not journal.exists():
         return
     for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            data = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        yield SampledAnswer(
+        entry = _entry(line)
+        if entry is not None:
+            yield entry
+
+
+def _entry(line: str) -> SampledAnswer | None:
+    """Read a line; None unless it is as it was written. Lines of earlier versions have no sum."""
+    try:
+        data = json.loads(line)
+        total = data.pop(_SUM, None)
+        if total not in (None, plain_sum(data)):
+            return None
+        return SampledAnswer(
             prompt_id=data["prompt_id"], prompt_ids=tuple(data["prompt_ids"]), token_ids=tuple(data["token_ids"])
         )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None
 
 
 def _question(codec: TextCodec, prompt: Prompt) -> Question:
@@ -90,7 +107,9 @@ def _question(codec: TextCodec, prompt: Prompt) -> Question:
 
 
 def _append(handle: int, entry: SampledAnswer) -> None:
-    """One write of a line that begins on a fresh line, so an entry cut short spoils no other."""
-    data = {"prompt_id": entry.prompt_id, "prompt_ids": entry.prompt_ids, "token_ids": entry.token_ids}
-    os.write(handle, f"\n{json.dumps(data)}\n".encode())
+    """Write a line that begins on a fresh line, so an entry cut short spoils no other; wait until it is on disk."""
+    data = {"prompt_id": entry.prompt_id, "prompt_ids": list(entry.prompt_ids), "token_ids": list(entry.token_ids)}
+    line = f"\n{json.dumps(data | {_SUM: plain_sum(data)})}\n".encode()
+    while line:
+        line = line[os.write(handle, line) :]
     os.fsync(handle)

@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
@@ -11,13 +12,15 @@ from edgedraft.runtime.base.records import require
 CHUNK_BYTES = 64 * 2**10
 
 _BEGINNING_BYTES = 4096
+_ARRAY = re.compile(rb'\s*\[\s*(\{|"|\]\s*\Z)')
 _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Beginning:
     """A binary stream whose beginning was looked at, without the byte order mark of UTF-8.
 
-    ``first`` is its first byte that is no white space, b"" where there is none. UTF-16 raises `EdgedraftError`.
+    ``first`` is its first byte that is no white space, b"" where there is none; ``is_array`` is true where it begins
+    like a JSON array of objects or texts, or is an empty one. UTF-16 raises `EdgedraftError`.
     """
 
     def __init__(self, stream: BinaryIO, where: str) -> None:
@@ -25,8 +28,18 @@ class Beginning:
         require(not head.startswith(_WIDE), f"{where}: expected UTF-8", got="UTF-16", remedy="save it as UTF-8")
         head = head.removeprefix(codecs.BOM_UTF8)
         self.first = head.lstrip()[:1]
+        self.is_array = _ARRAY.match(head) is not None
         self._head = io.BytesIO(head)
         self._stream = stream
+
+    def first_line(self) -> bytes:
+        """Return the first line that is not blank without reading it; b"" where it lies behind what was looked at."""
+        line = next((line for line in self._head.getvalue().splitlines(keepends=True) if line.strip()), b"")
+        return line if line.endswith(b"\n") else b""
+
+    def give_back(self, raw: bytes) -> None:
+        """Put bytes back that were read, to be read again first."""
+        self._head = io.BytesIO(raw + self._head.read())
 
     def readline(self, limit: int) -> bytes:
         """Return the next line with its line feed, cut after ``limit`` bytes; b"" at the end."""

@@ -12,6 +12,7 @@ that is null counts as absent.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from edgedraft.calibration.data.turns import SYSTEM, USER, listed, messages, tex
 from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.text.messages import ASSISTANT, Message
+
+_BLANK = re.compile(r"\s*")
 
 LARGEST_ENTRY_BYTES = 64 * 2**20
 
@@ -86,6 +89,33 @@ def decoded_json(raw: bytes) -> Any:
     except (ValueError, RecursionError) as error:
         raise EdgedraftError("not valid JSON", got="a number too long or lists too deep") from error
     return data
+
+
+def is_open_json(line: bytes) -> bool:
+    """Return whether a line of JSON ends before its value does: the value goes on below."""
+    shown_text = line.decode("utf-8", "replace").rstrip()
+    try:
+        json.loads(shown_text)
+    except json.JSONDecodeError as error:
+        return 0 < len(shown_text) <= error.pos
+    except (ValueError, RecursionError):
+        return False
+    return False
+
+
+def json_values(raw: bytes) -> list[Any] | None:
+    """Return the values of JSON that is indented, one behind the other; None where it is no such text."""
+    decoder, values, place = json.JSONDecoder(), list[Any](), 0
+    try:
+        whole = text_of(raw).strip()
+        while place < len(whole):
+            value, end = decoder.raw_decode(whole, place)
+            values.append(value)
+            place = end + len(_BLANK.match(whole, end)[0])  # type: ignore[index]
+        json.dumps(values, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return values
 
 
 def _require_size(raw: bytes) -> None:

@@ -4,7 +4,7 @@ import gzip
 import io
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +15,8 @@ from edgedraft.calibration.data.lines import Beginning, chunks, lines
 from edgedraft.calibration.data.parsing import (
     LARGEST_ENTRY_BYTES,
     decoded_json,
+    is_open_json,
+    json_values,
     parse_entry,
     parse_json,
     parse_line,
@@ -124,17 +126,24 @@ def samples(
 
     The reference is a file (JSON lines, a small JSON array, parquet, text; gzipped or not), ``-`` for standard input,
     or a hub id ``owner/name[:config][@split]``. Files whose name says nothing, and standard input, hold JSON lines when
-    their first character is ``{``, otherwise text. What was read and what was broken is noted in ``report``.
-    Raises `EdgedraftError` where the data cannot be read, and at its end where all of it was read and gave no sample.
+    their first character is ``{``, an array when they begin like one, otherwise text. JSON may be indented. What was
+    read and what was broken is noted in ``report``. Raises `EdgedraftError` where the data cannot be read, and at its
+    end where all of it was read and gave no sample.
     """
     where = place_of(reference)
     if str(reference) == STDIN:
-        entries = _stream_entries(stdin or sys.stdin.buffer, where, "", options)
+        entries = _stream_entries(stdin or _standard_input(), where, "", options)
     elif Path(reference).exists():
         entries = _file_entries(Path(reference), options)
     else:
         entries = _hub_entries(Path(reference).as_posix(), options)
     return _read(entries, where, report, options)
+
+
+def _standard_input() -> BinaryIO:
+    stream = getattr(sys.stdin, "buffer", None)
+    require(stream is not None, "stdin: standard input is closed", remedy="name a file")
+    return cast(BinaryIO, stream)
 
 
 def place_of(reference: str | Path) -> str:
@@ -200,9 +209,14 @@ def _parse_row(row: Callable[[], object], number: int) -> Sample:
 
 def _stream_entries(stream: BinaryIO, where: str, kind: str, options: ReadOptions) -> Iterator[Entry]:
     beginning = Beginning(stream, where)
-    if kind == _JSON and beginning.first == b"[":
+    if kind not in _TEXT and (beginning.is_array or (kind == _JSON and beginning.first == b"[")):
         yield from _array_entries(beginning, where)
         return
+    if kind not in _TEXT and beginning.first == b"{" and is_open_json(beginning.first_line()):
+        values = _whole_values(beginning)
+        if values is not None:
+            yield from _value_entries(values)
+            return
     is_json = kind in (*_JSON_LINES, _JSON) or (kind not in _TEXT and beginning.first == b"{")
     pieces = lines(beginning) if is_json or options.line_by_line else chunks(beginning)
     parse = parse_json if is_json else parse_line if options.line_by_line else parse_text
@@ -218,8 +232,21 @@ def _array_entries(stream: Beginning, where: str) -> Iterator[Entry]:
     require(len(raw) <= LARGEST_ENTRY_BYTES, rule, remedy="write one object a line: jq -c '.[]'")
     with naming(where):
         items = decoded_json(raw)
+    yield from _value_entries(items)
+
+
+def _value_entries(items: Iterable[object]) -> Iterator[Entry]:
     for number, item in enumerate(items, start=1):
         yield Entry(number, number, partial(parse_entry, item, number))
+
+
+def _whole_values(stream: Beginning) -> list[object] | None:
+    """Return the values of a stream of indented JSON that fits into memory; None, with nothing read, of any other."""
+    raw = stream.read(LARGEST_ENTRY_BYTES + 1)
+    values = json_values(raw) if len(raw) <= LARGEST_ENTRY_BYTES else None
+    if values is None:
+        stream.give_back(raw)
+    return values
 
 
 @contextmanager

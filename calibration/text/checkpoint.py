@@ -10,8 +10,9 @@ from typing import Any
 from edgedraft.calibration.counts_file import read_counts, write_counts
 from edgedraft.calibration.data.reading import ReadReport
 from edgedraft.calibration.text.count_result import CountReport, CountResult
-from edgedraft.runtime.base.files import read_json, write_json
-from edgedraft.runtime.base.records import from_plain, require, to_plain
+from edgedraft.runtime.base.kept import kept, record_reader, write_record
+from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.replacing import tidy
 
 _FORMAT = "edgedraft counting 1"
 _POINTER = "done.json"
@@ -49,13 +50,11 @@ class Checkpoint:
         self.folder = root / f"counting-{hashlib.sha256(described.encode()).hexdigest()[:20]}"
 
     def read(self) -> CheckpointState | None:
-        """Read the last checkpoint; None where there is none."""
-        path = self.folder / _POINTER
-        if not path.exists():
+        """Read the last checkpoint; None where there is none, or it is damaged."""
+        pointer = kept(record_reader(_Pointer), self.folder / _POINTER)
+        counts = None if pointer is None else kept(read_counts, self.folder / pointer.counts)
+        if pointer is None or counts is None or pointer.format != _FORMAT:
             return None
-        pointer = from_plain(_Pointer, read_json(path), str(path))
-        require(pointer.format == _FORMAT, f"{path}: expected format {_FORMAT}", got=pointer.format)
-        counts = read_counts(self.folder / pointer.counts)
         result = CountResult(counts=counts, report=pointer.report, reading=pointer.reading)
         return CheckpointState(next_number=pointer.next_number, result=result, finished=pointer.finished)
 
@@ -71,8 +70,8 @@ class Checkpoint:
             report=state.result.report,
             reading=state.result.reading,
         )
-        write_json(self.folder / _POINTER, to_plain(pointer))
-        # The pattern also matches what a crash left half-written.
-        for old in self.folder.glob("*counts-*.safetensors*"):
+        write_record(self.folder / _POINTER, pointer)
+        for old in self.folder.glob("counts-*.safetensors"):
             if old.name != name:
+                tidy(old)
                 old.unlink(missing_ok=True)

@@ -33,7 +33,7 @@ def write_trace(path: Path, trace: Trace, tokenizer_fingerprint: str = "") -> No
     facts["tokenizer"] = tokenizer_fingerprint
     if isinstance(trace, DrawnTrace):
         facts["settings"] = json.dumps(to_plain(trace.settings))
-    write_tensors(path, arrays, facts)
+    write_tensors(path, arrays, facts, summed=True)
 
 
 def read_trace(path: Path) -> Trace:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Request = TypeVar("Request")
 
 _MODEL_HELP = "packaged name, GGUF file, Hugging Face or ONNX folder, or hub id"
+_LAST_PORT = 65535
 KINDS_OF_DEVICES = ("laptop", "board", "phone")
 
 
@@ -157,13 +158,13 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_drawing_arguments(parser: Arguments) -> None:
     """Add the sampling options; with the default temperature of 0 decoding is greedy."""
     parser.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default: 0, greedy")
-    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="draw from the K best tokens only")
+    parser.add_argument("--top-k", type=natural, default=0, metavar="K", help="draw from the K best tokens only")
     parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="draw from the likeliest share P only")
     parser.add_argument("--min-p", type=float, default=0.0, metavar="P", help="drop tokens under P times the best")
     parser.add_argument("--repetition-penalty", type=float, default=1.0, metavar="R", help="default: 1, none")
     text = "add B to the logits of token ID; repeatable"
     parser.add_argument("--logit-bias", type=_bias, action="append", default=[], metavar="ID=B", help=text)
-    parser.add_argument("--seed", type=int, metavar="N", help="make drawn answers repeat")
+    parser.add_argument("--seed", type=natural, metavar="N", help="make drawn answers repeat")
 
 
 def sampling_settings(options: argparse.Namespace) -> "SamplingSettings | None":
@@ -221,4 +222,28 @@ def positive(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected 1 or more, got {number}")
+    return number
+
+
+def natural(text: str) -> int:
+    """Read an option's whole number of 0 or more."""
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"expected 0 or more, got {number}")
+    return number
+
+
+def above_zero(text: str) -> float:
+    """Read an option's number above 0, which is not infinite."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+    return number
+
+
+def port(text: str) -> int:
+    """Read an option's port, 0..65535."""
+    number = int(text)
+    if not 0 <= number <= _LAST_PORT:
+        raise argparse.ArgumentTypeError(f"expected 0..{_LAST_PORT}, got {number}")
     return number

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedraft.commands._options import KINDS_OF_DEVICES
+from edgedraft.commands._options import KINDS_OF_DEVICES, above_zero, positive
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_probe_arguments(part: argparse.ArgumentParser) -> None:
     part.add_argument("--output", type=Path, metavar="FILE", help="default: ./<processor's name>.toml")
-    part.add_argument("--seconds", type=float, default=100.0, metavar="S", help="time to take (default: 100)")
+    part.add_argument("--seconds", type=above_zero, default=100.0, metavar="S", help="time to take (default: 100)")
     part.add_argument("--kind", choices=KINDS_OF_DEVICES, default="laptop", help="default: laptop")
-    part.add_argument("--threads", type=int, metavar="N", help="default: every core this process may use")
+    part.add_argument("--threads", type=positive, metavar="N", help="default: every core this process may use")
     part.add_argument("--providers", nargs="+", metavar="NAME", help="default: all that are there")
 
 
@@ -89,11 +89,10 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.devices.probing.cases import ProbeSettings
     from edgedraft.devices.probing.noise import verdict
     from edgedraft.devices.probing.probe import probe_machine
-    from edgedraft.devices.profile_file import write_profile
-    from edgedraft.runtime.base.files import require_file_name
+    from edgedraft.devices.profile_file import free_profile_file, require_profile_file, write_profile
 
     if options.output:
-        require_file_name(options.output)
+        require_profile_file(options.output)
     settings = ProbeSettings(
         seconds=options.seconds,
         kind=options.kind,
@@ -102,7 +101,7 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
     )
     note_if_not_built(console)
     profile = probe_machine(settings, time.perf_counter, console.progress)
-    output = options.output or Path(f"{profile.id}.toml")
+    output = options.output or free_profile_file(Path(), profile.id)
     write_profile(output, profile)
     probe = profile.probe
     assert probe is not None

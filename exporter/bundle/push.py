@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedraft.exporter.bundle.card import MeasuredSpeeds, model_card
-from edgedraft.exporter.bundle.writing import CARD
+from edgedraft.exporter.bundle.owned import CARD
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from edgedraft.exporter.bundle.owned import CARD, check_output, owned_by
 from edgedraft.exporter.bundle.resized import resized_calibration, resized_plan
 from edgedraft.exporter.bundle.token_order import SizeForecast, TokenOrder, read_token_order
 from edgedraft.exporter.bundle.writing import (
-    CARD,
     TOKEN_ORDER,
-    check_output,
     file_entries,
     graph_facts,
     require_space,
@@ -24,18 +23,21 @@ from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
 from edgedraft.exporter.graph.providers import DRAFTER, Provider, provider_named
 from edgedraft.exporter.models.convert import GRAPH_NAME, model_bytes
 from edgedraft.exporter.models.genai_settings import MODEL_CONFIG_NAME, model_config
+from edgedraft.exporter.models.sums import SUMS_NAME, is_whole
 from edgedraft.exporter.models.trimmed import EXPANDED_NAME, write_trimmed
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
+from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.outputs import require_replaceable
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import link_or_copy, replacing_folder
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 from edgedraft.runtime.core.index_map import IndexMap
 
 _GENAI = "genai_config.json"
 _NOT_WEIGHTS = (".json", ".jinja", ".model", ".txt")
-_OF_THE_CONVERSION = "source.json"
+_OF_THE_CONVERSION = ("source.json", SUMS_NAME)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -53,7 +55,8 @@ def retrim_bundle(path: Path, size: int, output: Path, onnx_cache: Path, progres
 
     The result goes to ``output``: another folder, which gets copies of the target and the texts, or ``path`` itself.
     In the second case a whole new bundle is made beside the old one and takes its place, as in `replacing_folder`. The
-    target's files are then linked instead of copied: they have two names until the old folder is deleted.
+    target's files are then linked instead of copied: they have two names until the old folder is deleted. The user's
+    own files in the folder stay.
 
     Sizes up to the bundle's own are cut from its drafter, larger ones from the full drafter in ``onnx_cache``. Returns
     the new manifest. Raises `EdgedraftError` for a size without a forecast or a full drafter that is missing.
@@ -66,11 +69,11 @@ def retrim_bundle(path: Path, size: int, output: Path, onnx_cache: Path, progres
     if in_place and size == bundle.manifest.plan.draft_vocab_size:
         return bundle.manifest
     resize = _resize(bundle, size, onnx_cache)
-    unchanged = _unchanged(bundle, everything=in_place)
+    unchanged = _unchanged(bundle.manifest)
     copied = 0 if in_place else sum((path / name).stat().st_size for name in unchanged)
     require_space(output, model_bytes(resize.graph.parent) + copied, "the bundle")
-    with replacing_folder(output.resolve()) as folder:
-        _place(path.resolve(), folder, unchanged, _linked if in_place else shutil.copyfile)
+    with replacing_folder(output, owned_by(output)) as folder:
+        _place(path.resolve(), folder, unchanged, link_or_copy if in_place else shutil.copyfile)
         progress("trimming", 1, 3)
         manifest = _write_drafter(bundle, resize, folder)
         progress("trimming", 2, 3)
@@ -85,7 +88,8 @@ def retrim_folder(path: Path, kept: IndexMap, output: Path, progress: Progress =
     Writes both layouts, the map, and the tokenizer and settings of the folder. genai_config.json names the expanded
     graph, because stock engines know nothing of maps.
     """
-    free = not output.exists() or (output.is_dir() and not any(output.iterdir()))
+    require_replaceable(output)
+    free = not os.path.lexists(output) or (output.is_dir() and not any(output.iterdir()))
     require(free, f"{output}: exists and is not empty", remedy="choose another output folder")
     progress("trimming", 0, 2)
     model = load_graph(path / GRAPH_NAME)
@@ -94,11 +98,11 @@ def retrim_folder(path: Path, kept: IndexMap, output: Path, progress: Progress =
     remedy = "give the drafter with its whole vocabulary, and an order made for its tokenizer"
     require(width == expected, rule, got=width, remedy=remedy)
     require_space(output, model_bytes(path), "the trimmed drafter")
-    with replacing_folder(output) as folder:
+    with replacing_folder(output, frozenset().__contains__) as folder:
         write_trimmed(model, kept, kept, folder)
         progress("trimming", 1, 2)
         for file in sorted(path.iterdir()):
-            if file.is_file() and file.suffix in _NOT_WEIGHTS and file.name != _OF_THE_CONVERSION:
+            if file.is_file() and file.suffix in _NOT_WEIGHTS and file.name not in _OF_THE_CONVERSION:
                 shutil.copyfile(file, folder / file.name)
         if (folder / _GENAI).is_file():
             config = read_json(folder / _GENAI)
@@ -141,6 +145,9 @@ def _resize(bundle: Bundle, size: int, onnx_cache: Path) -> _Resize:
         got=f"{size:,}",
         remedy="choose a smaller size, name the cache that holds it, or export the bundle again",
     )
+    remedy = "export the bundle again"
+    rule = f"{full.parent}: the full drafter is damaged, or an earlier version kept no sums of it"
+    require(is_whole(full.parent), rule, remedy=remedy)
     return _Resize(graph=full, rows=kept, kept=kept, forecast=forecast)
 
 
@@ -155,7 +162,7 @@ def _write_drafter(bundle: Bundle, resize: _Resize, folder: Path) -> BundleManif
     if (bundle.path / DRAFTER / MODEL_CONFIG_NAME).is_file():
         shutil.copyfile(bundle.path / DRAFTER / MODEL_CONFIG_NAME, folder / DRAFTER / MODEL_CONFIG_NAME)
     new = [f"{DRAFTER}/{file.name}" for file in (folder / DRAFTER).iterdir()]
-    kept_files = {name: was.files[name] for name in _unchanged(bundle, everything=False)}
+    kept_files = {name: was.files[name] for name in _unchanged(was)}
     drafter = replace(
         was.drafter,
         **graph_facts(folder / was.drafter.graph),
@@ -178,23 +185,13 @@ def _provider(manifest: BundleManifest) -> Provider:
     return known if limit is None or largest <= limit else replace(known, largest_tensor_bytes=None)
 
 
-def _unchanged(bundle: Bundle, *, everything: bool) -> list[str]:
-    """List files that a new size does not touch: those of the manifest, or with ``everything`` the user's own too."""
-    listed = bundle.manifest.files
-    rewritten = {name for name in listed if name.startswith(f"{DRAFTER}/")} | {CARD, MANIFEST_NAME}
-    names = [file.relative_to(bundle.path).as_posix() for file in bundle.path.rglob("*") if file.is_file()]
-    return sorted(set(names if everything else listed) - rewritten)
+def _unchanged(manifest: BundleManifest) -> list[str]:
+    """List the files of the bundle that a new size does not touch."""
+    rewritten = {name for name in manifest.files if name.startswith(f"{DRAFTER}/")} | {CARD, MANIFEST_NAME}
+    return sorted(set(manifest.files) - rewritten)
 
 
 def _place(source: Path, folder: Path, names: list[str], copy: Callable[[Path, Path], object]) -> None:
     for name in names:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         copy(source / name, folder / name)
-
-
-def _linked(source: Path, destination: Path) -> None:
-    """Give the file a second name until the old folder goes; copy it where the file system has no links."""
-    try:
-        os.link(source, destination, follow_symlinks=False)
-    except OSError:
-        shutil.copyfile(source, destination)

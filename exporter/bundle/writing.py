@@ -1,4 +1,4 @@
-"""Writing a bundle: everything into a temporary sibling, then one rename, so a crash leaves the old bundle or none."""
+"""Writing a bundle: everything into a temporary sibling that takes its place in one step."""
 
 import shutil
 from collections.abc import Iterable
@@ -10,6 +10,7 @@ import numpy as np
 
 from edgedraft.exporter.bundle.card import model_card
 from edgedraft.exporter.bundle.genai_config import genai_config
+from edgedraft.exporter.bundle.owned import CARD, check_output, owned_by
 from edgedraft.exporter.bundle.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
 from edgedraft.exporter.graph.loading import ModelSize, load_graph, save_graph
 from edgedraft.exporter.graph.needs import graph_needs, require_bindable
@@ -27,9 +28,10 @@ from edgedraft.exporter.models.trimmed import (
     write_trimmed,
 )
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json, replacing_folder, require_own_folder, sha256, write_json
+from edgedraft.runtime.base.files import read_json, sha256, write_json
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
+from edgedraft.runtime.base.replacing import replacing_folder
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
 from edgedraft.runtime.bundle.manifest import (
     MANIFEST_NAME,
@@ -50,7 +52,6 @@ TARGET_GRAPH, DRAFTER_GRAPH, EXPANDED_GRAPH = (
     f"{DRAFTER}/{EXPANDED_NAME}",
 )
 INDEX_MAP, TOKEN_ORDER = f"{DRAFTER}/{INDEX_MAP_NAME}", f"{DRAFTER}/{TOKEN_ORDER_NAME}"
-CARD = "README.md"
 
 
 class GraphFacts(TypedDict):
@@ -80,14 +81,14 @@ class BundleContents:
 
 
 def write_bundle(contents: BundleContents, path: Path, progress: Progress = silent) -> None:
-    """Write the bundle to ``path``, replacing one that is there; nothing else is ever overwritten.
+    """Write the bundle to ``path``, replacing one that is there; the user's own files beside it stay.
 
     Raises `EdgedraftError` before anything is written if the provider cannot hold a weight or the disk is too full.
     """
     check_output(path)
     check_weights(contents.pair, contents.index_map, contents.provider)
     require_space(path, contents.pair.target.file_bytes + contents.pair.drafter.file_bytes, "the bundle")
-    with replacing_folder(path) as folder:
+    with replacing_folder(path, owned_by(path)) as folder:
         progress("bundle parts", 0, 3)
         _write_target(contents, folder)
         progress("bundle parts", 1, 3)
@@ -106,11 +107,6 @@ def write_manifest(manifest: BundleManifest, folder: Path) -> BundleManifest:
     written = replace(manifest, files=dict(sorted(files.items())))
     write_json(folder / MANIFEST_NAME, to_plain(written))
     return written
-
-
-def check_output(path: Path) -> None:
-    """Raise an error if ``path`` exists and is neither a bundle nor an empty folder. Call this before long work."""
-    require_own_folder(path, "a bundle", MANIFEST_NAME)
 
 
 def file_entries(folder: Path, names: Iterable[str]) -> dict[str, FileEntry]:
@@ -149,6 +145,7 @@ def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
         index_map=INDEX_MAP,
         target_vocab_size=pair.vocab_size,
         context_length=pair.context_length,
+        drafter_context_length=pair.drafter_context_length,
         end_token_ids=pair.end_token_ids,
         tokenizer_fingerprint=pair.fingerprint,
         calibration=contents.calibration,

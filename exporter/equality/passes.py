@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from edgedraft.exporter.equality.deviation import CheckedRows
 from edgedraft.runtime.core.model import LanguageModel, prompt_pieces
 
-_DRAFT_ROWS, _SINGLE_STEPS = 5, 4
+_DRAFT_ROWS, _SINGLE_STEPS = 5, 2
 
 
 def checked_passes(model: LanguageModel, token_ids: Sequence[int]) -> Iterator[CheckedRows]:
@@ -14,11 +14,11 @@ def checked_passes(model: LanguageModel, token_ids: Sequence[int]) -> Iterator[C
     yield CheckedRows(what="in one pass", start=0, logits=model.read(token_ids).logits)
     model.rewind(0)
     yield from _read_on(model, prompt_pieces(token_ids), "in pieces")
-    half = len(token_ids) // 2
-    model.rewind(half)
+    kept = len(token_ids) * 3 // 4
+    model.rewind(kept)
     model.read([*token_ids[:_DRAFT_ROWS]])  # a draft that is refused
-    model.rewind(half)
-    yield from _read_on(model, _short_pieces(token_ids[half:]), "after a rewind")
+    model.rewind(kept)
+    yield from _read_on(model, _short_pieces(token_ids[kept:]), "after a rewind")
 
 
 def _read_on(model: LanguageModel, pieces: Iterator[Sequence[int]], what: str) -> Iterator[CheckedRows]:

@@ -1,6 +1,6 @@
-"""The source as transformers computes it: a model folder opened in float32, and its logits for some tokens."""
+"""The source as transformers computes it, in float32: its logits for some tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,21 +22,56 @@ def source_class(config: Any) -> Any:
     return getattr(transformers, named, transformers.AutoModelForCausalLM)
 
 
-def source_logits(folder: Path, token_ids: Sequence[int], switch_length: int | None) -> Logits:
+def source_logits(folder: Path, token_ids: Sequence[int], switch_length: int | None, *, whole: bool) -> Logits:
     """Return float32 logits (tokens, vocab) of the model in ``folder``; row i is that of a text of i + 1 tokens.
 
-    A model that computes texts longer than ``switch_length`` otherwise is run for both kinds.
+    Its weights stay in their own type, and each layer is widened to float32 while it computes; with ``whole`` the model
+    is held in float32, which takes twice the memory or more. A model that computes texts longer than ``switch_length``
+    otherwise is run for both kinds.
     """
     config = transformers.AutoConfig.from_pretrained(folder)
-    model = source_class(config).from_pretrained(folder, dtype=torch.float32).eval()
-    whole = _logits(model, token_ids)
+    dtype = torch.float32 if whole else "auto"
+    model = source_class(config).from_pretrained(folder, dtype=dtype).eval()
+    for block in _blocks(model):
+        _widen_while_it_runs(block)
+    logits = _logits(model, token_ids)
     if switch_length is not None and switch_length < len(token_ids):
-        whole[:switch_length] = _logits(model, token_ids[:switch_length])
-    return whole
+        logits[:switch_length] = _logits(model, token_ids[:switch_length])
+    return logits
+
+
+def _blocks(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
+    """Yield the parts of a model that are run as wholes: its layers, and what holds weights beside them."""
+    for child in module.children():
+        if isinstance(child, torch.nn.ModuleList):
+            yield from child
+        elif next(child.parameters(recurse=False), None) is not None:
+            yield child
+        else:
+            yield from _blocks(child)
+
+
+def _widen_while_it_runs(block: torch.nn.Module) -> None:
+    """Let ``block`` compute in float32, with weights that are widened before it runs and dropped afterwards."""
+    narrow: dict[torch.Tensor, torch.Tensor] = {}
+
+    def widen(*_: object) -> None:
+        for parameter in block.parameters():
+            if parameter.is_floating_point() and parameter.dtype != torch.float32:
+                narrow[parameter] = parameter.data
+                parameter.data = parameter.data.float()
+
+    def restore(*_: object) -> None:
+        while narrow:
+            parameter, numbers = narrow.popitem()
+            parameter.data = numbers
+
+    block.register_forward_pre_hook(widen)
+    block.register_forward_hook(restore, always_call=True)
 
 
 def _logits(model: Any, token_ids: Sequence[int]) -> Logits:
-    with torch.inference_mode():
+    with torch.no_grad():
         logits: Logits = model(input_ids=torch.tensor([list(token_ids)]), use_cache=False).logits[0].float().numpy()
     return logits
 
@@ -46,9 +81,16 @@ def checked_ids(folder: Path, count: int) -> list[int]:
     config = transformers.AutoConfig.from_pretrained(folder).get_text_config()
     rng = np.random.default_rng(0)
     width = int(config.vocab_size)
-    text: list[int] = []
-    if any(folder.glob("tokenizer*")):
-        text = list(transformers.AutoTokenizer.from_pretrained(folder)(_TEXT).input_ids)[: count // 2]
-    text = [token_id for token_id in text if token_id < width]
+    text = [token_id for token_id in text_ids(folder, _TEXT)[: count // 2] if token_id < width]
     drawn = rng.integers(min(3, width - 1), width, count - len(text))
     return [*text, *(int(token_id) for token_id in drawn)]
+
+
+def text_ids(folder: Path, text: str) -> list[int]:
+    """Return the tokens of ``text`` with the special tokens that transformers' tokenizer puts around it.
+
+    Returns none where ``folder`` holds no tokenizer.
+    """
+    if not any(folder.glob("tokenizer*")):
+        return []
+    return list(transformers.AutoTokenizer.from_pretrained(folder)(text).input_ids)

@@ -7,7 +7,8 @@ from typing import Any
 from edgedraft.exporter.methods.balanced import BalancedResult
 from edgedraft.exporter.methods.utility import ScoredSize
 from edgedraft.exporter.planning.figures import BLUE, ORANGE, drawing, require_own_pictures, size_axis
-from edgedraft.runtime.base.files import require_own_file, write_json
+from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.outputs import require_own_file
 from edgedraft.runtime.base.records import require, to_plain
 
 SUMMARY, FULL, PICTURE = "summary.json", "full_results.json", "optimization_results.png"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from edgedraft.exporter.methods.flops import EagleShape
 from edgedraft.exporter.models.eagle.config_values import NESTS, ConfigValues
-from edgedraft.runtime.base.files import replacing_file
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import replacing_file
 
 _KEY = "draft_vocab_size"
 _ENTRY = re.compile(rf'("{_KEY}"\s*:\s*)(-?\d+|null)(?=\s*[,}}\]])')

@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from edgedraft.exporter.graph.interface import require_readable
 from edgedraft.exporter.models.eagle.telling import refuse_eagle
 from edgedraft.exporter.models.families import ModelFamily, by_architecture, by_gguf, unsupported
 from edgedraft.exporter.models.gguf_header import gguf_architecture
-from edgedraft.exporter.models.sources import GGUF, HUGGING_FACE, ONNX, ModelSource
+from edgedraft.exporter.models.sources import GGUF, HUGGING_FACE, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.records import require
@@ -20,7 +21,7 @@ _MIXED = "Granite 4"
 def require_supported(source: ModelSource, export_backend: str) -> None:
     """Refuse a model that ``export_backend`` does not convert rightly; the error names its family and what is taken.
 
-    An ONNX folder is not converted, and passes.
+    An ONNX graph is not converted, and passes; see `require_readable_graph`.
     """
     if source.kind == ONNX:
         return
@@ -33,6 +34,13 @@ def require_supported(source: ModelSource, export_backend: str) -> None:
     elif not family.optimum:
         reason = family.reason or "Optimum cannot export it"
         raise unsupported(source.path, _label(family, name), reason, optimum=False)
+
+
+def require_readable_graph(source: ModelSource) -> None:
+    """Refuse an ONNX graph whose inputs and outputs the runtime does not understand; other models pass."""
+    graph = onnx_file(source.path) if source.kind == ONNX else None
+    if graph is not None:
+        require_readable(graph)
 
 
 def _of_gguf(source: ModelSource) -> tuple[ModelFamily, str]:

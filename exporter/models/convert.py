@@ -8,36 +8,29 @@ import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from edgedraft.exporter.equality.result import EqualityResult
-from edgedraft.exporter.graph.loading import drop_cache_windows, fix_cache_shapes, load_graph, save_graph
+from edgedraft.exporter.graph.interface import adapt_interface
+from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.precisions import FLOAT, Precision, precision_named
 from edgedraft.exporter.graph.rope_switch import note_rope_switch
 from edgedraft.exporter.models.admission import require_supported
-from edgedraft.exporter.models.equality import (
-    SOURCE_FACTS,
-    check_graph,
-    conversion_remarks,
-    finished_check,
-    read_equality,
-)
+from edgedraft.exporter.models.equality import SOURCE_FACTS, conversion_remarks
+from edgedraft.exporter.models.float_graph import FloatGraph, copy_texts, make_float_graph
 from edgedraft.exporter.models.genai_settings import genai_settings
 from edgedraft.exporter.models.gguf_parts import join_gguf
 from edgedraft.exporter.models.processes import ProcessCost, run_python
-from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file
+from edgedraft.exporter.models.sources import GGUF, ONNX, ModelSource, onnx_file, require_unchanged
+from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.exporter.models.via_optimum import (
     BUILDER,
     EXPORT_BACKENDS,
     OPTIMUM_PINS,
-    export_with_optimum,
-    optimum_python,
 )
 from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
+from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
-from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TEXT_FILES
-from edgedraft.runtime.text.chat_template import read_chat_template
+from edgedraft.runtime.base.replacing import replacing_folder
 
 GRAPH_NAME = "model.onnx"
 
@@ -121,10 +114,17 @@ class Conversion:
         # A packed weight is far coarser than float16's rounding, and half the size keeps memory and disk down.
         return "float32" if self.precision.layout == FLOAT else "float16"
 
-    @property
-    def equality_file(self) -> Path:
-        """Return the file that keeps how far the float graph lies from the source, the same for every precision."""
-        return self.cache / "equality" / f"{self.source.name}-{_digest(self._float_facts())}.json"
+    def float_graph(self, weights: Path, built: Path) -> FloatGraph:
+        """Return the float graph that is made from the folder ``weights`` in the folder ``built``."""
+        return FloatGraph(
+            name=self.source.name,
+            weights=weights,
+            built=built,
+            export_backend=self.export_backend,
+            cache=self.cache,
+            log=self.log,
+            equality_file=self.cache / "equality" / f"{self.source.name}-{_digest(self._float_facts())}.json",
+        )
 
     def _key(self) -> str:
         if self.source.kind == ONNX:
@@ -149,7 +149,7 @@ def _digest(facts: list[object]) -> str:
 def convert(
     source: ModelSource, precision: str, cache: Path, progress: Progress = silent, export_backend: str = BUILDER
 ) -> OnnxFolder:
-    """Return the model as an ONNX folder in ``cache``, made on the first call.
+    """Return the model as an ONNX folder in ``cache``, made on the first call, or again where a file of it is damaged.
 
     ``export_backend`` is one of `EXPORT_BACKENDS`. An ONNX source needs neither precision nor backend: it is copied as
     it is, but for its cache shapes, which become fixed.
@@ -158,9 +158,10 @@ def convert(
         source=source, precision=precision_named(precision), export_backend=export_backend, cache=cache
     )
     costs: tuple[ProcessCost, ...] = ()
-    if not (conversion.folder / GRAPH_NAME).is_file():
+    if not is_whole(conversion.folder):
         with replacing_folder(conversion.folder) as temporary:
             costs = _make(conversion, temporary, progress)
+            write_sums(temporary)
     return OnnxFolder(
         path=conversion.folder,
         source=source,
@@ -200,12 +201,13 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
     unpacked, built = folder / "unpacked", folder / "built"
     weights = source.path
     if source.kind == GGUF:
+        require_unchanged(source)
         progress(f"unpacking {source.name}", 0, steps)
         costs.append(_unpack(source, unpacked, conversion))
         weights = unpacked
     progress(what, 1, steps)
-    made, equality = _converted(weights, built, conversion, progress)
-    costs += made
+    made = make_float_graph(conversion.float_graph(weights, built), progress)
+    costs += made.costs
     shutil.rmtree(unpacked, ignore_errors=True)
     progress(what, 2, steps)
     costs.append(_pack(source.name, precision, built, folder, conversion.log))
@@ -215,7 +217,7 @@ def _make(conversion: Conversion, folder: Path, progress: Progress) -> tuple[Pro
         "identity": source.identity,
         "precision": precision.name,
         "via": conversion.export_backend,
-        "equality": to_plain(equality),
+        "equality": to_plain(made.equality),
     }
     write_json(folder / SOURCE_FACTS, facts)
     progress(what, steps, steps)
@@ -237,49 +239,6 @@ def _unpack(source: ModelSource, output: Path, conversion: Conversion) -> Proces
     return cost
 
 
-def _converted(
-    weights: Path, built: Path, conversion: Conversion, progress: Progress
-) -> tuple[list[ProcessCost], EqualityResult]:
-    """Make the float graph and compare it with its source, once for all precisions; refuse another model."""
-    kept = conversion.equality_file
-    known = finished_check(kept)
-    if conversion.export_backend == BUILDER:
-        costs, remedy = _build(weights, built, conversion, None if known else kept), "try --via optimum"
-    else:
-        costs, remedy = _export(weights, built, conversion, progress), "try the default, --via builder"
-        if known is None:
-            costs.append(check_graph(conversion.source.name, weights, built, kept, conversion.log))
-    result = known or read_equality(kept)
-    try:
-        result.require_equal(conversion.source.name, remedy)
-    except EdgedraftError:
-        kept.unlink()
-        raise
-    return costs, result
-
-
-def _build(weights: Path, output: Path, conversion: Conversion, result: Path | None) -> list[ProcessCost]:
-    """Build the float graph. Packing its weights ourselves takes a fifth of the memory of the builder's quantizer."""
-    if importlib.util.find_spec("onnxruntime_genai") is None:
-        raise MissingExtraError("onnxruntime-genai", "export")
-    arguments = ["-m", "edgedraft.exporter.models.worker_build", str(weights), str(output)]
-    if result is not None:
-        result.parent.mkdir(parents=True, exist_ok=True)
-        arguments.append(str(result))
-    return [run_python(f"building {conversion.source.name}", arguments, conversion.log)]
-
-
-def _export(weights: Path, output: Path, conversion: Conversion, progress: Progress) -> list[ProcessCost]:
-    """Export the float graph with Optimum, and write the files beside it that the builder would have written."""
-    remedy = "save the model's tokenizer as tokenizer.json beside it"
-    require((weights / "tokenizer.json").is_file(), f"{weights}: no tokenizer.json", remedy=remedy)
-    python = optimum_python(conversion.cache, progress)
-    cost = export_with_optimum(conversion.source.name, weights, output, python, conversion.log)
-    write_json(output / _SETTINGS, genai_settings(weights, load_graph(output / GRAPH_NAME), GRAPH_NAME))
-    _copy_texts(weights, output)
-    return [cost]
-
-
 def _pack(name: str, precision: Precision, built: Path, folder: Path, log: Path) -> ProcessCost:
     arguments = ["-m", "edgedraft.exporter.graph.worker_pack", str(built), str(folder), precision.name]
     return run_python(f"packing {name} {precision.name}", arguments, log)
@@ -290,9 +249,8 @@ def _copy_onnx(source: Path, folder: Path) -> None:
     graph = onnx_file(source)
     assert graph is not None
     model = load_graph(graph)
-    fix_cache_shapes(model)
     note_rope_switch(model)
-    windowed = drop_cache_windows(model)
+    windowed = adapt_interface(model)
     own = source / _SETTINGS
     settings = read_json(own) if own.is_file() else genai_settings(source, model, GRAPH_NAME)
     if windowed:  # else stock engines would go on giving those layers a shorter buffer
@@ -302,14 +260,4 @@ def _copy_onnx(source: Path, folder: Path) -> None:
     except FileNotFoundError as error:
         raise EdgedraftError(f"{source}: the graph's data file is missing", got=first_line(error)) from error
     write_json(folder / _SETTINGS, settings)
-    _copy_texts(source, folder)
-
-
-def _copy_texts(source: Path, folder: Path) -> None:
-    """Copy tokenizer and chat template; the template gets a file of its own, where other programs look for it."""
-    for name in TEXT_FILES:
-        if (source / name).is_file():
-            shutil.copyfile(source / name, folder / name)
-    template = read_chat_template(source).source
-    if template is not None and not (folder / CHAT_TEMPLATE).is_file():
-        (folder / CHAT_TEMPLATE).write_text(template, encoding="utf-8")
+    copy_texts(source, folder)

@@ -13,7 +13,6 @@ SOURCE_FACTS = "source.json"
 
 def check_graph(name: str, weights: Path, built: Path, result: Path, log: Path) -> ProcessCost:
     """Compare the float graph in ``built`` with its source, and write an `EqualityResult` to the file ``result``."""
-    result.parent.mkdir(parents=True, exist_ok=True)
     arguments = ["-m", "edgedraft.exporter.equality.worker_check", str(weights), str(built), str(result)]
     return run_python(f"comparing {name} with its source", arguments, log)
 

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edgedraft.exporter.models.packaged_models import PackagedModel, PinnedWheel, pinned_wheels
-from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json, replacing_file, sha256, write_json
+from edgedraft.runtime.base.errors import EdgedraftError, unwritable_is_users
+from edgedraft.runtime.base.files import read_json, sha256, write_json
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import replacing_file
 
 _PIP_DOWNLOAD = (
     *(sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary", ":all:"),
@@ -40,7 +41,8 @@ def fetch(model: PackagedModel, folder: Path, progress: Progress = silent) -> Pa
         _check(path, model, path.stat().st_size, sha256(path), remedy="delete it and fetch again")
     else:
         parts = folder / f"{model.file}.parts"
-        parts.mkdir(parents=True, exist_ok=True)
+        with unwritable_is_users(parts):
+            parts.mkdir(parents=True, exist_ok=True)
         _require_space(model, parts)
         _join(model, _download(model, parts, progress), path)
         shutil.rmtree(parts)

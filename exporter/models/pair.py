@@ -16,7 +16,7 @@ from edgedraft.exporter.graph.loading import (
 )
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import Provider
-from edgedraft.exporter.models.admission import require_supported
+from edgedraft.exporter.models.admission import require_readable_graph, require_supported
 from edgedraft.exporter.models.convert import (
     GRAPH_NAME,
     OnnxFolder,
@@ -25,11 +25,12 @@ from edgedraft.exporter.models.convert import (
     end_token_ids,
 )
 from edgedraft.exporter.models.sources import check_reference, resolve
+from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.exporter.models.whole_files import require_whole
-from edgedraft.runtime.base.files import replacing_folder
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import replacing_folder
 from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
@@ -66,7 +67,8 @@ class Pair:
         a_token = sum(cache_bytes_per_token(graph) for graph in (target_graph, drafter_graph))
         self.end_token_ids = end_token_ids(target.path)
         self.context_length = context_length(target.path)
-        longest = min(settings.context_length, self.context_length, context_length(drafter.path))
+        self.drafter_context_length = context_length(drafter.path)
+        longest = min(settings.context_length, self.context_length, self.drafter_context_length)
         self.settings = replace(settings, context_length=longest)
         self._cache_bytes = a_token * longest
 
@@ -115,8 +117,10 @@ def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent)
         check_reference(reference)
     drafter_source, target_source = (resolve(name, cache, progress) for name in (request.drafter, request.target))
     for source in (target_source, drafter_source):
-        require_whole(source)
         require_supported(source, request.export_backend)
+    for source in (target_source, drafter_source):
+        require_whole(source)
+        require_readable_graph(source)
     drafter = convert(drafter_source, request.drafter_precision, cache, progress, request.export_backend)
     target = convert(target_source, request.target_precision, cache, progress, request.export_backend)
     return Pair(target, drafter, request.settings)
@@ -131,7 +135,7 @@ def prepared_pair(pair: Pair, provider: Provider, cache: Path) -> Pair:
 def prepared_folder(folder: OnnxFolder, provider: Provider, cache: Path) -> OnnxFolder:
     """Return the folder itself if ``provider`` needs no change, else a prepared copy in ``cache``, made once."""
     path = cache / "onnx" / f"{folder.key}-{provider.name}"
-    if not (path / GRAPH_NAME).is_file():
+    if not is_whole(path):
         model = load_graph(folder.graph)
         if not prepare(model, provider):
             return folder
@@ -140,6 +144,7 @@ def prepared_folder(folder: OnnxFolder, provider: Provider, cache: Path) -> Onnx
             for file in folder.path.iterdir():
                 if file.is_file() and not file.name.startswith(GRAPH_NAME):
                     shutil.copyfile(file, temporary / file.name)
+            write_sums(temporary)
     return replace(folder, path=path)
 
 

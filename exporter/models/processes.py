@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, unwritable_is_users
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +29,9 @@ def run_python(what: str, arguments: Sequence[str], log: Path, python: Path | No
     ``python`` is the interpreter, ours where none is named.
     """
     started = time.perf_counter()
-    log.parent.mkdir(parents=True, exist_ok=True)
+    with unwritable_is_users(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.touch()
     with log.open("wb") as output:
         child = subprocess.Popen([str(python or sys.executable), *arguments], stdout=output, stderr=subprocess.STDOUT)
         try:

@@ -146,6 +146,14 @@ def _repository(name: str, folder: Path) -> ModelSource:
     )
 
 
+def require_unchanged(source: ModelSource) -> None:
+    """Refuse a GGUF file whose content is not the one that gave the source its identity."""
+    digest = " ".join(sha256(part) for part in source.parts or (source.path,))
+    remedy = "it is damaged: delete it, and fetch or copy it again"
+    rule = f"{source.path}: SHA-256: expected {source.identity}"
+    require(digest == source.identity, rule, got=digest, remedy=remedy)
+
+
 def onnx_file(path: Path) -> Path | None:
     """Return the graph of an ONNX folder: beside the other files, or in ``onnx`` as hub repositories have it."""
     places = (path / "model.onnx", path / "onnx" / "model.onnx")

@@ -1,6 +1,5 @@
 """A drafter at any draft vocabulary size: opened without copying its body, written in both layouts, or whole."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,8 @@ from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, PROVIDERS, Provider, provider_named
 from edgedraft.exporter.models.convert import GRAPH_NAME
 from edgedraft.exporter.models.pair import Pair
+from edgedraft.runtime.base.errors import unwritable_is_users
+from edgedraft.runtime.base.siblings import temporary_file
 from edgedraft.runtime.bundle.index_map_file import write_index_map
 from edgedraft.runtime.bundle.manifest import BundleManifest
 from edgedraft.runtime.core.index_map import IndexMap
@@ -38,12 +39,10 @@ def trimmed_graph(pair: Pair, kept: IndexMap) -> OnnxGraph:
     """
     model = load_graph(pair.drafter.graph)
     trim_head(model, kept)
-    graph = pair.drafter.path / f"trimmed-{kept.draft_vocab_size}-{os.getpid()}.onnx"
-    try:
+    wanted = pair.drafter.path / f"trimmed-{kept.draft_vocab_size}.onnx"
+    with unwritable_is_users(wanted), temporary_file(wanted) as graph:
         ir.save(model, graph)
         return OnnxGraph(graph, pair.settings)
-    finally:
-        graph.unlink(missing_ok=True)
 
 
 def write_trimmed(

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import replacing_folder
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import replacing_folder
 
 BUILDER, OPTIMUM = EXPORT_BACKENDS = ("builder", "optimum")
 """The makers of the float graph: onnxruntime-genai's model builder, or Optimum in an environment of its own."""

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from edgedraft.calibration.counts import TokenCounts
-from edgedraft.calibration.counts_file import read_counts, write_counts
+from edgedraft.calibration.counts_file import read_counts, require_counts_file, write_counts
 from edgedraft.calibration.data.reading import ReadOptions, Shard
 from edgedraft.calibration.process_engine import map_on_processes
 from edgedraft.calibration.ray_engine import RayOptions, map_on_ray
@@ -17,7 +17,6 @@ from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.tokenization import tokenization
 from edgedraft.exporter.pipeline.requests import LOCAL, RAY, TARGET
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import require_file_name
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 
@@ -58,7 +57,7 @@ class CountRequest:
 def count(request: CountRequest, progress: Progress = silent) -> CountResult:
     """Count, or finish what was stopped; write the counts, and return them with what was left out."""
     spread = request.engine == RAY or request.workers > 1
-    require_file_name(request.output)
+    require_counts_file(request.output)
     rule = "several workers cut the data into shards themselves"
     require(request.shard is None or not spread, rule, got="--shard", remedy="leave one of the two out")
     cache = cache_folder(request.cache)
@@ -81,7 +80,7 @@ def count(request: CountRequest, progress: Progress = silent) -> CountResult:
 
 def merge_counts(files: tuple[Path, ...], output: Path) -> TokenCounts:
     """Write the sum of the counts in ``files``, of one source and one tokenizer, to ``output``; return it."""
-    require_file_name(output)
+    require_counts_file(output)
     first, *others = (read_counts(path) for path in files)
     total = sum(others, start=first)
     write_counts(output, total)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.exporter.bundle.card import MeasuredSpeeds
+from edgedraft.exporter.bundle.owned import check_output
 from edgedraft.exporter.bundle.push import PushedBundle, Repository, push_bundle, require_token
-from edgedraft.exporter.bundle.writing import check_output
 from edgedraft.exporter.pipeline.bench import Measurement
 from edgedraft.exporter.pipeline.requests import ExportRequest
 from edgedraft.exporter.pipeline.stages import planned_pair, written_bundle

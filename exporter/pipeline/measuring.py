@@ -22,10 +22,10 @@ from edgedraft.exporter.models.trimmed import open_trimmed
 from edgedraft.exporter.planning.ranking import index_map
 from edgedraft.exporter.planning.scoring import PairLatency
 from edgedraft.runtime.base.arrays import Ids
-from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.kept import kept, record_reader, write_record
 from edgedraft.runtime.base.kernel_names import shown_kernels
 from edgedraft.runtime.base.progress import Progress, silent
-from edgedraft.runtime.base.records import from_plain, require, to_plain
+from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.core.model import Clock, LanguageModel
 from edgedraft.runtime.onnx.kernel_choice import kernels_to_time
 from edgedraft.runtime.onnx.providers import onnxruntime_version
@@ -103,16 +103,16 @@ def probe_pairs(pairs: Sequence[Pair], timing: Timing, cache: Path, progress: Pr
     folders = {folder.key: folder for pair in pairs for folder in (pair.target, pair.drafter)}
     kernels = {key: timed_kernels(folders[key], settings) for key in sorted(folders)}
     facts = [_METHOD, to_plain(machine), to_plain(settings), onnxruntime_version, kernels, PROBED_ROWS, PROBED_SIZES]
-    kept = cache / "devices" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
-    if kept.exists():
-        return from_plain(PairSteps, read_json(kept), str(kept))
+    path = cache / "devices" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
+    if (known := kept(record_reader(PairSteps), path)) is not None:
+        return known
     _require_memory([(folders[key], len(names)) for key, names in kernels.items()])
     models, cases = step_cases(pairs, timing.order)
     context = timing.context_ids[:CONTEXT_TOKENS]
     steps = measure_steps(models, cases, context, timing.clock, timing.repeats, progress)
     measured = PairSteps(machine=machine, threads=settings.threads, onnxruntime=onnxruntime_version, steps=tuple(steps))
     if measured.noise <= timing.most_noise:
-        write_json(kept, to_plain(measured))
+        write_record(path, measured)
     return measured
 
 

@@ -11,6 +11,7 @@ from edgedraft.devices.probing.posted import PostedBench, one_line, read_bench, 
 from edgedraft.devices.profile import DeviceProfile
 from edgedraft.devices.profile_file import write_profile
 from edgedraft.runtime.base.files import write_json
+from edgedraft.runtime.base.outputs import require_replaceable
 from edgedraft.runtime.base.records import to_plain
 
 
@@ -28,6 +29,7 @@ class PhoneResults:
     """Take a run's results one after the other, and hand each to ``arrived`` once it is on disk."""
 
     def __init__(self, folder: Path, naming: Naming, arrived: Callable[[PhoneResult], None]) -> None:
+        require_replaceable(folder / "result")
         self.files: list[Path] = []
         self._folder, self._naming, self._arrived = folder, naming, arrived
 

@@ -9,6 +9,7 @@ from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.data.turns import USER
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.devices.probing.phone import QUICK, WHOLE, PhoneProbe, write_phone_probe
+from edgedraft.exporter.models.sums import read_sums
 from edgedraft.exporter.models.trimmed import full_graph
 from edgedraft.exporter.pipeline.phone_results import PhoneResults
 from edgedraft.runtime.base.files import sha256
@@ -16,7 +17,7 @@ from edgedraft.runtime.base.progress import Note
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest, FileEntry
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
-from edgedraft.runtime.serving.site import Site, SiteFile, Taker, kept_entry, listed_files, page_files, page_folder
+from edgedraft.runtime.serving.site import Site, SiteFile, Taker, listed_files, page_files, page_folder
 
 BUNDLE, FULL, PROBE, SESSION = "bundle/", "full/", "probe/", "session.json"
 _PROMPTS = 3
@@ -79,7 +80,7 @@ def offered_site(request: PhoneRequest, folder: Path, results: PhoneResults, not
     for name in ("probe", "full"):
         (folder / name).mkdir()
     probe = write_phone_probe(folder / "probe", PROBE, QUICK if request.quick else WHOLE)
-    full = full_drafter(bundle.manifest, onnx_cache, folder / "full", request.cache / "phone" / "sums.json")
+    full = full_drafter(bundle.manifest, onnx_cache, folder / "full")
     if full is None:
         note(f"The full-vocabulary drafter is not at {onnx_cache}: the page benches without it.")
     parts = SiteParts(bundle=bundle, page=page_folder(), probe_folder=folder / "probe", probe=probe, full=full)
@@ -108,17 +109,20 @@ def phone_site(parts: SiteParts, takers: Mapping[str, Taker]) -> Site:
     return Site(files=files, texts=texts, takers=takers)
 
 
-def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path, store: Path) -> ServedDrafter | None:
+def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path) -> ServedDrafter | None:
     """Return the bundle's drafter with its whole vocabulary, None where it is not cached; see `full_graph`.
 
-    Its weights are served from where they lie, and ``store`` keeps their sums.
+    Its weights are served from where they lie, with the sums that they got there; the page checks these.
     """
     whole = full_graph(manifest, onnx_cache, folder)
     if whole is None:
         return None
     name, needs = whole.graph.name, whole.needs
     graph = {name: FileEntry(bytes=whole.graph.stat().st_size, sha256=sha256(whole.graph))}
-    data = {each: kept_entry(whole.data_folder / each, store) for each in needs.data}
+    sums = read_sums(whole.data_folder)
+    if not sums.keys() >= set(needs.data):
+        return None
+    data = {each: sums[each] for each in needs.data}
     record = FullDrafter(
         graph=f"{FULL}{name}",
         data=tuple(f"{FULL}{each}" for each in data),

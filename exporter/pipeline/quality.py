@@ -13,9 +13,9 @@ from edgedraft.exporter.models.convert import AS_EXPORTED, OnnxFolder, convert
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.runtime.base.arrays import Float64Array
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.kept import kept, record_reader, write_record
 from edgedraft.runtime.base.progress import Note, Progress, silent
-from edgedraft.runtime.base.records import from_plain, require, to_plain
+from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.core.model import LanguageModel, prompt_pieces
 from edgedraft.runtime.onnx.session import open_model
@@ -89,12 +89,12 @@ def kept_divergence(
     """Measure how far a conversion strays from its fp32 build on ``answers``, once; then read ``cache``."""
     texts = [[*entry.prompt_ids, -1, *entry.token_ids] for entry in answers]
     facts = [comparison.folder.key, comparison.reference.key, texts]
-    kept = cache / "quality" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
-    if kept.exists():
-        return from_plain(DivergenceEntry, read_json(kept), str(kept))
+    path = cache / "quality" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
+    if (known := kept(record_reader(DivergenceEntry), path)) is not None:
+        return known
     reference, model = comparison.opened()
     measured = divergence(comparison.folder.precision, reference, model, answers, progress)
-    write_json(kept, to_plain(measured))
+    write_record(path, measured)
     return measured
 
 

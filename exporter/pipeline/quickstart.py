@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import take
-from edgedraft.exporter.bundle.writing import check_output
+from edgedraft.exporter.bundle.owned import check_output
 from edgedraft.exporter.graph.providers import CPU
 from edgedraft.exporter.pipeline.bench import Measurement, measure
 from edgedraft.exporter.pipeline.requests import BenchRequest, QuickstartRequest

@@ -8,6 +8,7 @@ from edgedraft.calibration.counts import RANKED_BY, SOURCES
 from edgedraft.exporter.graph.precisions import AUTO, PRECISIONS
 from edgedraft.exporter.graph.providers import CPU, PROVIDERS
 from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
+from edgedraft.runtime.base.cores import require_threads
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.batch import BATCH_ROWS
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
@@ -65,7 +66,9 @@ class PairInputs:
         _require_known("engine", (self.engine,), (LOCAL, RAY))
         names = ("prompts_per_half", "max_new_tokens", "context_length", "batch_size", "concurrency")
         _require_positive({name: getattr(self, name) for name in names})
-        _require_positive({"threads": min(self.threads, default=1)})
+        for threads in self.threads:
+            require_threads(threads)
+        require(self.seed is None or self.seed >= 0, "seed: expected 0 or more", got=self.seed)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,7 +110,9 @@ class PlanRequest(PairInputs):
     def __post_init__(self) -> None:
         PairInputs.__post_init__(self)
         _require_known("provider", (self.provider,), tuple(PROVIDERS))
-        _require_positive({"memory_budget": self.memory_budget, "trials": self.trials})
+        _require_positive(
+            {name: getattr(self, name) for name in ("vocab_size", "draft_length", "memory_budget", "trials")}
+        )
         require(0 <= self.min_coverage <= 1, "min_coverage: expected 0..1", got=self.min_coverage)
         within = self.max_divergence is None or self.max_divergence >= 0
         require(within, "max_divergence: expected 0 or more", got=self.max_divergence)

@@ -17,6 +17,7 @@ from edgedraft.exporter.vocab.vocab_map import vocab_order
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import resume
 from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest
 from edgedraft.runtime.bundle.reading import read_bundle
@@ -59,6 +60,7 @@ class TrimmedModel:
 
 def trim(request: TrimRequest, progress: Progress = silent) -> TrimmedModel:
     """Trim whichever the model is. Raises `EdgedraftError` for a folder that is neither."""
+    resume(request.model)
     if (request.model / MANIFEST_NAME).is_file():
         return _trimmed_bundle(request, progress)
     if (request.model / GRAPH_NAME).is_file():

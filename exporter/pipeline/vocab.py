@@ -12,7 +12,7 @@ from edgedraft.exporter.vocab.ranked import Ranked, read_ranked
 from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 from edgedraft.exporter.vocab.tokens import Tokenization
 from edgedraft.exporter.vocab.vocab_map import REPAIR, VocabMap
-from edgedraft.exporter.vocab.writing import write_vocab_map
+from edgedraft.exporter.vocab.writing import require_map_output, write_vocab_map
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 
@@ -80,6 +80,7 @@ class ConvertedMap:
 
 def convert_map(request: ConvertRequest, progress: Progress = silent) -> ConvertedMap:
     """Read, change only what was asked for, check, write."""
+    require_map_output(request.output, request.to)
     tokens = request.tokens(progress)
     original = request.vocab_map(tokens)
     for size in (request.target_vocab_size, tokens.vocab_size if tokens else None):
@@ -113,6 +114,7 @@ class VocabExportRequest:
 
 def export_map(request: VocabExportRequest, progress: Progress = silent) -> tuple[VocabMap, Ranked]:
     """Rank, cut, write; return the map and the counts behind it."""
+    require_map_output(request.output, request.to)
     ranked = read_ranked(request.counts, _tokens(request.tokenizer, request.cache, progress))
     made = ranked.vocab_map(request.vocab_size, request.to)
     write_vocab_map(request.output, made, request.to, ranked.frequencies)

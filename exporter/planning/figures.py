@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgedraft.runtime.base.errors import MissingExtraError
-from edgedraft.runtime.base.files import replacing_file, require_own_file
+from edgedraft.runtime.base.outputs import require_own_file
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import replacing_file
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist as Artist

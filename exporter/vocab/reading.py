@@ -9,7 +9,7 @@ from edgedraft.exporter.vocab.engine_files import read_gguf, read_mnn, read_open
 from edgedraft.exporter.vocab.kinds import CONVENTIONS, KINDS, kind_named
 from edgedraft.exporter.vocab.text_files import read_text_map
 from edgedraft.exporter.vocab.vocab_map import VocabMap
-from edgedraft.runtime.base.errors import naming
+from edgedraft.runtime.base.errors import EdgedraftError, naming
 from edgedraft.runtime.base.records import require
 
 _BY_SUFFIX = {".xml": read_openvino, ".mnn": read_mnn, ".safetensors": read_safetensors}
@@ -49,6 +49,14 @@ def read_vocab_map(path: Path, declared: DeclaredMap = NOTHING_DECLARED) -> Voca
     require(fits, rule, got=f"--kind {declared.kind}", remedy=f"use --kind {' or '.join((*kinds, *CONVENTIONS))}")
     with naming(path):
         return _read(_sized(numbers, declared.vocab_size), declared)
+
+
+def holds_map(path: Path) -> bool:
+    """Check whether the file is a token map of any kind, even one whose numbers have two readings."""
+    try:
+        return bool(_numbers(path).kinds)
+    except (EdgedraftError, OSError):
+        return False
 
 
 def _read(numbers: Numbers, declared: DeclaredMap) -> VocabMap:

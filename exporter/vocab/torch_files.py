@@ -1,6 +1,7 @@
 """Torch files of plain data: lists, dicts and tensors are read and written, code is never run."""
 
 import importlib.util
+import io
 import pickle
 import re
 import warnings
@@ -13,7 +14,7 @@ import numpy as np
 
 from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
-from edgedraft.runtime.base.files import replacing_file
+from edgedraft.runtime.base.replacing import replacing_file
 
 _CODE = re.compile(r"GLOBAL ([\w.]+)|Unsupported (operand \d+)")
 
@@ -46,10 +47,12 @@ def write_torch(path: Path, value: Any) -> None:
     _require_torch()
     import torch
 
+    if isinstance(value, Mapping):
+        value = {name: _tensor(each) for name, each in value.items()}
+    content = io.BytesIO()  # torch's own writing tells nothing about a full disk, and keeps the file's name in the file
+    torch.save(_tensor(value), content)
     with replacing_file(path) as temporary:
-        if isinstance(value, Mapping):
-            value = {name: _tensor(each) for name, each in value.items()}
-        torch.save(_tensor(value), temporary)
+        temporary.write_bytes(content.getbuffer())
 
 
 def _load(path: Path) -> Any:

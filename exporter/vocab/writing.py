@@ -24,15 +24,19 @@ from edgedraft.exporter.vocab.kinds import (
     WRITABLE,
     kind_named,
 )
+from edgedraft.exporter.vocab.reading import holds_map
 from edgedraft.exporter.vocab.torch_files import write_torch
 from edgedraft.exporter.vocab.vocab_map import VocabMap
-from edgedraft.runtime.base.files import replacing_file, replacing_folder, require_own_folder
+from edgedraft.runtime.base.outputs import require_own_folder, require_replaceable
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.replacing import replacing_file, replacing_folder
 from edgedraft.runtime.base.tensors import write_tensors
 from edgedraft.runtime.bundle.index_map_file import write_index_map
 from edgedraft.runtime.core.index_map import IndexMap
 
 FREQUENCIES = "token_freq.pt"
+
+_OWN_NAMES = (*NPY_NAMES, FREQUENCIES)
 
 Frequencies = Mapping[int, int]
 
@@ -50,11 +54,21 @@ def write_vocab_map(path: Path, vocab_map: VocabMap, kind: str, frequencies: Fre
     rule = f"vocab map: {chosen.file} needs to know how many tokens the target has"
     known = vocab_map.target_vocab_size is not None or not chosen.holds_vocab_size
     require(known, rule, remedy="give --tokenizer or --target-vocab-size")
-    require(path.is_dir() == (kind == SPECULATORS) or not path.exists(), f"{path}: is no {_shape(kind)}, as {kind} is")
+    require_map_output(path, kind)
     if kind == SPECULATORS:
         _write_folder(path, vocab_map, frequencies)
     else:
         _WRITERS[kind](path, vocab_map)
+
+
+def require_map_output(path: Path, kind: str) -> None:
+    """Refuse to replace anything but a token map; callers ask before they count or read."""
+    require(path.is_dir() == (kind == SPECULATORS) or not path.exists(), f"{path}: is no {_shape(kind)}, as {kind} is")
+    if kind == SPECULATORS:
+        require_own_folder(path, "a map", NPY_NAMES[0], _OWN_NAMES)
+        return
+    require_replaceable(path)
+    require(not path.exists() or holds_map(path), f"{path}: exists and is not a token map", remedy="move it elsewhere")
 
 
 def _shape(kind: str) -> str:
@@ -80,8 +94,7 @@ def _write_index_map(path: Path, vocab_map: VocabMap) -> None:
 
 def _write_folder(path: Path, vocab_map: VocabMap, frequencies: Frequencies | None) -> None:
     """Write speculators' files to a folder that holds nothing else."""
-    require_own_folder(path, "a map", NPY_NAMES[0], (*NPY_NAMES, FREQUENCIES))
-    with replacing_folder(path) as temporary:
+    with replacing_folder(path, _OWN_NAMES.__contains__) as temporary:
         for name, array in zip(NPY_NAMES, _pair(vocab_map).values(), strict=True):
             np.save(temporary / name, array)
         if frequencies is not None:

@@ -73,10 +73,31 @@ def full_disk_is_users(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _NO_ROOM:
+        if not _is_full(error):
             raise
-        raise EdgedraftError(
-            f"{path}: no room left while writing",
-            got=error.strerror,
-            remedy="free some space or choose another folder; nothing that was there before was changed",
-        ) from error
+        raise _full(path, error) from error
+
+
+@contextlib.contextmanager
+def unwritable_is_users(path: Path) -> Iterator[None]:
+    """Turn whatever the system says against writing ``path`` into an `EdgedraftError` that names it."""
+    try:
+        yield
+    except OSError as error:
+        if _is_full(error):
+            raise _full(path, error) from error
+        remedy = "choose another output; nothing that was there before was changed"
+        raise EdgedraftError(f"{path}: cannot be written", got=error.strerror or error, remedy=remedy) from error
+
+
+def _is_full(error: OSError) -> bool:
+    # numpy writes arrays by C's own functions and keeps no error number.
+    return error.errno in _NO_ROOM or (error.errno is None and "requested and" in str(error))
+
+
+def _full(path: Path, error: OSError) -> EdgedraftError:
+    return EdgedraftError(
+        f"{path}: no room left while writing",
+        got=error.strerror or error,
+        remedy="free some space or choose another folder; nothing that was there before was changed",
+    )

@@ -1,17 +1,12 @@
-"""Atomic writing of files and folders, hashing, and JSON."""
+"""Hashing files, reading JSON, and writing it atomically."""
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from edgedraft.runtime.base.errors import EdgedraftError, full_disk_is_users
-from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.replacing import replacing_file
 
 
 def sha256(path: Path) -> str:
@@ -34,93 +29,3 @@ def write_json(path: Path, value: object) -> None:
     """Write ``value`` as indented JSON, atomically."""
     with replacing_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def require_own_folder(path: Path, what: str, marker: str, ours: Collection[str] | None = None) -> None:
-    """Refuse to replace ``path`` where files of the user would be lost; call this before long work.
-
-    A path may be replaced if it does not exist, is an empty folder, or is a folder that holds the file ``marker`` and,
-    with ``ours``, no other names than these. ``what`` names such a folder in the error.
-    """
-    if not os.path.lexists(path):
-        return
-    names = sorted(each.name for each in path.iterdir()) if path.is_dir() else None
-    foreign = [name for name in names or () if ours is not None and name not in ours]
-    remedy = "choose a new folder: this one is replaced as a whole"
-    rule = f"{path}: expected a folder with nothing but {what}"
-    require(not foreign, rule, got=", ".join(foreign[:4]), remedy=remedy)
-    free = names == [] or (path / marker).is_file()
-    require(free, f"{path}: exists and is not {what}", remedy="choose another output folder")
-
-
-def require_own_file(path: Path, what: str, marker: bytes) -> None:
-    """Refuse to replace a file that its user has not named, unless its first 4 KiB hold ``marker``."""
-    if not os.path.lexists(path):
-        return
-    head = b""
-    if path.is_file():
-        with path.open("rb") as file:
-            head = file.read(4096)
-    rule = f"{path}: exists and is not {what}"
-    require(marker in head, rule, remedy="move it elsewhere, or choose another output folder")
-
-
-def require_file_name(path: Path) -> None:
-    """Refuse a folder where a file is to be written."""
-    require(not path.is_dir(), f"{path}: expected the name of a file", got="a folder", remedy="add a file's name")
-
-
-@contextlib.contextmanager
-def replacing_file(path: Path, mode: int | None = None) -> Iterator[Path]:
-    """Yield a temporary sibling to write to; when the block succeeds, it replaces ``path``.
-
-    Only the user can read the sibling. The file gets ``mode``, or 0666 reduced by the user's umask.
-    """
-    with full_disk_is_users(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-    temporary = Path(name)
-    try:
-        with full_disk_is_users(path):
-            yield temporary
-            _flush_to_disk(temporary)
-        temporary.chmod(0o666 & ~_umask() if mode is None else mode)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def replacing_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary sibling folder to fill; when the block succeeds, it replaces ``path``.
-
-    A crash leaves either the old folder or none, never a mixture.
-    """
-    with full_disk_is_users(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    try:
-        with full_disk_is_users(path):
-            yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            retired = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            path.replace(retired / path.name)
-            temporary.replace(path)
-            shutil.rmtree(retired, ignore_errors=True)
-        else:
-            temporary.replace(path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _flush_to_disk(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -1,6 +1,7 @@
 """Reading and writing safetensors files through the safetensors package."""
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -12,17 +13,20 @@ from safetensors.numpy import save
 
 from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
-from edgedraft.runtime.base.files import replacing_file
+from edgedraft.runtime.base.replacing import replacing_file
 
 _LENGTH_BYTES = 8
 _BFLOAT16 = "BF16"
+_SUM = "sha256"
 
 
-def write_tensors(path: Path, tensors: Mapping[str, AnyArray], metadata: Mapping[str, str] | None = None) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, AnyArray], metadata: Mapping[str, str] | None = None, *, summed: bool = False
+) -> None:
     """Write arrays and text metadata to ``path``, atomically.
 
-    Equal arrays and metadata, in the same order, give equal bytes. Raises `EdgedraftError` for a dtype that the format
-    does not support.
+    Equal arrays and metadata, in the same order, give equal bytes. With ``summed``, the metadata gets the SHA-256 of
+    all the rest, and `read_tensors` compares it. Raises `EdgedraftError` for a dtype that the format does not support.
     """
     # The package copies an array's memory as it lies, so rows must follow each other there.
     whole = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in tensors.items()}
@@ -30,8 +34,11 @@ def write_tensors(path: Path, tensors: Mapping[str, AnyArray], metadata: Mapping
         content = save(whole)
     except (SafetensorError, TypeError, ValueError) as error:
         raise EdgedraftError(f"{path}: arrays that safetensors cannot hold", got=first_line(error)) from error
+    facts = dict(metadata or {})
+    if summed:
+        facts[_SUM] = _sum(_header(content), facts, content)
     with replacing_file(path) as temporary:
-        temporary.write_bytes(_with_metadata(content, metadata or {}))
+        temporary.write_bytes(_with_metadata(content, facts))
 
 
 def read_tensors(path: Path, names: Collection[str] | None = None) -> tuple[dict[str, AnyArray], dict[str, str]]:
@@ -45,7 +52,11 @@ def read_tensors(path: Path, names: Collection[str] | None = None) -> tuple[dict
         foreign = [f"{name} is {array.dtype}" for name, array in tensors.items() if array.dtype.isbuiltin != 1]
         if foreign:
             raise TypeError(", ".join(foreign))
-        return tensors, file.metadata() or {}
+        metadata = file.metadata() or {}
+    if _SUM in metadata:
+        _check_sum(path, metadata)
+        del metadata[_SUM]
+    return tensors, metadata
 
 
 def read_weights(path: Path) -> dict[str, AnyArray]:
@@ -91,13 +102,35 @@ def _read_bfloats(path: Path, names: Collection[str]) -> dict[str, AnyArray]:
     return arrays
 
 
+def _check_sum(path: Path, metadata: Mapping[str, str]) -> None:
+    content = path.read_bytes()
+    facts = {name: text for name, text in metadata.items() if name != _SUM}
+    if _sum(_header(content), facts, content) != metadata[_SUM]:
+        raise EdgedraftError(f"{path}: damaged: its content is not what its SHA-256 says", remedy="make it again")
+
+
+def _header(content: bytes) -> dict[str, Any]:
+    """Return the description of the arrays, by name."""
+    start = _data_start(content)
+    header: dict[str, Any] = json.loads(content[_LENGTH_BYTES:start])
+    return {name: entry for name, entry in header.items() if name != "__metadata__"}
+
+
+def _sum(header: Mapping[str, Any], metadata: Mapping[str, str], content: bytes) -> str:
+    described = json.dumps([header, dict(metadata)], sort_keys=True).encode()
+    return hashlib.sha256(described + content[_data_start(content) :]).hexdigest()
+
+
+def _data_start(content: bytes) -> int:
+    return _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+
+
 def _with_metadata(content: bytes, metadata: Mapping[str, str]) -> bytes:
     """Return the same file with ``metadata`` in the order given.
 
     The package writes metadata in random order, but files are compared by their sums: a bundle's, a merge of counts.
     """
-    start = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
-    header = json.loads(content[_LENGTH_BYTES:start])
+    start, header = _data_start(content), _header(content)
     text = json.dumps({"__metadata__": dict(metadata), **header} if metadata else header).encode()
     # Offsets in the header count from its end, which stays a multiple of 8 so that mapped arrays are aligned.
     text += b" " * (-len(text) % 8)

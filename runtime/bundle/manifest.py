@@ -87,7 +87,8 @@ class BundleManifest:
     """The contents of a bundle. Paths are relative POSIX paths inside the bundle; token ids are the target's.
 
     ``provider`` is the execution provider that the bundle was planned for. ``divergence`` is the target's distance from
-    fp32, ``drafter_divergence`` the drafter's, None where it was not measured.
+    fp32, ``drafter_divergence`` the drafter's, None where it was not measured. ``context_length`` is the target's,
+    ``drafter_context_length`` the drafter's own, None in older bundles.
     """
 
     schema_version: int
@@ -104,6 +105,7 @@ class BundleManifest:
     provider: str = "cpu"
     divergence: DivergenceEntry | None = None
     drafter_divergence: DivergenceEntry | None = None
+    drafter_context_length: int | None = None
 
     def __post_init__(self) -> None:
         require_schema(self.schema_version)
@@ -113,6 +115,8 @@ class BundleManifest:
             got=self.plan.draft_vocab_size,
             remedy="export the bundle again",
         )
+        for length in (self.context_length, self.drafter_context_length):
+            require(length is None or length >= 1, "context lengths: expected 1 or more", got=length)
         models = (self.target, self.drafter)
         for name in (*self.files, *(name for model in models for name in (model.graph, *model.data)), self.index_map):
             _check_inside(name)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edgedraft.runtime.base.errors import naming
 from edgedraft.runtime.base.files import read_json, sha256
+from edgedraft.runtime.base.one_folder import from_one_folder
 from edgedraft.runtime.base.records import from_plain, require
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, tokenizer_fingerprint
 from edgedraft.runtime.bundle.index_map_file import read_index_map
@@ -38,8 +39,12 @@ def read_bundle(path: Path, *, verify_hashes: bool = True) -> Bundle:
     """Read the bundle in folder ``path`` and check it against its manifest.
 
     Raises `EdgedraftError` naming the file and the key for anything that differs. ``verify_hashes=False`` skips only
-    the SHA-256 sums, for a bundle that was verified before.
+    the SHA-256 sums, for a bundle that was verified before. A bundle that is replaced meanwhile is read again.
     """
+    return from_one_folder(path, lambda: _read(path, verify_hashes))
+
+
+def _read(path: Path, verify_hashes: bool) -> Bundle:
     manifest_path = path / MANIFEST_NAME
     require(path.is_dir(), f"{path}: no such bundle folder", remedy="name a folder written by edgedraft export")
     data = read_json(manifest_path)

@@ -109,6 +109,7 @@ class PromptPasses:
         The first piece may start earlier, never later. Each is valid until the next is asked for.
         """
         self._model.rewind(min(self._model.length, length))
+        expect(self._model, len(self._token_ids))
         for piece in prompt_pieces(self._token_ids[self._model.length :]):
             start, started = self._model.length, self._clock()
             self._last = self._model.read(piece)
@@ -135,6 +136,7 @@ def prefill(model: LanguageModel, token_ids: Sequence[int]) -> Logits:
 
 def catch_up(model: LanguageModel, token_ids: Sequence[int]) -> Logits:
     """Read the rest of ``token_ids``, whose beginning the cache must hold, and return the last row of logits."""
+    expect(model, len(token_ids))
     *earlier, last = prompt_pieces(token_ids[model.length :])
     for piece in earlier:
         model.read(piece)

@@ -1,6 +1,6 @@
 """Samplers: choose one draft token from a drafter's logits, the best one or a random one."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,10 +26,11 @@ class DraftToken:
 class Sampler(Protocol):
     """Draws draft tokens. The draw must not depend on the length of the draft."""
 
-    def draw(self, logits: Logits, index_map: IndexMap, context_ids: Sequence[int]) -> DraftToken:
+    def draw(self, logits: Logits, index_map: IndexMap, context_ids: Sequence[int]) -> DraftToken | None:
         """Choose the draft token after ``context_ids`` from the drafter's logits (K,).
 
-        Raises `EdgedraftError` if the logits are not finite.
+        None where the settings leave no token to draft; the target may still have one. Raises `EdgedraftError` if the
+        logits are not finite.
         """
         ...
 
@@ -49,12 +50,14 @@ class RandomSampler:
         self._settings = settings
         self._rng = rng
 
-    def draw(self, logits: Logits, index_map: IndexMap, context_ids: Sequence[int]) -> DraftToken:
+    def draw(self, logits: Logits, index_map: IndexMap, context_ids: Sequence[int]) -> DraftToken | None:
         """Choose the draft token, as `Sampler.draw` describes."""
         require_finite(bool(np.isfinite(logits.max())), "the drafter")
-        settings = self._settings
+        settings, bias = self._settings, self._draft_bias(index_map)
+        if not _leaves_a_token(logits, bias):
+            return None
         seen = index_map.to_draft(sorted(set(context_ids))) if settings.reads_context else NO_IDS
-        distribution = probabilities(adjusted(logits, settings, seen, self._draft_bias(index_map)), settings)
+        distribution = probabilities(adjusted(logits, settings, seen, bias), settings)
         by_drafter = np.zeros(index_map.target_vocab_size)
         by_drafter[index_map.target_ids] = distribution
         return DraftToken(token_id=index_map.to_target(draw(distribution, self._rng)), by_drafter=by_drafter)
@@ -64,6 +67,12 @@ class RandomSampler:
         bias = self._settings.logit_bias
         tokens = sorted(token for token in bias if index_map.holds([token]))
         return {int(row): bias[token] for row, token in zip(index_map.to_draft(tokens), tokens, strict=True)}
+
+
+def _leaves_a_token(logits: Logits, bias: Mapping[int, float]) -> bool:
+    """Return whether any token of a row of logits is possible after the bias."""
+    banned = [row for row, value in bias.items() if value == -np.inf]
+    return not banned or bool(np.isfinite(np.delete(logits, banned)).any())
 
 
 NO_IDS: Ids = np.zeros(0, dtype=np.int64)

@@ -22,7 +22,7 @@ class SamplingSettings:
     """Settings of sampling; the steps have the meaning and the order of transformers' ``generate``.
 
     ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and ``repetition_penalty`` 1 switch the step off.
-    ``logit_bias`` adds to the logits of target token ids.
+    ``logit_bias`` adds to the logits of target token ids; ids may be texts, as in JSON.
     """
 
     temperature: float = 1.0
@@ -39,6 +39,7 @@ class SamplingSettings:
         require(0 < self.top_p <= 1, "top_p must lie above 0 and up to 1", got=self.top_p)
         require(0 <= self.min_p <= 1, "min_p must lie in 0..1", got=self.min_p)
         require(self.repetition_penalty > 0, "repetition_penalty must be above 0", got=self.repetition_penalty)
+        object.__setattr__(self, "logit_bias", {_token_id(key): bias for key, bias in self.logit_bias.items()})
         for token_id, bias in self.logit_bias.items():
             require(bias < np.inf, f"logit_bias: token {token_id}: expected a number or -inf", got=bias)
 
@@ -46,6 +47,14 @@ class SamplingSettings:
     def reads_context(self) -> bool:
         """Return whether the settings change logits by the tokens already in the text."""
         return self.repetition_penalty != 1.0
+
+
+def _token_id(key: object) -> int:
+    """Return a token id that JSON may have made a text."""
+    number = int(key) if isinstance(key, str) and key.strip().isdecimal() else key
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    require(whole, "logit_bias: token ids must be whole numbers", got=repr(key))
+    return int(number)  # type: ignore[call-overload, no-any-return]
 
 
 def probabilities(logits: Logits, settings: SamplingSettings) -> Probabilities:

@@ -66,10 +66,11 @@ class KernelLibrary:
     def measurable(self) -> tuple[str, ...]:
         """Return the kernels among which a measurement on this machine decides; empty where "auto" knows.
 
-        They are stock and the best that run here, where nobody measured yet which are faster on such a CPU.
+        They are stock and the best that run here, or those that the user forced, where nobody measured yet which are
+        faster on such a CPU.
         """
         name = self.chosen()
-        return () if forced() or name in (*MEASURED_FASTER, STOCK, PORTABLE) else (STOCK, name)
+        return () if name in (*MEASURED_FASTER, STOCK, PORTABLE) else (STOCK, name)
 
     def products(self) -> int:
         """Return how many products the library has computed in this process, in all sessions."""

@@ -62,10 +62,13 @@ def preferred_kernels(path: Path, provider: str, planned: str) -> str:
 
     EDGEDRAFT_KERNELS goes before a plan. So does "auto" before a plan that did not record its kernels.
     """
-    if forced() or planned == NOT_RECORDED:
-        return AUTO
+    return AUTO if forced() or planned == NOT_RECORDED else kernels_or_auto(path, provider, planned)
+
+
+def kernels_or_auto(path: Path, provider: str, wanted: str) -> str:
+    """Return ``wanted`` if those kernels can compute the graph here, else "auto"."""
     try:
-        return session_kernels(path, provider, planned)
+        return AUTO if wanted == AUTO else session_kernels(path, provider, wanted)
     except EdgedraftError:
         return AUTO
 

@@ -66,12 +66,17 @@ class GuardedSession:
         return metadata
 
     def run_with_iobinding(self, binding: Any) -> None:
-        """Run one pass. Raises `EdgedraftError` in a forked process that lacks what the pass needs."""
+        """Run one pass.
+
+        Raises `EdgedraftError` where it fails, and in a forked process that lacks what the pass needs.
+        """
         _require_own_threads()
         thread = threading.get_ident()
         _passing.add(thread)
         try:
             self._session.run_with_iobinding(binding)
+        except Exception as error:  # onnxruntime's exception classes are not importable by name
+            raise EdgedraftError("a pass failed in ONNX Runtime", got=first_line(error)) from error
         finally:
             _passing.discard(thread)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from edgedraft.runtime.base.cores import require_threads
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
@@ -61,6 +62,10 @@ class SessionSettings:
     kernels: str = AUTO
     exact: bool | None = False
     prepack: bool = True
+
+    def __post_init__(self) -> None:
+        require_threads(self.threads)
+        require(self.context_length >= 1, "context_length: expected 1 or more", got=self.context_length)
 
 
 class OnnxGraph:
@@ -224,7 +229,7 @@ def _first_pass(path: Path, settings: SessionSettings) -> Iterator[None]:
     except Exception as error:  # onnxruntime's exception classes are not importable by name
         rule = f"{path}: a pass on {settings.provider} fails"
         remedy = "choose a smaller context length or another precision, or the cpu"
-        raise EdgedraftError(rule, got=first_line(error), remedy=remedy) from error
+        raise EdgedraftError(rule, got=first_line(error.__cause__ or error), remedy=remedy) from error
 
 
 def _require_scores(scores: np.ndarray) -> None:

@@ -23,7 +23,9 @@ STATES, NEXT_STATES = "hidden_states", "next_hidden_states"
 ROPE_SWITCH = "edgedraft.rope_switch"
 """Key of a graph's metadata: the longest text that it rotates by its first factors; longer texts take others."""
 
-_FEEDS = frozenset((IDS, MASK, POSITIONS, CACHE_POSITION))
+FEEDS = frozenset((IDS, MASK, POSITIONS, CACHE_POSITION))
+"""The inputs, beside keys and values, that a decoder may have."""
+
 FLOATS: dict[str, npt.DTypeLike] = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 """The types that keys, values and the inputs of plain graphs may have."""
 
@@ -130,8 +132,8 @@ def cache_slot(name: str) -> tuple[int, str] | None:
 def _check_feed(path: Path, node: GraphValue) -> None:
     for pattern, reason, remedy in _REFUSED:
         require(re.fullmatch(pattern, node.name) is None, f"{path}: input {node.name}: {reason}", remedy=remedy)
-    known = f"{', '.join(sorted(_FEEDS))} and a key and a value for each layer"
-    require(node.name in _FEEDS, f"{path}: input {node.name}: not known; a decoder takes {known}", remedy=_EXPORT_AGAIN)
+    known = f"{', '.join(sorted(FEEDS))} and a key and a value for each layer"
+    require(node.name in FEEDS, f"{path}: input {node.name}: not known; a decoder takes {known}", remedy=_EXPORT_AGAIN)
     ranks = 1 if node.name == CACHE_POSITION else 2
     right = node.type == "tensor(int64)" and len(node.shape) == ranks
     rule = f"{path}: input {node.name}: expected tensor(int64) of {ranks} axes"
@@ -161,6 +163,9 @@ def _width(path: Path, outputs: Collection[GraphValue]) -> int:
     require(LOGITS in by_name, f"{path}: no output named {LOGITS}", got=sorted(by_name)[:3])
     logits = by_name[LOGITS]
     require(logits.type == "tensor(float)", f"{path}: {LOGITS}: expected tensor(float)", got=logits.type)
+    every = len(logits.shape) == 3 and not isinstance(logits.shape[1], int)
+    rule = f"{path}: {LOGITS}: expected scores of every token, (batch, tokens, vocabulary)"
+    require(every, rule, got=logits.shape, remedy="export the graph without pruning its head to the last token")
     width = logits.shape[-1]
     if not isinstance(width, int):
         raise EdgedraftError(f"{path}: {LOGITS}: expected a fixed width", got=width)

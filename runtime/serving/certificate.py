@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from edgedraft.runtime.base.errors import MissingExtraError
-from edgedraft.runtime.base.files import replacing_file
+from edgedraft.runtime.base.replacing import replacing_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -73,6 +73,8 @@ def _created(path: Path, addresses: Sequence[str], now: datetime.datetime) -> "C
     text = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
+    if path.is_symlink():  # the key must not go to wherever a link leads
+        path.unlink()
     with replacing_file(path, mode=_OWN_MODE) as temporary:
         temporary.write_bytes(text + certificate.public_bytes(serialization.Encoding.PEM))
     return certificate

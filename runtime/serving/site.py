@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json, sha256, write_json
-from edgedraft.runtime.base.records import from_plain, require, to_plain
+from edgedraft.runtime.base.files import sha256
+from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.manifest import FileEntry
 
 INDEX = "index.html"
@@ -68,22 +67,6 @@ class Site:
     takers: Mapping[str, Taker] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _KnownSum:
-    """The SHA-256 that a file had when it was this large and last changed at this time."""
-
-    bytes: int
-    changed_nanoseconds: int
-    sha256: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _KnownSums:
-    """Known sums, by the files' absolute paths."""
-
-    files: dict[str, _KnownSum]
-
-
 def page_folder() -> Path:
     """Return the folder of the built page, in this checkout or in an installed package."""
     return _PAGE
@@ -106,29 +89,7 @@ def listed_files(folder: Path, entries: Mapping[str, FileEntry], prefix: str) ->
     }
 
 
-def kept_entry(file: Path, store: Path) -> FileEntry:
-    """Return the size and SHA-256 of ``file``, hashing it only if it changed since it was last hashed.
-
-    ``store`` is a JSON file of known sums: weights have gigabytes, and would otherwise be hashed at every start.
-    """
-    about, key = file.stat(), str(file.resolve())
-    sums = _known_sums(store)
-    known = sums.get(key)
-    if known is None or (known.bytes, known.changed_nanoseconds) != (about.st_size, about.st_mtime_ns):
-        known = _KnownSum(bytes=about.st_size, changed_nanoseconds=about.st_mtime_ns, sha256=sha256(file))
-        write_json(store, to_plain(_KnownSums(files={**sums, key: known})))
-    return FileEntry(bytes=known.bytes, sha256=known.sha256)
-
-
 def _page_file(path: Path, folder: Path) -> SiteFile:
     inside = path.resolve().is_relative_to(folder.resolve())
     require(inside, f"{path}: leads out of the page", got=path.resolve(), remedy="build the page again")
     return SiteFile(path=path, root=folder, bytes=path.stat().st_size, sha256=sha256(path), kept=True)
-
-
-def _known_sums(store: Path) -> dict[str, _KnownSum]:
-    """Read the known sums; a store that is missing or broken holds none, which only costs time."""
-    try:
-        return from_plain(_KnownSums, read_json(store), str(store)).files
-    except EdgedraftError:
-        return {}

@@ -24,8 +24,9 @@ from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.via_optimum import optimum_python
-from edgedraft.runtime.base.files import read_json, replacing_folder, write_json
+from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.replacing import replacing_folder
 from edgedraft.runtime.core.model import prefill
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.providers import share_thread_pool

@@ -119,7 +119,7 @@ def serve(built, tiny_pair, tmp_path_factory):
             (folder / name).mkdir()
         opened = read_bundle(bundle, verify_hashes=False)
         probe = write_phone_probe(folder / "probe", PROBE, QUICK)
-        full = full_drafter(opened.manifest, tiny_pair.cache / "onnx", folder / "full", folder / "sums.json")
+        full = full_drafter(opened.manifest, tiny_pair.cache / "onnx", folder / "full")
         assert full is not None, "the tiny pair's drafter is cached"
         parts = SiteParts(bundle=opened, page=built(page), probe_folder=folder / "probe", probe=probe, full=full)
         posted: dict[str, Any] = {}

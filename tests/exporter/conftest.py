@@ -14,6 +14,7 @@ from edgedraft.exporter.graph.loading import save_graph
 from edgedraft.exporter.models.convert import OnnxFolder
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.models.sources import ONNX, ModelSource
+from edgedraft.exporter.models.sums import write_sums
 from edgedraft.runtime.onnx.providers import share_thread_pool
 from edgedraft.runtime.onnx.session import SessionSettings
 
@@ -205,6 +206,7 @@ class OneNodePairs:
         (path / "tokenizer.json").write_text(json.dumps(tokenizer))
         (path / "tokenizer_config.json").write_text("{}")
         (path / "genai_config.json").write_text(json.dumps(settings))
+        write_sums(path)
         source = ModelSource(
             kind=ONNX,
             path=path,

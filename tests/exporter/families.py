@@ -7,6 +7,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from edgedraft.exporter.models import worker_build
 VOCAB, HIDDEN, HEAD_SIZE, WINDOW = 1024, 128, 32, 32
 GRAPH = "model.onnx"
 
-_COMMON = {
+COMMON = {
     "vocab_size": VOCAB,
     "hidden_size": HIDDEN,
     "intermediate_size": 128,
@@ -31,7 +32,6 @@ _COMMON = {
     "eos_token_id": 1,
     "pad_token_id": 1,
 }
-_GEMMA = {"head_dim": HEAD_SIZE, "sliding_window": WINDOW}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,17 +111,17 @@ def _save_checkpoint(family: Family, folder: Path) -> None:
     from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
     torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[family.model_type](**(_COMMON | family.settings))).float()
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[family.model_type](**(COMMON | family.settings))).float()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 2:
                 parameter.normal_(0.0, 1.5 / parameter.shape[1] ** 0.5)
     model.save_pretrained(folder)
-    save_word_tokenizer(folder)
+    save_tokenizer(folder)
 
 
-def save_word_tokenizer(folder: Path) -> None:
-    """A tokenizer of one word a token, without which the model builder converts nothing."""
+def save_tokenizer(folder: Path) -> None:
+    """Save a tokenizer of words, one for each token."""
     from tokenizers import Tokenizer, models
     from transformers import PreTrainedTokenizerFast
 
@@ -165,7 +165,7 @@ def _trace(checkpoint: Path, output: Path, precision: str) -> None:
 
 
 @contextlib.contextmanager
-def quiet():
+def quiet() -> Iterator[None]:
     """The builder and its libraries print and log a great deal."""
     with (
         warnings.catch_warnings(),

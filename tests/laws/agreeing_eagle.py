@@ -24,7 +24,7 @@ from edgedraft.exporter.models.worker_build import build
 from edgedraft.runtime.onnx.eagle import EagleGraph
 from edgedraft.runtime.onnx.eagle_source import EagleSources
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
-from tests.exporter.families import quiet, save_word_tokenizer
+from tests.exporter.families import quiet, save_tokenizer
 from tests.plain_eagle import EPSILON, HIDDEN, INTER, KV_HEADS, VOCAB, Trainer, save_checkpoint
 
 HEADS, HEAD_SIZE, KEPT = 4, 32, 640
@@ -78,7 +78,7 @@ def save_target(folder: Path) -> dict[str, torch.Tensor]:
         table = model.model.embed_tokens.weight
         table.div_(table.pow(2).mean(-1, keepdim=True).sqrt())
     model.save_pretrained(folder)
-    save_word_tokenizer(folder)
+    save_tokenizer(folder)
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from worker_protocol import Engine, Task, Timed, serve
 
+from edgedraft.runtime.core.decoding import plain_rounds
+from edgedraft.runtime.core.limits import limited
 from edgedraft.runtime.engine import DecodingOptions
 from edgedraft.runtime.engine import Engine as BundleEngine
 
@@ -18,13 +20,20 @@ def load(config: Mapping[str, Any]) -> Engine:
         Path(config["bundle"]), threads=config["threads"], context_length=config["context_length"]
     )
 
+    alone = engine.inexact_target()  # the target alone is timed without what exact mode costs
+
     def answer(task: Task) -> Timed:
         options = DecodingOptions(policy=task.options["policy"])
         drafts = task.options["policy"] != "plain"
         with engine.slots.taken() as slot:
             slot.clear()  # another way may have read this prompt before
         started = time.perf_counter()
-        rounds = engine.rounds(task.prompt_ids, engine.limits(task.max_new_tokens), options)
+        limits = engine.limits(task.max_new_tokens)
+        if drafts or alone is None:
+            rounds = engine.rounds(task.prompt_ids, limits, options)
+        else:
+            alone.rewind(0)
+            rounds = limited(plain_rounds(alone, task.prompt_ids), limits)
         first = next(rounds)
         prompted = time.perf_counter()
         rest = list(rounds)

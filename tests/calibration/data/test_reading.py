@@ -286,3 +286,75 @@ def test_what_is_no_file_is_refused(tmp_path):
     assert reason("data/gone.jsonl") == "data/gone.jsonl: no such file"
     assert reason("gone") == "gone: no such file"
     assert reason(table) == f"{table}: expected JSON lines, parquet or text, got .csv - {remedy}"
+
+
+# --- JSON that is no JSON lines ---------------------------------------------------------------------------------------
+
+ENTRIES = [{"prompt": "Sort a list."}, {"prompt": "Reverse a text.", "id": "b"}]
+BOM = b"\xef\xbb\xbf"
+
+
+@pytest.mark.parametrize("line_by_line", [True, False])
+@pytest.mark.parametrize("start", [b"", BOM, b"\n\n", BOM + b"\r\n  "])
+@pytest.mark.parametrize("indent", [None, 0, 2])
+def test_an_array_on_standard_input_is_read_as_one(start, indent, line_by_line):
+    raw = start + json.dumps(ENTRIES, indent=indent).encode() + b"\n"
+    options = ReadOptions(strict=True, line_by_line=line_by_line)
+    found = [sample for _, sample in samples("-", ReadReport(), options, io.BytesIO(raw))]
+    assert [sample.messages[0]["content"] for sample in found] == ["Sort a list.", "Reverse a text."]
+    assert [sample.id for sample in found] == ["0001", "b"]
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a", "a.data"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_an_array_in_a_file_of_any_name_is_read_as_one(tmp_path, name, indent):
+    (tmp_path / name).write_text(json.dumps(ENTRIES, indent=indent))
+    found = [sample for _, sample in samples(tmp_path / name, ReadReport(), ReadOptions(strict=True))]
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("name", ["a.json", "-"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_indented_objects_are_entries(tmp_path, name, count):
+    raw = BOM + b"\n".join(json.dumps(entry, indent=2).encode() for entry in ENTRIES[:count])
+    (tmp_path / "a.json").write_bytes(raw)
+    reference = name if name == "-" else tmp_path / name
+    found = [sample for _, sample in samples(reference, ReadReport(), ReadOptions(strict=True), io.BytesIO(raw))]
+    assert len(found) == count
+
+
+def test_one_object_on_one_line_is_an_entry():
+    raw = json.dumps(ENTRIES[0]).encode()
+    assert len([*samples("-", ReadReport(), ReadOptions(strict=True), io.BytesIO(raw))]) == 1
+
+
+def test_lines_with_blank_ones_between_them_and_a_mark_are_lines():
+    raw = BOM + b"\n\r\n".join(json.dumps(entry).encode() for entry in ENTRIES) + b"\n\n"
+    assert len([*samples("-", ReadReport(), ReadOptions(strict=True), io.BytesIO(raw))]) == 2
+
+
+def test_a_first_line_that_is_cut_spoils_no_other():
+    raw = b'{"prompt":\n' + b"\n".join(json.dumps(entry).encode() for entry in ENTRIES)
+    report = ReadReport()
+    assert len([*samples("-", report, ReadOptions(), io.BytesIO(raw))]) == 2
+    assert (report.read, report.broken) == (3, 1)
+
+
+@pytest.mark.parametrize("text", ["[INST] Sort. [/INST]", "[1] one\n[2] two", "[ ] buy milk\n[x] sort", "[[Lists]]"])
+def test_a_text_that_begins_with_a_bracket_is_a_text(text):
+    found = [
+        sample for _, sample in samples("-", ReadReport(), ReadOptions(line_by_line=True), io.BytesIO(text.encode()))
+    ]
+    assert [sample.text for sample in found] == text.split("\n")
+
+
+@pytest.mark.parametrize("raw", [b"[]", b'["Sort a list."]', b'[{"prompt": "Sort"', b'[{"prompt": "Sort"}] more'])
+def test_an_array_that_holds_no_entries_is_refused_not_taken_for_text(raw):
+    with pytest.raises(EdgedraftError, match="stdin"):
+        list(samples("-", ReadReport(), ReadOptions(strict=True, line_by_line=True), io.BytesIO(raw)))
+
+
+def test_standard_input_that_is_closed_is_refused(monkeypatch):
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(EdgedraftError, match="standard input is closed"):
+        samples("-", ReadReport())

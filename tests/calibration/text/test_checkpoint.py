@@ -204,15 +204,17 @@ def test_what_is_read_is_what_was_written(tmp_path, job, conversation):
     assert facts(state.result) == facts(result)
 
 
-def test_a_checkpoint_of_another_format_is_named(tmp_path, job):
+@pytest.mark.parametrize("name", ["done.json", "counts-1.safetensors"])
+@pytest.mark.parametrize(
+    "damage", [lambda content: content[:-9], lambda content: content.replace(b"1", b"3"), lambda content: b""]
+)
+def test_a_damaged_checkpoint_is_none(tmp_path, job, name, damage):
     checkpoint = Checkpoint(tmp_path, {})
     checkpoint.write(CheckpointState(next_number=1, result=SampleCounter(job.counting).result()))
-    path = checkpoint.folder / "done.json"
-    path.write_text(path.read_text(encoding="utf-8").replace("counting 1", "counting 0"), encoding="utf-8")
-    with pytest.raises(
-        EdgedraftError, match=r"done\.json: expected format edgedraft counting 1, got edgedraft counting 0"
-    ):
-        checkpoint.read()
+    assert checkpoint.read() is not None
+    path = checkpoint.folder / name
+    path.write_bytes(damage(path.read_bytes()))
+    assert checkpoint.read() is None
 
 
 def test_standard_input_leaves_no_checkpoint(tmp_path, job, monkeypatch):

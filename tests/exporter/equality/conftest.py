@@ -67,3 +67,20 @@ def mended(tmp_path_factory):
         return source, built
 
     return make
+
+
+@pytest.fixture(scope="package")
+def in_bfloat16(mended, tmp_path_factory):
+    """The model of a mended family saved again in bfloat16, and its graph."""
+    root = tmp_path_factory.mktemp("bfloat16")
+
+    def make(name: str) -> tuple[Path, Path]:
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
+        source, narrow, built = mended(name)[0], root / name, root / f"{name}-built"
+        AutoModelForCausalLM.from_pretrained(source, dtype="bfloat16").save_pretrained(narrow)
+        AutoTokenizer.from_pretrained(source).save_pretrained(narrow)
+        build(narrow, built)
+        return narrow, built
+
+    return make

@@ -10,6 +10,7 @@ import pytest
 from edgedraft.exporter.equality.checking import check_configuration, check_weights
 from edgedraft.exporter.equality.comparing import compare
 from edgedraft.exporter.equality.deviation import REFUSED_ABOVE
+from edgedraft.exporter.equality.reference import source_logits
 from edgedraft.exporter.equality.result import EqualityResult
 from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.models.worker_build import build, build_checked
@@ -63,6 +64,18 @@ def drop_rope_factors(model) -> int:
 @pytest.mark.parametrize("name", MENDED)
 def test_a_mended_family_computes_what_transformers_computes(mended, name):
     assert compare(*mended(name)).share < ROUNDING
+
+
+@pytest.mark.parametrize("name", ["Llama, linear", "Gemma 3, linear"])
+def test_weights_in_bfloat16_are_compared_as_float32_computes_them(in_bfloat16, name):
+    """Gemma adds one to its norms and scales embeddings, both of which bfloat16 would round."""
+    assert compare(*in_bfloat16(name)).share < ROUNDING
+
+
+def test_layers_that_are_widened_one_by_one_compute_what_the_whole_model_does(in_bfloat16):
+    source, _ = in_bfloat16("Llama, linear")
+    narrow, whole = (source_logits(source, range(2, 40), None, whole=each) for each in (False, True))
+    np.testing.assert_array_equal(narrow, whole)
 
 
 @pytest.mark.parametrize(

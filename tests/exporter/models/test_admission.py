@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from edgedraft.exporter.models.admission import require_supported
+from edgedraft.exporter.models.admission import require_readable_graph, require_supported
 from edgedraft.exporter.models.families import REFUSED, TAKEN, by_architecture, by_gguf
 from edgedraft.exporter.models.pair import PairRequest, prepare_pair
 from edgedraft.exporter.models.sources import ONNX, ModelSource, resolve
 from edgedraft.exporter.models.via_optimum import BUILDER, OPTIMUM
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.session import SessionSettings
+from tests.plain_llama import Style, save_plain_llama
 
 NAMES = "Llama, Mistral, Mistral 3, Qwen 2, Qwen 3, Gemma, Gemma 2, Gemma 3, Phi 2, Phi 3, Granite, Granite 4, "
 NAMES += "SmolLM 3, OLMo, Nemotron, GPT-OSS, Ernie 4.5, HunYuan"
@@ -34,7 +35,7 @@ def gguf_source(path: Path, architecture: str | None, before: bytes = b"", count
     """A GGUF file of a header alone; ``before`` are ``count`` entries in front of the architecture."""
     stated = b"" if architecture is None else text("general.architecture") + struct.pack("<I", 8) + text(architecture)
     count += architecture is not None
-    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 1, count) + before + stated)
+    path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, count) + before + stated)
     return resolve(str(path), path.parent)
 
 
@@ -179,7 +180,8 @@ def test_the_architecture_may_stand_behind_other_entries(tmp_path):
 def test_a_gguf_file_that_is_cut_short_is_refused(tmp_path, length):
     source = gguf_source(tmp_path / "model.gguf", "llama")
     source.path.write_bytes(source.path.read_bytes()[:length])
-    assert refusal(source) == f"{source.path}: not a GGUF file that can be read - download it again"
+    got = "the file ends within its header"
+    assert refusal(source) == f"{source.path}: not a GGUF file that can be read, got {got} - download it again"
 
 
 def test_a_gguf_file_without_an_architecture_is_refused(tmp_path):
@@ -188,9 +190,14 @@ def test_a_gguf_file_without_an_architecture_is_refused(tmp_path):
     assert refusal(source) == f"{source.path}: {expected}"
 
 
-def test_a_graph_is_not_converted_and_passes(tmp_path):
+def test_of_a_graph_the_inputs_and_outputs_are_looked_at(tmp_path, tiny_pair):
+    save_plain_llama(tiny_pair.target, tmp_path / "model.onnx")
     source = ModelSource(kind=ONNX, path=tmp_path, name="n", base_model="b", license="l", identity="i")
     require_supported(source, BUILDER)
+    require_readable_graph(source)
+    save_plain_llama(tiny_pair.target, tmp_path / "model.onnx", Style(past="past.{layer}.conv.{kind}"))
+    with pytest.raises(EdgedraftError, match=r"model\.onnx: input past\.0\.conv\.key: not known; a decoder takes "):
+        require_readable_graph(source)
 
 
 def test_no_name_belongs_to_two_families():

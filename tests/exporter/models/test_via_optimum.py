@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 
 from edgedraft.exporter.graph.loading import load_graph
-from edgedraft.exporter.models import convert as converting
-from edgedraft.exporter.models import via_optimum
+from edgedraft.exporter.models import float_graph, via_optimum
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.convert import convert
 from edgedraft.exporter.models.genai_settings import genai_settings
@@ -196,8 +195,8 @@ def exports(monkeypatch):
         save_plain_llama(weights, output / "model.onnx")
         return ProcessCost(what=f"exporting {name} with Optimum", seconds=0.0, peak_bytes=0)
 
-    monkeypatch.setattr(converting, "optimum_python", lambda cache, progress: Path("python"))
-    monkeypatch.setattr(converting, "export_with_optimum", export)
+    monkeypatch.setattr(float_graph, "optimum_python", lambda cache, progress: Path("python"))
+    monkeypatch.setattr(float_graph, "export_with_optimum", export)
     return asked
 
 

@@ -8,22 +8,15 @@ import sys
 import pytest
 
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import (
-    read_json,
-    replacing_file,
-    replacing_folder,
-    require_file_name,
-    require_own_file,
-    require_own_folder,
-    sha256,
-    write_json,
-)
+from edgedraft.runtime.base.files import read_json, sha256, write_json
+from edgedraft.runtime.base.outputs import require_file_name, require_own_file, require_own_folder
+from edgedraft.runtime.base.replacing import replacing_file, replacing_folder
 
 FULL_DISK = """
 import resource, signal, sys
 from pathlib import Path
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import replacing_file
+from edgedraft.runtime.base.replacing import replacing_file
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 path = Path(sys.argv[1])

@@ -63,7 +63,12 @@ PLAIN = {
     "files": {"target/model.onnx": {"bytes": 1, "sha256": "0"}},
     "provider": "webgpu",
     "divergence": {"precision": "int4", "kl_per_token": 0.02, "greedy_agreement": 0.95, "positions": 300},
+    "drafter_divergence": None,
+    "drafter_context_length": 512,
 }
+
+
+OPTIONAL = ("provider", "divergence", "drafter_divergence", "drafter_context_length")
 
 
 def read(**changes):
@@ -75,9 +80,15 @@ def test_a_manifest_reads_back():
 
 
 def test_what_nobody_measured_is_not_made_up():
-    plain = {name: value for name, value in PLAIN.items() if name not in ("provider", "divergence")}
+    plain = {name: value for name, value in PLAIN.items() if name not in OPTIONAL}
     manifest = from_plain(BundleManifest, plain, "manifest")
-    assert (manifest.provider, manifest.divergence) == ("cpu", None)
+    assert [getattr(manifest, name) for name in OPTIONAL] == ["cpu", None, None, None]
+
+
+def test_a_context_of_nothing_is_refused():
+    for name in ("context_length", "drafter_context_length"):
+        with pytest.raises(EdgedraftError, match="context lengths: expected 1 or more, got 0"):
+            read(**{name: 0})
 
 
 def test_a_bundle_written_before_operators_were_told_opens_and_names_none():

@@ -10,7 +10,7 @@ from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import from_plain
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME
 from edgedraft.runtime.engine import Engine
-from edgedraft.runtime.onnx.kernel_choice import kernels_to_time, preferred_kernels
+from edgedraft.runtime.onnx.kernel_choice import kernels_or_auto, kernels_to_time, preferred_kernels
 from edgedraft.runtime.onnx.planned_kernels import as_planned, kernels_remark, timed_as_run
 from edgedraft.runtime.onnx.session import SessionSettings
 from tests.runtime.native.conftest import library  # noqa: F401
@@ -59,12 +59,17 @@ def test_timing_decides_where_nobody_measured_which_kernels_are_faster(path, bes
     assert kernels_to_time(path, "cpu", "auto") == timed
 
 
+def test_kernels_that_the_user_forces_are_timed_beside_stock(path, best, monkeypatch):
+    best("avx2")
+    monkeypatch.setenv("EDGEDRAFT_KERNELS", "avx2")
+    assert kernels_to_time(path, "cpu", "auto") == ("stock", "avx2")
+    assert kernels_or_auto(path, "cpu", "stock") == "stock"
+
+
 def test_nothing_is_left_to_timing_where_only_one_choice_runs(path, best, monkeypatch):
     best("avx2")
     assert kernels_to_time(path, "webgpu", "auto") == ("stock",)
     assert kernels_to_time(path, "cpu", "stock") == ("stock",)
-    monkeypatch.setenv("EDGEDRAFT_KERNELS", "avx2")
-    assert kernels_to_time(path, "cpu", "auto") == ("avx2",)
     monkeypatch.setattr(BUILT, lambda: None)
     assert kernels_to_time(path, "cpu", "auto") == ("stock",)
 

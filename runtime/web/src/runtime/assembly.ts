@@ -158,8 +158,10 @@ class Opening {
   }
 
   private modelSettings(source: ModelSource, runtime: Runtime, vocabSize: number | null): ModelSettings {
-    const { plan, provider, context_length: most } = this.manifest;
+    const { plan, provider, context_length: ofTarget, drafter_context_length: ofDrafter } = this.manifest;
     const isTarget = source.needs.name === "target";
+    // A drafter whose context is shorter drafts nothing behind it.
+    const most = isTarget ? ofTarget : Math.min(ofTarget, ofDrafter ?? ofTarget);
     const planned = isTarget ? plan.target_pass_seconds : plan.drafter_pass_seconds;
     return {
       contextLength: Math.min(this.settings.contextLength, most),

@@ -61,6 +61,8 @@ export interface Manifest {
   readonly provider: string;
   readonly divergence: unknown;
   readonly drafter_divergence: unknown;
+  /** The drafter's own context; null in older bundles. */
+  readonly drafter_context_length: number | null;
 }
 
 /** Read and check the size and SHA-256 of one file. */
@@ -108,6 +110,7 @@ const readManifest = recordOf<Manifest>({
   provider: optional(asString, "cpu"),
   divergence: optional<unknown>((value) => value, null),
   drafter_divergence: optional<unknown>((value) => value, null),
+  drafter_context_length: optional<number | null>((value, where) => (value === null ? null : asInteger(value, where)), null),
 });
 
 /** Check a manifest in parsed JSON; throws `EdgedraftError` naming the key that is wrong. */
@@ -116,6 +119,9 @@ export function parseManifest(value: unknown): Manifest {
   if (Number.isInteger(version)) requireSchema(version as number); // first: a newer manifest may hold keys unknown here
   const manifest = readManifest(value, "manifest");
   const { target_vocab_size: vocab, plan } = manifest;
+  for (const length of [manifest.context_length, manifest.drafter_context_length]) {
+    demand(length === null || length >= 1, "context lengths: expected 1 or more", { got: length });
+  }
   const right = plan.draft_vocab_size <= vocab;
   demand(right, `draft_vocab_size: expected 1..${vocab}`, { got: plan.draft_vocab_size, remedy: "export the bundle again" });
   Object.keys(manifest.files).forEach(checkInside);

@@ -7,7 +7,8 @@ export type Random = () => number;
 
 /** Create a generator from a whole-number `seed`, or without one from the system's own randomness. */
 export function random(seed?: number): Random {
-  demand(seed === undefined || Number.isSafeInteger(seed), "seed must be a whole number", { got: seed });
+  const whole = seed === undefined || (Number.isSafeInteger(seed) && seed >= 0);
+  demand(whole, "seed: expected a whole number, 0 or more", { got: seed });
   const words = seed === undefined ? crypto.getRandomValues(new Uint32Array(4)) : spreadSeed(seed);
   const next = smallFast(words[0] as number, words[1] as number, words[2] as number, words[3] as number);
   // The first numbers still show the seed: similar seeds give similar ones.

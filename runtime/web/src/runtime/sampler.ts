@@ -13,8 +13,8 @@ export interface DraftToken {
 
 /** Draws draft tokens. It must not look at how long the draft is going to be. */
 export interface Sampler {
-  /** Choose the draft token after `contextIds` from the drafter's logits (K,). */
-  draw(logits: Float32Array, indexMap: IndexMap, contextIds: readonly number[]): DraftToken;
+  /** Choose the draft token after `contextIds` from the drafter's logits (K,); null where the settings leave none to draft. */
+  draw(logits: Float32Array, indexMap: IndexMap, contextIds: readonly number[]): DraftToken | null;
 }
 
 /** Takes the drafter's best token. */
@@ -31,10 +31,12 @@ export class RandomSampler implements Sampler {
     private readonly random: Random,
   ) {}
 
-  draw(logits: Float32Array, indexMap: IndexMap, contextIds: readonly number[]): DraftToken {
+  draw(logits: Float32Array, indexMap: IndexMap, contextIds: readonly number[]): DraftToken | null {
     requireFinite(Number.isFinite(largest(logits)), "the drafter");
+    const bias = this.draftBias(indexMap);
+    if (!logits.some((score, draftId) => Number.isFinite(score) && bias.get(draftId) !== -Infinity)) return null;
     const seen = readsContext(this.settings) ? indexMap.toDraft([...new Set(contextIds)]) : [];
-    const distribution = probabilities(adjusted(logits, this.settings, seen, this.draftBias(indexMap)), this.settings);
+    const distribution = probabilities(adjusted(logits, this.settings, seen, bias), this.settings);
     const byDrafter = new Float64Array(indexMap.targetVocabSize);
     distribution.forEach((share, draftId) => (byDrafter[indexMap.toTarget(draftId)] = share));
     return { tokenId: indexMap.toTarget(draw(distribution, this.random)), byDrafter };

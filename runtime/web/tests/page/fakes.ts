@@ -76,6 +76,7 @@ export const MANIFEST: Manifest = {
   provider: "webgpu",
   divergence: null,
   drafter_divergence: null,
+  drafter_context_length: null,
 };
 
 export const CAPABILITIES: Capabilities = {

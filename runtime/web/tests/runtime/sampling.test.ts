@@ -51,7 +51,7 @@ describe("the first token of a drafted round", () => {
   test("follows the target's distribution, though the drafter lacks five of the eight tokens", () => {
     const { sampler, verifier } = sampled(WARM, random(3));
     const logits = new FlatLogits(Float32Array.from([...TARGET, ...TARGET]), 2, VOCAB);
-    const counts = countFirst(() => verifier.verify([sampler.draw(DRAFTER, MAP, [])], logits, [])[0] as number);
+    const counts = countFirst(() => verifier.verify([sampler.draw(DRAFTER, MAP, []) as DraftToken], logits, [])[0] as number);
     expect(chiSquare(counts, target)).toBeLessThan(UNLIKELY);
   });
 
@@ -141,7 +141,7 @@ test("a drafted round follows the biased distribution, by a trimmed drafter that
   const { sampler, verifier } = sampled(biased, random(3));
   const logits = new FlatLogits(Float32Array.from([...TARGET, ...TARGET]), 2, VOCAB);
   const counts = countFirst(() => {
-    const draft = sampler.draw(DRAFTER, MAP, []);
+    const draft = sampler.draw(DRAFTER, MAP, []) as DraftToken;
     expect(draft.tokenId).not.toBe(3);
     return verifier.verify([draft], logits, [])[0] as number;
   });
@@ -151,7 +151,7 @@ test("a drafted round follows the biased distribution, by a trimmed drafter that
 });
 
 test("a drawn token brings the distribution it was drawn from, at the target's ids", () => {
-  const { byDrafter } = new RandomSampler(WARM, random(3)).draw(DRAFTER, MAP, []);
+  const { byDrafter } = new RandomSampler(WARM, random(3)).draw(DRAFTER, MAP, []) as DraftToken;
   expect(byDrafter).toEqual(spread(probabilities(DRAFTER, WARM)));
 });
 
@@ -200,6 +200,16 @@ test.each([
 test("logits that are no numbers are refused by name", async () => {
   const sampler = new RandomSampler(WARM, random(1));
   const broken = Float32Array.from([1, NaN, 0]);
-  const settled = (): DraftToken => sampler.draw(broken, MAP, []);
+  const settled = (): DraftToken | null => sampler.draw(broken, MAP, []);
   expect(await refusalOf(settled)).toBe("logits of the drafter must be finite numbers, got NaN or infinity - check the bundle's files or export it again");
+});
+
+test("a bias that leaves nothing to draft drafts nothing; one that leaves a token drafts it", () => {
+  const banning = (tokens: readonly number[]): RandomSampler => {
+    const logitBias = Object.fromEntries(tokens.map((token) => [token, -Infinity]));
+    return new RandomSampler(checkedSampling({ temperature: 1, logitBias }), random(3));
+  };
+  const draftable = Array.from(MAP.targetIds);
+  expect(banning(draftable).draw(DRAFTER, MAP, [])).toBeNull();
+  expect(banning(draftable.slice(1)).draw(DRAFTER, MAP, [])?.tokenId).toBe(draftable[0]);
 });

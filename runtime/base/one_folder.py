@@ -1,0 +1,58 @@
+"""Reading a folder that another process may replace at any moment: everything comes from the old one or the new one."""
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.replacing import resume
+
+_ATTEMPTS = 20
+
+Read = TypeVar("Read")
+_Identity = tuple[int, int] | None
+
+
+def from_one_folder(path: Path, read: Callable[[], Read]) -> Read:
+    """Return what ``read`` reads below ``path``, all of it from one folder.
+
+    A writer replaces a folder as a whole, so files of two folders were mixed only where ``path`` means another folder
+    afterwards. Then the result, or the error, is dropped and ``read`` is called again.
+    """
+    for _ in range(_ATTEMPTS):
+        resume(path)
+        with _opened(path) as folder:
+            try:
+                result = read()
+            except (EdgedraftError, OSError):
+                if _identity(path) == folder:
+                    raise
+            else:
+                if _identity(path) == folder:
+                    return result
+    raise EdgedraftError(f"{path}: replaced again and again while it was read", remedy="stop the other program")
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[_Identity]:
+    """Yield what tells the folder from any other; it stays open meanwhile, so that no other can get its number."""
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:  # it is missing, or this is Windows, which opens no folder
+        yield _identity(path)
+        return
+    try:
+        facts = os.fstat(handle)
+        yield facts.st_dev, facts.st_ino
+    finally:
+        os.close(handle)
+
+
+def _identity(path: Path) -> _Identity:
+    try:
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino

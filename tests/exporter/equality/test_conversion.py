@@ -1,0 +1,120 @@
+"""What `convert` does with the check: once for all precisions, kept with the result, and nothing stays of a refusal."""
+
+import dataclasses
+import json
+import shutil
+
+import onnx_ir as ir
+import pytest
+
+from edgedraft.exporter.equality.deviation import Deviation
+from edgedraft.exporter.equality.result import EqualityResult
+from edgedraft.exporter.graph.loading import load_graph
+from edgedraft.exporter.models import float_graph
+from edgedraft.exporter.models.convert import convert
+from edgedraft.exporter.models.processes import ProcessCost
+from edgedraft.exporter.models.sources import resolve
+from edgedraft.exporter.models.via_optimum import OPTIMUM
+from edgedraft.exporter.models.worker_build import build
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.records import from_plain, to_plain
+from tests.exporter.equality.conftest import LONGROPE
+from tests.exporter.equality.test_planted_faults import drop_windows
+
+
+@pytest.fixture
+def source(mended, tmp_path):
+    return resolve(str(mended("Mistral, windowed")[0]), tmp_path)
+
+
+def test_a_conversion_is_checked_once_for_all_precisions(source, tmp_path):
+    first = convert(source, "int8", tmp_path)
+    (kept,) = (tmp_path / "equality").iterdir()
+    result = from_plain(EqualityResult, read_json(kept), str(kept))
+    assert result.family == "MistralForCausalLM"
+    assert max(result.configuration.share, result.weights.share) < 1e-4
+    assert from_plain(EqualityResult, read_json(first.path / "source.json")["equality"], "source.json") == result
+    assert first.remarks == ()
+    weights = Deviation(share=0.005, position=1, what="in pieces", tokens=100)
+    write_json(kept, to_plain(dataclasses.replace(result, weights=weights)))  # a sign that it is read, not made again
+    second = convert(source, "int4", tmp_path)
+    assert second.remarks == (
+        f"{source.name}: the converted model's logits differ from its source's by {weights.told}",
+    )
+    assert convert(source, "int4", tmp_path).remarks == second.remarks
+    assert json.loads((second.path / "source.json").read_text())["precision"] == "int4"
+
+
+def test_a_check_that_memory_did_not_allow_is_made_when_it_does(source, tmp_path):
+    convert(source, "int8", tmp_path)
+    (kept,) = (tmp_path / "equality").iterdir()
+    result = from_plain(EqualityResult, read_json(kept), str(kept))
+    write_json(kept, to_plain(dataclasses.replace(result, weights=None, not_checked=("too large",))))
+    assert convert(source, "int4", tmp_path).remarks == ()
+
+
+def test_a_configuration_that_is_converted_into_another_model_is_refused_and_nothing_stays(mended, tmp_path):
+    """The builder makes one table of rotary factors for a Llama, and LongRoPE has two; no weight is read."""
+    folder = tmp_path / "long"
+    shutil.copytree(mended("Llama, linear")[0], folder)
+    (folder / "model.safetensors").write_bytes(b"never read")
+    rope = {**LONGROPE, "original_max_position_embeddings": 128, "factor": 2.0}
+    config = {**read_json(folder / "config.json"), "rope_parameters": rope}
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(EdgedraftError) as error:
+        convert(resolve(str(folder), tmp_path), "int4", tmp_path / "cache")
+    assert str(error.value).startswith("long: LlamaForCausalLM: a tiny random copy of its configuration must be ")
+    assert str(error.value).endswith("; 1% is allowed - try --via optimum, or another model")
+    assert [*(tmp_path / "cache" / "onnx").iterdir(), *(tmp_path / "cache" / "equality").iterdir()] == []
+
+
+# --- another exporter ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def exporter(monkeypatch):
+    """Puts the builder's graph where Optimum would write one; with a fault, one without its windows."""
+    asked, faults = [], []
+
+    def export(name, weights, output, python, log):
+        asked.append(name)
+        build(weights, output)
+        if faults:
+            model = ir.external_data.load_to_model(load_graph(output / "model.onnx"))
+            assert drop_windows(model) > 0
+            ir.save(model, output / "model.onnx")
+        return ProcessCost(what=f"exporting {name}", seconds=0.0, peak_bytes=0)
+
+    monkeypatch.setattr(float_graph, "optimum_python", lambda cache, progress: "python")
+    monkeypatch.setattr(float_graph, "export_with_optimum", export)
+    return asked, faults
+
+
+@pytest.fixture
+def far_off(mended, tmp_path):
+    """A Mistral whose window no checked text reaches."""
+    folder = tmp_path / "far"
+    shutil.copytree(mended("Mistral, windowed")[0], folder)
+    config = {**read_json(folder / "config.json"), "sliding_window": 128}
+    (folder / "config.json").write_text(json.dumps(config))
+    return resolve(str(folder), tmp_path)
+
+
+def test_optimum_exports_a_tiny_copy_first_where_a_border_lies_far_off(exporter, far_off, tmp_path):
+    asked, _ = exporter
+    made = convert(far_off, "fp32", tmp_path / "cache", export_backend=OPTIMUM)
+    assert asked == ["a tiny copy of far", "far"]
+    result = from_plain(EqualityResult, read_json(made.path / "source.json")["equality"], "source.json")
+    assert max(result.configuration.share, result.weights.share) < 1e-4
+
+
+def test_optimum_is_refused_on_the_tiny_copy_before_any_weight_is_read(exporter, far_off, tmp_path):
+    asked, faults = exporter
+    faults.append("no windows")
+    with pytest.raises(EdgedraftError) as error:
+        convert(far_off, "fp32", tmp_path / "cache", export_backend=OPTIMUM)
+    assert asked == ["a tiny copy of far"]
+    assert str(error.value).startswith("far: MistralForCausalLM: a tiny random copy of its configuration must be ")
+    assert str(error.value).endswith(" - try the default, --via builder, or another model")
+    assert list((tmp_path / "cache" / "equality").iterdir()) == []
