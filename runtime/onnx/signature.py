@@ -99,8 +99,8 @@ def read_signature(
 ) -> Signature:
     """Check the inputs and outputs of the graph in ``path`` and return its signature.
 
-    A ``layer`` of a drafter reads `STATES` beside its feeds, and gives `NEXT_STATES` as its features. Raises
-    `EdgedraftError` naming the input or output that is not understood.
+    A ``layer`` of a drafter reads `STATES` beside its feeds, and gives `NEXT_STATES` as its features; its head may
+    score the last token alone. Raises `EdgedraftError` naming the input or output that is not understood.
     """
     pasts = {node.name: slot for node in inputs if (slot := cache_slot(node.name)) is not None}
     presents = {slot: node for node in outputs if (slot := cache_slot(node.name)) is not None}
@@ -116,7 +116,7 @@ def read_signature(
     return Signature(
         feeds=frozenset(feeds),
         caches=caches,
-        vocab_size=_width(path, outputs),
+        vocab_size=_width(path, outputs, last_alone=layer),
         shared=_is_shared(path, declared, {cache.name: presents[pasts[cache.name]] for cache in caches}),
         rows=feeds[IDS].shape[0],
         feature_width=_feature_width(path, outputs, NEXT_STATES if layer else FEATURES, needed=layer),
@@ -157,15 +157,20 @@ def _cache(path: Path, past: GraphValue, present: GraphValue | None) -> CacheInp
     return CacheInput(name=past.name, present=present.name, heads=heads, width=width, dtype=FLOATS[past.type])
 
 
-def _width(path: Path, outputs: Collection[GraphValue]) -> int:
-    """Return the width of the logits: the size of the vocabulary."""
+def _width(path: Path, outputs: Collection[GraphValue], *, last_alone: bool) -> int:
+    """Return the width of the logits: the size of the vocabulary. With ``last_alone`` one token may be scored."""
     by_name = {node.name: node for node in outputs}
     require(LOGITS in by_name, f"{path}: no output named {LOGITS}", got=sorted(by_name)[:3])
     logits = by_name[LOGITS]
     require(logits.type == "tensor(float)", f"{path}: {LOGITS}: expected tensor(float)", got=logits.type)
     every = len(logits.shape) == 3 and not isinstance(logits.shape[1], int)
     rule = f"{path}: {LOGITS}: expected scores of every token, (batch, tokens, vocabulary)"
-    require(every, rule, got=logits.shape, remedy="export the graph without pruning its head to the last token")
+    require(
+        every or last_alone,
+        rule,
+        got=logits.shape,
+        remedy="export the graph without pruning its head to the last token",
+    )
     width = logits.shape[-1]
     if not isinstance(width, int):
         raise EdgedraftError(f"{path}: {LOGITS}: expected a fixed width", got=width)
