@@ -85,6 +85,20 @@ class TokenCounts:
         """Return the number of counted tokens."""
         return int(self.by_group.sum())
 
+    def fitted(self, vocab_size: int) -> "TokenCounts":
+        """Return the counts for a target with ``vocab_size`` logits: models of one tokenizer are padded differently.
+
+        Raises `EdgedraftError` where a counted token has no place there.
+        """
+        if vocab_size == self.vocab_size:
+            return self
+        rule = f"counts: expected tokens below {vocab_size}"
+        require(not self.by_group[:, vocab_size:].any(), rule, got=self.vocab_size)
+        by_group = np.zeros((GROUPS, vocab_size), dtype=np.int64)
+        shared = min(vocab_size, self.vocab_size)
+        by_group[:, :shared] = self.by_group[:, :shared]
+        return replace(self, by_group=by_group)
+
     def __add__(self, other: "TokenCounts") -> "TokenCounts":
         mine, its = self.provenance, other.provenance
         same = mine.tokenizer_fingerprint == its.tokenizer_fingerprint and self.vocab_size == other.vocab_size

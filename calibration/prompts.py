@@ -1,7 +1,10 @@
 """Prompts: samples whose answer is yet to be written, each in the ranking or the scoring half."""
 
+import hashlib
+import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from edgedraft.calibration.data.reading import ReadOptions, ReadReport, place_of
 from edgedraft.calibration.data.samples import RANK, SCORE, Sample
 from edgedraft.calibration.data.turns import SYSTEM, USER
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.progress import Note, unsaid
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.text.messages import ASSISTANT
 
@@ -30,6 +34,16 @@ class Prompt:
         """SHA-256 in hexadecimal over what is asked, as `Sample.digest`; id and split take no part."""
         return Sample(id=self.id, messages=self.messages, tools=self.tools).digest
 
+    @property
+    def likeness(self) -> str:
+        """SHA-256 in hexadecimal over the words of what is asked: prompts of equal likeness never judge each other.
+
+        Ids, times and other keys of the messages take no part, nor do white space at the ends, the kind of line ends
+        and the way that Unicode writes a letter.
+        """
+        said = [*map(_words, self.messages), [dict(tool) for tool in self.tools]]
+        return hashlib.sha256(json.dumps(_plain(said), sort_keys=True, default=str).encode()).hexdigest()
+
 
 def shipped_prompts() -> tuple[Prompt, ...]:
     """Return the package's own coding prompts, half for ranking and half for scoring."""
@@ -48,24 +62,48 @@ def read_prompts(reference: str | Path, report: ReadReport | None = None, *, str
     return _prompts(samples(reference, report, options), place_of(reference), report, strict)
 
 
+def chosen_prompts(reference: str | Path | None, note: Note = unsaid) -> tuple[Prompt, ...]:
+    """Read the prompts that ``reference`` names, or the packaged ones; ``note`` is told how many are equal."""
+    prompts = read_prompts(reference) if reference else shipped_prompts()
+    if sentence := equal_prompts(prompts):
+        note(sentence)
+    return prompts
+
+
 def parse_prompts(text: str, where: str) -> tuple[Prompt, ...]:
     """Prompts of JSON lines; errors name ``where`` and the line."""
     report = ReadReport()
     return _prompts(samples_of(text, where, report, ReadOptions(strict=True)), where, report, strict=True)
 
 
+def equal_prompts(prompts: Sequence[Prompt]) -> str | None:
+    """Return a sentence that says how many of the prompts repeat an earlier one; None where they all differ."""
+    repeated = len(prompts) - len({prompt.likeness for prompt in prompts})
+    if not repeated:
+        return None
+    count = f"{repeated:,} of {len(prompts):,} prompts {'repeats' if repeated == 1 else 'repeat'} an earlier one"
+    return f"{count}: equal prompts stand in one half, so that held-out prompts are new."
+
+
 def take(prompts: Sequence[Prompt], split: str, limit: int | None = None) -> tuple[Prompt, ...]:
     """Return the first ``limit`` prompts of one half (all when None)."""
     chosen = tuple(prompt for prompt in prompts if prompt.split == split)
-    require(len(chosen) > 0, f"no prompt in the {split} half", remedy=f'give some prompts "split": "{split}"')
+    equal = len(prompts) > 1 and len({prompt.likeness for prompt in prompts}) == 1
+    remedy = "give prompts that differ" if equal else f'give some prompts "split": "{split}"'
+    got = f"{len(prompts)} equal prompts" if equal and not chosen else None
+    require(len(chosen) > 0, f"no prompt in the {split} half", got=got, remedy=remedy)
     return chosen[:limit]
 
 
 def _prompts(
     numbered: Iterable[tuple[int, Sample]], where: str, report: ReadReport, strict: bool
 ) -> tuple[Prompt, ...]:
-    """Make prompts of samples; those that say no half alternate: rank, score, rank, …"""
+    """Make prompts of samples; those that say no half alternate: rank, score, rank, …
+
+    Equal prompts stand in one half, that of the first of them, whatever the others say.
+    """
     prompts: list[Prompt] = []
+    halves: dict[str, str] = {}
     for _, sample in numbered:
         messages = _asked(sample)
         if not messages:
@@ -76,8 +114,9 @@ def _prompts(
                 raise problem
             report.add_problem(str(problem))
             continue
-        split = sample.split or (RANK, SCORE)[len(prompts) % 2]
-        prompts.append(Prompt(id=sample.id, split=split, messages=messages, tools=sample.tools))
+        prompt = Prompt(id=sample.id, split=RANK, messages=messages, tools=sample.tools)
+        split = halves.setdefault(prompt.likeness, sample.split or (RANK, SCORE)[len(halves) % 2])
+        prompts.append(replace(prompt, split=split))
     report.require_samples(where)
     repeated = len(prompts) - len({prompt.id for prompt in prompts})
     require(repeated == 0, f"{where}: ids must differ", got=f"{repeated} repeated", remedy="rename or drop them")
@@ -93,3 +132,19 @@ def _asked(sample: Sample) -> tuple[Mapping[str, Any], ...]:
     while messages and messages[-1]["role"] == ASSISTANT:
         messages.pop()
     return tuple(messages) if any(message["role"] != SYSTEM for message in messages) else ()
+
+
+def _words(message: Mapping[str, Any]) -> list[Any]:
+    """Return what a message says or calls, without the ids of calls."""
+    calls = message.get("tool_calls") or ()
+    called = [call.get("function", call) if isinstance(call, Mapping) else call for call in calls]
+    return [message.get("role"), message.get("content"), called, message.get("function_call")]
+
+
+def _plain(value: Any) -> Any:
+    """Return data with every text in one spelling."""
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value.replace("\r\n", "\n").strip())
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value

@@ -11,7 +11,7 @@ import numpy as np
 from edgedraft.runtime.base.cores import usable_cores
 from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.kernel_names import PairKernels
-from edgedraft.runtime.base.one_folder import from_one_folder
+from edgedraft.runtime.base.one_folder import reading_one_folder
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
@@ -122,6 +122,7 @@ class Engine:
         )
 
     @classmethod
+    @reading_one_folder
     def open(
         cls,
         path: Path,
@@ -134,25 +135,20 @@ class Engine:
         exact: bool | None = None,
     ) -> "Engine":
         """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options."""
-
-        def opened() -> "Engine":
-            bundle = read_bundle(path, verify_hashes=verify_hashes)
-            manifest, plan = bundle.manifest, bundle.manifest.plan
-            settings = SessionSettings(
-                # A plan for a larger machine must not start more threads than can run here.
-                threads=min(plan.threads, usable_cores()) if threads is None else threads,
-                context_length=min(context_length, manifest.context_length),
-                provider=target_provider,
-                exact=exact if exact is not None or plan.exact_is_cheap else False,
-            )
-            # A drafter whose context is shorter drafts nothing behind it.
-            longest = min(settings.context_length, manifest.drafter_context_length or settings.context_length)
-            # Whatever is drafted, only the target decides a text.
-            return cls(
-                bundle, settings, replace(settings, provider=drafter_provider, context_length=longest, exact=False)
-            )
-
-        return from_one_folder(path, opened)
+        bundle = read_bundle(path, verify_hashes=verify_hashes)
+        manifest, plan = bundle.manifest, bundle.manifest.plan
+        settings = SessionSettings(
+            # A plan for a larger machine must not start more threads than can run here.
+            threads=min(plan.threads, usable_cores()) if threads is None else threads,
+            context_length=min(context_length, manifest.context_length),
+            provider=target_provider,
+            exact=exact if exact is not None or plan.exact_is_cheap else False,
+        )
+        # A drafter whose context is shorter drafts nothing behind it.
+        longest = min(settings.context_length, manifest.drafter_context_length or settings.context_length)
+        # Whatever is drafted, only the target decides a text.
+        drafter = replace(settings, provider=drafter_provider, context_length=longest, exact=False)
+        return cls(bundle, settings, drafter)
 
     def inexact_target(self) -> LanguageModel | None:
         """Return one more target with a cache of its own, without exact mode; None where that is off anyway."""

@@ -136,7 +136,7 @@ class CountingJob:
         return {
             "reference": str(path.resolve() if state else self.reference),
             "file": [state.st_size, state.st_mtime_ns] if state else None,
-            "tokenizer": counting.codec.fingerprint,
+            "tokenizer": counting.codec.encoding_fingerprint,
             "chat": counting.codec.chat_fingerprint,
             "end_token_ids": counting.end_token_ids,
             "vocab_size": counting.vocab_size,

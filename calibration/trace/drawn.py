@@ -96,7 +96,8 @@ def drawn_row(by_target: Logits, by_drafter: Logits, target_id: int, settings: S
     kept[[target_id, int(np.argmax(by_drafter))]] = True
     ids = np.flatnonzero(kept)
     ids = ids[np.argsort(-by_drafter[ids], kind="stable")]
-    next_best = np.argmax(np.where(kept, -np.inf, by_drafter))
+    left = np.where(kept, -np.inf, by_drafter)
+    next_best = np.argmax(left)
     log_probs = log_probabilities(by_drafter, np.append(ids, next_best))
     return DrawnRow(
         target_id=target_id,
@@ -107,7 +108,7 @@ def drawn_row(by_target: Logits, by_drafter: Logits, target_id: int, settings: S
         by_drafter=drafted[ids].astype(np.float32),
         left_by_target=float(drawn[~kept].sum()),
         left_by_drafter=float(drafted[~kept].sum()),
-        best_left=-np.inf if kept.all() else float(log_probs[-1]),
+        best_left=float(log_probs[-1]) if np.isfinite(left[next_best]) else -np.inf,
     )
 
 

@@ -2,12 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from edgedraft.console import Console
-
-if TYPE_CHECKING:
-    from edgedraft.calibration.text.count_result import CountResult
 
 SHARDS, LARGE_MEGABYTES = 8, 64
 
@@ -37,27 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Count, or finish what was stopped; say what was left out."""
     from edgedraft.commands._options import request_of
+    from edgedraft.commands._show import show_tally
     from edgedraft.exporter.pipeline.count import CountRequest, count
 
-    _show(console, count(request_of(CountRequest, options), console.progress), options.output)
-
-
-def _show(console: Console, tally: "CountResult", output: Path) -> None:
-    counts, report, reading = tally.counts, tally.report, tally.reading
-    console.say(f"{output}: {counts.tokens:,} tokens of {report.counted:,} samples, {report.turns:,} turns")
-    passed_over = {
-        "entries that cannot be read": reading.broken,
-        "samples that cannot be counted": report.broken,
-        "samples without an assistant's turn": report.without_assistant,
-        "empty turns": report.empty_turns,
-        "turns that do not end": report.unended_turns,
-        "turns that the template rewrites": report.rewritten_turns,
-        **{f"messages of role {role} that the template drops": n for role, n in report.dropped_roles.items()},
-    }
-    for what, number in passed_over.items():
-        if number:
-            console.say(f"{what}: {number:,}")
-    for problem in (*reading.problems, *(f"sample {each.id}: {each.reason}" for each in report.problems)):
-        console.note(f"  {problem}")
-    facts = {"tokens": counts.tokens, "report": report, "broken_entries": reading.broken, "problems": reading.problems}
-    console.result({"output": str(output), **facts})
+    tally = count(request_of(CountRequest, options), console.progress)
+    console.result({"output": str(options.output), **show_tally(console, tally, options.output)})

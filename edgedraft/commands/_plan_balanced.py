@@ -48,18 +48,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Balance the counts of a data set for an EAGLE-3 drafter, or of the pair's answers for its own drafter."""
     from edgedraft.commands._options import request_of
+    from edgedraft.commands._show import show_tally
     from edgedraft.exporter.methods.balanced_run import BalancedOptions, run_balanced
     from edgedraft.exporter.models.cache import cache_folder
     from edgedraft.exporter.pipeline.plan import plan_by_balance
     from edgedraft.exporter.pipeline.requests import PairInputs
+    from edgedraft.runtime.base.records import to_plain
 
-    balanced = request_of(BalancedOptions, options)
+    balanced, counted = request_of(BalancedOptions, options), {}
     if balanced.dataset_path is None:
-        result, files = plan_by_balance(request_of(PairInputs, options), balanced, console.progress)
+        result, files = plan_by_balance(request_of(PairInputs, options), balanced, console.progress, console.note)
         last = f"To export it: edgedraft export FOLDER --vocab-size {result.chosen.size}"
     else:
         done = run_balanced(balanced, cache_folder(options.cache), console.progress)
-        result, files = done.result, done.files
+        result, files, counted = done.result, done.files, show_tally(console, done.tally, balanced.dataset_path)
         if done.shape_assumed:
             console.note(f"No --config-path: FLOPs are those of the paper's drafter, {done.shape}.")
         last = f"{balanced.config_path}: draft_vocab_size {done.previous_size} -> {result.chosen.size}."
@@ -68,7 +70,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         console.say(f"Wrote {file}.")
     if balanced.dataset_path is None or balanced.config_path is not None:
         console.say(last)
-    console.result(result)
+    console.result({**to_plain(result), **counted})
 
 
 def _show(console: Console, result: "BalancedResult") -> None:

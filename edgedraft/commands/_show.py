@@ -7,6 +7,7 @@ from edgedraft.console import Console
 
 if TYPE_CHECKING:
     from edgedraft.calibration.sample_size.learning_curve import CurvePoint
+    from edgedraft.calibration.text.count_result import CountResult
     from edgedraft.exporter.bundle.push import PushedBundle
     from edgedraft.exporter.pipeline.bench import Measurement
     from edgedraft.exporter.planning.views import Curves
@@ -119,6 +120,28 @@ def show_learning(console: Console, points: "Sequence[CurvePoint]", size: int) -
     ]
     if rows:
         console.table(("ranked on prompts", f"covers of others at {size:,}"), rows)
+
+
+def show_tally(console: Console, tally: "CountResult", where: object) -> dict[str, object]:
+    """Show how much of the data was counted and what was left out; return it for ``--json``."""
+    counts, report, reading = tally.counts, tally.report, tally.reading
+    console.say(f"{where}: {counts.tokens:,} tokens of {report.counted:,} samples, {report.turns:,} turns")
+    passed_over = {
+        "entries that cannot be read": reading.broken,
+        "samples that cannot be counted": report.broken,
+        "samples without an assistant's turn": report.without_assistant,
+        "empty turns": report.empty_turns,
+        "turns that do not end": report.unended_turns,
+        "turns that the template rewrites": report.rewritten_turns,
+        **{f"messages of role {role} that the template drops": n for role, n in report.dropped_roles.items()},
+    }
+    for what, number in passed_over.items():
+        if number:
+            console.say(f"{what}: {number:,}")
+    for problem in (*reading.problems, *(f"sample {each.id}: {each.reason}" for each in report.problems)):
+        console.note(f"  {problem}")
+    broken, problems = reading.broken, reading.problems
+    return {"tokens": counts.tokens, "report": report, "broken_entries": broken, "problems": problems}
 
 
 def verdict(measurement: "Measurement") -> str:

@@ -33,6 +33,6 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.exporter.pipeline.requests import BenchRequest
 
     note_if_not_built(console)
-    measurement = bench_bundle(request_of(BenchRequest, options), console.progress)
+    measurement = bench_bundle(request_of(BenchRequest, options), console.progress, console.note)
     show_measurement(console, measurement)
     console.result(measurement)

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.exporter.pipeline.report import SHOWN_DRAFT_LENGTH, calibrate
     from edgedraft.exporter.pipeline.requests import CalibrateRequest
 
-    report = calibrate(request_of(CalibrateRequest, options), console.progress)
+    report = calibrate(request_of(CalibrateRequest, options), console.progress, console.note)
     show_curves(console, report.curves, draft_length=SHOWN_DRAFT_LENGTH)
     show_learning(console, report.learning_curve, report.enough.size)
     unseen = report.unseen_mass

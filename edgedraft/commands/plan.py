@@ -109,7 +109,7 @@ def _run_mbsu(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.exporter.pipeline.plan import plan_by_mbsu
     from edgedraft.exporter.pipeline.requests import PlanRequest
 
-    result = plan_by_mbsu(request_of(PlanRequest, options), console.progress)
+    result = plan_by_mbsu(request_of(PlanRequest, options), console.progress, console.note)
     rows = [
         (
             f"{each.draft_vocab_size:,}",

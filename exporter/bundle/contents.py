@@ -78,4 +78,4 @@ def _scanned(calibration: Calibration, planned: Planned) -> Scan:
     if len(done.sizes) > 1 or not isinstance(trace, AcceptanceTrace):
         return done
     windows = acceptance_windows(trace, ranks_of(planned.order))
-    return scan(windows, tiled_sizes(len(planned.order)), (planned.plan.draft_length,))
+    return scan(windows, tiled_sizes(planned.pair.most_draft_tokens), (planned.plan.draft_length,))

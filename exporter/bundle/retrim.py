@@ -24,7 +24,8 @@ from edgedraft.exporter.graph.providers import DRAFTER, Provider, provider_named
 from edgedraft.exporter.models.convert import GRAPH_NAME, model_bytes
 from edgedraft.exporter.models.genai_settings import MODEL_CONFIG_NAME, model_config
 from edgedraft.exporter.models.sums import SUMS_NAME, is_whole
-from edgedraft.exporter.models.trimmed import EXPANDED_NAME, write_trimmed
+from edgedraft.exporter.models.trimmed import EXPANDED_NAME, write_first_trim, write_trimmed
+from edgedraft.exporter.models.vocabulary import require_all_rows
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.outputs import require_replaceable
@@ -42,10 +43,10 @@ _OF_THE_CONVERSION = ("source.json", SUMS_NAME)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Resize:
-    """The ``rows`` of ``graph`` that stay, the tokens they map to, and the forecast for that size."""
+    """The ``rows`` of ``graph`` that stay (None of a full drafter), their tokens, and the forecast for that size."""
 
     graph: Path
-    rows: IndexMap
+    rows: IndexMap | None
     kept: IndexMap
     forecast: SizeForecast
 
@@ -93,13 +94,10 @@ def retrim_folder(path: Path, kept: IndexMap, output: Path, progress: Progress =
     require(free, f"{output}: exists and is not empty", remedy="choose another output folder")
     progress("trimming", 0, 2)
     model = load_graph(path / GRAPH_NAME)
-    width, expected = vocabulary_width(model), kept.target_vocab_size
-    rule = f"{path}: the logits must be {expected} wide, as the token order is"
-    remedy = "give the drafter with its whole vocabulary, and an order made for its tokenizer"
-    require(width == expected, rule, got=width, remedy=remedy)
+    require_all_rows(path, vocabulary_width(model))
     require_space(output, model_bytes(path), "the trimmed drafter")
     with replacing_folder(output, frozenset().__contains__) as folder:
-        write_trimmed(model, kept, kept, folder)
+        write_first_trim(model, kept, folder)
         progress("trimming", 1, 2)
         for file in sorted(path.iterdir()):
             if file.is_file() and file.suffix in _NOT_WEIGHTS and file.name not in _OF_THE_CONVERSION:
@@ -148,7 +146,7 @@ def _resize(bundle: Bundle, size: int, onnx_cache: Path) -> _Resize:
     remedy = "export the bundle again"
     rule = f"{full.parent}: the full drafter is damaged, or an earlier version kept no sums of it"
     require(is_whole(full.parent), rule, remedy=remedy)
-    return _Resize(graph=full, rows=kept, kept=kept, forecast=forecast)
+    return _Resize(graph=full, rows=None, kept=kept, forecast=forecast)
 
 
 def _write_drafter(bundle: Bundle, resize: _Resize, folder: Path) -> BundleManifest:
@@ -157,7 +155,10 @@ def _write_drafter(bundle: Bundle, resize: _Resize, folder: Path) -> BundleManif
     model = load_graph(resize.graph)
     row, more = head_row_size(model), size - was.plan.draft_vocab_size
     (folder / DRAFTER).mkdir()
-    write_trimmed(model, resize.rows, resize.kept, folder / DRAFTER, _provider(was))
+    if resize.rows is None:
+        write_first_trim(model, resize.kept, folder / DRAFTER, _provider(was))
+    else:
+        write_trimmed(model, resize.rows, resize.kept, folder / DRAFTER, _provider(was))
     shutil.copyfile(bundle.path / TOKEN_ORDER, folder / TOKEN_ORDER)
     if (bundle.path / DRAFTER / MODEL_CONFIG_NAME).is_file():
         shutil.copyfile(bundle.path / DRAFTER / MODEL_CONFIG_NAME, folder / DRAFTER / MODEL_CONFIG_NAME)

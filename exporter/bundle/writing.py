@@ -16,6 +16,7 @@ from edgedraft.exporter.graph.loading import ModelSize, load_graph, save_graph
 from edgedraft.exporter.graph.needs import graph_needs, require_bindable
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, PROVIDERS, TARGET, Provider
+from edgedraft.exporter.graph.widths import head_rows
 from edgedraft.exporter.models.convert import GRAPH_NAME, OnnxFolder
 from edgedraft.exporter.models.genai_settings import MODEL_CONFIG_NAME, model_config
 from edgedraft.exporter.models.pair import Pair
@@ -25,7 +26,7 @@ from edgedraft.exporter.models.trimmed import (
     INDEX_MAP_NAME,
     REDUCED_NAME,
     trim_for,
-    write_trimmed,
+    write_first_trim,
 )
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json, sha256, write_json
@@ -186,7 +187,7 @@ def check_weights(pair: Pair, kept: IndexMap, provider: Provider) -> None:
     """Refuse a pair with a weight that ``provider`` cannot hold, once the drafter's head is trimmed to ``kept``."""
     if provider.largest_tensor_bytes is not None:
         require_bindable(load_graph(pair.target.graph), TARGET, provider)
-        trim_for(load_graph(pair.drafter.graph), kept, provider)
+        trim_for(load_graph(pair.drafter.graph), head_rows(kept, pair.drafter_width), provider)
 
 
 def _write_target(contents: BundleContents, folder: Path) -> None:
@@ -205,8 +206,8 @@ def _write_target(contents: BundleContents, folder: Path) -> None:
 def _write_drafter(contents: BundleContents, folder: Path) -> None:
     """Write the reduced and the expanded graph over one data file, the map, and the token order."""
     (folder / DRAFTER).mkdir()
-    model, kept = load_graph(contents.pair.drafter.graph), contents.index_map
-    write_trimmed(model, kept, kept, folder / DRAFTER, contents.provider)
+    model = load_graph(contents.pair.drafter.graph)
+    write_first_trim(model, contents.index_map, folder / DRAFTER, contents.provider)
     if contents.order is not None:
         write_token_order(folder / TOKEN_ORDER, contents.order)
 
@@ -219,7 +220,8 @@ def _write_texts(contents: BundleContents, folder: Path) -> None:
     target, drafter = (read_json(each.path / "genai_config.json") for each in (pair.target, pair.drafter))
     graphs = {"target_graph": TARGET_GRAPH, "drafter_graph": EXPANDED_GRAPH}
     write_json(folder / "genai_config.json", genai_config(target, drafter, contents.plan.draft_length, **graphs))
-    write_json(folder / DRAFTER / MODEL_CONFIG_NAME, model_config(drafter))
+    expanded = {**drafter, "model": {**drafter["model"], "vocab_size": pair.vocab_size}}
+    write_json(folder / DRAFTER / MODEL_CONFIG_NAME, model_config(expanded))
     write_json(folder / "generation_config.json", {"do_sample": False, "eos_token_id": list(pair.end_token_ids)})
 
 

@@ -1,23 +1,25 @@
 """Compare a converted float graph with its source as transformers computes it."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 import onnx_ir as ir
 import psutil
 
+from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.equality.borders import CHECKED_TOKENS
-from edgedraft.exporter.equality.deviation import REPORTED_ABOVE, Deviation, largest_deviation
+from edgedraft.exporter.equality.deviation import Deviation, largest_deviation
 from edgedraft.exporter.equality.passes import checked_passes
 from edgedraft.exporter.equality.reference import checked_ids, source_logits
 from edgedraft.exporter.graph.loading import fix_cache_shapes, load_graph
 from edgedraft.exporter.graph.rope_switch import note_rope_switch
 from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.onnx.providers import pool_threads
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
 
 _GRAPH = "model.onnx"
+_EXACT = 1e-4  # equal graphs stay below, as a share of the deviation
 _SPARE = 1 << 30  # libraries, logits and caches, in bytes
 
 
@@ -36,7 +38,7 @@ def compare(source: Path, built: Path) -> Deviation:
         ir.save(graph, openable)
         # Some models make constants in their weights' type; what differs is compared with the model in float32.
         found = _deviation(openable, source_logits(source, token_ids, switch, whole=False), token_ids)
-        if found.share > REPORTED_ABOVE:
+        if found.share > _EXACT:
             found = _deviation(openable, source_logits(source, token_ids, switch, whole=True), token_ids)
         return found
     finally:
@@ -45,9 +47,8 @@ def compare(source: Path, built: Path) -> Deviation:
 
 def _deviation(graph: Path, reference: Logits, token_ids: Sequence[int]) -> Deviation:
     """Open ``graph`` and compare it with ``reference``; its weights stay in the pages of their file."""
-    settings = SessionSettings(
-        threads=os.cpu_count() or 1, context_length=len(token_ids), huge_pages=False, prepack=False
-    )
+    threads = pool_threads() or usable_cores()
+    settings = SessionSettings(threads=threads, context_length=len(token_ids), huge_pages=False, prepack=False)
     return largest_deviation(reference, checked_passes(open_model(graph, settings), token_ids))
 
 

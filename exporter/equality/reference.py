@@ -1,5 +1,6 @@
 """The source as transformers computes it, in float32: its logits for some tokens."""
 
+import gc
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,15 +30,21 @@ def source_logits(folder: Path, token_ids: Sequence[int], switch_length: int | N
     is held in float32, which takes twice the memory or more. A model that computes texts longer than ``switch_length``
     otherwise is run for both kinds.
     """
-    config = transformers.AutoConfig.from_pretrained(folder)
-    dtype = torch.float32 if whole else "auto"
-    model = source_class(config).from_pretrained(folder, dtype=dtype).eval()
-    for block in _blocks(model):
-        _widen_while_it_runs(block)
+    model = _opened(folder, whole=whole)
     logits = _logits(model, token_ids)
     if switch_length is not None and switch_length < len(token_ids):
         logits[:switch_length] = _logits(model, token_ids[:switch_length])
+    del model
+    gc.collect()  # the hooks and their blocks refer to each other, and what comes next needs the memory
     return logits
+
+
+def _opened(folder: Path, *, whole: bool) -> Any:
+    config = transformers.AutoConfig.from_pretrained(folder)
+    model = source_class(config).from_pretrained(folder, dtype=torch.float32 if whole else "auto").eval()
+    for block in _blocks(model):
+        _widen_while_it_runs(block)
+    return model
 
 
 def _blocks(module: torch.nn.Module) -> Iterator[torch.nn.Module]:

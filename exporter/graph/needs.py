@@ -8,7 +8,8 @@ import onnx_ir as ir
 
 from edgedraft.exporter.graph.loading import MICROSOFT
 from edgedraft.exporter.graph.providers import Provider, check_tensor
-from edgedraft.runtime.bundle.manifest import ODD_TOKEN_TABLE
+from edgedraft.exporter.graph.rope_switch import note_rope_switch
+from edgedraft.runtime.bundle.manifest import ODD_TOKEN_TABLE, ROPE_SWITCH_AT
 
 _HALF = ir.DataType.FLOAT16
 
@@ -17,7 +18,8 @@ _HALF = ir.DataType.FLOAT16
 class GraphNeeds:
     """The needs of one graph: ``data`` names the data files beside it, ``largest`` its largest weight.
 
-    ``operators`` are those outside of ONNX's own by name, sorted, and `ODD_TOKEN_TABLE` where there is one.
+    ``operators`` are those outside of ONNX's own by name, sorted, `ODD_TOKEN_TABLE` where there is one, and
+    `ROPE_SWITCH_AT` with a length where there are two rotary tables.
     """
 
     data: tuple[str, ...]
@@ -72,7 +74,9 @@ def _operators(model: ir.Model) -> set[str]:
     """Return the operators that not every provider has a kernel for."""
     nodes = [node for graph in model.graphs() for node in graph if node.domain == MICROSOFT]
     odd = any(node.op_type == "GatherBlockQuantized" and has_odd_blocks(node) for node in nodes)
-    return {node.op_type for node in nodes} | ({ODD_TOKEN_TABLE} if odd else set())
+    switch = note_rope_switch(model)
+    two_tables = set() if switch is None else {f"{ROPE_SWITCH_AT}{switch}"}
+    return {node.op_type for node in nodes} | ({ODD_TOKEN_TABLE} if odd else set()) | two_tables
 
 
 def _computes_in_half(model: ir.Model) -> bool:

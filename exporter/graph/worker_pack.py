@@ -1,6 +1,7 @@
 """Child process that packs a float ONNX folder's weights in a precision; its memory is freed when it ends.
 
-Usage: python -m edgedraft.exporter.graph.worker_pack FLOAT_FOLDER OUTPUT_FOLDER PRECISION
+Usage: python -m edgedraft.exporter.graph.worker_pack FLOAT_FOLDER OUTPUT_FOLDER PRECISION, or FLOAT_GRAPH in place of
+the folder to pack the graph of a finished folder, which stays as it is.
 """
 
 import sys
@@ -34,5 +35,16 @@ def pack_folder(built: Path, output: Path, name: str) -> None:
             file.replace(output / file.name)
 
 
+def pack_graph(graph: Path, output: Path, name: str) -> None:
+    """Write the model of a finished float folder, without its other files, to ``output`` in another precision."""
+    model = load_graph(graph)
+    pack_model(model, precision_named(name))
+    save_graph(model, output / GRAPH, DATA)
+
+
 if __name__ == "__main__":
-    pack_folder(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])
+    source, arguments = Path(sys.argv[1]), (Path(sys.argv[2]), sys.argv[3])
+    if source.is_file():
+        pack_graph(source, *arguments)
+    else:
+        pack_folder(source, *arguments)

@@ -1,6 +1,7 @@
 """A target and its drafter: converted, checked against each other, prepared for a provider, opened on first use."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,14 +25,15 @@ from edgedraft.exporter.models.convert import (
     convert,
     end_token_ids,
 )
-from edgedraft.exporter.models.sources import check_reference, resolve
+from edgedraft.exporter.models.fitting import open_fitted
+from edgedraft.exporter.models.sources import ModelSource, check_reference, resolve
 from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.exporter.models.via_optimum import BUILDER
+from edgedraft.exporter.models.vocabulary import NamedVocabulary, named_vocabulary, require_one_tokenizer
 from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.progress import Progress, silent
-from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.replacing import replacing_folder
-from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
+from edgedraft.runtime.base.tokenizer_files import TOKENIZER, read_vocabulary
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.text.codec import TextCodec
@@ -50,17 +52,21 @@ class PairRequest:
 
 
 class Pair:
-    """Two ONNX folders that share a vocabulary. Sessions open on first use and stay open."""
+    """Two ONNX folders that share a tokenizer. Sessions open on first use and stay open.
+
+    ``vocab_size`` and ``drafter_width`` are the widths of the two models' logits, which padding can make differ.
+    """
 
     def __init__(self, target: OnnxFolder, drafter: OnnxFolder, settings: SessionSettings) -> None:
         self.target = target
         self.drafter = drafter
-        self.fingerprint = _shared_fingerprint(target.path, drafter.path)
         target_graph, drafter_graph = load_graph(target.graph), load_graph(drafter.graph)
         self.vocab_size = vocabulary_width(target_graph)
-        width = vocabulary_width(drafter_graph)
-        remedy = "choose a drafter of the target's family"
-        require(width == self.vocab_size, f"drafter logits must be {self.vocab_size} wide", got=width, remedy=remedy)
+        self.drafter_width = vocabulary_width(drafter_graph)
+        of_target = _converted_vocabulary(target, self.vocab_size)
+        of_drafter = _converted_vocabulary(drafter, self.drafter_width)
+        require_one_tokenizer(of_target, of_drafter)
+        self.fingerprint = of_target.vocabulary.fingerprint
         self.target_size: ModelSize = model_size(target_graph)
         self.drafter_size: ModelSize = model_size(drafter_graph)
         self.head_row: ModelSize = head_row_size(drafter_graph)
@@ -72,9 +78,14 @@ class Pair:
         self.settings = replace(settings, context_length=longest)
         self._cache_bytes = a_token * longest
 
+    @property
+    def most_draft_tokens(self) -> int:
+        """Return the largest draft vocabulary: the ids that both models have a row for."""
+        return min(self.vocab_size, self.drafter_width)
+
     def trimmed_size(self, size: int) -> ModelSize:
         """Return the weights that one step of the drafter multiplies with if its head has ``size`` rows."""
-        dropped = self.vocab_size - size
+        dropped = self.drafter_width - size
         return ModelSize(
             parameters=self.drafter_size.parameters - dropped * self.head_row.parameters,
             weight_bytes=self.drafter_size.weight_bytes - dropped * self.head_row.weight_bytes,
@@ -82,7 +93,7 @@ class Pair:
 
     def memory_bytes(self, size: int) -> int:
         """Return the memory of both models, weights and key/value buffers, if the drafter's head has ``size`` rows."""
-        dropped = (self.vocab_size - size) * self.head_row.weight_bytes
+        dropped = (self.drafter_width - size) * self.head_row.weight_bytes
         return self.target.file_bytes + self.drafter.file_bytes - dropped + self._cache_bytes
 
     @cached_property
@@ -97,8 +108,8 @@ class Pair:
 
     @cached_property
     def drafter_graph(self) -> OnnxGraph:
-        """Return the drafter with its full vocabulary, loaded."""
-        return OnnxGraph(self.drafter.graph, self.settings)
+        """Return the drafter with its full vocabulary, loaded; its logits are as wide as the target's."""
+        return open_fitted(self.drafter.graph, self.vocab_size, self.settings)
 
     @cached_property
     def target_model(self) -> OnnxModel:
@@ -113,17 +124,44 @@ class Pair:
 
 def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent) -> Pair:
     """Fetch and convert both models (or take them from ``cache``) and check that they fit."""
-    for reference in (request.drafter, request.target):
+    return prepare_pairs([request], cache, progress)[0]
+
+
+def prepare_pairs(requests: Sequence[PairRequest], cache: Path, progress: Progress = silent) -> list[Pair]:
+    """Do what `prepare_pair` does for one pair of models in several precisions."""
+    first = requests[0]
+    sources = fitting_sources(first.target, first.drafter, first.export_backend, cache, progress)
+    return [_converted_pair(request, *sources, cache, progress) for request in requests]
+
+
+def fitting_sources(
+    target: str, drafter: str, export_backend: str, cache: Path, progress: Progress = silent
+) -> tuple[ModelSource, ModelSource]:
+    """Fetch target and drafter; refuse, before anything is converted, a pair that could not be used.
+
+    Raises `EdgedraftError` for tokenizers that differ (where it can be, before weights are downloaded), families that
+    are not taken, and files that are not whole.
+    """
+    for reference in (drafter, target):
         check_reference(reference)
-    drafter_source, target_source = (resolve(name, cache, progress) for name in (request.drafter, request.target))
-    for source in (target_source, drafter_source):
-        require_supported(source, request.export_backend)
-    for source in (target_source, drafter_source):
+    of_target, of_drafter = (named_vocabulary(name, cache, progress) for name in (target, drafter))
+    if of_target is not None and of_drafter is not None:
+        require_one_tokenizer(of_target, of_drafter)
+    by_drafter, by_target = (resolve(name, cache, progress) for name in (drafter, target))
+    for source in (by_target, by_drafter):
+        require_supported(source, export_backend)
+    for source in (by_target, by_drafter):
         require_whole(source)
         require_readable_graph(source)
-    drafter = convert(drafter_source, request.drafter_precision, cache, progress, request.export_backend)
-    target = convert(target_source, request.target_precision, cache, progress, request.export_backend)
-    return Pair(target, drafter, request.settings)
+    return by_target, by_drafter
+
+
+def _converted_pair(
+    request: PairRequest, target: ModelSource, drafter: ModelSource, cache: Path, progress: Progress
+) -> Pair:
+    by_drafter = convert(drafter, request.drafter_precision, cache, progress, request.export_backend)
+    by_target = convert(target, request.target_precision, cache, progress, request.export_backend)
+    return Pair(by_target, by_drafter, request.settings)
 
 
 def prepared_pair(pair: Pair, provider: Provider, cache: Path) -> Pair:
@@ -148,13 +186,6 @@ def prepared_folder(folder: OnnxFolder, provider: Provider, cache: Path) -> Onnx
     return replace(folder, path=path)
 
 
-def _shared_fingerprint(target: Path, drafter: Path) -> str:
-    """Return the fingerprint of both tokenizers; refuse a drafter whose ids do not mean the target's tokens."""
-    of_target, of_drafter = (tokenizer_fingerprint(folder / "tokenizer.json") for folder in (target, drafter))
-    require(
-        of_target == of_drafter,
-        f"target and drafter must share one tokenizer: {target.name} has {of_target[:12]}",
-        got=f"{of_drafter[:12]} from {drafter.name}",
-        remedy="choose a drafter of the target's family",
-    )
-    return of_target
+def _converted_vocabulary(folder: OnnxFolder, width: int) -> NamedVocabulary:
+    vocabulary = read_vocabulary(folder.path / TOKENIZER)
+    return NamedVocabulary(name=folder.source.name, vocabulary=vocabulary, width=width)

@@ -6,14 +6,14 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.head import expand_logits, trim_head
-from edgedraft.exporter.graph.loading import load_graph, save_graph
+from edgedraft.exporter.graph.loading import load_graph, save_graph, vocabulary_width
 from edgedraft.exporter.graph.needs import GraphNeeds, graph_needs, require_bindable
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, PROVIDERS, Provider, provider_named
+from edgedraft.exporter.graph.widths import head_rows, limit_token_ids
 from edgedraft.exporter.models.convert import GRAPH_NAME
+from edgedraft.exporter.models.fitting import open_cut
 from edgedraft.exporter.models.pair import Pair
-from edgedraft.runtime.base.errors import unwritable_is_users
-from edgedraft.runtime.base.siblings import temporary_file
 from edgedraft.runtime.bundle.index_map_file import write_index_map
 from edgedraft.runtime.bundle.manifest import BundleManifest
 from edgedraft.runtime.core.index_map import IndexMap
@@ -32,17 +32,8 @@ def open_trimmed(pair: Pair, kept: IndexMap) -> OnnxModel:
 
 
 def trimmed_graph(pair: Pair, kept: IndexMap) -> OnnxGraph:
-    """Load the pair's drafter, trimmed to ``kept``.
-
-    The trimmed graph holds the new head and reads the rest from the full drafter's data file, so it must lie beside
-    that file while it is opened; it is deleted afterwards.
-    """
-    model = load_graph(pair.drafter.graph)
-    trim_head(model, kept)
-    wanted = pair.drafter.path / f"trimmed-{kept.draft_vocab_size}.onnx"
-    with unwritable_is_users(wanted), temporary_file(wanted) as graph:
-        ir.save(model, graph)
-        return OnnxGraph(graph, pair.settings)
+    """Load the pair's drafter, trimmed to ``kept``."""
+    return open_cut(pair.drafter.graph, kept, pair.settings)
 
 
 def write_trimmed(
@@ -50,8 +41,9 @@ def write_trimmed(
 ) -> None:
     """Trim ``model`` to ``rows`` of its own logits, in place, and write both layouts over one data file, and the map.
 
-    ``kept`` maps the rows that stay to the target's ids; it is ``rows`` itself unless the model was trimmed before.
-    Raises `EdgedraftError` before anything is written if ``provider`` cannot hold a weight.
+    ``kept`` maps the rows that stay to the target's ids; it is ``rows`` itself unless the model was trimmed before, or
+    is wider or narrower than the target. Raises `EdgedraftError` before anything is written if ``provider`` cannot hold
+    a weight.
     """
     trim_for(model, rows, provider)
     save_graph(model, folder / REDUCED_NAME, DATA_NAME, provider.data_file_bytes)
@@ -59,6 +51,15 @@ def write_trimmed(
     expand_logits(expanded, kept)
     ir.save(expanded, folder / EXPANDED_NAME)
     write_index_map(folder / INDEX_MAP_NAME, kept)
+
+
+def write_first_trim(model: ir.Model, kept: IndexMap, folder: Path, provider: Provider = PROVIDERS[CPU]) -> None:
+    """Trim a full drafter to the target's tokens in ``kept``, in place, and write it as `write_trimmed` does."""
+    width = vocabulary_width(model)
+    rows = head_rows(kept, width)
+    prepare(model, provider)
+    limit_token_ids(model, width, kept.target_vocab_size)
+    write_trimmed(model, rows, kept, folder, provider)
 
 
 def trim_for(model: ir.Model, rows: IndexMap, provider: Provider) -> None:
@@ -91,8 +92,8 @@ class FullGraph:
 def full_graph(manifest: BundleManifest, onnx_cache: Path, folder: Path) -> FullGraph | None:
     """Write the bundle's drafter before trimming, its graph alone, to ``folder``; the data files stay in the cache.
 
-    The same drafter gives the same bytes. Returns None if the conversion is not in ``onnx_cache`` or has a data file
-    too large for the bundle's provider.
+    The same drafter gives the same bytes. Returns None if the conversion is not in ``onnx_cache``, has a data file too
+    large for the bundle's provider, or is wider or narrower than the target.
     """
     source, provider = onnx_cache / manifest.drafter.conversion, provider_named(manifest.provider)
     if not (source / GRAPH_NAME).is_file():
@@ -100,7 +101,8 @@ def full_graph(manifest: BundleManifest, onnx_cache: Path, folder: Path) -> Full
     model = load_graph(source / GRAPH_NAME)
     prepare(model, provider)
     needs, limit = graph_needs(model), provider.data_file_bytes
-    if limit is not None and any((source / name).stat().st_size > limit for name in needs.data):
+    other_width = vocabulary_width(model) != manifest.target_vocab_size
+    if other_width or (limit is not None and any((source / name).stat().st_size > limit for name in needs.data)):
         return None
     graph = folder / GRAPH_NAME
     ir.save(model, graph)

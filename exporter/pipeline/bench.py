@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.calibration.data.samples import SCORE
-from edgedraft.calibration.prompts import Prompt, read_prompts, shipped_prompts, take
+from edgedraft.calibration.prompts import Prompt, chosen_prompts, take
 from edgedraft.devices.machine import Machine, this_machine
 from edgedraft.exporter.pipeline.requests import BenchRequest
 from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
-from edgedraft.runtime.base.progress import Progress, silent
-from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.padding import Padded
@@ -22,7 +21,6 @@ from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.onnx.exact import Exactness
 from edgedraft.runtime.onnx.providers import onnxruntime_version
-from edgedraft.runtime.onnx.session import open_model
 
 TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
 
@@ -48,10 +46,9 @@ class Measurement:
     remarks: tuple[str, ...] = ()
 
 
-def bench_bundle(request: BenchRequest, progress: Progress = silent) -> Measurement:
+def bench_bundle(request: BenchRequest, progress: Progress = silent, note: Note = unsaid) -> Measurement:
     """Open the bundle of a request and measure it."""
-    prompts = read_prompts(request.prompts) if request.prompts else shipped_prompts()
-    chosen = take(prompts, SCORE, request.number)
+    chosen = take(chosen_prompts(request.prompts, note), SCORE, request.number)
     engine = Engine.open(
         Path(request.bundle),
         threads=request.threads,
@@ -106,14 +103,20 @@ def measure(
 
 def _full_drafting(folder: Path, choice: PolicyChoice, engine: Engine) -> Drafting:
     """Open the untrimmed drafter in an ONNX folder; its size gives the cost ratios."""
-    from edgedraft.exporter.graph.loading import load_graph, model_size  # the runtime alone benches without it
+    from edgedraft.exporter.graph.loading import (  # the runtime alone benches without it
+        load_graph,
+        model_size,
+        vocabulary_width,
+    )
     from edgedraft.exporter.models.convert import GRAPH_NAME
+    from edgedraft.exporter.models.fitting import open_fitted
+    from edgedraft.exporter.models.vocabulary import require_all_rows
 
-    size = model_size(load_graph(folder / GRAPH_NAME))
     settings, manifest = engine.drafter_settings, engine.bundle.manifest
-    model = open_model(folder / GRAPH_NAME, settings)
-    width = manifest.target_vocab_size
-    require(model.vocab_size == width, f"{folder}: logits must be {width} wide", got=model.vocab_size)
+    width, graph = manifest.target_vocab_size, load_graph(folder / GRAPH_NAME)
+    require_all_rows(folder, vocabulary_width(graph), engine.bundle.path)
+    model = open_fitted(folder / GRAPH_NAME, width, settings).new_model()
+    size = model_size(graph)
     return Drafting(
         choice=choice,
         source=ModelTokenSource(Padded(model, (), settings.provider), IndexMap.identity(width)),

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 
@@ -18,6 +19,7 @@ from edgedraft.exporter.graph.precisions import CANDIDATES, DEFAULT, precision_n
 from edgedraft.exporter.models.convert import OnnxFolder, context_length, convert, end_token_ids
 from edgedraft.exporter.models.packaged_models import packaged_models
 from edgedraft.exporter.models.sources import ONNX, ModelSource
+from edgedraft.exporter.models.trial import pack_trial, trial_folder
 from edgedraft.exporter.pipeline.quality import (
     FLOAT,
     MAX_DIVERGENCE,
@@ -74,9 +76,9 @@ def default_precision(
 ) -> ChosenPrecision:
     """Return the smallest precision of a model that strays from fp32 by ``search.bound`` at most.
 
-    The fp32 build answers a few shipped prompts, and every candidate reads these answers; results are kept in the
-    cache. Packaged models were measured when they were packaged. Where memory or disk cannot hold the fp32 build, it is
-    the smallest precision of all, unmeasured.
+    The fp32 build answers a few shipped prompts, and candidates read these answers; all but the smallest are packed
+    from that build on trial. Results are kept in the cache. Packaged models were measured when they were packaged.
+    Where memory or disk cannot hold the fp32 build, it is the smallest precision of all, unmeasured.
     """
     if source.kind == ONNX:
         return ChosenPrecision(precision=DEFAULT, unmeasured="an ONNX folder stays as it was exported")
@@ -84,14 +86,19 @@ def default_precision(
     fit = next((each for each in known if each.kl_per_token <= search.bound), None)
     if fit is not None:
         return ChosenPrecision(precision=fit.precision, divergence=fit)
-    return _Search(source, search, progress, note).result()
+    search.cache.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=search.cache, ignore_cleanup_errors=True) as place:
+        return _Search(source, search, Path(place), progress, note).result()
 
 
 class _Search:
     """One model's search; the fp32 build is made, asked and opened at most once, and only if it is needed."""
 
-    def __init__(self, source: ModelSource, search: PrecisionSearch, progress: Progress, note: Note) -> None:
-        self._source, self._search, self._progress, self._note = source, search, progress, note
+    def __init__(
+        self, source: ModelSource, search: PrecisionSearch, place: Path, progress: Progress, note: Note
+    ) -> None:
+        self._source, self._search, self._place = source, search, place
+        self._progress, self._note = progress, note
 
     def result(self) -> ChosenPrecision:
         smallest, *others = (name for name in CANDIDATES if name not in self._search.refused)
@@ -160,11 +167,15 @@ class _Search:
         return answers
 
     def _measured(self, precision: str) -> DivergenceEntry:
-        folder = self._converted(precision)
+        folder = trial_folder(self._float, precision, self._search.cache, self._place)
 
         def opened() -> tuple[LanguageModel, LanguageModel]:
-            own = folder.key == self._float.key
-            return self._reference, self._reference if own else open_model(folder.graph, self._settings)
+            if folder.key == self._float.key:
+                return self._reference, self._reference
+            self._progress(f"trying {self._source.name} {precision}", 0, 1)
+            pack_trial(folder, self._float, self._search.cache)
+            self._progress(f"trying {self._source.name} {precision}", 1, 1)
+            return self._reference, open_model(folder.graph, self._settings)
 
         comparison = BuildComparison(folder=folder, reference=self._float, opened=opened)
         return kept_divergence(comparison, self._answers, self._search.cache, self._progress)

@@ -10,13 +10,13 @@ from typing import TypeVar
 from edgedraft.calibration.answers.batched import Draws
 from edgedraft.calibration.answers.server import Endpoint
 from edgedraft.calibration.counts_file import read_counts
-from edgedraft.calibration.prompts import SHIPPED, read_prompts, shipped_prompts
+from edgedraft.calibration.prompts import SHIPPED, chosen_prompts
 from edgedraft.calibration.ray_engine import RayOptions
 from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.graph.precisions import AUTO
 from edgedraft.exporter.graph.providers import DRAFTER, TARGET
-from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
-from edgedraft.exporter.models.sources import check_reference, resolve
+from edgedraft.exporter.models.pair import Pair, PairRequest, fitting_sources, prepare_pairs
+from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet
 from edgedraft.exporter.pipeline.default_precision import ChosenPrecision, PrecisionSearch, default_precision
 from edgedraft.exporter.pipeline.quality import MAX_DIVERGENCE
@@ -28,9 +28,9 @@ from edgedraft.runtime.onnx.session import SessionSettings
 Inputs = TypeVar("Inputs", bound=PairInputs)
 
 
-def prompt_set(inputs: PairInputs) -> PromptSet:
-    """Read the prompts of a request."""
-    prompts = read_prompts(inputs.prompts) if inputs.prompts else shipped_prompts()
+def prompt_set(inputs: PairInputs, note: Note = unsaid) -> PromptSet:
+    """Read the prompts of a request; ``note`` is told how many are equal."""
+    prompts = chosen_prompts(inputs.prompts, note)
     name = Path(inputs.prompts).name if inputs.prompts else f"edgedraft's own {SHIPPED} prompts"
     return PromptSet(name=name, prompts=prompts, max_new_tokens=inputs.max_new_tokens).at_most(inputs.prompts_per_half)
 
@@ -71,8 +71,8 @@ def with_default_precisions(
     """
     references = {TARGET: inputs.target, DRAFTER: inputs.drafter}
     asked = {TARGET: inputs.target_precisions, DRAFTER: inputs.drafter_precisions}
-    for reference in references.values():
-        check_reference(reference)
+    if any(AUTO in names for names in asked.values()):  # choosing a precision converts
+        fitting_sources(inputs.target, inputs.drafter, inputs.export_backend, cache, progress)
     search = PrecisionSearch(
         export_backend=inputs.export_backend,
         threads=inputs.threads[0] if inputs.threads else usable_cores(),
@@ -106,7 +106,7 @@ def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> 
         )
         for target, drafter in precisions
     ]
-    return [prepare_pair(request, cache, progress) for request in requests]
+    return prepare_pairs(requests, cache, progress)
 
 
 def open_pair(inputs: PairInputs, cache: Path, progress: Progress = silent) -> Pair:

@@ -46,8 +46,8 @@ def table_bytes(config: Mapping[str, Any], role: str, precision: Precision) -> i
 
 def check_pair(pair: Pair, provider: Provider, profile: DeviceProfile | None, size: int | None = None) -> None:
     """Refuse a converted pair that cannot be held with ``size`` draft tokens; None asks whether it can with any."""
-    size = size or min(ROW_TILE, pair.vocab_size)
+    size = size or min(ROW_TILE, pair.most_draft_tokens)
     check_weights(pair, index_map(np.arange(pair.vocab_size), size), provider)
     if profile is not None:
-        dropped = (pair.vocab_size - size) * pair.head_row.weight_bytes
+        dropped = (pair.drafter_width - size) * pair.head_row.weight_bytes
         check_files(provider, profile, pair.target.file_bytes + pair.drafter.file_bytes - dropped)

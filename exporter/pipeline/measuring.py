@@ -145,8 +145,8 @@ def step_cases(pairs: Sequence[Pair], order: Ids) -> tuple[dict[str, LanguageMod
     cases: list[StepCase] = []
     for pair, timed in _variants(pairs, DRAFTER):
         models[timed.name] = pair.drafter_model
-        cases += [_drafter_case(pair, timed, pair.vocab_size, rows) for rows in (1, 2)]
-        for size in (size for size in PROBED_SIZES if size < pair.vocab_size):
+        cases += [_drafter_case(pair, timed, pair.most_draft_tokens, rows) for rows in (1, 2)]
+        for size in (size for size in PROBED_SIZES if size < pair.most_draft_tokens):
             models[f"{timed.name} {size}"] = open_trimmed(pair, index_map(order, size))
             cases.append(_drafter_case(pair, replace(timed, name=f"{timed.name} {size}"), size, 1))
     for pair, timed in _variants(pairs, TARGET):

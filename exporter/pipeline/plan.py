@@ -1,6 +1,6 @@
 """Planning by each method: for a device by measured or forecast times, by modelled speed-up, or by balance."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from edgedraft.calibration.run import Calibration
@@ -57,11 +57,11 @@ def plan(request: PlanRequest, progress: Progress = silent, note: Note = unsaid)
     )
 
 
-def plan_by_mbsu(request: PlanRequest, progress: Progress = silent) -> MbsuResult:
+def plan_by_mbsu(request: PlanRequest, progress: Progress = silent, note: Note = unsaid) -> MbsuResult:
     """Maximise VocabTrim's modelled speed-up; costs are parameters, and verification is taken as free."""
-    pair, calibration = calibrated_pair(request, progress)
+    pair, calibration = calibrated_pair(request, progress, note)
     replayed = replay_function(calibration.trace, token_order(pair, calibration))
-    sizes = [request.vocab_size] if request.vocab_size else list(candidate_sizes(pair.vocab_size))
+    sizes = [request.vocab_size] if request.vocab_size else list(candidate_sizes(pair.most_draft_tokens))
 
     def cost_ratio(size: int) -> float:
         return pair.trimmed_size(size).parameters / pair.target_size.parameters
@@ -70,19 +70,22 @@ def plan_by_mbsu(request: PlanRequest, progress: Progress = silent) -> MbsuResul
 
 
 def plan_by_balance(
-    inputs: PairInputs, options: BalancedOptions, progress: Progress = silent
+    inputs: PairInputs, options: BalancedOptions, progress: Progress = silent, note: Note = unsaid
 ) -> tuple[BalancedResult, tuple[Path, ...]]:
     """Balance the coverage of the pair's answers against the drafter's FLOPs; return the result and its files."""
     require_reports_folder(options.output_dir)
-    pair, calibration = calibrated_pair(inputs, progress)
+    pair, calibration = calibrated_pair(inputs, progress, note)
     cost = drafter_cost(pair.trimmed_size(0).parameters, pair.head_row.parameters)
-    result = balance(next(iter(calibration.ranking.values())), cost, options.settings, progress)
+    settings = options.settings
+    most = min(settings.utility.max_size, pair.most_draft_tokens)
+    settings = replace(settings, utility=replace(settings.utility, max_size=most))
+    result = balance(next(iter(calibration.ranking.values())), cost, settings, progress)
     return result, tuple(write_reports(result, options.output_dir))
 
 
-def calibrated_pair(inputs: PairInputs, progress: Progress = silent) -> tuple[Pair, Calibration]:
+def calibrated_pair(inputs: PairInputs, progress: Progress = silent, note: Note = unsaid) -> tuple[Pair, Calibration]:
     """Open the one pair of a request and calibrate it, or take from the cache what was done before."""
-    prompts, cache, settings = prompt_set(inputs), cache_folder(inputs.cache), answer_settings(inputs)
+    prompts, cache, settings = prompt_set(inputs, note), cache_folder(inputs.cache), answer_settings(inputs)
     pair = open_pair(inputs, cache, progress)
     return pair, calibrate_pair(pair, prompts, cache, progress, settings)
 

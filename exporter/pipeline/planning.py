@@ -60,7 +60,7 @@ def plan_here(
     order, _ = _ranked(pairs[0], calibration, request)
     timing = Timing(order=order, context_ids=_some_text(calibration.trace.target_ids), clock=clock)
     # Refuse an impossible request before minutes of timing.
-    plan_grid(pairs[0].vocab_size, calibration, request)
+    plan_grid(pairs[0].most_draft_tokens, calibration, request)
     measured = [probe_pairs(pairs, timing, cache, progress)]
     measured += [probe_with_threads(pairs, timing, threads, cache) for threads in request.threads]
     candidates = (
@@ -119,7 +119,7 @@ def _planned(
     by_setup = {candidate.setup: (pair, candidate) for pair, candidate in pairs}
     first = next(iter(by_setup.values()))[0]
     order, ranked_by = _ranked(first, calibration, request)
-    sizes, lengths = plan_grid(first.vocab_size, calibration, request)
+    sizes, lengths = plan_grid(first.most_draft_tokens, calibration, request)
     answers = replay_answers(calibration.trace, calibration.scoring, order, sizes, lengths)
     candidates = [candidate for _, candidate in by_setup.values()]
     decision = decide(candidates, answers, request.limits, device, bootstrap_rng())

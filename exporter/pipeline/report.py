@@ -14,7 +14,7 @@ from edgedraft.exporter.planning.ranking import token_order
 from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.exporter.planning.views import Curves, curves
 from edgedraft.runtime.base.intervals import Interval
-from edgedraft.runtime.base.progress import Progress, silent
+from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 from edgedraft.runtime.core.statistics import bootstrap_rng
 
 SHOWN_DRAFT_LENGTH, SHOWN_SIZE = 3, 16384
@@ -32,11 +32,11 @@ class CalibrationReport:
     learning_curve: tuple[CurvePoint, ...]
 
 
-def calibrate(request: CalibrateRequest, progress: Progress = silent) -> CalibrationReport:
+def calibrate(request: CalibrateRequest, progress: Progress = silent, note: Note = unsaid) -> CalibrationReport:
     """Sample the pair, save the calibration where asked, and judge it on the held-out half."""
     if request.output:
         require_calibration_folder(Path(request.output))
-    pair, calibration = calibrated_pair(request, progress)
+    pair, calibration = calibrated_pair(request, progress, note)
     if request.output:
         save_calibration(Path(request.output), calibration, pair.end_token_ids)
     order = token_order(pair, calibration)

@@ -11,6 +11,7 @@ from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.bundle.writing import BundleContents, is_current, write_bundle
 from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, TARGET, Provider, cautions
+from edgedraft.exporter.graph.widths import head_rows
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import Pair, prepared_pair
 from edgedraft.exporter.models.sources import resolve
@@ -23,6 +24,7 @@ from edgedraft.exporter.pipeline.quality import targets_within
 from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, probe_remark, remote_device
 from edgedraft.exporter.pipeline.requests import PlanRequest
 from edgedraft.exporter.planning.planner import Planned
+from edgedraft.exporter.planning.ranking import draftable_first, index_map
 from edgedraft.exporter.planning.scoring import PlanLimits
 from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 from edgedraft.exporter.vocab.vocab_map import vocab_order
@@ -72,7 +74,7 @@ class _Work:
     def __init__(self, request: PlanRequest, progress: Progress, note: Note) -> None:
         self.request, self.progress, self.note = request, progress, note
         self.device = remote_device(request)
-        self.prompts = prompt_set(request)
+        self.prompts = prompt_set(request, note)
         self.answers = answer_settings(request)
         self.limits = PlanLimits(memory_bytes=request.memory_budget, min_coverage=request.min_coverage)
         self.provider = chosen_provider(request, self.device)
@@ -83,7 +85,7 @@ class _Work:
         """Do everything up to the plan."""
         pairs = self.usable_pairs()
         wishes = self.wishes(pairs[0])
-        plan_grid(pairs[0].vocab_size, None, wishes)
+        plan_grid(pairs[0].most_draft_tokens, None, wishes)
         for pair in pairs:
             for cost in (*pair.drafter.costs, *pair.target.costs):
                 self.note(f"{cost.what}: {cost.seconds:.0f} s, peak memory {cost.peak_bytes / 2**30:.1f} GiB")
@@ -144,6 +146,8 @@ class _Work:
         file = Path(request.vocab)
         vocab = read_vocab_map(file, DeclaredMap(kind=request.vocab_kind, vocab_size=pair.vocab_size))
         order = vocab_order(vocab, pair.vocab_size, pair.end_token_ids)
+        head_rows(index_map(order, vocab.entries), pair.drafter_width)
+        order = draftable_first(order, pair.drafter_width)
         size = request.vocab_size or vocab.entries
         return replace(wishes, given=GivenOrder(name=file.name, token_ids=order), draft_vocab_size=size)
 
@@ -157,10 +161,12 @@ class _Work:
         remedy = "save it with calibrate --output"
         require(whole, f"--calibration {path}: expected a folder", got="counts", remedy=remedy)
         assert saved.scoring is not None and saved.trace is not None
-        own, expected = saved.scoring.provenance.tokenizer_fingerprint, pair.fingerprint
-        rule = f"--calibration {path}: expected counts and trace of the pair's tokenizer {expected[:12]}"
-        require(own == expected, rule, got=own[:12], remedy="calibrate this pair")
-        return Calibration(ranking=saved.ranking, scoring_answers=(), scoring=saved.scoring, trace=saved.trace)
+        own = saved.scoring.provenance.tokenizer_fingerprint
+        rule = f"--calibration {path}: expected counts and trace of the pair's tokenizer {pair.fingerprint[:12]}"
+        require(pair.codec.has_fingerprint(own), rule, got=own[:12], remedy="calibrate this pair")
+        ranking = {source: counts.fitted(pair.vocab_size) for source, counts in saved.ranking.items()}
+        scoring = saved.scoring.fitted(pair.vocab_size)
+        return Calibration(ranking=ranking, scoring_answers=(), scoring=scoring, trace=saved.trace)
 
     def calibrated(self, pair: Pair) -> Calibration:
         return calibrate_pair(pair, self.prompts, self.cache, self.progress, self.answers)

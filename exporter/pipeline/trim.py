@@ -10,7 +10,7 @@ from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.convert import GRAPH_NAME, end_token_ids
 from edgedraft.exporter.models.tokenization import tokenizer_of
-from edgedraft.exporter.planning.ranking import index_map, rank_tokens
+from edgedraft.exporter.planning.ranking import draftable_first, index_map, rank_tokens
 from edgedraft.exporter.vocab.kinds import KINDS
 from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 from edgedraft.exporter.vocab.vocab_map import vocab_order
@@ -18,7 +18,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.replacing import resume
-from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
+from edgedraft.runtime.base.tokenizer_files import TOKENIZER, has_fingerprint, tokenizer_fingerprint
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.index_map import IndexMap
@@ -103,8 +103,8 @@ def _kept(request: TrimRequest) -> IndexMap:
     if request.like:
         return kept_like(request.like, folder, size)
     if request.vocab:
-        width = vocabulary_width(load_graph(folder / GRAPH_NAME))
-        return kept_in_file(request.vocab, DeclaredMap(kind=request.kind, vocab_size=width), folder, size)
+        declared = DeclaredMap(kind=request.kind, vocab_size=_width(folder))
+        return kept_in_file(request.vocab, declared, folder, size)
     remedy = "give --like BUNDLE, --calibration FOLDER or --vocab FILE"
     require(request.calibration is not None, "trim: which tokens a model keeps must be said", remedy=remedy)
     require(size is not None, "trim: a calibration needs --vocab-size")
@@ -127,8 +127,8 @@ def kept_by_calibration(calibration: Path, folder: Path, size: int) -> IndexMap:
     for counts in saved.ranking.values():
         _require_tokenizer(folder, counts.provenance.tokenizer_fingerprint, f"--calibration {calibration}")
     ends = saved.end_token_ids or _end_token_ids(folder)
-    order = rank_tokens(list(saved.ranking.values()), ends)
-    return index_map(order, round_to_tile(size, len(order)))
+    order = draftable_first(rank_tokens(list(saved.ranking.values()), ends), _width(folder))
+    return index_map(order, round_to_tile(size, min(len(order), _width(folder))))
 
 
 def kept_in_file(file: Path, declared: DeclaredMap, folder: Path, size: int | None) -> IndexMap:
@@ -143,6 +143,10 @@ def kept_in_file(file: Path, declared: DeclaredMap, folder: Path, size: int | No
     return index_map(order, size)
 
 
+def _width(folder: Path) -> int:
+    return vocabulary_width(load_graph(folder / GRAPH_NAME))
+
+
 def _end_token_ids(folder: Path) -> tuple[int, ...]:
     """Return the ids that end a turn, of a folder with or without onnxruntime-genai's settings."""
     if (folder / "genai_config.json").is_file():
@@ -152,6 +156,6 @@ def _end_token_ids(folder: Path) -> tuple[int, ...]:
 
 def _require_tokenizer(folder: Path, expected: str, what: str) -> None:
     """Refuse an order whose ids do not mean the tokens of the drafter."""
-    own = tokenizer_fingerprint(folder / "tokenizer.json")
-    rule = f"{what}: made for the tokenizer {expected[:12]}"
-    require(own == expected, rule, got=f"{own[:12]} in {folder}", remedy="use one made for this drafter's tokenizer")
+    file, rule = folder / TOKENIZER, f"{what}: made for the tokenizer {expected[:12]}"
+    own, remedy = tokenizer_fingerprint(file), "use one made for this drafter's tokenizer"
+    require(has_fingerprint(file, expected), rule, got=f"{own[:12]} in {folder}", remedy=remedy)

@@ -25,8 +25,18 @@ def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
 
 
 def token_order(pair: "Pair", calibration: Calibration) -> Ids:
-    """Rank the pair's tokens by the calibration's counts, the end of turn first: int64 (vocab,)."""
-    return rank_tokens(list(calibration.ranking.values()), pair.end_token_ids)
+    """Rank the pair's tokens by the calibration's counts, the end of turn first: int64 (vocab,).
+
+    Tokens that the drafter has no row for come last.
+    """
+    order = rank_tokens(list(calibration.ranking.values()), pair.end_token_ids)
+    return draftable_first(order, pair.drafter_width)
+
+
+def draftable_first(order: Ids, width: int) -> Ids:
+    """Return ``order`` with the ids that a head of ``width`` rows lacks behind all others."""
+    lacking = order >= width
+    return np.concatenate([order[~lacking], order[lacking]])
 
 
 def ranks_of(order: Ids) -> Ids:

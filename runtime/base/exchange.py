@@ -70,6 +70,11 @@ def sync_tree(path: Path) -> None:
         sync_folder(Path(here))
 
 
+def real_path(path: Path) -> Path:
+    """Return where the path's links lead; links that lead in a circle are no error here, but whenever it is opened."""
+    return Path(os.path.realpath(path))
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and its parents, each of them synced."""
     missing = [each for each in (path, *path.parents) if not each.exists()]

@@ -1,10 +1,11 @@
 """Reading a folder that another process may replace at any moment: everything comes from the old one or the new one."""
 
 import contextlib
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.replacing import resume
@@ -12,6 +13,7 @@ from edgedraft.runtime.base.replacing import resume
 _ATTEMPTS = 20
 
 Read = TypeVar("Read")
+Options = ParamSpec("Options")
 _Identity = tuple[int, int] | None
 
 
@@ -33,6 +35,18 @@ def from_one_folder(path: Path, read: Callable[[], Read]) -> Read:
                 if _identity(path) == folder:
                     return result
     raise EdgedraftError(f"{path}: replaced again and again while it was read", remedy="stop the other program")
+
+
+def reading_one_folder(
+    opening: Callable[Concatenate[type[Read], Path, Options], Read],
+) -> Callable[Concatenate[type[Read], Path, Options], Read]:
+    """Let a class method that opens the folder in its first argument do it `from_one_folder`."""
+
+    @functools.wraps(opening)
+    def opened(kind: type[Read], path: Path, /, *arguments: Options.args, **options: Options.kwargs) -> Read:
+        return from_one_folder(path, lambda: opening(kind, path, *arguments, **options))
+
+    return opened
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ import stat
 from collections.abc import Collection
 from pathlib import Path
 
-from edgedraft.runtime.base.errors import EdgedraftError, unwritable_is_users
+from edgedraft.runtime.base.errors import unwritable_is_users
+from edgedraft.runtime.base.exchange import real_path
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.replacing import tidy
 
@@ -59,10 +60,8 @@ def require_file_name(path: Path) -> None:
 def require_replaceable(path: Path) -> None:
     """Refuse a path that no file or folder can take: mount points, devices, the current folder, read-only places."""
     with unwritable_is_users(path):
-        try:
-            real = path.resolve()
-        except RuntimeError as error:  # Python's word for links that lead in a circle, before 3.13
-            raise EdgedraftError(f"{path}: leads in a circle of links", remedy=_ANOTHER) from error
+        real = real_path(path)
+        require(real.name != "", f"{path}: the top of a file system cannot be replaced", remedy=_ANOTHER)
         tidy(real)
         _require_writable(path, real)
         if not os.path.lexists(real):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from edgedraft.runtime.base.errors import EdgedraftError, full_disk_is_users, unwritable_is_users
-from edgedraft.runtime.base.exchange import exchange, make_folder, sync_file, sync_folder, sync_tree
+from edgedraft.runtime.base.exchange import exchange, make_folder, real_path, sync_file, sync_folder, sync_tree
 from edgedraft.runtime.base.siblings import (
     locked_folder,
     remove_dead,
@@ -32,7 +32,7 @@ def replacing_file(path: Path, mode: int | None = None) -> Iterator[Path]:
     Only the user can read the sibling. The file gets ``mode``, or that of the file it replaces, or 0666 reduced by the
     user's umask. A link stays: the file that it leads to is replaced.
     """
-    path = path.resolve()
+    path = real_path(path)
     with contextlib.ExitStack() as stack:
         with unwritable_is_users(path):
             make_folder(path.parent)
@@ -54,7 +54,7 @@ def replacing_folder(path: Path, is_ours: IsOurs | None = None) -> Iterator[Path
     of such a name, an `EdgedraftError` is raised and nothing is changed. A link stays: the folder that it leads to is
     replaced. A kill leaves the old folder or the new one; see `resume`.
     """
-    path = path.resolve()
+    path = real_path(path)
     with contextlib.ExitStack() as stack:
         with unwritable_is_users(path):
             make_folder(path.parent)
@@ -77,7 +77,9 @@ def resume(path: Path) -> None:
     Between its two renames there is nothing at ``path``: the finished new folder and the old one lie beside it. Does
     nothing in any other case, nor where the folders cannot be renamed.
     """
-    path = path.resolve()
+    path = real_path(path)
+    if not path.name:  # the top of a file system
+        return
     retired, finished = sibling(path, _RETIRED), sibling(path, _FINISHED)
     if not (retired.exists() or finished.exists()):
         return

@@ -14,6 +14,11 @@ ODD_TOKEN_TABLE = "GatherBlockQuantized/odd"
 
 WebGPU's kernel refuses such tables.
 """
+ROPE_SWITCH_AT = "RotaryTables/"
+"""Begins an entry among a model's operators where it has two rotary tables; the longest text of the first follows.
+
+A page, which keeps to the first table, ends its context there.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

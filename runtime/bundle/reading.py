@@ -7,7 +7,7 @@ from edgedraft.runtime.base.errors import naming
 from edgedraft.runtime.base.files import read_json, sha256
 from edgedraft.runtime.base.one_folder import from_one_folder
 from edgedraft.runtime.base.records import from_plain, require
-from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, tokenizer_fingerprint
+from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, TOKENIZER, has_fingerprint, tokenizer_fingerprint
 from edgedraft.runtime.bundle.index_map_file import read_index_map
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest, FileEntry, require_schema
 from edgedraft.runtime.core.index_map import IndexMap
@@ -57,13 +57,11 @@ def _read(path: Path, verify_hashes: bool) -> Bundle:
     _check_listed(manifest, manifest_path)
     index_map = read_index_map(path / manifest.index_map, manifest.target_vocab_size)
     _check_map(index_map, manifest, manifest_path)
-    fingerprint = tokenizer_fingerprint(path / "tokenizer.json")
-    require(
-        fingerprint == manifest.tokenizer_fingerprint,
-        f"{path}/tokenizer.json: tokenizer fingerprint must be {manifest.tokenizer_fingerprint[:12]}",
-        got=fingerprint[:12],
-        remedy=_EXPORT_AGAIN,
-    )
+    tokenizer, expected = path / TOKENIZER, manifest.tokenizer_fingerprint
+    rule = f"{tokenizer}: tokenizer fingerprint must be {expected[:12]}"
+    own = tokenizer_fingerprint(tokenizer)
+    same = expected == own or has_fingerprint(tokenizer, expected)
+    require(same, rule, got=own[:12], remedy=_EXPORT_AGAIN)
     return Bundle(path=path, manifest=manifest, index_map=index_map)
 
 

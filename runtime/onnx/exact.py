@@ -28,6 +28,7 @@ WIDEST_HEAD = 128
 """Numbers of a key from which on attention's rounding depends on what is read behind a token."""
 
 SWITCHED_OFF = "exact mode is off"
+STOCK_KERNELS = "onnxruntime's kernels round a row by the rows beside it"
 MIXED_ROWS = "the graph rounds a row by the rows beside it"
 
 _TRIED_TOKENS = 5
@@ -83,7 +84,7 @@ def why_inexact(path: Path, signature: Signature, provider: str, kernels: Kernel
     if widest > WIDEST_HEAD:
         return f"attention with heads of {widest} rounds a row by the rows beside it"
     if kernels.library is None and block_products(path):
-        return f"onnxruntime's kernels round a row by the rows beside it, and own ones do not run ({kernels.reason})"
+        return STOCK_KERNELS
     return None
 
 

@@ -123,6 +123,11 @@ def share_thread_pool(threads: int) -> None:
     )
 
 
+def pool_threads() -> int | None:
+    """Return the size of the process's thread pool, None before the first session has fixed it."""
+    return _pool_threads
+
+
 def _note_fork() -> None:
     """Record in a forked child what it lacks; a pool of one thread is no loss, as passes run on the caller's thread."""
     global _left_behind

@@ -23,6 +23,7 @@ from edgedraft.runtime.native.library import AUTO
 from edgedraft.runtime.onnx.device_cache import DeviceCache
 from edgedraft.runtime.onnx.exact import (
     MIXED_ROWS,
+    STOCK_KERNELS,
     SWITCHED_OFF,
     ExactModel,
     Exactness,
@@ -129,7 +130,8 @@ class OnnxGraph:
             reason = MIXED_ROWS
         if self.settings.exact:
             remedy = "leave exact mode out, or see docs/kernels.md"
-            require(reason is None, f"{self._path}: exact mode is not possible, {reason}", remedy=remedy)
+            why = f"{reason} ({self.kernels.reason})" if reason == STOCK_KERNELS else reason
+            require(reason is None, f"{self._path}: exact mode is not possible, {why}", remedy=remedy)
         return Exactness(exact=reason is None, reason=reason)
 
     def _new_exact_model(self) -> OnnxModel:

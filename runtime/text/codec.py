@@ -11,7 +11,7 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
+from edgedraft.runtime.base.tokenizer_files import encoding_fingerprint, tokenizer_fingerprint
 from edgedraft.runtime.text.characters import well_formed
 from edgedraft.runtime.text.chat_template import read_chat_template
 from edgedraft.runtime.text.hidden import require_shown
@@ -52,8 +52,17 @@ class TextCodec:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Return the tokenizer's fingerprint: the SHA-256 of all that decides token ids."""
+        """Return the tokenizer's fingerprint: the SHA-256 of what its ids mean (`tokenizer_fingerprint`)."""
         return self._fingerprint or tokenizer_fingerprint(self._path)
+
+    @cached_property
+    def encoding_fingerprint(self) -> str:
+        """Return the SHA-256 of all that decides token ids (`encoding_fingerprint`)."""
+        return encoding_fingerprint(self._path)
+
+    def has_fingerprint(self, fingerprint: str) -> bool:
+        """Return whether ``fingerprint`` is the tokenizer's, also as older versions took it."""
+        return fingerprint in (self.fingerprint, self.encoding_fingerprint)
 
     @cached_property
     def chat_fingerprint(self) -> str:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from edgedraft.calibration.data.reading import ReadReport
 from edgedraft.calibration.data.samples import RANK, SCORE, Sample
-from edgedraft.calibration.prompts import Prompt, parse_prompts, read_prompts, shipped_prompts, take
+from edgedraft.calibration.prompts import Prompt, equal_prompts, parse_prompts, read_prompts, shipped_prompts, take
 from edgedraft.runtime.base.errors import EdgedraftError
 
 USER = {"role": "user", "content": "Sort a list."}
@@ -76,10 +76,51 @@ def test_id_split_and_tools_are_kept():
 
 
 def test_lines_without_a_split_take_turns():
-    plain = {"prompt": "x"}
-    told = {"prompt": "x", "split": SCORE}
-    splits = [each.split for each in parse_prompts(lines(plain, plain, told, plain, plain), "here")]
+    rows = [{"prompt": word} for word in "abcde"]
+    rows[2]["split"] = SCORE
+    splits = [each.split for each in parse_prompts(lines(*rows), "here")]
     assert splits == [RANK, SCORE, SCORE, SCORE, RANK]
+
+
+LOGGED = {"role": "user", "content": "a\r\nb ", "id": "7f", "time": 12}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"prompt": "a\nb"},
+        {"prompt": " a\nb\n", "id": "another"},
+        {"messages": [{"role": "user", "content": "a\nb"}, ANSWER]},
+        {"messages": [LOGGED]},
+        {"conversations": [{"from": "human", "value": "a\nb"}]},
+        {"prompt": "a\nb", "split": SCORE},
+    ],
+)
+def test_equal_prompts_stand_in_one_half(other):
+    rows = [{"prompt": "a\nb"}, other, {"prompt": "new"}, {"prompt": "newer"}, other | {"id": "again"}]
+    prompts = parse_prompts(lines(*rows), "here")
+    assert [each.split for each in prompts] == [RANK, RANK, SCORE, RANK, RANK]
+    said = "2 of 5 prompts repeat an earlier one: equal prompts stand in one half, so that held-out prompts are new."
+    assert equal_prompts(prompts) == said
+
+
+def test_prompts_that_differ_are_told_apart():
+    called = {"name": "f", "arguments": {"x": 1}}
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": None, "tool_calls": [called]}]
+    asked = {"role": "tool", "content": "a"}
+    other = [turns[0], {**turns[1], "tool_calls": [{**called, "arguments": {"x": 2}}]}]
+    rows = [{"prompt": "a"}, {"prompt": "A"}, {"messages": [*turns, asked]}, {"messages": [*other, asked]}]
+    prompts = parse_prompts(lines(*rows, {"prompt": "a", "tools": [{"name": "f"}]}), "here")
+    assert len({each.likeness for each in prompts}) == 5
+    assert equal_prompts(prompts) is None
+
+
+def test_equal_prompts_alone_cannot_judge():
+    prompts = parse_prompts(lines(*[{"prompt": "x"}] * 3), "here")
+    with pytest.raises(
+        EdgedraftError, match="no prompt in the score half, got 3 equal prompts - give prompts that differ"
+    ):
+        take(prompts, SCORE)
 
 
 def test_empty_lines_count_as_lines_but_not_as_prompts():
@@ -161,7 +202,7 @@ def test_an_answer_to_nothing_is_refused(before):
 def test_bad_prompts_are_left_out_and_told_when_asked_for(tmp_path):
     path = tmp_path / "prompts.jsonl"
     good = {"prompt": "Sort a list."}
-    path.write_text(lines(good, {"prompt": 3}, {"messages": [ANSWER]}, good, {"split": "x"}))
+    path.write_text(lines(good, {"prompt": 3}, {"messages": [ANSWER]}, {"prompt": "Find it."}, {"split": "x"}))
     report = ReadReport()
     prompts = read_prompts(path, report, strict=False)
     assert [(each.id, each.split) for each in prompts] == [("0001", RANK), ("0004", SCORE)]

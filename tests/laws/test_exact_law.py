@@ -155,6 +155,17 @@ def test_bench_in_exact_mode_shows_what_the_mode_costs(int4_bundle, kernel, caps
     assert "; inexact: exact mode is off" in capsys.readouterr().out
 
 
+def test_without_own_kernels_bench_says_so_once_and_is_inexact(int4_bundle, monkeypatch, capsys):
+    monkeypatch.setattr("edgedraft.runtime.native.library.library_path", lambda: None)
+    monkeypatch.setattr("edgedraft.runtime.onnx.kernel_choice.own_kernels", lambda: None)
+    assert main(["bench", str(int4_bundle), "-n", "1", "--max-new-tokens", "4"]) == 0
+    shown = capsys.readouterr()
+    assert (shown.out + shown.err).count("own kernels were not built") == 1
+    assert "inexact: onnxruntime's kernels round a row by the rows beside it" in shown.out
+    assert main(["bench", str(int4_bundle), "--exact"]) == 2
+    assert "(own kernels were not built when edgedraft was installed) - leave exact mode out" in capsys.readouterr().err
+
+
 def test_without_exact_mode_bits_differ(int4_bundle, kernel, alone, random_prompts):
     inexact = Engine.open(int4_bundle, context_length=128, exact=False)
     prompts = random_prompts(6, seed=207, longest=30)

@@ -338,14 +338,15 @@ def test_bad_input_is_one_line_and_nothing_written(contents, tmp_path, what):
     expected = {
         "cut": f"{source / 'model.onnx'}: tensor head.values: model.onnx.data must hold bytes ",
         "linked": f"{source / 'model.onnx'}: tensor head.values: {data}: expected a file with one name",
-        "trimmed": f"{source}: the logits must be 256 wide, as the token order is, got 192 - ",
+        "trimmed": f"{source}: the logits must hold all 256 tokens, got 192 - ",
     }
     if what == "cut":
         os.truncate(data, data.stat().st_size - 1)
     elif what == "linked":
         os.link(data, tmp_path / "second name")
     else:
-        kept = IndexMap(target_ids=kept.target_ids, target_vocab_size=256)
+        vocab = {f"word{number}": number for number in range(256)}
+        (source / "tokenizer.json").write_text(json.dumps({"model": {"vocab": vocab}}))
     before = sorted(path.name for path in tmp_path.iterdir())
     with pytest.raises(EdgedraftError) as error:
         retrim_folder(source, kept, output)

@@ -1,9 +1,14 @@
 """Tiny models of families whose conversion went wrong once, each saved and built once a run."""
 
+import runpy
+import sys
+import warnings
 from pathlib import Path
 
 import pytest
 
+from edgedraft.exporter.models import convert, equality, float_graph
+from edgedraft.exporter.models.processes import ProcessCost
 from edgedraft.exporter.models.worker_build import build
 from tests.exporter.families import FAMILIES, Family, checkpoint
 
@@ -84,3 +89,20 @@ def in_bfloat16(mended, tmp_path_factory):
         return narrow, built
 
     return make
+
+
+@pytest.fixture
+def in_process(monkeypatch):
+    """Runs the conversion's child processes in this one, which has loaded torch already."""
+
+    def run(what, arguments, log, python=None):
+        flag, module, *rest = arguments
+        assert (flag, python) == ("-m", None)
+        monkeypatch.setattr(sys, "argv", [module, *rest])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # the module may be loaded already
+            runpy.run_module(module, run_name="__main__")
+        return ProcessCost(what=what, seconds=0.0, peak_bytes=0)
+
+    for module in (convert, equality, float_graph):
+        monkeypatch.setattr(module, "run_python", run)

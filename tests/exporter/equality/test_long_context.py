@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from edgedraft.exporter.graph.loading import load_graph, save_graph
+from edgedraft.exporter.graph.needs import graph_needs
 from edgedraft.exporter.graph.rope_switch import note_rope_switch
 from edgedraft.exporter.graph.worker_pack import pack_folder
 from edgedraft.exporter.models.worker_build import build
@@ -110,7 +111,7 @@ def test_a_long_prompt_is_read_once_and_a_short_one_drops_it(graph):
     model = graph.new_model()
     passes = []
     run = model._run
-    model._run = lambda token_ids, start: passes.append((start, len(token_ids))) or run(token_ids, start)
+    model._run = lambda ids, start, *more: passes.append((start, len(ids))) or run(ids, start, *more)
     longer = np.array(prefill(model, TEXT[: SWITCH + 40]))
     assert passes == [(0, 32), (32, 32), (64, 24)]
     whole = graph.new_model()
@@ -162,3 +163,9 @@ def test_the_border_stands_in_the_metadata_and_one_table_has_none(mended, tmp_pa
     save_graph(model, tmp_path / "model.onnx", "model.onnx.data")
     assert load_graph(tmp_path / "model.onnx").metadata_props == {"edgedraft.rope_switch": str(SWITCH)}
     assert note_rope_switch(load_graph(mended("Llama, YaRN")[1] / "model.onnx")) is None
+
+
+def test_a_browser_is_told_where_the_first_table_ends(mended):
+    """It reads only the manifest, and ends its context there."""
+    told = [graph_needs(load_graph(mended(name)[1] / "model.onnx")).operators for name in ("Phi 3.5", "Llama, YaRN")]
+    assert [[name for name in each if name.startswith("RotaryTables/")] for each in told] == [["RotaryTables/48"], []]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 
 import numpy as np
 import onnx_ir as ir
@@ -11,7 +12,7 @@ from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.precisions import PRECISIONS, TABLE
 from edgedraft.exporter.models import convert as converting
 from edgedraft.exporter.models.convert import AS_EXPORTED, context_length, convert, end_token_ids
-from edgedraft.exporter.models.sources import GGUF
+from edgedraft.exporter.models.sources import GGUF, require_unchanged
 from edgedraft.runtime.base.errors import EdgedraftError
 
 
@@ -24,12 +25,36 @@ def test_an_onnx_folder_is_copied_once_and_computes_the_same(source, tmp_path, g
     made = convert(source, "int4", tmp_path / "cache")
     assert made.path.parent == tmp_path / "cache" / "onnx"
     assert (made.graph, made.key, made.costs) == (made.path / "model.onnx", made.path.name, ())
-    copied = ["genai_config.json", "model.onnx", "model.onnx.data", "tokenizer.json", "tokenizer_config.json"]
+    copied = ["genai_config.json", "model.onnx", "model.onnx.data", "sums.json", "tokenizer.json"]
+    copied.append("tokenizer_config.json")
     assert sorted(file.name for file in made.path.iterdir()) == copied
     feed = graphs.states(32, 2)
     assert np.array_equal(graphs.run(made.graph, feed), graphs.run(source.path / "model.onnx", feed))
     monkeypatch.setattr(converting, "_make", None)
     assert convert(source, "int4", tmp_path / "cache") == made
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "tokenizer.json", "genai_config.json", "sums.json"])
+@pytest.mark.parametrize("damage", [lambda old: bytes(len(old)), lambda old: old[:-2], lambda old: b"", None])
+def test_a_damaged_conversion_is_made_again(source, tmp_path, name, damage):
+    path = convert(source, "int4", tmp_path / "cache").path
+    whole = {file.name: file.read_bytes() for file in path.iterdir()}
+    if damage is None:
+        (path / name).unlink()
+    else:
+        facts = (path / name).stat()
+        (path / name).write_bytes(damage(whole[name]))
+        os.utime(path / name, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+    assert convert(source, "int4", tmp_path / "cache").path == path
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == whole
+
+
+def test_a_file_that_was_damaged_since_it_was_named_is_not_converted(source, tmp_path):
+    file = tmp_path / "model.gguf"
+    file.write_bytes(b"GGUF damaged")
+    source = dataclasses.replace(source, kind=GGUF, path=file, identity="0" * 64)
+    with pytest.raises(EdgedraftError, match=r"model\.gguf: SHA-256: expected 0{64}, got \w{64} - it is damaged"):
+        require_unchanged(source)
 
 
 def test_the_copy_has_fixed_cache_shapes_and_the_original_keeps_its_own(source, tmp_path, graphs):

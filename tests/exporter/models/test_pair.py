@@ -34,16 +34,29 @@ def test_a_trimmed_drafter_saves_a_row_for_each_dropped_token(one_node_pairs, tm
 
 def test_another_tokenizer_is_refused(one_node_pairs, tmp_path):
     target, drafter = one_node_pairs.folder(tmp_path / "big"), one_node_pairs.folder(tmp_path / "small", words=4)
-    rule = r"^target and drafter must share one tokenizer: big has [0-9a-f]{12}, got [0-9a-f]{12} from small - choose"
-    with pytest.raises(EdgedraftError, match=rule):
-        Pair(target, drafter, SETTINGS)
-
-
-def test_another_width_is_refused(one_node_pairs, tmp_path):
-    target, drafter = one_node_pairs.folder(tmp_path / "big"), one_node_pairs.folder(tmp_path / "small", width=128)
     with pytest.raises(EdgedraftError) as error:
         Pair(target, drafter, SETTINGS)
-    assert str(error.value) == "drafter logits must be 192 wide, got 128 - choose a drafter of the target's family"
+    assert str(error.value) == (
+        "target and drafter must share one tokenizer, got 1 token that differs: word3 (3) of small alone - "
+        "choose a drafter of the target's family"
+    )
+
+
+@pytest.mark.parametrize("width", [128, 256])
+def test_padding_may_make_the_drafter_narrower_or_wider(one_node_pairs, tmp_path, width):
+    target, drafter = one_node_pairs.folder(tmp_path / "big"), one_node_pairs.folder(tmp_path / "small", width=width)
+    pair = Pair(target, drafter, SETTINGS)
+    assert (pair.vocab_size, pair.drafter_width, pair.most_draft_tokens) == (192, width, min(width, 192))
+    assert pair.trimmed_size(width) == pair.drafter_size
+    assert pair.trimmed_size(64).parameters == 64 * one_node_pairs.hidden
+    assert pair.memory_bytes(64) < pair.memory_bytes(pair.most_draft_tokens)
+
+
+def test_a_drafter_without_rows_for_all_tokens_was_trimmed_before(one_node_pairs, tmp_path):
+    target = one_node_pairs.folder(tmp_path / "big", words=192)
+    drafter = one_node_pairs.folder(tmp_path / "small", words=192, width=128)
+    with pytest.raises(EdgedraftError, match=r"64 tokens that differ: word128 \(128\) of big alone"):
+        Pair(target, drafter, SETTINGS)
 
 
 def test_where_nothing_changes_the_folder_is_the_same(one_node_pairs, tmp_path):

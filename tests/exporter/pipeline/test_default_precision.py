@@ -1,16 +1,15 @@
 """Without a choice a model gets the smallest precision that keeps near fp32; what cannot be measured is said."""
 
 import dataclasses
-import shutil
 from types import SimpleNamespace
 
 import pytest
 
 from edgedraft.exporter.graph.precisions import CANDIDATES
-from edgedraft.exporter.graph.worker_pack import pack_folder
-from edgedraft.exporter.models.convert import OnnxFolder
+from edgedraft.exporter.graph.worker_pack import pack_graph
 from edgedraft.exporter.models.packaged_models import packaged_model
 from edgedraft.exporter.models.sources import GGUF, ONNX
+from edgedraft.exporter.models.trial import pack_trial, trial_folder
 from edgedraft.exporter.pipeline import default_precision as choosing
 from edgedraft.exporter.pipeline.default_precision import PrecisionSearch, default_precision
 from edgedraft.exporter.pipeline.inputs import with_default_precisions
@@ -23,34 +22,28 @@ def cache(tmp_path_factory):
     return tmp_path_factory.mktemp("chosen")
 
 
-@pytest.fixture(scope="module")
-def packed(tiny_opened, cache):
-    """Pack the tiny target in a precision, from the build that is there, once."""
-    float_folder = tiny_opened.target
-    done = {"fp32": float_folder}
-
-    def convert(source, precision, where, progress, export_backend):
-        if precision not in done:
-            built, folder = cache / f"built-{precision}", cache / f"tiny-{precision}"
-            shutil.copytree(float_folder.path, built)
-            folder.mkdir()
-            pack_folder(built, folder, precision)
-            done[precision] = OnnxFolder(path=folder, source=source, precision=precision, costs=())
-        return done[precision]
-
-    return convert
-
-
 @pytest.fixture
-def converted(packed, monkeypatch):
-    """Return the names of the precisions that the search made, in order."""
+def converted(tiny_opened, cache, monkeypatch):
+    """Pack the tiny target from its fp32 build, in this process; return the precisions in order, trials in brackets."""
     names = []
+
+    def pack(folder, reference, where):
+        names.append(f"[{folder.precision}]")
+        folder.path.mkdir(parents=True, exist_ok=True)
+        pack_graph(reference.graph, folder.path, folder.precision)
 
     def convert(source, precision, *others):
         names.append(precision)
-        return packed(source, precision, *others)
+        folder = trial_folder(tiny_opened.target, precision, cache, cache / "onnx")
+        if precision == "fp32":
+            return tiny_opened.target
+        if not folder.graph.is_file():
+            folder.path.mkdir(parents=True)
+            pack_graph(tiny_opened.target.graph, folder.path, precision)
+        return folder
 
     monkeypatch.setattr(choosing, "convert", convert)
+    monkeypatch.setattr(choosing, "pack_trial", pack)
     return names
 
 
@@ -86,14 +79,25 @@ def test_the_smallest_precision_within_the_bound_is_chosen(source, search, stray
         assert chosen.divergence.precision == chosen.precision
 
 
-def test_finer_blocks_of_four_bits_are_not_tried_where_they_cannot_help(source, search, converted):
-    default_precision(source, search(1e-6))
-    assert set(converted) == {"int4", "int8-table4", "int8", "fp32"}
+def test_finer_blocks_of_four_bits_are_not_tried_where_they_cannot_help(source, search, converted, tmp_path):
+    default_precision(source, dataclasses.replace(search(1e-6), cache=tmp_path))
+    assert {"int4", "fp32", "[int8-table4]", "[int8]"} <= {*converted}
+    assert not {"[int4-block64]", "[int4-block32-zp]"} & {*converted}
+
+
+def test_a_trial_is_packed_once_beside_the_whole_build(tiny_opened, tmp_path):
+    before = {file.name for file in tiny_opened.target.path.iterdir()}
+    folder = trial_folder(tiny_opened.target, "int8", tmp_path, tmp_path / "trials")
+    for _ in range(2):
+        pack_trial(folder, tiny_opened.target, tmp_path)
+        assert {file.name for file in folder.path.iterdir()} == {"model.onnx", "model.onnx.data"}
+    assert {file.name for file in tiny_opened.target.path.iterdir()} == before
+    assert folder.file_bytes < tiny_opened.target.file_bytes / 3
 
 
 def test_refused_precisions_are_left_out(source, search, converted):
     assert default_precision(source, search(100.0, refused=("int4",))).precision == "int4-block64"
-    assert "int4" not in converted
+    assert converted[0] == "int4-block64"
 
 
 def test_results_are_kept(source, search, converted, monkeypatch):

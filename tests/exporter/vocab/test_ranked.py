@@ -49,7 +49,9 @@ def test_counts_alone_do_not_say_where_a_turn_ends(counts_file):
 
 
 def test_counts_of_another_tokenizer_are_refused(counts_file, tokens):
-    other = Tokenization(codec=SimpleNamespace(fingerprint="other"), end_token_ids=(6,), vocab_size=8)
+    other = Tokenization(
+        codec=SimpleNamespace(fingerprint="other", has_fingerprint=lambda _: False), end_token_ids=(6,), vocab_size=8
+    )
     with pytest.raises(EdgedraftError, match="these are counts of the tokenizer print, got other - give the tokenizer"):
         read_ranked(counts_file, other)
     wider = Tokenization(codec=tokens.codec, end_token_ids=(6,), vocab_size=9)

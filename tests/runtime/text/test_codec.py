@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
+from edgedraft.runtime.base.tokenizer_files import (
+    encoding_fingerprint,
+    has_fingerprint,
+    read_vocabulary,
+    tokenizer_fingerprint,
+)
 from edgedraft.runtime.text.codec import TextCodec, matching_parts
 from edgedraft.runtime.text.streaming import TextStream
 
@@ -96,16 +101,57 @@ def prefix_space(data):
     data["pre_tokenizer"]["add_prefix_space"] = True
 
 
-@pytest.mark.parametrize("edit", [change_nothing, add_post_processor, drop_decoder, reorder_vocab])
-def test_what_does_not_decide_the_ids_leaves_the_fingerprint(edited, edit):
-    assert tokenizer_fingerprint(edited("one", change_nothing)) == tokenizer_fingerprint(edited("other", edit))
+def merges_as_texts(data):
+    data["model"]["merges"] = [" ".join(pair) for pair in data["model"]["merges"]]
 
 
-@pytest.mark.parametrize(
-    "edit", [swap_merges, drop_merge, swap_ids, add_token, rename_added_token, normalize, prefix_space]
-)
-def test_what_decides_the_ids_changes_the_fingerprint(edited, edit):
-    assert tokenizer_fingerprint(edited("one", change_nothing)) != tokenizer_fingerprint(edited("other", edit))
+def pad(data):
+    data["model"]["vocab"]["[PAD999]"] = 999
+
+
+def added_token_inside(data):
+    token = data["added_tokens"][0]
+    data["model"]["vocab"][token["content"]] = token["id"]
+
+
+def mark_special(data):
+    data["added_tokens"][0]["special"] = not data["added_tokens"][0]["special"]
+
+
+SAME_ENCODING = [change_nothing, add_post_processor, drop_decoder, reorder_vocab]
+OTHER_IDS = [swap_merges, drop_merge, swap_ids, add_token, rename_added_token]
+OTHER_SPELLING = [merges_as_texts, pad, added_token_inside, mark_special, normalize, prefix_space]
+
+
+@pytest.mark.parametrize("edit", SAME_ENCODING)
+def test_what_does_not_decide_the_ids_leaves_the_fingerprints(edited, edit):
+    one, other = edited("one", change_nothing), edited("other", edit)
+    assert tokenizer_fingerprint(one) == tokenizer_fingerprint(other)
+    assert encoding_fingerprint(one) == encoding_fingerprint(other)
+
+
+@pytest.mark.parametrize("edit", OTHER_IDS)
+def test_what_the_ids_mean_changes_the_fingerprints(edited, edit):
+    one, other = edited("one", change_nothing), edited("other", edit)
+    assert tokenizer_fingerprint(one) != tokenizer_fingerprint(other)
+    assert encoding_fingerprint(one) != encoding_fingerprint(other)
+    assert not has_fingerprint(other, tokenizer_fingerprint(one))
+
+
+@pytest.mark.parametrize("edit", OTHER_SPELLING)
+def test_how_the_same_meaning_is_spelled_changes_the_encodings_alone(edited, edit):
+    one, other = edited("one", change_nothing), edited("other", edit)
+    assert tokenizer_fingerprint(one) == tokenizer_fingerprint(other)
+    assert encoding_fingerprint(one) != encoding_fingerprint(other)
+    assert has_fingerprint(other, encoding_fingerprint(other))  # as earlier versions wrote it
+
+
+def test_padding_is_told_by_its_own_number(edited):
+    def token_like_padding(data):
+        data["model"]["vocab"]["[PAD7]"] = 999
+
+    pieces = read_vocabulary(edited("one", token_like_padding)).pieces
+    assert pieces[999] == "[PAD7]"
 
 
 def test_codecs_of_one_fingerprint_give_the_same_ids_and_no_others(edited):

@@ -81,3 +81,11 @@ def _opened(bundle: str, threads: int, seed: int, texts: int) -> tuple["Engine",
     engine, rng = Engine.open(Path(bundle), threads=threads), Random(seed)
     width = engine.bundle.manifest.target_vocab_size
     return engine, [[rng.randrange(width) for _ in range(_PROMPT_TOKENS)] for _ in range(texts)]
+
+
+def unchecked(*arguments: str) -> int:
+    """Run a command that does not look at the sums of what is cached: a fault planted for the suite's own tests."""
+    from edgedraft.exporter.models import convert
+
+    convert.is_whole = lambda folder: (folder / "model.onnx").is_file()
+    return command(*arguments)

@@ -5,7 +5,7 @@ import { readCapabilities, usableThreads, type Provider } from "./capabilities.j
 import { EdgedraftError, demand, firstLine } from "./errors.js";
 import { FileLoader, sleep, type WantedFile } from "./files.js";
 import { IndexMap } from "./indexMap.js";
-import type { Manifest } from "./manifest.js";
+import { longestContext, type Manifest } from "./manifest.js";
 import type { LanguageModel } from "./model.js";
 import { checkAllFit } from "./needs.js";
 import { openModel, type ModelSettings, type OpenedModel } from "./opening.js";
@@ -161,7 +161,8 @@ class Opening {
     const { plan, provider, context_length: ofTarget, drafter_context_length: ofDrafter } = this.manifest;
     const isTarget = source.needs.name === "target";
     // A drafter whose context is shorter drafts nothing behind it.
-    const most = isTarget ? ofTarget : Math.min(ofTarget, ofDrafter ?? ofTarget);
+    const { target, drafter } = this.manifest;
+    const most = longestContext(isTarget ? target : drafter, isTarget ? ofTarget : Math.min(ofTarget, ofDrafter ?? ofTarget));
     const planned = isTarget ? plan.target_pass_seconds : plan.drafter_pass_seconds;
     return {
       contextLength: Math.min(this.settings.contextLength, most),

@@ -2,7 +2,7 @@
 
 export { EdgedraftError } from "./errors.js";
 export { silent, type Progress } from "./progress.js";
-export { parseManifest, type CalibrationEntry, type FileEntry, type Manifest, type ModelEntry } from "./manifest.js";
+export { longestContext, parseManifest, type CalibrationEntry, type FileEntry, type Manifest, type ModelEntry } from "./manifest.js";
 export type { DecodingPlan } from "./plan.js";
 export { parseSession, readSession, type FullDrafter, type ProbeCase, type SessionInfo } from "./sessionInfo.js";
 export { CONTEXT_LENGTH, type Clock, type LanguageModel, type Logits, type Pass } from "./model.js";

@@ -65,6 +65,15 @@ export interface Manifest {
   readonly drafter_context_length: number | null;
 }
 
+/** Begins an entry among the operators of a model with two rotary tables; the longest text of the first follows. */
+const ROPE_SWITCH_AT = "RotaryTables/";
+
+/** The longest text that a page computes rightly: behind it a second rotary table would need everything read again. */
+export function longestContext(model: ModelEntry, contextLength: number): number {
+  const switches = model.operators.filter((name) => name.startsWith(ROPE_SWITCH_AT));
+  return Math.min(contextLength, ...switches.map((name) => Number(name.slice(ROPE_SWITCH_AT.length))));
+}
+
 /** Read and check the size and SHA-256 of one file. */
 export const readFileEntry = recordOf<FileEntry>({ bytes: asInteger, sha256: asString });
 

@@ -1,7 +1,7 @@
 /** Owns the law of manifests: what Python writes is read, and every fault is told with its key. */
 
 import { expect, test } from "vitest";
-import { parseManifest } from "../../src/runtime/manifest.js";
+import { longestContext, parseManifest } from "../../src/runtime/manifest.js";
 import { plainManifest, plainPlan } from "./manifests.js";
 import { refusalOf } from "./fakes.js";
 
@@ -17,6 +17,13 @@ test("a manifest is read as it stands, with what may be missing filled in", () =
 test("a bundle written before operators were told opens and names none", () => {
   const { operators: _operators, ...target } = plainManifest().target as Record<string, unknown>;
   expect(parseManifest(plainManifest({ target })).target.operators).toEqual([]);
+});
+
+test("a model with two rotary tables has the context of its first", () => {
+  const { target } = parseManifest(plainManifest());
+  const long = { ...target, operators: ["GroupQueryAttention", "RotaryTables/4096"] };
+  expect([4095, 131072].map((length) => longestContext(long, length))).toEqual([4095, 4096]);
+  expect(longestContext(target, 131072)).toBe(131072);
 });
 
 const FAULTS: [string, Record<string, unknown>, string][] = [

@@ -1,6 +1,6 @@
 /** Owns the default choices, and the values on offer. */
 
-import { CONTEXT_LENGTH, usableThreads, type Capabilities, type Manifest, type Provider } from "../../runtime/index.js";
+import { CONTEXT_LENGTH, longestContext, usableThreads, type Capabilities, type Manifest, type Provider } from "../../runtime/index.js";
 import type { ChatOptions, Choice } from "../state.js";
 
 /** More threads than this gain nothing on phones, whose other cores are small. */
@@ -13,7 +13,7 @@ export function defaultChoice(manifest: Manifest, capabilities: Capabilities): C
     target: provider,
     drafter: provider,
     threads: usableThreads(MOST_THREADS, capabilities),
-    contextLength: Math.min(CONTEXT_LENGTH, manifest.context_length),
+    contextLength: Math.min(CONTEXT_LENGTH, longestContext(manifest.target, manifest.context_length)),
     withFull: false,
   };
 }
@@ -23,10 +23,11 @@ export function defaultChatOptions(manifest: Manifest): ChatOptions {
   return { drafts: "trimmed", draftLength: manifest.plan.draft_length, temperature: 0, maxNewTokens: 256 };
 }
 
-/** List the context lengths on offer: powers of two up to the model's own. */
+/** List the context lengths on offer: powers of two up to what the model computes rightly. */
 export function contextLengths(manifest: Manifest): readonly number[] {
-  const offered = [512, 1024, 2048, 4096, 8192].filter((length) => length <= manifest.context_length);
-  return offered.length > 0 ? offered : [manifest.context_length];
+  const most = longestContext(manifest.target, manifest.context_length);
+  const offered = [512, 1024, 2048, 4096, 8192].filter((length) => length <= most);
+  return offered.length > 0 ? offered : [most];
 }
 
 /** List the thread counts on offer, up to the most that can be used. */

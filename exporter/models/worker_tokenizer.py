@@ -1,0 +1,18 @@
+"""Child process that writes a folder's tokenizer as tokenizer.json; transformers is loaded in it alone.
+
+Usage: python -m edgedraft.exporter.models.worker_tokenizer MODEL_FOLDER OUTPUT_FOLDER
+"""
+
+import sys
+from pathlib import Path
+
+
+def convert_tokenizer(folder: Path, output: Path) -> None:
+    """Load the tokenizer in ``folder``, whatever files it is in, and save it."""
+    from transformers import AutoTokenizer
+
+    AutoTokenizer.from_pretrained(folder).save_pretrained(output)
+
+
+if __name__ == "__main__":
+    convert_tokenizer(Path(sys.argv[1]), Path(sys.argv[2]))

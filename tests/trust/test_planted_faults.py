@@ -1,0 +1,91 @@
+"""The trust suite notices faults: a sync that is skipped, a check that is skipped, a file that is removed too early."""
+
+from random import Random
+
+import pytest
+
+from tests.needs import skip_without
+from tests.trust.kinds.damaged_caches import damage
+from tests.trust.kinds.power_losses import lose_power
+from tests.trust.subjects import tree
+from tests.trust.watching.scenes import COMMAND, SCENES, Scene, Stage, require_old_or_new, require_users_files
+from tests.trust.watching.watcher import COMPILER, GO, KILL, SKIP, Decision, Event, Job
+
+_BY_NAME = {scene.name: scene for scene in SCENES}
+
+
+@pytest.fixture(scope="module")
+def stage() -> Stage:
+    skip_without(COMPILER)
+    from tests.trust.watching.scenes import stage
+
+    return stage()
+
+
+def broken(stage: Stage, scene: Scene, skipped: str, seeds: int) -> list[str]:
+    """What is wrong after power losses at the end of a command that skips syncs."""
+    known, reasons = stage.finished(scene), []
+    for seed in range(seeds):
+        try:
+            lose_power(stage, scene, known, len(known.outcome.events), Random(seed), skipped)
+        except AssertionError as error:
+            reasons.append(str(error))
+    return reasons
+
+
+@pytest.mark.parametrize("skipped", ["file", "folder"])
+def test_a_skipped_sync_is_noticed(stage, skipped):
+    scene = _BY_NAME["vocab convert to a folder"]
+    assert broken(stage, scene, "", 4) == []
+    reasons = broken(stage, scene, skipped, 8)
+    assert any("neither old nor new" in reason for reason in reasons), reasons
+
+
+def test_a_skipped_check_of_the_cache_is_noticed(stage):
+    scene = _BY_NAME["export"]
+    found = {}
+    for run in (COMMAND, "tests.trust.watching.jobs:unchecked"):
+        where = stage.set(scene)
+        data = next(where.glob("cache/onnx/target-*/model.onnx.data"))
+        content = bytearray(data.read_bytes())
+        content[len(content) // 4 : len(content) // 2] = bytes(len(content) // 2 - len(content) // 4)
+        data.write_bytes(content)
+        outcome = stage.watcher.run(Job(run=run, arguments=scene.arguments(where), folder=where))
+        assert outcome.code == 0, outcome.output
+        found[run] = tree(where / scene.output) == tree(where / "bundle")
+    assert list(found.values()) == [True, False]
+
+
+def test_a_removal_before_the_swap_is_noticed(stage):
+    """As if a command removed the old bundle, and the user's files with it, and were killed then."""
+    scene = _BY_NAME["export over a bundle"]
+    known, where = stage.finished(scene), stage.set(scene)
+
+    def decide(event: Event) -> Decision:
+        if event.call == "exchange":
+            (where / scene.output / "notes.txt").unlink()
+            return KILL
+        return GO
+
+    stage.run(scene, where, decide)
+    with pytest.raises(AssertionError, match="neither old nor new"):
+        require_old_or_new(where, scene, known, "")
+    with pytest.raises(AssertionError, match=r"the user's notes\.txt: gone or changed"):
+        require_users_files(where / scene.output, known.before)
+
+
+def test_damage_always_changes_a_file_and_no_time(tmp_path):
+    file = tmp_path / "file"
+    for seed in range(50):
+        file.write_bytes(b"content" * 20)
+        before = file.stat().st_mtime_ns
+        damage(file, Random(seed))
+        assert file.read_bytes() != b"content" * 20
+        assert file.stat().st_mtime_ns == before
+
+
+def test_skipping_claims_success_and_does_nothing(stage):
+    where = stage.set(_BY_NAME["vocab convert to text"])
+    outcome = stage.run(_BY_NAME["vocab convert to text"], where, lambda event: SKIP if event.call == "rename" else GO)
+    assert outcome.code == 0
+    assert not (where / "place" / "out").exists()
