@@ -13,27 +13,25 @@ from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.drafter import NO_DRAFTS
-from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import Clock, LanguageModel, prefill
 from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.policies import FIXED, PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds, median_interval, memory_bound_speed_up
+from edgedraft.runtime.core.token_drafter import TokenSource
 from edgedraft.runtime.core.verify import accepted_prefix, logit_margin
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Drafting:
-    """One way of decoding: its drafter, its policy, and the drafter's cost relative to the target's.
+    """One way of decoding: its source of drafts, its policy, and the drafter's cost relative to the target's.
 
     ``pass_times`` are updated over the prompts of a bench, as a slot updates them over answers.
     """
 
     choice: PolicyChoice
-    drafter: LanguageModel
-    index_map: IndexMap
+    source: TokenSource
     pass_times: PairPassTimes
     parameter_ratio: float
     byte_ratio: float
@@ -145,7 +143,7 @@ def run_prompt(
     """Decode one prompt, without reusing any cache, and time its parts."""
     target.rewind(0)
     if drafting:
-        drafting.drafter.rewind(0)
+        drafting.source.rewind(0)
     started = clock()
     rounds = limited(_rounds(target, drafting, prompt_ids, clock), limits)
     first = next(rounds)
@@ -168,8 +166,7 @@ def _rounds(
 ) -> Iterator[Round]:
     if drafting is None:
         return speculative_rounds(target, NO_DRAFTS, prompt_ids, clock=clock)
-    source = ModelTokenSource(drafting.drafter, drafting.index_map)
-    parts = PolicyParts(source=source, pass_times=drafting.pass_times, clock=clock)
+    parts = PolicyParts(source=drafting.source, pass_times=drafting.pass_times, clock=clock)
     return speculative_rounds(target, build_drafter(drafting.choice, parts), prompt_ids, clock=clock)
 
 

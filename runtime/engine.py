@@ -27,7 +27,7 @@ from edgedraft.runtime.core.policies import (
 )
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.sources import ModelTokenSource
+from edgedraft.runtime.core.sources import ModelSources
 from edgedraft.runtime.onnx.planned_kernels import as_planned, opened_remark, padded_graph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
@@ -77,7 +77,10 @@ class Engine:
         self._target_graph = target_graph
         self.slots = SlotPool(
             padded_graph(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
-            padded_graph(drafter_graph, self.plan.drafter_pass_seconds, manifest.provider, planned.drafter),
+            ModelSources(
+                graph=padded_graph(drafter_graph, self.plan.drafter_pass_seconds, manifest.provider, planned.drafter),
+                index_map=bundle.index_map,
+            ),
             self.plan,
         )
 
@@ -264,8 +267,7 @@ class Engine:
     ) -> Iterator[Round]:
         """Yield the rounds of one answer; a slot is reserved at the first round and returned at the end."""
         with self.slots.taken(prompt_ids) as slot:
-            source = ModelTokenSource(slot.drafter, self.bundle.index_map)
-            parts = PolicyParts(source=source, pass_times=slot.pass_times, clock=time.perf_counter)
+            parts = PolicyParts(source=slot.source, pass_times=slot.pass_times, clock=time.perf_counter)
             rounds = speculative_rounds(
                 slot.target,
                 build_drafter(choice, parts),

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from edgedraft.runtime.core.model import LanguageModel, ModelFactory
 from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.core.sources import SourceFactory
+from edgedraft.runtime.core.token_drafter import TokenSource
 from edgedraft.runtime.core.verify import accepted_prefix
 
 IDLE_SLOTS = 2
@@ -15,16 +17,16 @@ IDLE_SLOTS = 2
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Slot:
-    """Target and drafter with their caches and measured pass times. Used by one answer at a time."""
+    """Target and source of drafts with their caches, and measured pass times. Used by one answer at a time."""
 
     target: LanguageModel
-    drafter: LanguageModel
+    source: TokenSource
     pass_times: PairPassTimes
 
     def clear(self) -> None:
         """Clear both caches."""
         self.target.rewind(0)
-        self.drafter.rewind(0)
+        self.source.rewind(0)
 
 
 class SlotPool:
@@ -33,9 +35,9 @@ class SlotPool:
     Answers that run at once get different slots; up to ``IDLE_SLOTS`` idle slots are kept.
     """
 
-    def __init__(self, target: ModelFactory, drafter: ModelFactory, plan: DecodingPlan) -> None:
+    def __init__(self, target: ModelFactory, sources: SourceFactory, plan: DecodingPlan) -> None:
         self._target = target
-        self._drafter = drafter
+        self._sources = sources
         self._plan = plan
         self._idle: list[Slot] = []
         self._lock = threading.Lock()
@@ -63,4 +65,4 @@ class SlotPool:
 
     def _new_slot(self) -> Slot:
         pass_times = PairPassTimes.planned(self._plan)
-        return Slot(target=self._target.new_model(), drafter=self._drafter.new_model(), pass_times=pass_times)
+        return Slot(target=self._target.new_model(), source=self._sources.new_source(), pass_times=pass_times)

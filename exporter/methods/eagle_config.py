@@ -2,18 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edgedraft.exporter.methods.flops import EagleShape
-from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json
+from edgedraft.exporter.models.eagle.config_values import NESTS, ConfigValues
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.replacing import replacing_file
 
-_NESTS = ("transformer_layer_config", "text_config")
 _KEY = "draft_vocab_size"
 _ENTRY = re.compile(rf'("{_KEY}"\s*:\s*)(-?\d+|null)(?=\s*[,}}\]])')
 
@@ -32,17 +28,16 @@ def read_eagle_config(path: Path) -> EagleConfig:
     Without ``num_key_value_heads`` there are as many as heads, as in transformers. Raises
     `EdgedraftError` that names the key where a size is missing or wrong.
     """
-    data = _object(path)
-    heads = _size(data, "num_attention_heads", path)
-    kv_heads = _size(data, "num_key_value_heads", path) if _value(data, "num_key_value_heads") is not None else heads
+    config = ConfigValues(path)
+    heads = config.size("num_attention_heads")
     shape = EagleShape(
-        hidden=_size(data, "hidden_size", path),
-        intermediate=_size(data, "intermediate_size", path),
+        hidden=config.size("hidden_size"),
+        intermediate=config.size("intermediate_size"),
         heads=heads,
-        kv_heads=kv_heads,
-        target_vocab_size=_size(data, "vocab_size", path),
+        kv_heads=config.size_or("num_key_value_heads", heads),
+        target_vocab_size=config.size("vocab_size"),
     )
-    draft = _size(data, _KEY, path) if _value(data, _KEY) is not None else None
+    draft = config.size(_KEY) if config.value(_KEY) is not None else None
     return EagleConfig(shape=shape, draft_vocab_size=draft)
 
 
@@ -60,7 +55,7 @@ def rewrite_draft_vocab_size(path: Path, size: int) -> None:
 
 def _rewritten(text: str, size: int) -> str:
     config = json.loads(text)
-    nest = next((config[name] for name in _NESTS if _KEY not in config and _KEY in config.get(name, ())), config)
+    nest = next((config[name] for name in NESTS if _KEY not in config and _KEY in config.get(name, ())), config)
     nest[_KEY] = size
     # Edited in place only where that gives the wanted object: the key may also stand in a text or twice.
     edited, edits = _ENTRY.subn(rf"\g<1>{size}", text)
@@ -69,28 +64,3 @@ def _rewritten(text: str, size: int) -> str:
     indent = re.search(r"^[{\[]\s*\n([ \t]+)\S", text)
     end = "\n" if text.endswith("\n") else ""
     return json.dumps(config, indent=indent[1] if indent else None, ensure_ascii=False) + end
-
-
-def _object(path: Path) -> Mapping[str, Any]:
-    require(not path.is_dir(), f"{path}: expected a file, got a folder", remedy="name the config.json in it")
-    data = read_json(path)
-    if not isinstance(data, Mapping):
-        raise EdgedraftError(f"{path}: expected the configuration of an EAGLE-3 drafter", got=type(data).__name__)
-    return data
-
-
-def _value(data: Mapping[str, Any], key: str) -> Any:
-    """Return the value of a key, from the top or from a nest; None where there is none."""
-    nests = (data.get(name) for name in _NESTS)
-    values = [each.get(key) for each in (data, *nests) if isinstance(each, Mapping)]
-    return next((value for value in values if value is not None), None)
-
-
-def _size(data: Mapping[str, Any], key: str, path: Path) -> int:
-    value = _value(data, key)
-    if value is None:
-        remedy = "name the config.json of an EAGLE-3 drafter"
-        raise EdgedraftError(f"{path}: missing key {key}", remedy=remedy)
-    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
-    require(whole, f"{path}: {key}: expected a whole number of 1 or more", got=repr(value))
-    return int(value)

@@ -17,6 +17,7 @@ from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.padding import Padded
 from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.policies import PolicyChoice
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.onnx.exact import Exactness
 from edgedraft.runtime.onnx.providers import onnxruntime_version
@@ -77,8 +78,7 @@ def measure(
         for number, choice in enumerate(choices):
             ways[TRIMMED if number == 0 else f"{TRIMMED}, {choice.name}"] = Drafting(
                 choice=choice,
-                drafter=slot.drafter,
-                index_map=engine.bundle.index_map,
+                source=slot.source,
                 pass_times=PairPassTimes.planned(engine.plan),
                 parameter_ratio=manifest.drafter.parameters / manifest.target.parameters,
                 byte_ratio=manifest.drafter.weight_bytes / manifest.target.weight_bytes,
@@ -119,8 +119,7 @@ def _full_drafting(folder: Path, choice: PolicyChoice, engine: Engine) -> Drafti
     size = model_size(graph)
     return Drafting(
         choice=choice,
-        drafter=Padded(model, (), settings.provider),
-        index_map=IndexMap.identity(width),
+        source=ModelTokenSource(Padded(model, (), settings.provider), IndexMap.identity(width)),
         pass_times=PairPassTimes.planned(engine.plan),
         parameter_ratio=size.parameters / manifest.target.parameters,
         byte_ratio=size.weight_bytes / manifest.target.weight_bytes,

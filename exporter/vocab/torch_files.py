@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.replacing import replacing_file
 
@@ -28,6 +29,17 @@ def read_torch(path: Path) -> Any:
     if isinstance(loaded, Mapping):
         return {name: _plain(value) for name, value in loaded.items()}
     return _plain(loaded)
+
+
+def read_torch_weights(path: Path) -> dict[str, AnyArray]:
+    """Read a file of named tensors, floats of any width as float32; no code is run, as in `read_torch`."""
+    loaded = _load(path)
+    import torch
+
+    tensors = isinstance(loaded, Mapping) and all(isinstance(value, torch.Tensor) for value in loaded.values())
+    if not tensors:
+        raise EdgedraftError(f"{path}: expected a model's tensors by name", got=type(loaded).__name__)
+    return {str(name): _numbers_of(value) for name, value in loaded.items()}
 
 
 def write_torch(path: Path, value: Any) -> None:
@@ -83,6 +95,13 @@ def _plain(value: object) -> object:
         # A copy, because the file behind a mapped tensor may be replaced while the array lives.
         return value.detach().numpy().copy()
     return f"a tensor of {str(value.dtype).removeprefix('torch.')} {list(value.shape)}"
+
+
+def _numbers_of(tensor: Any) -> AnyArray:
+    """Return a tensor's numbers as an array of its own."""
+    values = tensor.detach()
+    array: AnyArray = (values.float() if values.is_floating_point() else values).contiguous().numpy().copy()
+    return array
 
 
 def _tensor(value: object) -> object:

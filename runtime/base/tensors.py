@@ -16,6 +16,7 @@ from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.replacing import replacing_file
 
 _LENGTH_BYTES = 8
+_BFLOAT16 = "BF16"
 _SUM = "sha256"
 
 
@@ -58,6 +59,18 @@ def read_tensors(path: Path, names: Collection[str] | None = None) -> tuple[dict
     return tensors, metadata
 
 
+def read_weights(path: Path) -> dict[str, AnyArray]:
+    """Return all arrays in ``path``: floats of 16 bits or more as float32, also bfloat16, all others as they are.
+
+    Raises `EdgedraftError` for a file that is not whole, or holds numbers of a type that numpy lacks.
+    """
+    with _opened(path) as file:
+        halves = [name for name in tuple(file.keys()) if file.get_slice(name).get_dtype() == _BFLOAT16]
+    tensors, _ = read_tensors(path, set(tensor_names(path)) - set(halves))
+    whole = {name: array.astype(np.float32) if array.dtype.kind == "f" else array for name, array in tensors.items()}
+    return whole | _read_bfloats(path, halves)
+
+
 def tensor_names(path: Path) -> tuple[str, ...]:
     """Return the names of the arrays in ``path`` without reading the arrays."""
     with _opened(path) as file:
@@ -73,6 +86,20 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (SafetensorError, OSError, TypeError, ValueError) as error:
         raise EdgedraftError(f"{path}: not a safetensors file edgedraft can read", got=first_line(error)) from error
+
+
+def _read_bfloats(path: Path, names: Collection[str]) -> dict[str, AnyArray]:
+    """Return bfloat16 arrays as float32, whose upper half they are; the package gives them to torch alone."""
+    arrays: dict[str, AnyArray] = {}
+    with path.open("rb") as file:
+        start = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+        header = json.loads(file.read(start))
+        for name in names:
+            first, end = header[name]["data_offsets"]
+            file.seek(_LENGTH_BYTES + start + first)
+            upper = np.frombuffer(file.read(end - first), dtype="<u2").astype(np.uint32)
+            arrays[name] = (upper << 16).view(np.float32).reshape(header[name]["shape"])
+    return arrays
 
 
 def _check_sum(path: Path, metadata: Mapping[str, str]) -> None:

@@ -1,9 +1,11 @@
-"""Sources of draft tokens: a separate model, and several sources combined."""
+"""Sources of draft tokens: a separate model, and several sources combined; and what opens them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from edgedraft.runtime.core.index_map import IndexMap
-from edgedraft.runtime.core.model import LanguageModel, Pass, PromptPasses, catch_up, prefill
+from edgedraft.runtime.core.model import LanguageModel, ModelFactory, Pass, PromptPasses, catch_up, prefill
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.switching import longest_pass_end
 from edgedraft.runtime.core.token_drafter import ModelStep, TokenOffer, TokenSource
@@ -68,3 +70,23 @@ class FirstOf(TokenSource):
         """See `TokenSource.observe`."""
         for source in self._sources:
             source.observe(outcome, target_pass)
+
+
+class SourceFactory(Protocol):
+    """A loaded drafter: any number of sources can be opened on it, each with a state of its own."""
+
+    def new_source(self) -> TokenSource:
+        """Return a source that has read nothing."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ModelSources:
+    """Opens sources over a separate draft model; ``index_map`` maps its ids to the target's."""
+
+    graph: ModelFactory
+    index_map: IndexMap
+
+    def new_source(self) -> ModelTokenSource:
+        """Return a source over a model with an empty cache."""
+        return ModelTokenSource(self.graph.new_model(), self.index_map)

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from edgedraft.runtime.onnx.memory import Binding
+from edgedraft.runtime.onnx.binding import Binding
 from edgedraft.runtime.onnx.signature import CacheInput
 
 

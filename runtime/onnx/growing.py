@@ -10,8 +10,9 @@ from math import prod
 
 from edgedraft.runtime.base.arrays import CacheArray, Logits
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.onnx.binding import Binding
 from edgedraft.runtime.onnx.huge_pages import zeros_on_demand
-from edgedraft.runtime.onnx.memory import Binding, DecoderGraph, LogitsBuffer, OnnxModel, require_context
+from edgedraft.runtime.onnx.memory import DecoderGraph, LogitsBuffer, OnnxModel, require_context
 from edgedraft.runtime.onnx.signature import CacheInput
 
 

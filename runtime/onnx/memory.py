@@ -5,33 +5,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from edgedraft.runtime.base.arrays import CacheArray, Int64Array, Logits
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import Pass
+from edgedraft.runtime.onnx.binding import Binding
+from edgedraft.runtime.onnx.features import FeatureRows
 from edgedraft.runtime.onnx.huge_pages import zeros_on_demand
 from edgedraft.runtime.onnx.providers import GuardedSession
 from edgedraft.runtime.onnx.signature import CACHE_POSITION, IDS, LOGITS, MASK, POSITIONS, CacheInput
-
-
-class Binding(Protocol):
-    """Arrays bound by address to a graph's inputs and outputs.
-
-    An address does not keep its array alive: whoever binds an array holds it until the pass has run.
-    """
-
-    def bind_input(
-        self, name: str, device_type: str, device_id: int, element_type: npt.DTypeLike, shape: object, buffer_ptr: int
-    ) -> None:
-        """Have the graph read ``name`` from ``buffer_ptr``."""
-        ...
-
-    def bind_output(
-        self, name: str, device_type: str, device_id: int, element_type: npt.DTypeLike, shape: object, buffer_ptr: int
-    ) -> None:
-        """Have the graph write ``name`` to ``buffer_ptr``."""
-        ...
 
 
 class DecoderGraph(Protocol):
@@ -41,6 +23,7 @@ class DecoderGraph(Protocol):
     feeds: frozenset[str]
     caches: tuple[CacheInput, ...]
     vocab_size: int
+    feature_width: int
 
 
 class Cache(Protocol):
@@ -68,7 +51,7 @@ class PassBuffers:
     """The arrays that one pass reads and writes.
 
     ``ids`` and their ``positions`` in each row's text: (rows, tokens); ``mask``: (rows, total); ``logits``: (rows ·
-    tokens, vocab).
+    tokens, vocab), or (rows, vocab) where the graph scores the last token of each alone.
     """
 
     ids: Int64Array
@@ -142,6 +125,7 @@ class OnnxModel:
         self._mask = np.ones((1, self._context_length), dtype=np.int64)
         self._places = np.arange(self._context_length, dtype=np.int64)[None]
         self._logits = logits or LogitsBuffer(graph.vocab_size)
+        self._features = FeatureRows(graph.feature_width)
         self.limit_passes(least_mask=0, end=None)
 
     def limit_passes(self, *, least_mask: int, end: int | None) -> None:
@@ -174,10 +158,11 @@ class OnnxModel:
         total = self.length + len(token_ids)
         require(len(token_ids) > 0, "nothing to read", got="0 tokens")
         require_context(total, self._context_length)
+        self._features.begin(self.length, len(token_ids))
         logits = self._logits_of(token_ids)
         self._cache.written(total)
         self._token_ids.extend(token_ids)
-        return Pass(logits=logits)
+        return Pass(logits=logits, features=self._features.rows())
 
     def _logits_of(self, token_ids: Sequence[int]) -> Logits:
         """Run the passes that read ``token_ids`` and return their logits; the length does not change yet."""
@@ -193,6 +178,7 @@ class OnnxModel:
         laid_out = PassBuffers(ids=ids, mask=self._mask_of(end), positions=places, logits=logits)
         binding = self._cache.bound(start, end)
         bind_pass(binding, self._graph.feeds, laid_out)
+        self._features.bind(binding, start, end)
         self._graph.session.run_with_iobinding(binding)
         return logits
 
@@ -314,10 +300,10 @@ def bound(graph: DecoderGraph, buffers: Sequence[CacheArray]) -> Binding:
 
 def bind_pass(binding: Binding, feeds: Collection[str], one: PassBuffers) -> None:
     """Bind the inputs of ``one`` pass that the graph has, and its logits."""
-    rows, tokens = one.ids.shape
+    rows = len(one.ids)
     arrays = {IDS: one.ids, MASK: one.mask, POSITIONS: one.positions, CACHE_POSITION: one.positions[0]}
     for name, array in arrays.items():
         if name in feeds:
             binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-    shape = (rows, tokens, one.logits.shape[1])
+    shape = (rows, len(one.logits) // rows, one.logits.shape[1])
     binding.bind_output(LOGITS, "cpu", 0, one.logits.dtype, shape, one.logits.ctypes.data)

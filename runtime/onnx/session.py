@@ -72,15 +72,17 @@ class SessionSettings:
 class OnnxGraph:
     """A loaded decoder graph of any exporter: its inputs and outputs are read from the graph (see `Signature`).
 
-    ``shared`` is true for graphs that write keys and values in place, false for those that append to their past.
+    ``shared`` is true for graphs that write keys and values in place, false for those that append to their past. A
+    ``layer`` is a drafter's, which reads the target's states (`edgedraft.runtime.onnx.eagle`): no model opens on it.
     """
 
-    def __init__(self, path: Path, settings: SessionSettings) -> None:
+    def __init__(self, path: Path, settings: SessionSettings, *, layer: bool = False) -> None:
         opened, self.kernels = _open(path, settings)
         self.settings, self.session, self._on_device = settings, opened.session, opened.on_device
-        signature = read_signature(path, self.session.get_inputs(), self.session.get_outputs())
+        signature = read_signature(path, self.session.get_inputs(), self.session.get_outputs(), layer=layer)
         self.feeds, self.caches = signature.feeds, signature.caches
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
+        self.feature_width = signature.feature_width
         self._path, self._rows = path, signature.rows
         self._switch = self._switch_length()
         self.exactness = self._exactness(why_inexact(path, signature, settings.provider, self.kernels))
@@ -96,6 +98,11 @@ class OnnxGraph:
         if self._on_device is not None:
             self._try_out(model)
         return model
+
+    def new_cache(self) -> Cache:
+        """Return empty keys and values for one text."""
+        with self._enough_memory("a context"):
+            return self._cache(self.settings.context_length)
 
     def _model(self, cache: Cache, logits: LogitsBuffer | None, *, exact: bool) -> OnnxModel:
         if self._switch is None:

@@ -15,6 +15,10 @@ from edgedraft.runtime.onnx.graph_file import input_readers
 
 IDS, MASK, POSITIONS, CACHE_POSITION = "input_ids", "attention_mask", "position_ids", "cache_position"
 LOGITS = "logits"
+FEATURES = "features"
+"""The output of a target that a drafter reads, (batch, tokens, width)."""
+STATES, NEXT_STATES = "hidden_states", "next_hidden_states"
+"""What a drafter's layer reads beside the tokens, and what its next step reads; (batch, tokens, hidden) both."""
 
 ROPE_SWITCH = "edgedraft.rope_switch"
 """Key of a graph's metadata: the longest text that it rotates by its first factors; longer texts take others."""
@@ -78,7 +82,8 @@ class Signature:
 
     ``feeds`` are its inputs beside the past: `input_ids`, and perhaps `attention_mask`, `position_ids` and
     `cache_position`. ``shared``: past and present are one buffer, written in place; otherwise the present is a copy of
-    the past with the new tokens appended. ``rows``: the batch axis, a number or a symbol.
+    the past with the new tokens appended. ``rows``: the batch axis, a number or a symbol. ``feature_width``: that of
+    the states it gives for a drafter, 0 where it gives none.
     """
 
     feeds: frozenset[str]
@@ -86,16 +91,22 @@ class Signature:
     vocab_size: int
     shared: bool
     rows: int | str | None
+    feature_width: int = 0
 
 
-def read_signature(path: Path, inputs: Sequence[GraphValue], outputs: Sequence[GraphValue]) -> Signature:
+def read_signature(
+    path: Path, inputs: Sequence[GraphValue], outputs: Sequence[GraphValue], *, layer: bool = False
+) -> Signature:
     """Check the inputs and outputs of the graph in ``path`` and return its signature.
 
-    Raises `EdgedraftError` naming the input or output that is not understood.
+    A ``layer`` of a drafter reads `STATES` beside its feeds, and gives `NEXT_STATES` as its features; its head may
+    score the last token alone. Raises `EdgedraftError` naming the input or output that is not understood.
     """
     pasts = {node.name: slot for node in inputs if (slot := cache_slot(node.name)) is not None}
     presents = {slot: node for node in outputs if (slot := cache_slot(node.name)) is not None}
     feeds = {node.name: node for node in inputs if node.name not in pasts}
+    if layer:
+        _states_width(path, feeds.pop(STATES, None), STATES)
     for node in feeds.values():
         _check_feed(path, node)
     require(IDS in feeds, f"{path}: no input named {IDS}", got=sorted(feeds)[:3])
@@ -105,9 +116,10 @@ def read_signature(path: Path, inputs: Sequence[GraphValue], outputs: Sequence[G
     return Signature(
         feeds=frozenset(feeds),
         caches=caches,
-        vocab_size=_width(path, outputs),
+        vocab_size=_width(path, outputs, last_alone=layer),
         shared=_is_shared(path, declared, {cache.name: presents[pasts[cache.name]] for cache in caches}),
         rows=feeds[IDS].shape[0],
+        feature_width=_feature_width(path, outputs, NEXT_STATES if layer else FEATURES, needed=layer),
     )
 
 
@@ -145,18 +157,38 @@ def _cache(path: Path, past: GraphValue, present: GraphValue | None) -> CacheInp
     return CacheInput(name=past.name, present=present.name, heads=heads, width=width, dtype=FLOATS[past.type])
 
 
-def _width(path: Path, outputs: Collection[GraphValue]) -> int:
-    """Return the width of the logits: the size of the vocabulary."""
+def _width(path: Path, outputs: Collection[GraphValue], *, last_alone: bool) -> int:
+    """Return the width of the logits: the size of the vocabulary. With ``last_alone`` one token may be scored."""
     by_name = {node.name: node for node in outputs}
     require(LOGITS in by_name, f"{path}: no output named {LOGITS}", got=sorted(by_name)[:3])
     logits = by_name[LOGITS]
     require(logits.type == "tensor(float)", f"{path}: {LOGITS}: expected tensor(float)", got=logits.type)
     every = len(logits.shape) == 3 and not isinstance(logits.shape[1], int)
     rule = f"{path}: {LOGITS}: expected scores of every token, (batch, tokens, vocabulary)"
-    require(every, rule, got=logits.shape, remedy="export the graph without pruning its head to the last token")
+    require(
+        every or last_alone,
+        rule,
+        got=logits.shape,
+        remedy="export the graph without pruning its head to the last token",
+    )
     width = logits.shape[-1]
     if not isinstance(width, int):
         raise EdgedraftError(f"{path}: {LOGITS}: expected a fixed width", got=width)
+    return width
+
+
+def _feature_width(path: Path, outputs: Collection[GraphValue], name: str, *, needed: bool) -> int:
+    found = next((node for node in outputs if node.name == name), None)
+    return _states_width(path, found, name) if needed or found is not None else 0
+
+
+def _states_width(path: Path, node: GraphValue | None, name: str) -> int:
+    """Return the width of states by token, float32 (batch, tokens, width)."""
+    width = node.shape[-1] if node is not None and len(node.shape) == 3 else None
+    if node is None or node.type != "tensor(float)" or not isinstance(width, int):
+        got = None if node is None else f"{node.type} {node.shape}"
+        rule = f"{path}: {name}: expected tensor(float) (batch, tokens, width) of a fixed width"
+        raise EdgedraftError(rule, got=got, remedy=_EXPORT_AGAIN)
     return width
 
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import Pass, prompt_pieces
 from edgedraft.runtime.onnx.exact import ExactModel
+from edgedraft.runtime.onnx.features import joined
 from edgedraft.runtime.onnx.memory import Cache, DecoderGraph, LogitsBuffer, OnnxModel, require_context
 
 
@@ -43,8 +42,7 @@ class TwoTableModel(OnnxModel):
         require_context(total, self.context_length)
         before = self._switch - start
         if 0 < before < len(token_ids) and self._expected <= self._switch:
-            first = np.array(self.read(token_ids[:before]).logits)
-            return Pass(logits=np.concatenate([first, self.read(token_ids[before:]).logits]))
+            return joined(self.read(token_ids[:before]), lambda: self.read(token_ids[before:]))
         self._turn(long=max(total, self._expected) > self._switch)
         result = super().read(token_ids)
         if total >= self._expected:

@@ -21,6 +21,7 @@ from edgedraft.runtime.core.model import LanguageModel
 from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.policies import PolicyChoice
 from edgedraft.runtime.core.statistics import median_interval
+from edgedraft.runtime.core.token_drafter import TokenSource
 from edgedraft.runtime.core.verify import accepted_prefix
 from edgedraft.runtime.engine import Engine
 
@@ -38,14 +39,13 @@ PRICED = (ALONE, ADAPTIVE)
 Way = tuple[LanguageModel, Drafting | None]
 
 
-def ways_of(engine: Engine, exact: LanguageModel, inexact: LanguageModel, drafter: LanguageModel) -> dict[str, Way]:
+def ways_of(engine: Engine, exact: LanguageModel, inexact: LanguageModel, source: TokenSource) -> dict[str, Way]:
     """Return every way of decoding by its name, those whose speeds are compared beside each other."""
 
     def drafting(choice: PolicyChoice) -> Drafting:
         return Drafting(
             choice=choice,
-            drafter=drafter,
-            index_map=engine.bundle.index_map,
+            source=source,
             pass_times=PairPassTimes.planned(engine.plan),
             parameter_ratio=1.0,
             byte_ratio=1.0,
@@ -93,7 +93,7 @@ def main() -> int:
     assert inexact is not None
     limits, chosen = engine.limits(options.max_new_tokens), take(shipped_prompts(), SCORE, options.prompts)
     with engine.slots.taken() as slot:
-        ways = ways_of(engine, slot.target, inexact, slot.drafter)
+        ways = ways_of(engine, slot.target, inexact, slot.source)
         names, runs = [*ways], {name: list[PromptRun]() for name in ways}
         for number, prompt in enumerate(chosen):
             prompt_ids = engine.codec.encode_chat(prompt.messages)

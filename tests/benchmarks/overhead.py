@@ -52,7 +52,7 @@ class Split:
 def timed(slot: Slot) -> list[TimedSession]:
     """Put a timed session under both memories of ``slot``."""
     sessions = []
-    for model in (slot.target, slot.drafter):
+    for model in (slot.target, slot.source.model):
         graph = (model._model if isinstance(model, Padded) else model)._graph
         if not isinstance(graph.session, TimedSession):
             graph.session = TimedSession(graph.session)

@@ -95,7 +95,7 @@ def test_the_adaptive_policy_names_a_damaged_drafter_too(sampling, copied, pass_
     engine = Engine.open(copied, verify_hashes=False)
     with engine.slots.taken() as slot:
         clock = pass_clock()
-        target, model = clock.timed(slot.target, lambda _: 1e-2), clock.timed(slot.drafter, lambda _: 1e-7)
+        target, model = clock.timed(slot.target, lambda _: 1e-2), clock.timed(slot.source.model, lambda _: 1e-7)
         source = ModelTokenSource(model, engine.bundle.index_map)
         drafter = TokenDrafter(source, ExpectedGain(warm_pass_times()), clock)
         method = DecodingOptions(sampling=sampling, seed=0).method()

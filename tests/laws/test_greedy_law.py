@@ -51,7 +51,7 @@ def answer(engine, pass_clock, warm_pass_times):
         """What `Engine.rounds` does, on a clock of our own, with passes of target and drafter that take what we say."""
         with engine.slots.taken(prompt) as slot:
             clock = pass_clock()
-            pairs = zip((slot.target, slot.drafter), clocks[policy](), strict=True)
+            pairs = zip((slot.target, slot.source.model), clocks[policy](), strict=True)
             target, model = (clock.timed(model, seconds) for model, seconds in pairs)
             source = ModelTokenSource(model, engine.bundle.index_map)
             parts = PolicyParts(source=source, pass_times=warm_pass_times(), clock=clock)

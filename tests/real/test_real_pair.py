@@ -73,7 +73,7 @@ def test_replay_agrees_with_running(quickstart, real_pair):
     turns = []
     with engine.slots.taken() as slot:
         for entry in calibration.scoring_answers:
-            rounds = drafted(slot.target, slot.drafter, engine.bundle.index_map, entry.prompt_ids, draft_length)
+            rounds = drafted(slot.target, slot.source.model, engine.bundle.index_map, entry.prompt_ids, draft_length)
             turns += list(limited(rounds, limits))[1:]
     measured = count_rounds(turns).block_efficiency
     assert replay(windows, size, draft_length).block_efficiency == pytest.approx(measured, rel=0.05)

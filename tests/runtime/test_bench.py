@@ -19,6 +19,7 @@ from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.core.pass_times import PairPassTimes, PassTimes
 from edgedraft.runtime.core.policies import PolicyChoice
+from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.statistics import DraftStatistics
 
 VOCAB_SIZE = 11
@@ -48,8 +49,9 @@ class World:
     def drafting(self, name="d", choose=None, draft_length=3):
         return Drafting(
             choice=PolicyChoice(name="fixed", draft_length=draft_length),
-            drafter=self.model(name, DRAFTER_SECONDS, choose or self.answer),
-            index_map=IndexMap.identity(VOCAB_SIZE),
+            source=ModelTokenSource(
+                self.model(name, DRAFTER_SECONDS, choose or self.answer), IndexMap.identity(VOCAB_SIZE)
+            ),
             pass_times=PairPassTimes(
                 target=PassTimes([TARGET_SECONDS]), drafter=PassTimes([DRAFTER_SECONDS]), acceptance_rate=0.5
             ),
@@ -149,7 +151,7 @@ def test_the_first_token_and_the_prompt_are_not_in_the_speed(world):
 def test_models_that_were_used_before_start_empty(world):
     drafting = world.drafting()
     world.target.read([9, 9])
-    drafting.drafter.read([9])
+    drafting.source.model.read([9])
     fresh = run_prompt(world.target, drafting, [1, 2], ROUND_LIMITS, world.clock)
     assert fresh.token_ids == run_prompt(world.target, None, [1, 2], ROUND_LIMITS, world.clock).token_ids
 

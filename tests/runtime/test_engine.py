@@ -102,7 +102,7 @@ def test_a_talk_reads_only_what_is_new(opened):
     before = engine.codec.encode_chat(messages[:1])
     with engine.slots.taken(before) as slot:
         assert list(slot.target.token_ids)[: len(before)] == before
-        assert list(slot.drafter.token_ids)[: len(before)] == before
+        assert list(slot.source.model.token_ids)[: len(before)] == before
     messages.append({"role": "user", "content": "now merge"})
     fresh = opened().chat(messages, max_new_tokens=12)
     assert engine.chat(messages, max_new_tokens=12) == fresh
@@ -238,7 +238,7 @@ def test_an_answer_that_fails_leaves_the_engine_as_good_as_new(opened, plain, mo
     with pytest.raises(RuntimeError, match="memory is gone"):
         rounds.throw(RuntimeError("memory is gone"))
     with engine.slots.taken(PROMPTS[2]) as slot:
-        assert (slot.target.length, slot.drafter.length) == (0, 0)
+        assert (slot.target.length, slot.source.model.length) == (0, 0)
     assert tokens_of(engine.rounds(PROMPTS[2], LIMITS)) == plain(PROMPTS[2])
 
 

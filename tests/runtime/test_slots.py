@@ -4,6 +4,8 @@ import threading
 
 import pytest
 
+from edgedraft.runtime.core.index_map import IndexMap
+from edgedraft.runtime.core.sources import ModelSources
 from edgedraft.runtime.slots import IDLE_SLOTS, SlotPool
 
 
@@ -21,7 +23,8 @@ class FakeGraph:
 @pytest.fixture
 def pool(scripted, by_hash, make_plan):
     graphs = [FakeGraph(lambda: scripted(by_hash(1, 9), 9)) for _ in range(2)]
-    pool = SlotPool(*graphs, make_plan())
+    sources = ModelSources(graph=graphs[1], index_map=IndexMap.identity(9))
+    pool = SlotPool(graphs[0], sources, make_plan())
     pool.opened = graphs[0].opened
     return pool
 
@@ -31,7 +34,7 @@ def answer(pool, prompt, tokens):
     with pool.taken(prompt) as slot:
         slot.clear()
         slot.target.read(tokens)
-        slot.drafter.read(tokens)
+        slot.source.model.read(tokens)
         return slot
 
 
@@ -48,7 +51,7 @@ def test_answers_at_once_get_slots_of_their_own(pool):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len({id(model) for slot in seen for model in (slot.target, slot.drafter, slot.pass_times)}) == 12
+    assert len({id(model) for slot in seen for model in (slot.target, slot.source, slot.pass_times)}) == 12
 
 
 def test_many_threads_never_hold_one_slot_twice(pool):
@@ -78,7 +81,7 @@ def test_an_answer_after_another_goes_on_in_its_slot(pool):
     first = answer(pool, [1, 2], [1, 2, 3])
     with pool.taken([1, 2, 3, 4]) as slot:
         assert slot is first
-        assert slot.target.tokens == slot.drafter.tokens == [1, 2, 3]
+        assert slot.target.tokens == slot.source.model.tokens == [1, 2, 3]
     assert len(pool.opened) == 1
 
 
@@ -108,7 +111,7 @@ def test_an_error_on_the_way_empties_the_slot_and_keeps_it(pool, error):
         fail()
     with pool.taken([1, 2, 3]) as again:
         assert again is seen[0]
-        assert again.target.tokens == again.drafter.tokens == []
+        assert again.target.tokens == again.source.model.tokens == []
 
 
 def test_leaving_an_answer_early_keeps_what_was_read(pool):

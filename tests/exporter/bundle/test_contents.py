@@ -90,7 +90,7 @@ def test_replay_predicts_exactly_what_running_measures(engine, slot, tiny_planne
     limits = Limits(max_new_tokens=tiny_prompts.max_new_tokens, end_token_ids=tiny_opened.end_token_ids)
     everything = IndexMap.identity(tiny_opened.vocab_size)
     for size, drafter, index_map in (
-        (256, slot.drafter, engine.bundle.index_map),
+        (256, slot.source.model, engine.bundle.index_map),
         (1024, tiny_opened.drafter_model, everything),
     ):
         for draft_length in (1, 3, 5):
@@ -107,7 +107,7 @@ def test_replay_predicts_exactly_what_running_measures(engine, slot, tiny_planne
 
 def test_the_bundled_drafter_scores_kept_tokens_as_the_full_one_does(engine, slot, tiny_opened):
     kept = engine.bundle.index_map.target_ids
-    full, trimmed = tiny_opened.drafter_model, slot.drafter
+    full, trimmed = tiny_opened.drafter_model, slot.source.model
     for rows in (1, 2, 5, 33):
         full.rewind(0)
         trimmed.rewind(0)
@@ -117,9 +117,9 @@ def test_the_bundled_drafter_scores_kept_tokens_as_the_full_one_does(engine, slo
 
 def test_the_expanded_drafter_is_the_reduced_one_scattered(engine, slot, tiny_bundle):
     expanded = open_model(tiny_bundle / "drafter" / "expanded.onnx", engine.settings)
-    slot.drafter.rewind(0)
+    slot.source.model.rewind(0)
     prompt = list(range(2, 20))
-    reduced = slot.drafter.read(prompt).logits.copy()
+    reduced = slot.source.model.read(prompt).logits.copy()
     np.testing.assert_array_equal(expanded.read(prompt).logits, scattered(engine.bundle.index_map, reduced))
 
 
@@ -135,7 +135,8 @@ def test_the_memory_of_a_plan_is_that_of_its_files_and_buffers(engine, tiny_bund
     weights = sum((tiny_bundle / role / "model.onnx.data").stat().st_size for role in ("target", "drafter"))
     with engine.slots.taken() as slot:
         buffers = sum(
-            model.context_length * 2 * 4 * 2 * 32 * layers for model, layers in ((slot.target, 2), (slot.drafter, 1))
+            model.context_length * 2 * 4 * 2 * 32 * layers
+            for model, layers in ((slot.target, 2), (slot.source.model, 1))
         )
     found = tiny_opened.memory_bytes(256)
     assert found == pytest.approx(weights + buffers, rel=0.05), (found, weights, buffers)
@@ -186,7 +187,9 @@ def test_quantized_pairs_export_and_run_trimmed_bit_for_bit(precision, tiny_pair
     kept, prompt = engine.bundle.index_map.target_ids, list(range(2, 9))
     pair.drafter_model.rewind(0)
     with engine.slots.taken() as slot:
-        np.testing.assert_array_equal(pair.drafter_model.read(prompt).logits[:, kept], slot.drafter.read(prompt).logits)
+        np.testing.assert_array_equal(
+            pair.drafter_model.read(prompt).logits[:, kept], slot.source.model.read(prompt).logits
+        )
     rounds = list(engine.rounds(prompt, Limits(max_new_tokens=16), DecodingOptions(speculate=True)))
     assert len(tokens_of(rounds)) == 16
 
@@ -221,7 +224,7 @@ def test_a_bundle_for_browsers_is_split_and_exact_and_runs_here(tiny_pair, tiny_
     prompt, kept = list(range(2, 20)), engine.bundle.index_map.target_ids
     settings = engine.settings
     with engine.slots.taken() as slot:
-        for found, whole, rows in ((slot.target, exact.target, slice(None)), (slot.drafter, exact.drafter, kept)):
+        for found, whole, rows in ((slot.target, exact.target, slice(None)), (slot.source.model, exact.drafter, kept)):
             found.rewind(0)
             wanted = open_model(whole.graph, settings).read(prompt).logits
             np.testing.assert_array_equal(found.read(prompt).logits, wanted[:, rows])
@@ -230,8 +233,8 @@ def test_a_bundle_for_browsers_is_split_and_exact_and_runs_here(tiny_pair, tiny_
     assert settings_of_genai["draft"]["filename"] == "drafter/expanded.onnx"
     expanded = open_model(path / settings_of_genai["draft"]["filename"], settings)
     with engine.slots.taken() as slot:
-        slot.drafter.rewind(0)
-        reduced = slot.drafter.read(prompt).logits.copy()
+        slot.source.model.rewind(0)
+        reduced = slot.source.model.read(prompt).logits.copy()
     np.testing.assert_array_equal(expanded.read(prompt).logits, scattered(engine.bundle.index_map, reduced))
     limits = Limits(max_new_tokens=16)
     plain, drafted_too = (

@@ -1,0 +1,49 @@
+"""An EAGLE drafter as ONNX graphs: assembled for its target, packed in a precision, with a head of any size."""
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from edgedraft.exporter.graph.eagle.checkpoint import EAGLE3, EagleCheckpoint
+from edgedraft.exporter.graph.eagle.layer import fusing_graph, step_graph
+from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.packing import INPUT_IDS, pack_model, pack_products
+from edgedraft.exporter.graph.precisions import Precision
+from edgedraft.runtime.core.index_map import IndexMap
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class EagleGraphs:
+    """The graphs of a drafter, and the target's token of each row of its head.
+
+    ``fusing`` makes the layer's states of the target's; None where the layer reads the target's state itself.
+    """
+
+    step: ir.Model
+    fusing: ir.Model | None
+    index_map: IndexMap
+
+
+def assemble(checkpoint: EagleCheckpoint, target: ir.Model, precision: Precision, context_length: int) -> EagleGraphs:
+    """Build the graphs of a checkpoint that fits ``target``, its own weights packed in ``precision``.
+
+    A table and a head that it borrows keep the target's values; where those are float, they are packed as its own are.
+    The head scores the tokens of the checkpoint's map alone.
+    """
+    layout = checkpoint.layout
+    step = step_graph(checkpoint, target, context_length)
+    index_map = IndexMap.identity(layout.vocab_size)
+    if checkpoint.target_ids is not None:
+        index_map = IndexMap(target_ids=checkpoint.target_ids, target_vocab_size=layout.vocab_size)
+        if not checkpoint.own_head:
+            trim_head(step, index_map)
+    (pack_products if _table_is_packed(step) else pack_model)(step, precision)
+    fusing = fusing_graph(checkpoint) if layout.kind == EAGLE3 else None
+    if fusing is not None:
+        pack_products(fusing, precision)
+    return EagleGraphs(step=step, fusing=fusing, index_map=index_map)
+
+
+def _table_is_packed(step: ir.Model) -> bool:
+    readers = [node for value in step.graph.inputs if value.name == INPUT_IDS for node in value.consumers()]
+    return any(node.op_type == "GatherBlockQuantized" for node in readers)

@@ -1,0 +1,121 @@
+"""The residual stream of a decoder graph, found from the dataflow alone, whoever exported the graph.
+
+Every path from the token ids to the logits runs through the residual stream; products, norms and attention each have a
+path around them. So the nodes that no path avoids are the stream's: what the last of them before a layer's attention
+makes is the state that enters the layer.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import onnx_ir as ir
+
+from edgedraft.exporter.graph.heads.cuts import label
+from edgedraft.exporter.graph.heads.tail import find_tail
+from edgedraft.exporter.graph.loading import LOGITS, output_named
+from edgedraft.exporter.graph.packing import INPUT_IDS
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.onnx.signature import cache_slot
+
+_SIZES = {"Shape", "Size"}
+_SUM_BESIDE_NORM = {"SkipLayerNormalization": 3, "SkipSimplifiedLayerNormalization": 3}
+"""Nodes that add, normalise the sum, and give the sum as another output."""
+
+
+class ResidualStream:
+    """The states that layers of ``model`` add to: `entering` a layer, and `final`, what its head reads."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._model = model
+        self._nodes = _on_the_way(model)
+        self._order = {node: place for place, node in enumerate(self._nodes)}
+        self._unavoidable = _unavoidable(self._nodes, self._order)
+        self._attentions = _attentions(model, self._order)
+
+    @property
+    def layers(self) -> int:
+        """Return how many layers there are."""
+        return len(self._attentions)
+
+    def entering(self, layer: int) -> ir.Value:
+        """Return the state that enters ``layer``: what the layers before it have added up, before any norm."""
+        attention = self._attentions[layer]
+        before = [node for node in self._unavoidable if self._order[node] < self._order[attention]]
+        if not before:
+            raise EdgedraftError(f"layer {layer}: no state found between the token ids and its attention")
+        return _state_of(before[-1])
+
+    @property
+    def final(self) -> ir.Value:
+        """Return the state behind the final norm, which the head reads."""
+        states = find_tail(self._model).product.inputs[0]
+        maker = states.producer() if states is not None else None
+        if maker is not None and maker.op_type == "DynamicQuantizeLinear":
+            states = maker.inputs[0]
+        assert states is not None
+        return states
+
+
+def _on_the_way(model: ir.Model) -> list[ir.Node]:
+    """Return the nodes on any path from the token ids to the logits, in the graph's order.
+
+    A shape is no state: masks and positions that are made from one are no part of a path.
+    """
+    nodes = [node for node in model.graph if node.op_type not in _SIZES]
+    ids = {value for value in model.graph.inputs if value.name == INPUT_IDS}
+    behind: set[ir.Value] = set(ids)
+    for node in nodes:
+        if any(value in behind for value in node.inputs):
+            behind.update(node.outputs)
+    before: set[ir.Value] = {output_named(model, LOGITS)}
+    for node in reversed(nodes):
+        if any(value in before for value in node.outputs):
+            before.update(value for value in node.inputs if value is not None)
+    return [
+        node
+        for node in nodes
+        if any(value in behind for value in node.outputs) and any(value in before for value in node.outputs)
+    ]
+
+
+def _unavoidable(nodes: Sequence[ir.Node], order: dict[ir.Node, int]) -> list[ir.Node]:
+    """Return the nodes that no edge skips in topological order: every path runs through them."""
+    found, furthest = [], 0
+    for place, node in enumerate(nodes):
+        if furthest <= place:
+            found.append(node)
+        furthest = max([furthest, *(order[reader] for reader in _readers(node) if reader in order)])
+    return found
+
+
+def _readers(node: ir.Node) -> Iterable[ir.Node]:
+    return (reader for value in node.outputs for reader in value.consumers())
+
+
+def _attentions(model: ir.Model, order: dict[ir.Node, int]) -> list[ir.Node]:
+    """Return the node of each layer that first joins past keys with new ones."""
+    found: dict[int, ir.Node] = {}
+    for value in model.graph.inputs:
+        slot = cache_slot(str(value.name))
+        if slot is not None:
+            readers = [node for node in value.consumers() if node in order]
+            if not readers:
+                raise EdgedraftError(f"graph input {value.name}: nothing between the token ids and the logits reads it")
+            first = min(readers, key=order.__getitem__)
+            found[slot[0]] = min(found.get(slot[0], first), first, key=order.__getitem__)
+    if sorted(found) != list(range(len(found))) or not found:
+        raise EdgedraftError("graph: expected past keys and values of every layer", got=sorted(found))
+    return [found[layer] for layer in range(len(found))]
+
+
+def _state_of(node: ir.Node) -> ir.Value:
+    """Return the output of ``node`` that the next layer adds to; a fused norm is made to give its sum."""
+    place = _SUM_BESIDE_NORM.get(node.op_type, 0)
+    if place >= len(node.outputs):
+        before = len(node.outputs)
+        node.resize_outputs(place + 1)
+        for value in node.outputs[before:place]:
+            value.name = ""  # outputs that are left out
+    state = node.outputs[place]
+    if not state.name:
+        state.name = f"{label(node)}/sum"
+    return state

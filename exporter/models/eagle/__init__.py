@@ -1,0 +1,1 @@
+"""EAGLE checkpoints as trainers write them, read into one record."""

@@ -1,0 +1,51 @@
+"""An EAGLE checkpoint and its target: whether they fit, and what was read, in a sentence."""
+
+from dataclasses import replace
+
+from edgedraft.exporter.graph.eagle.checkpoint import EAGLE, EagleCheckpoint, TargetShape
+from edgedraft.runtime.base.records import require
+
+_ANOTHER = "choose the target that it was trained for"
+
+
+def fitted(checkpoint: EagleCheckpoint, target: TargetShape) -> EagleCheckpoint:
+    """Return the checkpoint with its tapped layers settled for ``target``; refuse one that was made for another.
+
+    EAGLE-3's own choice is the states that enter the third layer, the middle one and the third from the end.
+    """
+    layout, what = checkpoint.layout, f"drafter {checkpoint.name}: made for a target with"
+    require(
+        layout.target_hidden == target.hidden,
+        f"{what} states of {layout.target_hidden}",
+        got=target.hidden,
+        remedy=_ANOTHER,
+    )
+    require(
+        layout.vocab_size == target.vocab_size,
+        f"{what} {layout.vocab_size} tokens",
+        got=target.vocab_size,
+        remedy=_ANOTHER,
+    )
+    borrows = not (checkpoint.own_head and checkpoint.own_embedding)
+    rule = f"drafter {checkpoint.name}: a table or head of the target needs a drafter as wide, {target.hidden}"
+    require(not borrows or layout.hidden == target.hidden, rule, got=layout.hidden)
+    count = target.layers
+    taps = layout.tapped_layers if layout.tapped_layers is not None else (2, count // 2, count - 3)
+    outside = [tap for tap in taps if not 0 <= tap < count]
+    rule = f"drafter {checkpoint.name}: tapped layers must lie in 0..{count - 1}"
+    require(not outside, rule, got=", ".join(map(str, taps)), remedy=_ANOTHER)
+    return replace(checkpoint, layout=replace(layout, tapped_layers=taps))
+
+
+def description(checkpoint: EagleCheckpoint) -> str:
+    """Say what was read: the states it takes, its head and its table, and how its map was read."""
+    layout = checkpoint.layout
+    taps = "two behind the start, half way and three before the end"
+    if layout.tapped_layers is not None:
+        taps = ", ".join(map(str, layout.tapped_layers))
+    states = "the state behind the final norm" if layout.kind == EAGLE else f"the states that enter layers {taps}"
+    head = "its own head" if checkpoint.own_head else "the target's head"
+    table = "its own table" if checkpoint.own_embedding else "the target's table"
+    map_ = "" if checkpoint.convention is None else f" ({checkpoint.convention} map)"
+    tokens = f"{checkpoint.draft_vocab_size} of {layout.vocab_size} tokens{map_}"
+    return f"{layout.kind} drafter {checkpoint.name}: reads {states}; {head} for {tokens}; {table}"

@@ -1,0 +1,248 @@
+"""A drafter that reads the target's states changes no text, and drafts what its layer in plain torch drafts."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.core.decoding import speculative_rounds
+from edgedraft.runtime.core.limits import Limits, limited
+from edgedraft.runtime.core.padding import Padded
+from edgedraft.runtime.core.pass_times import PairPassTimes
+from edgedraft.runtime.core.policies import FixedLength, PolicyChoice, PolicyParts, build_drafter
+from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.token_drafter import TokenDrafter
+from edgedraft.runtime.onnx.eagle import EagleGraph
+from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings, open_model
+from tests.laws.agreeing_eagle import AGREEING, BorrowingPair, open_pair
+from tests.plain_eagle import HIDDEN, PlainEagle
+
+NEW_TOKENS, CONTEXT = 9, 128
+POLICIES = ("fixed", "confident", "ngram-or-drafter", "adaptive")
+LENGTHS = (1, 2, 3, 5)
+every_kind = pytest.mark.parametrize("pair", AGREEING, indirect=True)
+every_policy = pytest.mark.parametrize("policy", POLICIES)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("agreeing")
+
+
+@pytest.fixture(scope="module")
+def pairs(folder) -> dict[str, "Decoder"]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decoder:
+    """One target and one source, used for answer after answer as a slot is."""
+
+    opened: BorrowingPair
+    target: object
+    source: object
+
+    def rounds(self, policy: str, draft_length: int, prompt: Sequence[int], limits: Limits, times) -> Iterator[Round]:
+        choice = PolicyChoice(name=policy, draft_length=draft_length, p_min=0.2)
+        parts = PolicyParts(source=self.source, pass_times=times, clock=lambda: 0.0)
+        yield from limited(speculative_rounds(self.target, build_drafter(choice, parts), prompt), limits)
+
+
+@pytest.fixture
+def pair(request, pairs, folder) -> Decoder:
+    name = request.param
+    if name not in pairs:
+        opened = open_pair(folder, name, CONTEXT)
+        pairs[name] = Decoder(opened=opened, target=opened.target.new_model(), source=opened.sources.new_source())
+    return pairs[name]
+
+
+@pytest.fixture(scope="module")
+def reference(folder, pairs):
+    """Greedy text of the untapped target, by the simplest loop."""
+    known: dict[tuple[int, ...], list[int]] = {}
+    model = []
+
+    def answer(prompt: Sequence[int], length: int) -> list[int]:
+        if not model:
+            model.append(open_model(next(folder.glob("*/target.onnx")), SessionSettings(threads=2, context_length=256)))
+        said = known.setdefault(tuple(prompt), [])
+        if len(said) < length:
+            model[0].rewind(0)
+            said[:] = [int(model[0].read(list(prompt)).logits[-1].argmax())]
+            while len(said) < length:
+                said.append(int(model[0].read(said[-1:]).logits[0].argmax()))
+        return said[:length]
+
+    return answer
+
+
+@pytest.fixture
+def times(make_plan) -> PairPassTimes:
+    """A clock that stands still would keep the adaptive policy from drafting: here it knows a cheap drafter."""
+    plan = make_plan(target_pass_seconds=(1e-2,) * 17, drafter_pass_seconds=(1e-7,) * 2)
+    known = PairPassTimes.planned(plan)
+    for _ in range(10):
+        known.target.record(1, 1e-2)
+        known.drafter.record(1, 1e-7)
+    return known
+
+
+class Recorded:
+    """A drafter whose drafts are noted with the text that they follow."""
+
+    def __init__(self, drafter: TokenDrafter, seen: list[tuple[list[int], list[int]]]) -> None:
+        self._drafter, self._seen = drafter, seen
+        self.begin, self.rewind, self.observe = drafter.begin, drafter.rewind, drafter.observe
+
+    def propose(self, committed, limit, sampler):
+        draft = self._drafter.propose(committed, limit, sampler)
+        self._seen.append((list(committed), draft.token_ids))
+        return draft
+
+
+def tokens_of(rounds) -> list[int]:
+    return [token for round_ in rounds for token in round_.token_ids]
+
+
+def test_greedy_text_is_the_targets_own_in_five_hundred_cases(folder, pairs, reference, random_prompts, make_plan):
+    """Policies, draft lengths and prompts in random order on one slot; drafts are right only sometimes."""
+    prompts = random_prompts(16, seed=3)
+    cases = list(itertools.product(AGREEING, POLICIES, LENGTHS, prompts))
+    assert len(cases) >= 500
+    counts = {name: np.zeros(6, int) for name in AGREEING}
+    for name in AGREEING:
+        opened = open_pair(folder, name, CONTEXT)
+        pairs[name] = Decoder(opened=opened, target=opened.target.new_model(), source=opened.sources.new_source())
+    for place in np.random.default_rng(4).permutation(len(cases)):
+        name, policy, draft_length, prompt = cases[place]
+        limits, known = Limits(max_new_tokens=NEW_TOKENS), PairPassTimes.planned(make_plan())
+        rounds = list(pairs[name].rounds(policy, draft_length, prompt, limits, known))
+        assert tokens_of(rounds) == reference(prompt, NEW_TOKENS), cases[place]
+        if policy == "fixed" and draft_length == 5:
+            for round_ in rounds[1:]:
+                counts[name][round_.accepted] += 1
+    for found in counts.values():  # refused at once, and accepted behind its own states
+        assert found[0] > 0.1 * found.sum()
+        assert found[2:].sum() > 0.1 * found.sum()
+
+
+@every_kind
+@every_policy
+def test_prompts_that_share_a_beginning_are_answered_as_if_new(pair, policy, reference, random_prompts, times):
+    """Chats that go on, prompts that are cut anywhere, the very prompt again; what is kept of it changes nothing."""
+    rng = np.random.default_rng(31)
+    prompt = random_prompts(1, seed=32, longest=40)[0]
+    for number in range(16):
+        cut = int(rng.integers(0, len(prompt) + 1)) if number % 4 else len(prompt)
+        more = rng.integers(2, 1024, rng.integers(0, 9)).tolist()
+        prompt = [*prompt[:cut], *more][-90:] or [2]
+        found = tokens_of(pair.rounds(policy, 1 + number % 5, prompt, Limits(max_new_tokens=8), times))
+        assert found == reference(prompt, 8)
+        prompt += found[: int(rng.integers(0, 9))]
+
+
+@every_kind
+@every_policy
+def test_a_cancelled_answer_leaves_nothing_behind(pair, policy, reference, random_prompts, times):
+    rng = np.random.default_rng(41)
+    for number, prompt in enumerate(random_prompts(12, seed=42, longest=30)):
+        rounds = pair.rounds(policy, 1 + number % 5, prompt, Limits(max_new_tokens=40), times)
+        read = tokens_of(itertools.islice(rounds, int(rng.integers(0, 7))))
+        rounds.close()
+        assert read == reference(prompt, len(read))
+        following = [[*prompt, *read, 9], [*prompt, *read[: len(read) // 2], 9, 8], [number + 2]][number % 3]
+        assert tokens_of(pair.rounds(policy, 3, following, Limits(max_new_tokens=8), times)) == reference(following, 8)
+
+
+@every_kind
+@every_policy
+def test_the_end_of_the_context_just_ends_an_answer(pair, policy, reference, times):
+    prompt = np.random.default_rng(51).integers(2, 1024, CONTEXT).tolist()
+    for length in (CONTEXT - 20, CONTEXT - 3, CONTEXT - 1, CONTEXT):
+        found = tokens_of(pair.rounds(policy, 5, prompt[:length], Limits(max_new_tokens=500), times))
+        assert found == reference(prompt[:length], CONTEXT + 1 - length)
+
+
+@every_kind
+def test_a_drafter_with_a_shorter_context_stops_and_starts_again(pair, reference, random_prompts, times):
+    """Its cache holds 24 rows; the text goes on without it, and the next prompt is short enough again."""
+    fusing = pair.opened.checkpoint / "fusing.onnx"
+    graph = EagleGraph(
+        pair.opened.checkpoint / "step.onnx",
+        fusing if fusing.is_file() else None,
+        SessionSettings(threads=2, context_length=24),
+    )
+    sources = type(pair.opened.sources)(graph=graph, index_map=pair.opened.sources.index_map)
+    short = Decoder(opened=pair.opened, target=pair.target, source=sources.new_source())
+    for number, longest in enumerate((10, 40, 10, 24, 25, 26, 5)):
+        prompt = np.random.default_rng(number).integers(2, 1024, longest).tolist()
+        rounds = list(short.rounds("fixed", 3, prompt, Limits(max_new_tokens=30), times))
+        assert tokens_of(rounds) == reference(prompt, 30)
+        drafted = [round_.drafted for round_ in rounds[1:]]
+        assert (sum(drafted) > 0) == (longest <= 24)
+        assert drafted[-1] == 0
+
+
+@every_kind
+def test_a_padded_target_hands_on_the_rows_that_count(pair, reference, random_prompts, times):
+    padded = Padded(pair.opened.target.new_model(), (1.0, 9.0, 9.0, 2.0), "cpu")
+    decoder = Decoder(opened=pair.opened, target=padded, source=pair.opened.sources.new_source())
+    for prompt in random_prompts(6, seed=61):
+        rounds = list(decoder.rounds("fixed", 2, prompt, Limits(max_new_tokens=NEW_TOKENS), times))
+        assert tokens_of(rounds) == reference(prompt, NEW_TOKENS)
+
+
+@every_kind
+def test_every_draft_is_that_of_the_layer_in_plain_torch(pair, random_prompts, torch_alone):
+    """Each round anew: all tokens read with the target's states, then draft by draft on the layer's own."""
+    opened, seen = pair.opened, []
+    table, head = (opened.weights[name].numpy() for name in ("model.embed_tokens.weight", "lm_head.weight"))
+    for prompt in random_prompts(4, seed=71, longest=45):
+        drafter = Recorded(TokenDrafter(pair.source, FixedLength(4)), seen)
+        list(limited(speculative_rounds(pair.target, drafter, prompt), Limits(max_new_tokens=20)))
+    assert len(seen) > 20
+    model = opened.target.new_model()
+    for text, drafts in seen:
+        plain = PlainEagle(opened.checkpoint, AGREEING[opened.checkpoint.name], table, head)
+        model.rewind(0)
+        with torch.no_grad():
+            logits, states = plain.read(text[1:], plain.fuse(model.read(text[:-1]).features.copy()))
+            expected = [opened.sources.index_map.to_target(int(logits[-1].argmax()))]
+            while len(expected) < len(drafts):
+                logits, states = plain.read(expected[-1:], states[-1:])
+                expected.append(opened.sources.index_map.to_target(int(logits[-1].argmax())))
+        assert drafts == expected
+
+
+def test_graphs_that_are_no_layer_are_refused(folder):
+    settings, files = (
+        SessionSettings(threads=2, context_length=CONTEXT),
+        open_pair(folder, "EAGLE-2", CONTEXT).checkpoint,
+    )
+    with pytest.raises(EdgedraftError, match="input hidden_states: not known"):
+        open_model(files / "step.onnx", settings)
+    with pytest.raises(EdgedraftError, match=r"hidden_states: expected tensor\(float\) \(batch, tokens, width\)"):
+        EagleGraph(files / "target.onnx", None, settings)
+    with pytest.raises(EdgedraftError, match="a drafter that reads the target's states runs on the cpu, got webgpu"):
+        EagleGraph(files / "step.onnx", None, replace(settings, provider="webgpu"))
+
+
+@every_kind
+@pytest.mark.parametrize("exact", [False, True])
+def test_features_cover_the_tokens_of_the_last_read(pair, exact):
+    """In pieces of any length, they are those of one pass over all of them; exact passes have a row more, or before."""
+    settings = SessionSettings(threads=2, context_length=40, exact=exact)
+    model = OnnxGraph(pair.opened.checkpoint / "target.onnx", settings).new_model()
+    text = np.random.default_rng(5).integers(2, 1024, 40).tolist()
+    whole = model.read(text).features.copy()
+    assert whole.shape == (40, (3 if pair.opened.checkpoint.name == "EAGLE-3" else 1) * HIDDEN)
+    model.rewind(0)
+    for start, end in itertools.pairwise((0, 1, 3, 4, 20, 39, 40)):
+        found = model.read(text[start:end]).features
+        np.testing.assert_allclose(found, whole[start:end], atol=1e-4)
