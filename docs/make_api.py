@@ -47,10 +47,10 @@ def _signature(name: str, value: object) -> str:
     if isinstance(value, type) and dataclasses.is_dataclass(value):
         lines = [f"    {field.name}: {_annotation(field.type)}{_default(field)}" for field in dataclasses.fields(value)]
         return "```text\n" + "\n".join([f"{name}(", *lines, ")"]) + "\n```\n"
-    target = value.__init__ if inspect.isclass(value) else value
+    target = value if not inspect.isclass(value) else value.__new__ if "__new__" in vars(value) else value.__init__
     text = f"```text\n{name}{inspect.signature(target)}\n```\n"  # type: ignore[arg-type]
     text = re.sub(r"<function (\w+) at 0x\w+>", r"\1", text)  # a default's address differs in every process
-    return text.replace("(self, ", "(").replace("(self)", "()")
+    return re.sub(r"\((self|cls)(, )?", "(", text, count=1)
 
 
 def _annotation(value: object) -> str:

@@ -26,7 +26,7 @@ from edgedraft.exporter.models.convert import (
 )
 from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.fitting import open_fitted
-from edgedraft.exporter.models.sources import ModelSource, check_reference, resolve
+from edgedraft.exporter.models.sources import ModelSource, check_reference, is_on_disk, resolve
 from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.exporter.models.vocabulary import NamedVocabulary, named_vocabulary, require_one_tokenizer
@@ -145,6 +145,8 @@ def fitting_sources(
     """
     for reference in (drafter, target):
         check_reference(reference)
+    for reference in filter(is_on_disk, (target, drafter)):
+        require_supported(resolve(reference, cache, progress), export_backend)
     of_target, of_drafter = (named_vocabulary(name, cache, progress) for name in (target, drafter))
     if of_target is not None and of_drafter is not None:
         require_one_tokenizer(of_target, of_drafter)

@@ -65,12 +65,17 @@ def resolve(reference: str, cache: Path, progress: Progress = silent) -> ModelSo
     return _folder(folder, chosen) if folder.is_dir() else _hub(whole, cache, chosen)
 
 
+def is_on_disk(reference: str) -> bool:
+    """Tell whether ``reference`` names a file or folder that is there; a folder may have ``#GRAPH`` behind it."""
+    whole, _, chosen = reference.partition(_CHOICE)
+    chooses = bool(chosen and whole) and Path(whole).expanduser().is_dir()
+    return chooses or (bool(reference) and Path(reference).expanduser().exists())
+
+
 def check_reference(reference: str) -> None:
     """Refuse what cannot name a model, before anything is downloaded."""
-    on_disk = bool(reference) and Path(reference).expanduser().exists()
     whole, _, chosen = reference.partition(_CHOICE)
-    folder_on_disk = bool(chosen and whole) and Path(whole).expanduser().is_dir()
-    if _is_packaged(reference) or on_disk or folder_on_disk or _may_be_hub_id(whole if chosen else reference):
+    if _is_packaged(reference) or is_on_disk(reference) or _may_be_hub_id(whole if chosen else reference):
         return
     names = ", ".join(model.name for model in packaged_models())
     raise EdgedraftError(

@@ -8,7 +8,7 @@ from typing import Any
 from edgedraft.exporter.models.gguf_header import read_gguf_header
 from edgedraft.exporter.models.packaged_models import packaged_models
 from edgedraft.exporter.models.processes import run_python
-from edgedraft.exporter.models.sources import GGUF, HUGGING_FACE, ModelSource, hub_folder, resolve
+from edgedraft.exporter.models.sources import GGUF, HUGGING_FACE, ModelSource, hub_folder, is_on_disk, resolve
 from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
@@ -83,8 +83,7 @@ def named_vocabulary(reference: str, cache: Path, progress: Progress) -> NamedVo
 
     Returns None for a folder without any tokenizer. Raises `EdgedraftError` for a model whose files are not whole.
     """
-    on_disk = Path(reference).expanduser().exists()
-    if not on_disk and reference not in {model.name for model in packaged_models()}:
+    if not is_on_disk(reference) and reference not in {model.name for model in packaged_models()}:
         texts = hub_folder(reference, cache, only=[*TEXT_FILES, _CONFIG])
         if (texts / TOKENIZER).is_file():
             return _in_folder(reference, texts)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.core.model import Clock
@@ -60,18 +61,34 @@ class TextPiece:
     usage: Usage | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
-    """A whole answer. ``str(answer)`` is its text; ``log_probs`` is empty unless they were asked for."""
+class Answer(str):
+    """A whole answer: its text, which it is, and how it came about. ``log_probs`` is empty unless they were asked for.
 
-    text: str
+    It compares, slices and prints as its text does.
+    """
+
+    __slots__ = ("finish_reason", "log_probs", "token_ids", "usage")
     token_ids: tuple[int, ...]
     log_probs: tuple[float, ...]
     finish_reason: str
     usage: Usage
 
-    def __str__(self) -> str:
-        return self.text
+    def __new__(
+        cls, text: str, *, token_ids: tuple[int, ...], log_probs: tuple[float, ...], finish_reason: str, usage: Usage
+    ) -> "Answer":
+        """Return the text with what is known of it."""
+        answer = super().__new__(cls, text)
+        answer.token_ids, answer.log_probs = token_ids, log_probs
+        answer.finish_reason, answer.usage = finish_reason, usage
+        return answer
+
+    def __getnewargs_ex__(self) -> tuple[tuple[str], dict[str, Any]]:
+        return (self.text,), {name: getattr(self, name) for name in self.__slots__}
+
+    @property
+    def text(self) -> str:
+        """The text alone."""
+        return str(self)
 
 
 def joined(pieces: Iterable[TextPiece]) -> Answer:
@@ -80,7 +97,7 @@ def joined(pieces: Iterable[TextPiece]) -> Answer:
     finish_reason, usage = every[-1].finish_reason, every[-1].usage
     assert finish_reason is not None and usage is not None, "the last piece of `answer_pieces` carries both"
     return Answer(
-        text="".join(piece.text for piece in every),
+        "".join(piece.text for piece in every),
         token_ids=tuple(token_id for piece in every for token_id in piece.token_ids),
         log_probs=tuple(value for piece in every for value in piece.log_probs),
         finish_reason=finish_reason,

@@ -15,6 +15,7 @@ from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.kernel_names import PairKernels
 from edgedraft.runtime.bench import BenchReport, WayReport
 from edgedraft.runtime.bundle.reading import read_bundle
+from edgedraft.runtime.onnx.exact import Exactness
 from tests.exporter.hub import REVISION, TOKEN, Stored, running_hub
 
 NAME = "org/my-bundle"
@@ -299,6 +300,7 @@ def test_a_bench_of_another_bundle_is_refused(hub, bundle, tmp_path, measured, c
         onnxruntime="1",
         draft_vocab_size=64,
         draft_length=2,
+        exactness=Exactness(exact=True),
         report=measured.report,
         trimmed_over_full=None,
         divergences={},
