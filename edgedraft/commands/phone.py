@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgedraft.commands._options import KINDS_OF_DEVICES, positive
+from edgedraft.commands._options import KINDS_OF_DEVICES
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "let the phone on a USB cable in, through Android's adb"
     ways.add_argument("--adb", action="store_true", help=text)
     parser.add_argument("--serial", metavar="S", help="with --adb: the phone of this serial number")
-    parser.add_argument("--port", type=positive, default=PORT, metavar="N", help=f"default: {PORT}")
+    parser.add_argument("--port", type=int, default=PORT, metavar="N", help=f"default: {PORT}")
     text = "where results go (default: this folder)"
     parser.add_argument("--output", type=Path, default=Path(), metavar="FOLDER", help=text)
     parser.add_argument("--name", metavar="NAME", help="call the device this (default: what its browser says)")

@@ -227,7 +227,7 @@ def test_mistakes_are_found_before_anything_is_sampled(pair_options, prompts_fil
     monkeypatch.setattr("edgedraft.exporter.pipeline.stages.calibrate_pair", never)
     (tmp_path / "notes.txt").write_text("mine")
     arguments = ["export", tmp_path / "bundle", *pair_options, "--prompts", prompts_file]
-    assert "expected 1..1024, got 0" in refused([*arguments, "--vocab-size", "0"], capsys)
+    assert "expected 1..1024, got 1025" in refused([*arguments, "--vocab-size", "1025"], capsys)
     assert "draft length: expected 1..16, got 17" in refused([*arguments, "--draft-length", "17"], capsys)
     assert "exists and is not a bundle" in refused(["export", tmp_path, *pair_options], capsys)
 

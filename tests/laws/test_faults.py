@@ -204,7 +204,7 @@ def test_whatever_interrupts_a_pass_empties_the_slot(options, error, late, engin
         monkeypatch.setattr(OnnxModel, "read", read)
         idle = [engine.slots.taken(prompt) for _ in range(2)]
         with idle[0] as one, idle[1] as other:
-            assert 0 in (one.target.length + one.drafter.length, other.target.length + other.drafter.length)
+            assert 0 in [slot.target.length + slot.source.model.length for slot in (one, other)]
         assert tokens_of(engine.rounds(prompt, limits, options)) == reference.answer(prompt, 8)
 
 

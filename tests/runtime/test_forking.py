@@ -116,7 +116,7 @@ def test_a_pass_is_noted_while_it_runs():
             seen.append(len(providers._passing))
             raise RuntimeError("the pass fails")
 
-    with pytest.raises(RuntimeError, match="the pass fails"):
+    with pytest.raises(EdgedraftError, match="the pass fails"):
         providers.GuardedSession(Watched()).run_with_iobinding(None)
     assert (seen, providers._passing) == ([1], set())
 
