@@ -1,7 +1,5 @@
 """The precision that a model gets where none is asked for: the smallest that keeps near fp32, where that fits."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +26,7 @@ from edgedraft.exporter.pipeline.quality import (
     kept_divergence,
     shown_divergence,
 )
-from edgedraft.runtime.base.kept import kept, record_reader, write_record
+from edgedraft.runtime.base.kept import kept, record_reader, short_sum, write_record
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.core.model import LanguageModel, prefill
@@ -157,7 +155,7 @@ class _Search:
     def _answers(self) -> tuple[SampledAnswer, ...]:
         """Return the fp32 build's own answers to a few shipped prompts, from the cache if it has them."""
         facts = [self._float.key, _ANSWERS, _ANSWER_TOKENS, _CONTEXT_LENGTH]
-        path = self._search.cache / "quality" / f"answers-{_digest(facts)}.json"
+        path = self._search.cache / "quality" / f"answers-{short_sum(facts)}.json"
         if (known := kept(record_reader(_KeptAnswers), path)) is not None:
             return known.answers
         made = self._generated()
@@ -197,7 +195,3 @@ def _greedy(model: LanguageModel, prompt_ids: Sequence[int], ends: Sequence[int]
     while len(answer) < _ANSWER_TOKENS and answer[-1] not in ends:
         answer.append(greedy_choices(model.read(answer[-1:]).logits)[0])
     return answer
-
-
-def _digest(facts: object) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
