@@ -1,5 +1,6 @@
 """Prompts: samples whose answer is yet to be written, each in the ranking or the scoring half."""
 
+import contextlib
 import hashlib
 import json
 import unicodedata
@@ -15,7 +16,7 @@ from edgedraft.calibration.data.turns import SYSTEM, USER
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Note, unsaid
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.text.messages import ASSISTANT
+from edgedraft.runtime.text.messages import ASSISTANT, normalized
 
 SHIPPED = "coding"
 
@@ -135,7 +136,9 @@ def _asked(sample: Sample) -> tuple[Mapping[str, Any], ...]:
 
 
 def _words(message: Mapping[str, Any]) -> list[Any]:
-    """Return what a message says or calls, without the ids of calls."""
+    """Return what a message says or calls, without the ids of calls and however its arguments are written."""
+    with contextlib.suppress(EdgedraftError):  # what cannot be normalized is refused where it is rendered
+        (message,) = normalized([message])
     calls = message.get("tool_calls") or ()
     called = [call.get("function", call) if isinstance(call, Mapping) else call for call in calls]
     return [message.get("role"), message.get("content"), called, message.get("function_call")]

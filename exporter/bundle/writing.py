@@ -89,7 +89,7 @@ def write_bundle(contents: BundleContents, path: Path, progress: Progress = sile
     """
     check_output(path)
     check_weights(contents.pair, contents.index_map, contents.provider)
-    require_space(path, contents.pair.target.file_bytes + contents.pair.drafter.file_bytes, "the bundle")
+    require_space(path, contents.pair.stored_bytes(contents.pair.drafter_width), "the bundle")
     with replacing_folder(path, owned_by(path)) as folder:
         progress("bundle parts", 0, 3)
         _write_target(contents, folder)

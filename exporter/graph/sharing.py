@@ -55,6 +55,11 @@ def point_to_originals(path: Path, copies: Copies) -> None:
     ir.save(model, path)
 
 
+def repeated_bytes(model: ir.Model) -> int:
+    """Return the bytes that repeated constants add in memory to those in the data file of ``model``."""
+    return sum(tensor.nbytes for _, tensor in _copies(model).values())
+
+
 def _copies(model: ir.Model) -> Copies:
     """Find the constants whose bytes an earlier one holds, among those of the same size and type."""
     by_size: dict[tuple[int, ir.DataType], list[tuple[str, ir.TensorProtocol]]] = {}

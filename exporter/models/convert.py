@@ -1,9 +1,7 @@
 """From a model source to an ONNX folder that the runtime can open, by one of two export backends, cached."""
 
-import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import shutil
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,6 +27,7 @@ from edgedraft.exporter.models.via_optimum import (
 from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.kept import short_sum
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.base.replacing import replacing_folder
@@ -124,14 +123,14 @@ class Conversion:
             export_backend=self.export_backend,
             cache=self.cache,
             log=self.log,
-            equality_file=self.cache / "equality" / f"{self.source.name}-{_digest(self._float_facts())}.json",
+            equality_file=self.cache / "equality" / f"{self.source.name}-{short_sum(self._float_facts())}.json",
         )
 
     def _key(self) -> str:
         if self.source.kind == ONNX:
-            return _digest([self.source.identity, AS_EXPORTED])
+            return short_sum([self.source.identity, AS_EXPORTED])
         names = [field.name for field in fields(self.precision) if field.name != "purpose"]
-        return _digest([*self._float_facts(), _PACKING, [getattr(self.precision, name) for name in names]])
+        return short_sum([*self._float_facts(), _PACKING, [getattr(self.precision, name) for name in names]])
 
     def _float_facts(self) -> list[object]:
         """Return what decides the numbers of the float graph."""
@@ -141,10 +140,6 @@ class Conversion:
             self.unpacked_dtype,
             _BUILDING,
         ]
-
-
-def _digest(facts: list[object]) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
 
 
 def convert(

@@ -5,6 +5,7 @@ from pathlib import Path
 from edgedraft.exporter.equality.result import EqualityResult
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.kept import kept
 from edgedraft.runtime.base.records import from_plain
 
 SOURCE_FACTS = "source.json"
@@ -23,8 +24,11 @@ def read_equality(file: Path) -> EqualityResult:
 
 
 def finished_check(file: Path) -> EqualityResult | None:
-    """Return the result of an earlier check; None where there was none, or too little memory for the weights."""
-    result = read_equality(file) if file.is_file() else None
+    """Return the result of an earlier check; None where there was none, or too little memory for the weights.
+
+    A damaged file counts as none: the check is made again.
+    """
+    result = kept(read_equality, file)
     return None if result is None or result.weights is None else result
 
 

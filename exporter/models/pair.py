@@ -17,6 +17,7 @@ from edgedraft.exporter.graph.loading import (
 )
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import Provider
+from edgedraft.exporter.graph.sharing import repeated_bytes
 from edgedraft.exporter.models.admission import require_readable_graph, require_supported
 from edgedraft.exporter.models.convert import (
     GRAPH_NAME,
@@ -70,6 +71,7 @@ class Pair:
         self.target_size: ModelSize = model_size(target_graph)
         self.drafter_size: ModelSize = model_size(drafter_graph)
         self.head_row: ModelSize = head_row_size(drafter_graph)
+        self._target_repeats, self._drafter_repeats = repeated_bytes(target_graph), repeated_bytes(drafter_graph)
         a_token = sum(cache_bytes_per_token(graph) for graph in (target_graph, drafter_graph))
         # A tokenizer may name tokens that the model has no row for.
         self.end_token_ids = tuple(each for each in end_token_ids(target.path) if each < self.vocab_size)
@@ -94,8 +96,15 @@ class Pair:
 
     def memory_bytes(self, size: int) -> int:
         """Return the memory of both models, weights and key/value buffers, if the drafter's head has ``size`` rows."""
+        return self._target_repeats + self.stored_bytes(size) + self._cache_bytes
+
+    def stored_bytes(self, size: int) -> int:
+        """Return the bytes of both models' files if the drafter's head has ``size`` rows.
+
+        A cut head has rows of its own, also where the whole one shared its bytes with the token table.
+        """
         dropped = (self.drafter_width - size) * self.head_row.weight_bytes
-        return self.target.file_bytes + self.drafter.file_bytes - dropped + self._cache_bytes
+        return self.target.file_bytes + self.drafter.file_bytes + self._drafter_repeats - dropped
 
     @cached_property
     def codec(self) -> TextCodec:

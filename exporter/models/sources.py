@@ -1,5 +1,6 @@
 """Model sources: a packaged name, a GGUF or ONNX file, a Hugging Face or ONNX folder, a hub id."""
 
+import functools
 import hashlib
 import re
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from edgedraft.exporter.models.gguf_header import MAGIC
 from edgedraft.exporter.models.gguf_parts import gguf_parts, model_name
 from edgedraft.exporter.models.onnx_graphs import GRAPH_FOLDERS, files_beside, graph_in
 from edgedraft.exporter.models.packaged_models import packaged_model, packaged_models
+from edgedraft.exporter.models.sums import stamp
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.files import read_json, sha256
 from edgedraft.runtime.base.progress import Progress, silent
@@ -130,9 +132,15 @@ def _file(path: Path) -> ModelSource:
         name=model_name(path),
         base_model=_UNKNOWN,
         license=_UNKNOWN,
-        identity=" ".join(sha256(part) for part in parts),
+        identity=" ".join(_sum_of(part, stamp(part)) for part in parts),
         parts=parts if len(parts) > 1 else (),
     )
+
+
+@functools.cache
+def _sum_of(file: Path, _written: tuple[int, ...]) -> str:
+    """Return the file's SHA-256, read once in this process unless the file changes."""
+    return sha256(file)
 
 
 def _graph_file(path: Path) -> ModelSource:

@@ -33,14 +33,14 @@ def is_whole(folder: Path) -> bool:
     """Check that every file is as it was written, reading all of them, once in this process unless one changes."""
     entries = read_sums(folder)
     try:
-        stamp = tuple(_stamp(folder / name) for name in (*entries, SUMS_NAME))
-        if _verified.get(folder) == stamp and stamp:
+        stamps = tuple(stamp(folder / name) for name in (*entries, SUMS_NAME))
+        if _verified.get(folder) == stamps and stamps:
             return True
         whole = bool(entries) and all(_is_unchanged(folder / name, entry) for name, entry in entries.items())
     except OSError:
         return False
     if whole:
-        _verified[folder] = stamp
+        _verified[folder] = stamps
     return whole
 
 
@@ -48,7 +48,7 @@ def _is_unchanged(file: Path, entry: FileEntry) -> bool:
     return file.stat().st_size == entry.bytes and sha256(file) == entry.sha256
 
 
-def _stamp(file: Path) -> tuple[int, ...]:
+def stamp(file: Path) -> tuple[int, ...]:
     """Return what any later write to the file changes."""
     facts: os.stat_result = file.stat()
     return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

@@ -7,17 +7,18 @@ from typing import Any
 from edgedraft.exporter.graph.precisions import precision_named
 from edgedraft.exporter.models.convert import Conversion, OnnxFolder
 from edgedraft.exporter.models.processes import run_python
+from edgedraft.exporter.models.sums import is_whole
 
 
 def trial_folder(reference: OnnxFolder, precision: str, cache: Path, place: Path) -> OnnxFolder:
-    """Return the conversion to ``precision`` if ``cache`` holds it, else a folder of its name below ``place``.
+    """Return the conversion to ``precision`` if ``cache`` holds it whole, else a folder of its name below ``place``.
 
     `pack_trial` fills it. ``reference`` is the model's fp32 build.
     """
     facts: dict[str, Any] = {"source": reference.source, "export_backend": reference.export_backend}
     kept = Conversion(precision=precision_named(precision), cache=cache, **facts).folder
     whole = OnnxFolder(path=kept, precision=precision, costs=(), **facts)
-    return whole if whole.graph.is_file() else replace(whole, path=place / kept.name)
+    return whole if is_whole(kept) else replace(whole, path=place / kept.name)
 
 
 def pack_trial(folder: OnnxFolder, reference: OnnxFolder, cache: Path) -> None:

@@ -3,14 +3,13 @@
 Nothing here loads onnx-ir: the command line reads the backends' names before it knows which packages there are.
 """
 
-import hashlib
-import json
 import os
 import sys
 from pathlib import Path
 
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.kept import short_sum
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.replacing import replacing_folder
@@ -65,7 +64,7 @@ def export_with_optimum(name: str, weights: Path, output: Path, python: Path, lo
 def _key() -> str:
     """Name the environment by its content."""
     facts = [*OPTIMUM_PINS, sys.version_info[:2], sys.platform]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+    return short_sum(facts)
 
 
 def _make(folder: Path, python: Path, log: Path, progress: Progress) -> None:

@@ -71,7 +71,7 @@ def measure(
     manifest = engine.bundle.manifest
     choices = request.choices(manifest.plan.draft_length)
     full = _full_drafting(Path(request.full_drafter), choices[0], engine) if request.full_drafter else None
-    prompt_ids = [engine.codec.encode_chat(prompt.messages) for prompt in prompts]
+    prompt_ids = [engine.codec.encode_chat(prompt.messages, prompt.tools) for prompt in prompts]
     limits = engine.limits(request.max_new_tokens)
     with engine.slots.taken() as slot:
         ways = {FULL: full} if full is not None else {}

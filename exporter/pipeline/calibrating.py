@@ -1,7 +1,5 @@
 """Calibrating a pair: how its answers are made, in the cache folder that is named after all that decides them."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +19,7 @@ from edgedraft.exporter.graph.precisions import CHANNELS, TABLE
 from edgedraft.exporter.models.convert import OnnxFolder
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.kept import short_sum
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.core.batch import BATCH_ROWS, Batch
@@ -136,7 +135,7 @@ def _key(pair: Pair, prompts: PromptSet, facts: Mapping[str, Any]) -> str:
     """Name the folder of a calibration."""
     asked = [[prompt.id, prompt.split, prompt.digest] for prompt in prompts.prompts]
     decided = [_ANSWERS_VERSION, pair.target.key, pair.drafter.key, facts, asked, *_text_facts(pair)]
-    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:12]
+    return short_sum(decided)
 
 
 def _text_facts(pair: Pair) -> list[Any]:

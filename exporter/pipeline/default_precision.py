@@ -1,7 +1,5 @@
 """The precision that a model gets where none is asked for: the smallest that keeps near fp32, where that fits."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,7 +26,7 @@ from edgedraft.exporter.pipeline.quality import (
     kept_divergence,
     shown_divergence,
 )
-from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.kept import kept, record_reader, short_sum, write_record
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.core.model import LanguageModel, prefill
@@ -72,6 +70,13 @@ class PrecisionSearch:
     refused: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _KeptAnswers:
+    """The fp32 build's answers as the cache keeps them."""
+
+    answers: tuple[SampledAnswer, ...]
+
+
 def default_precision(
     source: ModelSource, search: PrecisionSearch, progress: Progress = silent, note: Note = unsaid
 ) -> ChosenPrecision:
@@ -84,7 +89,8 @@ def default_precision(
     if source.kind == ONNX:
         return ChosenPrecision(precision=DEFAULT, unmeasured="an ONNX folder stays as it was exported")
     known = next((model.divergences for model in packaged_models() if model.sha256 == source.identity), ())
-    fit = next((each for each in known if each.kl_per_token <= search.bound), None)
+    usable = (each for each in known if each.precision not in search.refused)
+    fit = next((each for each in usable if each.kl_per_token <= search.bound), None)
     if fit is not None:
         return ChosenPrecision(precision=fit.precision, divergence=fit)
     search.cache.mkdir(parents=True, exist_ok=True)
@@ -146,26 +152,26 @@ class _Search:
         return open_model(self._float.graph, self._settings)
 
     @cached_property
-    def _answers(self) -> list[SampledAnswer]:
+    def _answers(self) -> tuple[SampledAnswer, ...]:
         """Return the fp32 build's own answers to a few shipped prompts, from the cache if it has them."""
         facts = [self._float.key, _ANSWERS, _ANSWER_TOKENS, _CONTEXT_LENGTH]
-        kept = self._search.cache / "quality" / f"answers-{_digest(facts)}.json"
-        if not kept.exists():
-            write_json(kept, list(self._generated()))
-        return [
-            SampledAnswer(prompt_id=name, prompt_ids=tuple(prompt), token_ids=tuple(answer))
-            for name, prompt, answer in read_json(kept)
-        ]
+        path = self._search.cache / "quality" / f"answers-{short_sum(facts)}.json"
+        if (known := kept(record_reader(_KeptAnswers), path)) is not None:
+            return known.answers
+        made = self._generated()
+        write_record(path, _KeptAnswers(answers=made))
+        return made
 
-    def _generated(self) -> list[tuple[str, list[int], list[int]]]:
+    def _generated(self) -> tuple[SampledAnswer, ...]:
         codec, ends = TextCodec(self._float.path), end_token_ids(self._float.path)
         answers = []
         for done, prompt in enumerate(take(shipped_prompts(), SCORE, _ANSWERS)):
             self._progress(f"answers of {self._source.name} in fp32", done, _ANSWERS)
             ids = list(codec.encode_chat(prompt.messages))[-(self._settings.context_length - _ANSWER_TOKENS) :]
-            answers.append((prompt.id, ids, _greedy(self._reference, ids, ends)))
+            answer = _greedy(self._reference, ids, ends)
+            answers.append(SampledAnswer(prompt_id=prompt.id, prompt_ids=tuple(ids), token_ids=tuple(answer)))
         self._progress(f"answers of {self._source.name} in fp32", _ANSWERS, _ANSWERS)
-        return answers
+        return tuple(answers)
 
     def _measured(self, precision: str) -> DivergenceEntry:
         folder = trial_folder(self._float, precision, self._search.cache, self._place)
@@ -189,7 +195,3 @@ def _greedy(model: LanguageModel, prompt_ids: Sequence[int], ends: Sequence[int]
     while len(answer) < _ANSWER_TOKENS and answer[-1] not in ends:
         answer.append(greedy_choices(model.read(answer[-1:]).logits)[0])
     return answer
-
-
-def _digest(facts: object) -> str:
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]

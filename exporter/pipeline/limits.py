@@ -49,5 +49,4 @@ def check_pair(pair: Pair, provider: Provider, profile: DeviceProfile | None, si
     size = size or min(ROW_TILE, pair.most_draft_tokens)
     check_weights(pair, index_map(np.arange(pair.vocab_size), size), provider)
     if profile is not None:
-        dropped = (pair.drafter_width - size) * pair.head_row.weight_bytes
-        check_files(provider, profile, pair.target.file_bytes + pair.drafter.file_bytes - dropped)
+        check_files(provider, profile, pair.stored_bytes(size))

@@ -1,7 +1,5 @@
 """Step times of pairs on this machine: targets by rows, drafters by draft vocabulary size, all interleaved."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -22,7 +20,7 @@ from edgedraft.exporter.models.trimmed import open_trimmed
 from edgedraft.exporter.planning.ranking import index_map
 from edgedraft.exporter.planning.scoring import PairLatency
 from edgedraft.runtime.base.arrays import Ids
-from edgedraft.runtime.base.kept import kept, record_reader, write_record
+from edgedraft.runtime.base.kept import kept, record_reader, short_sum, write_record
 from edgedraft.runtime.base.kernel_names import shown_kernels
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
@@ -103,7 +101,7 @@ def probe_pairs(pairs: Sequence[Pair], timing: Timing, cache: Path, progress: Pr
     folders = {folder.key: folder for pair in pairs for folder in (pair.target, pair.drafter)}
     kernels = {key: timed_kernels(folders[key], settings) for key in sorted(folders)}
     facts = [_METHOD, to_plain(machine), to_plain(settings), onnxruntime_version, kernels, PROBED_ROWS, PROBED_SIZES]
-    path = cache / "devices" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
+    path = cache / "devices" / f"{short_sum(facts)}.json"
     if (known := kept(record_reader(PairSteps), path)) is not None:
         return known
     _require_memory([(folders[key], len(names)) for key, names in kernels.items()])

@@ -1,7 +1,5 @@
 """The quality of packed targets: how far each strays from its own fp32 build, and which stay within a bound."""
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +11,7 @@ from edgedraft.exporter.models.convert import AS_EXPORTED, OnnxFolder, convert
 from edgedraft.exporter.models.pair import Pair
 from edgedraft.runtime.base.arrays import Float64Array
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.kept import kept, record_reader, write_record
+from edgedraft.runtime.base.kept import kept, record_reader, short_sum, write_record
 from edgedraft.runtime.base.progress import Note, Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
@@ -89,7 +87,7 @@ def kept_divergence(
     """Measure how far a conversion strays from its fp32 build on ``answers``, once; then read ``cache``."""
     texts = [[*entry.prompt_ids, -1, *entry.token_ids] for entry in answers]
     facts = [comparison.folder.key, comparison.reference.key, texts]
-    path = cache / "quality" / f"{hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]}.json"
+    path = cache / "quality" / f"{short_sum(facts)}.json"
     if (known := kept(record_reader(DivergenceEntry), path)) is not None:
         return known
     reference, model = comparison.opened()

@@ -4,8 +4,6 @@ Scanning is exact and takes less than a second where replays are exact. The sear
 (replays of drawn answers at every size), and shows what a tuner that knows nothing of the problem would reach.
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,6 +22,7 @@ from edgedraft.exporter.planning.search import (
     pareto_search,
     tpe_maximise,
 )
+from edgedraft.runtime.base.kept import short_sum
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import to_plain
 
@@ -128,4 +127,4 @@ def _digest(scored: ScoredOptions, draft_lengths: Sequence[int]) -> str:
         for each in scored.candidates
     ]
     facts = [setups, list(draft_lengths), to_plain(scored.limits), float(scored.answers.coverage.sum())]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+    return short_sum(facts)

@@ -39,6 +39,11 @@ def record_reader(record: type[Record]) -> Callable[[Path], Record]:
     return read
 
 
+def short_sum(facts: Any) -> str:
+    """Return the beginning of `plain_sum`, 12 digits: long enough to name what a cache keeps by what decided it."""
+    return plain_sum(facts)[:12]
+
+
 def plain_sum(value: Any) -> str:
     """Return the SHA-256 of plain data; the order of keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

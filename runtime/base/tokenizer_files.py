@@ -98,12 +98,13 @@ def encoding_fingerprint(path: Path) -> str:
     """
     data = _tokenizer(path)
     encoding = {key: data.get(key) for key in _ENCODING}
-    return hashlib.sha256(json.dumps(encoding, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    said = json.dumps(encoding, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(said.encode(errors="surrogatepass")).hexdigest()
 
 
 def has_fingerprint(path: Path, fingerprint: str) -> bool:
     """Return whether ``fingerprint`` is the tokenizer's, also as older versions took it."""
-    return fingerprint in (tokenizer_fingerprint(path), encoding_fingerprint(path))
+    return fingerprint == tokenizer_fingerprint(path) or fingerprint == encoding_fingerprint(path)
 
 
 def _tokenizer(path: Path) -> Mapping[str, Any]:

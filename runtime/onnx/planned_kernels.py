@@ -18,11 +18,12 @@ PLAN_AGAIN = "plan again on this machine (edgedraft export)"
 def as_planned(settings: SessionSettings, graph: Path, planned: str) -> SessionSettings:
     """Return ``settings`` with the plan's kernels for ``graph``, where neither they nor the environment name any.
 
-    Exact sessions choose for themselves: stock kernels cannot be exact.
+    Sessions that must be exact choose for themselves where those are stock kernels, which cannot be.
     """
-    if settings.kernels != AUTO or settings.exact:
+    if settings.kernels != AUTO:
         return settings
-    return replace(settings, kernels=preferred_kernels(graph, settings.provider, planned))
+    kernels = preferred_kernels(graph, settings.provider, planned)
+    return settings if settings.exact and kernels == STOCK else replace(settings, kernels=kernels)
 
 
 def timed_as_run(planned: str, running: str) -> bool:

@@ -62,7 +62,7 @@ class TextCodec:
 
     def has_fingerprint(self, fingerprint: str) -> bool:
         """Return whether ``fingerprint`` is the tokenizer's, also as older versions took it."""
-        return fingerprint in (self.fingerprint, self.encoding_fingerprint)
+        return fingerprint == self.fingerprint or fingerprint == self.encoding_fingerprint
 
     @cached_property
     def chat_fingerprint(self) -> str:

@@ -115,6 +115,19 @@ def test_prompts_that_differ_are_told_apart():
     assert equal_prompts(prompts) is None
 
 
+def test_calls_are_equal_however_their_arguments_are_written():
+    around = {"role": "user", "content": "a"}, {"role": "tool", "content": "3"}
+    function = {"name": "f", "arguments": '{"x": 1}'}
+    calls = (
+        {"tool_calls": [{"id": "1", "type": "function", "function": {**function, "arguments": {"x": 1}}}]},
+        {"tool_calls": [{"id": "2", "type": "function", "function": function}]},
+        {"function_call": function},
+    )
+    asked = [[around[0], {"role": "assistant", "content": None, **call}, around[1]] for call in calls]
+    prompts = parse_prompts(lines(*({"messages": messages} for messages in asked)), "here")
+    assert len({each.likeness for each in prompts}) == 1
+
+
 def test_equal_prompts_alone_cannot_judge():
     prompts = parse_prompts(lines(*[{"prompt": "x"}] * 3), "here")
     with pytest.raises(

@@ -8,6 +8,7 @@ from edgedraft.exporter.graph.head import trim_head
 from edgedraft.exporter.graph.loading import fix_cache_shapes, load_graph, save_graph
 from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import precision_named
+from edgedraft.exporter.graph.sharing import repeated_bytes
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
 from tests.exporter.families import VOCAB, build, open_family
@@ -72,3 +73,18 @@ def test_a_trimmed_head_gets_rows_of_its_own_and_the_table_stays_whole(graph, tm
     (tmp_path / "trimmed").mkdir()
     save_graph(model, tmp_path / "trimmed" / "model.onnx", DATA)
     np.testing.assert_array_equal(read(tmp_path / "trimmed" / "model.onnx"), full[:, kept.target_ids])
+
+
+def test_what_is_stored_once_counts_twice_in_memory(tmp_path):
+    ids = ir.val("ids", ir.DataType.INT64, ["rows"])
+    graph = ir.Graph([ids], [], nodes=[], opset_imports={"": 21}, name="tied")
+    numbers = np.arange(4096, dtype=np.float32)
+    for name, array in {"table": numbers.reshape(64, 64), "head": numbers.reshape(32, 128), "other": -numbers}.items():
+        graph.register_initializer(ir.val(name, const_value=ir.tensor(array, name=name)))
+    node = ir.node("Gather", [graph.initializers["table"], ids])
+    node.outputs[0].dtype, node.outputs[0].shape = ir.DataType.FLOAT, ir.Shape(["rows", 64])
+    graph.append(node)
+    graph.outputs.append(node.outputs[0])
+    save_graph(ir.Model(graph, ir_version=10), tmp_path / "model.onnx", DATA)
+    assert (tmp_path / DATA).stat().st_size == 2 * numbers.nbytes
+    assert repeated_bytes(load_graph(tmp_path / "model.onnx")) == numbers.nbytes

@@ -80,6 +80,12 @@ def test_sessions_take_the_kernels_of_the_plan(path, best, planned, asked):
     assert as_planned(SessionSettings(threads=2), path, planned).kernels == asked
 
 
+def test_sessions_that_must_be_exact_take_own_kernels_of_the_plan(path, best):
+    """Where nobody measured own kernels on such a CPU, "auto" would be stock ones, and exact mode refused."""
+    best("avx2")
+    assert as_planned(SessionSettings(threads=2, exact=True), path, "avx2").kernels == "avx2"
+
+
 @pytest.mark.parametrize(
     "settings",
     [SessionSettings(threads=2, kernels="portable"), SessionSettings(threads=2, kernels="auto", exact=True)],
