@@ -1,4 +1,4 @@
-"""The check of a conversion as the exporter runs it: in a child process, its result kept in a file."""
+"""Run the check of a conversion in a child process and store its result in a file."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ SOURCE_FACTS = "source.json"
 
 
 def check_graph(name: str, weights: Path, built: Path, result: Path, log: Path) -> ProcessCost:
-    """Compare the float graph in ``built`` with its source, and write an `EqualityResult` to the file ``result``."""
+    """Compare the fp32 graph in ``built`` with its source, and write an `EqualityResult` to the file ``result``."""
     arguments = ["-m", "edgedraft.exporter.equality.worker_check", str(weights), str(built), str(result)]
     return run_python(f"comparing {name} with its source", arguments, log)
 
@@ -23,13 +23,13 @@ def read_equality(file: Path) -> EqualityResult:
 
 
 def finished_check(file: Path) -> EqualityResult | None:
-    """Return the result of an earlier check; None where there was none, or too little memory for the weights."""
+    """Return the result of an earlier check; None if there is none, or if it lacked memory for the weights."""
     result = read_equality(file) if file.is_file() else None
     return None if result is None or result.weights is None else result
 
 
 def conversion_remarks(folder: Path, name: str) -> tuple[str, ...]:
-    """Return what a user should be told of the conversion in ``folder``, of the model called ``name``."""
+    """Return what to tell the user about the conversion in ``folder``, of the model called ``name``."""
     file = folder / SOURCE_FACTS
     facts = read_json(file).get("equality") if file.is_file() else None
     return from_plain(EqualityResult, facts, str(file)).remarks(name) if facts else ()

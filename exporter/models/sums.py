@@ -1,4 +1,4 @@
-"""Sizes and sums of a cached model folder: a power cut or a bad disk must not become part of a bundle."""
+"""File sizes and checksums of a cached model folder, so that damaged files never become part of a bundle."""
 
 import os
 from pathlib import Path
@@ -14,14 +14,14 @@ _verified: dict[Path, tuple[object, ...]] = {}
 
 
 def write_sums(folder: Path) -> None:
-    """Write the sizes and SHA-256 sums of all files in ``folder`` beside them, as the last of its files."""
+    """Write the sizes and SHA-256 sums of all files in ``folder`` to a file there, as its last one."""
     files = sorted(file for file in folder.iterdir() if file.is_file() and file.name != SUMS_NAME)
     entries = {file.name: FileEntry(bytes=file.stat().st_size, sha256=sha256(file)) for file in files}
     write_json(folder / SUMS_NAME, to_plain(entries))
 
 
 def read_sums(folder: Path) -> dict[str, FileEntry]:
-    """Read what `write_sums` wrote; empty where it is missing or broken, as in caches of earlier versions."""
+    """Read what `write_sums` wrote; empty if it is missing or damaged, as in caches of earlier versions."""
     try:
         data = read_json(folder / SUMS_NAME)
         return {str(name): from_plain(FileEntry, facts, str(name)) for name, facts in data.items()}
@@ -30,7 +30,7 @@ def read_sums(folder: Path) -> dict[str, FileEntry]:
 
 
 def is_whole(folder: Path) -> bool:
-    """Check that every file is as it was written, reading all of them, once in this process unless one changes."""
+    """Check every file against its checksum; in one process a file is read again only if it changed."""
     entries = read_sums(folder)
     try:
         stamp = tuple(_stamp(folder / name) for name in (*entries, SUMS_NAME))
@@ -49,6 +49,6 @@ def _is_unchanged(file: Path, entry: FileEntry) -> bool:
 
 
 def _stamp(file: Path) -> tuple[int, ...]:
-    """Return what any later write to the file changes."""
+    """Return a value that changes with every write to the file."""
     facts: os.stat_result = file.stat()
     return facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns

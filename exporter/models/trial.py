@@ -1,4 +1,4 @@
-"""Pack a model's fp32 build in another precision on trial, its graph alone: far cheaper than a whole conversion."""
+"""Pack only the graph of a model's fp32 build in another precision, to try it; a whole conversion costs more."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +10,7 @@ from edgedraft.exporter.models.processes import run_python
 
 
 def trial_folder(reference: OnnxFolder, precision: str, cache: Path, place: Path) -> OnnxFolder:
-    """Return the conversion to ``precision`` if ``cache`` holds it, else a folder of its name below ``place``.
+    """Return the conversion to ``precision`` if ``cache`` holds it, else a folder of the same name in ``place``.
 
     `pack_trial` fills it. ``reference`` is the model's fp32 build.
     """
@@ -21,7 +21,7 @@ def trial_folder(reference: OnnxFolder, precision: str, cache: Path, place: Path
 
 
 def pack_trial(folder: OnnxFolder, reference: OnnxFolder, cache: Path) -> None:
-    """Pack the graph of ``reference`` into ``folder`` in its precision, in a process of its own; once."""
+    """Pack the graph of ``reference`` in the precision of ``folder``, in a child process; skip it if done."""
     if folder.graph.is_file():
         return
     folder.path.mkdir(parents=True)

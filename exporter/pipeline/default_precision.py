@@ -1,4 +1,4 @@
-"""The precision that a model gets where none is asked for: the smallest that keeps near fp32, where that fits."""
+"""Choose a model's precision if none is given: the smallest one that stays close to fp32."""
 
 import hashlib
 import json
@@ -46,7 +46,7 @@ _FINER_BLOCKS_HELP = 2.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChosenPrecision:
-    """A precision, and how far the model then strays from fp32; else ``unmeasured`` says why nobody knows."""
+    """A precision and its divergence from fp32; else ``unmeasured`` says why it was not measured."""
 
     precision: str
     divergence: DivergenceEntry | None = None
@@ -60,7 +60,7 @@ class ChosenPrecision:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecisionSearch:
-    """What a search for a model's precision needs: the export backend, threads, a bound in nats a token, a cache.
+    """Settings of the search: export backend, threads, a bound in nats per token, a cache.
 
     ``refused`` precisions are left out.
     """
@@ -75,11 +75,11 @@ class PrecisionSearch:
 def default_precision(
     source: ModelSource, search: PrecisionSearch, progress: Progress = silent, note: Note = unsaid
 ) -> ChosenPrecision:
-    """Return the smallest precision of a model that strays from fp32 by ``search.bound`` at most.
+    """Return the smallest precision that diverges from fp32 by ``search.bound`` at most.
 
-    The fp32 build answers a few shipped prompts, and candidates read these answers; all but the smallest are packed
-    from that build on trial. Results are kept in the cache. Packaged models were measured when they were packaged.
-    Where memory or disk cannot hold the fp32 build, it is the smallest precision of all, unmeasured.
+    The fp32 build answers a few shipped prompts, and the candidates read these answers. All candidates but the smallest
+    are packed from that build for the trial only. Results are cached. For packaged models the divergences are known. If
+    memory or disk cannot hold the fp32 build, the smallest precision is returned, unmeasured.
     """
     if source.kind == ONNX:
         return ChosenPrecision(precision=DEFAULT, unmeasured="an ONNX folder stays as it was exported")
@@ -93,7 +93,7 @@ def default_precision(
 
 
 class _Search:
-    """One model's search; the fp32 build is made, asked and opened at most once, and only if it is needed."""
+    """One model's search; the fp32 build is converted, run and opened at most once, and only if needed."""
 
     def __init__(
         self, source: ModelSource, search: PrecisionSearch, place: Path, progress: Progress, note: Note
@@ -118,7 +118,7 @@ class _Search:
         return ChosenPrecision(precision=measured.precision, divergence=measured)
 
     def _too_large(self, packed: OnnxFolder) -> str:
-        """Return why there is no room for the fp32 build of a packed model; nothing where there is."""
+        """Return why there is no room for the fp32 build of a packed model; empty if there is."""
         parameters = model_size(load_graph(packed.graph)).parameters
         needed = parameters * precision_named(FLOAT).bits // 8 * _COPIES + packed.file_bytes
         for what, free in (
@@ -147,7 +147,7 @@ class _Search:
 
     @cached_property
     def _answers(self) -> list[SampledAnswer]:
-        """Return the fp32 build's own answers to a few shipped prompts, from the cache if it has them."""
+        """Return the fp32 build's answers to a few shipped prompts, from the cache if it has them."""
         facts = [self._float.key, _ANSWERS, _ANSWER_TOKENS, _CONTEXT_LENGTH]
         kept = self._search.cache / "quality" / f"answers-{_digest(facts)}.json"
         if not kept.exists():

@@ -1,4 +1,4 @@
-"""Tokenizer files of a model folder: their names, what their ids mean, and fingerprints."""
+"""Tokenizer files of a model folder: their names, the tokens of their ids, and fingerprints."""
 
 import hashlib
 import json
@@ -25,11 +25,11 @@ _PADDING = re.compile(r"\[PAD(\d+)\]|<dummy(\d+)>")
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Vocabulary:
-    """The meaning of a tokenizer's ids: ``pieces`` by id, added tokens among them, padding left out.
+    """The tokens of a tokenizer's ids: ``pieces`` by id, with added tokens and without padding.
 
-    ``merges`` are the pairs that byte-pair encoding joins, in order, each as one text. They are None where they follow
-    from other numbers (SentencePiece's scores) and every converter writes them in an order of its own. ``unused`` are
-    ids that the file itself marks as such.
+    ``merges`` are the pairs that byte-pair encoding joins, in order, each as one text. They are None if they follow
+    from other numbers (SentencePiece's scores), since every converter then writes them in its own order. ``unused`` are
+    ids that the file marks as such.
     """
 
     pieces: Mapping[int, str]
@@ -38,13 +38,13 @@ class Vocabulary:
 
     @property
     def fingerprint(self) -> str:
-        """Return the SHA-256 of pieces and merges, however they were written."""
+        """Return the SHA-256 of pieces and merges, in whatever format they were written."""
         meaning = [sorted((token_id, plain_piece(piece)) for token_id, piece in self.pieces.items()), self.merges]
         return hashlib.sha256(json.dumps(meaning, ensure_ascii=False).encode(errors="surrogatepass")).hexdigest()
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """Read the vocabulary of a tokenizer.json; raise `EdgedraftError` for a file that is none."""
+    """Read the vocabulary of a tokenizer.json; raise `EdgedraftError` for any other file."""
     data = _tokenizer(path)
     model, added = data["model"], data.get("added_tokens") or []
     vocab = model.get("vocab") or {}
@@ -57,7 +57,7 @@ def read_vocabulary(path: Path) -> Vocabulary:
 
 
 def without_padding(pieces: Iterable[tuple[int, str]]) -> dict[int, str]:
-    """Return the pieces by id, without those that only fill rows of the head."""
+    """Return the pieces by id, without those that only pad the head."""
     return {token_id: piece for token_id, piece in pieces if not _is_padding(token_id, piece)}
 
 
@@ -71,22 +71,22 @@ def _joined(merge: str | list[str]) -> str:
 
 
 def plain_piece(piece: str) -> str:
-    """Return a piece as all converters agree on it: some write a space for SentencePiece's sign of one."""
+    """Return a piece in one notation: some converters write a space for SentencePiece's ``▁``."""
     return piece.replace("\u2581", " ")
 
 
 def tokenizer_settings(folder: Path) -> Mapping[str, Any]:
-    """Read tokenizer_config.json of a model folder; empty where there is none."""
+    """Read tokenizer_config.json of a model folder; empty if there is none."""
     path = folder / TOKENIZER_SETTINGS
     content = read_json(path) if path.is_file() else {}
     return content if isinstance(content, Mapping) else {}
 
 
 def tokenizer_fingerprint(path: Path) -> str:
-    """Return the SHA-256 of what a tokenizer's ids mean: pieces, added tokens and merges, but no padding.
+    """Return the SHA-256 of the tokens of all ids and the merges, without padding.
 
-    Files of one fingerprint have the same ids for the same tokens. How they are spelled takes no part, nor does how
-    text is cut up before: that is `encoding_fingerprint`.
+    Files with the same fingerprint have the same ids for the same tokens. The notation of tokens and the pre-tokenizer
+    do not count; for those see `encoding_fingerprint`.
     """
     return read_vocabulary(path).fingerprint
 
@@ -102,7 +102,7 @@ def encoding_fingerprint(path: Path) -> str:
 
 
 def has_fingerprint(path: Path, fingerprint: str) -> bool:
-    """Return whether ``fingerprint`` is the tokenizer's, also as older versions took it."""
+    """Return whether ``fingerprint`` is the tokenizer's, also in the form of earlier versions."""
     return fingerprint in (tokenizer_fingerprint(path), encoding_fingerprint(path))
 
 

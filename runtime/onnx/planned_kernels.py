@@ -1,4 +1,4 @@
-"""Compare the kernels that a plan's passes were timed with to those that run: its times hold for no others."""
+"""Compare the kernels that a plan's passes were timed with to those that run; the times hold only for the same ones."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,9 +16,9 @@ PLAN_AGAIN = "plan again on this machine (edgedraft export)"
 
 
 def as_planned(settings: SessionSettings, graph: Path, planned: str) -> SessionSettings:
-    """Return ``settings`` with the plan's kernels for ``graph``, where neither they nor the environment name any.
+    """Return ``settings`` with the plan's kernels for ``graph``, unless they or the environment name kernels.
 
-    Exact sessions choose for themselves: stock kernels cannot be exact.
+    Settings that require exact mode stay unchanged: onnxruntime's kernels cannot be exact.
     """
     if settings.kernels != AUTO or settings.exact:
         return settings
@@ -28,7 +28,7 @@ def as_planned(settings: SessionSettings, graph: Path, planned: str) -> SessionS
 def timed_as_run(planned: str, running: str) -> bool:
     """Return whether times of ``planned`` kernels hold for ``running`` ones.
 
-    Files that did not record kernels are of stock ones: edgedraft had no others when it wrote them.
+    Plans of earlier versions name no kernels: edgedraft had only onnxruntime's when it wrote them.
     """
     return running == (STOCK if planned == NOT_RECORDED else planned)
 
@@ -36,7 +36,7 @@ def timed_as_run(planned: str, running: str) -> bool:
 def kernels_remark(
     planned: PairKernels, running: PairKernels, usual: PairKernels, remedy: str = PLAN_AGAIN
 ) -> str | None:
-    """Return one line where a plan is not for the kernels that run, or holds back faster ``usual`` ones; else None."""
+    """Return one line if the plan was timed with other kernels, or if ``usual`` ones would be faster; else None."""
     if not timed_as_run(planned.target, running.target) or not timed_as_run(planned.drafter, running.drafter):
         rule = f"plan: expected pass times of {running}, which run here"
         return str(EdgedraftError(rule, got=f"those of {planned}", remedy=remedy))
@@ -56,9 +56,9 @@ def usual_kernels(bundle: Bundle, provider: str) -> PairKernels:
 
 
 def bundle_remark(bundle: Bundle) -> str | None:
-    """Return `kernels_remark` for a bundle as it would be opened on the provider that it was planned for.
+    """Return `kernels_remark` for a bundle, as it would be opened on the provider that it was planned for.
 
-    None where that provider runs no own kernels.
+    None if that provider runs no own kernels.
     """
     graphs = (bundle.target_graph, bundle.drafter_graph)
     return graphs_remark(graphs, bundle.manifest.plan.kernels, bundle.manifest.provider)
@@ -87,7 +87,7 @@ def opened_remark(
 ) -> str | None:
     """Return `kernels_remark` for an opened bundle whose sessions run with these settings and kernels.
 
-    None on providers that the plan is not for: there none of its times hold.
+    None on providers that the plan is not for: its times do not hold there.
     """
     if any(each.provider != bundle.manifest.provider for each in settings):
         return None
@@ -99,7 +99,7 @@ def opened_remark(
 def padded_graph(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str, kernels: str) -> PaddedGraph:
     """Return ``graph``, padded by the plan's pass times.
 
-    They count if they were ``measured`` on the provider that it runs on, with the ``kernels`` that it runs with.
+    The times are used if they were ``measured`` on the graph's provider, with the kernels that it runs with.
     """
     provider = graph.settings.provider
     known = provider == measured and timed_as_run(kernels, graph.kernels.name)
