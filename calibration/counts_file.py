@@ -17,7 +17,7 @@ _FORMAT = "edgedraft token counts 1"
 
 
 def require_counts_file(path: Path) -> None:
-    """Refuse to write counts where anything but counts is; callers ask before they count."""
+    """Refuse to replace a file that holds no counts; callers check this before they count."""
     require_file_name(path)
     require_own_file(path, "a file of counts", _FORMAT.encode())
 

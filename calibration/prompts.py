@@ -64,7 +64,7 @@ def read_prompts(reference: str | Path, report: ReadReport | None = None, *, str
 
 
 def chosen_prompts(reference: str | Path | None, note: Note = unsaid) -> tuple[Prompt, ...]:
-    """Read the prompts that ``reference`` names, or the packaged ones; ``note`` is told how many are equal."""
+    """Read the prompts that ``reference`` names, or the packaged ones; ``note`` gets the number of equal ones."""
     prompts = read_prompts(reference) if reference else shipped_prompts()
     if sentence := equal_prompts(prompts):
         note(sentence)
@@ -78,7 +78,7 @@ def parse_prompts(text: str, where: str) -> tuple[Prompt, ...]:
 
 
 def equal_prompts(prompts: Sequence[Prompt]) -> str | None:
-    """Return a sentence that says how many of the prompts repeat an earlier one; None where they all differ."""
+    """Return a sentence that says how many prompts repeat an earlier one; None if all differ."""
     repeated = len(prompts) - len({prompt.likeness for prompt in prompts})
     if not repeated:
         return None

@@ -64,9 +64,9 @@ def fit_probe(probe: Probe) -> LatencyModel:
 
 
 def fastest_steps(probe: Probe, precision: str, provider: str) -> list[ProbedStep]:
-    """Return the steps of one precision with the kernels that take least time, where several were timed.
+    """Return the steps of one precision with the fastest kernels, if several were timed.
 
-    Passes of up to `PLANNED_ROWS` rows are compared, each number of rows as much as another.
+    Passes of up to `PLANNED_ROWS` rows are compared; each number of rows has the same weight.
     """
     steps = [step for step in probe.steps if (step.precision, step.provider) == (precision, provider)]
     by_kernels = {name: [step for step in steps if step.kernels == name] for name in sorted({s.kernels for s in steps})}
@@ -74,7 +74,7 @@ def fastest_steps(probe: Probe, precision: str, provider: str) -> list[ProbedSte
 
 
 def passes_label(probe: Probe, precision: str, provider: str, kernels: str) -> str:
-    """Name passes by precision, provider and kernels; say which kernels plans go by where several were timed."""
+    """Name passes by precision, provider and kernels; if several kernels were timed, name those that plans use."""
     timed = {step.kernels for step in probe.steps if (step.precision, step.provider) == (precision, provider)}
     taken = fastest_steps(probe, precision, provider)[0].kernels
     chosen = ", taken" if len(timed) > 1 and kernels == taken else ""

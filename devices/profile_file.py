@@ -38,7 +38,7 @@ def parse_profile(text: str, where: str) -> DeviceProfile:
 
 
 def require_profile_file(path: Path) -> None:
-    """Refuse to write a probe's profile where anything but such a profile is; callers ask before they measure."""
+    """Refuse to replace a file that is no device profile; callers check this before they measure."""
     require_file_name(path)
     remedy = "move it elsewhere, or choose another output"
     require(not path.exists() or _is_probed(path), f"{path}: exists and is not a probe's profile", remedy=remedy)

@@ -1,4 +1,4 @@
-"""Write the tables of docs/models.md anew from the families that the exporter knows: python docs/make_models.py."""
+"""Write the tables of docs/models.md from the model families of the exporter: ``python docs/make_models.py``."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,14 +9,14 @@ BEGIN, END = "<!-- written by docs/make_models.py -->\n", "<!-- end -->\n"
 
 
 def page(text: str) -> str:
-    """Return the page ``text`` with its tables as the families are now."""
+    """Return the page ``text`` with its tables replaced."""
     before, _, rest = text.partition(BEGIN)
     after = rest.partition(END)[2]
     return before + BEGIN + tables() + END + after
 
 
 def tables() -> str:
-    """Return the tables of families that are converted, of pairs, and of families that are refused."""
+    """Return the tables of converted families, of tested pairs, and of refused families."""
     taken = [(each.name, each.models, ", ".join(each.tried), ", ".join(each.gguf) or "no") for each in TAKEN]
     pairs = [(each.target, each.drafter, each.given_as) for each in TRIED_PAIRS]
     refused = [(names, reason, f"`{option}`" if option else "") for names, reason, option in refused_rows()]

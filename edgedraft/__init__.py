@@ -74,10 +74,11 @@ def load(
 
     ``threads`` overrides the number of threads in the plan. ``context_length`` limits prompt and answer together, in
     tokens; the default is 2,048. Providers are onnxruntime's execution providers by short name: ``webgpu`` is any GPU,
-    with ``edgedraft[webgpu]``. The two may differ: a drafter on the CPU can serve a target on the GPU. With ``exact``
-    greedy texts are the target's own, token for token, whatever is drafted; the default is to be exact where it is
-    possible and costs less than 3 % of the speed, and `Engine.exactness` tells. Raises `EdgedraftError` if a file of
-    the bundle is missing or changed, if a provider is not available, or if ``exact`` is asked for and cannot be had.
+    with ``edgedraft[webgpu]``. The two may differ: a drafter on the CPU can serve a target on the GPU. ``exact=True``
+    requires exact mode: greedy texts are then the target's own, token for token, with any drafter. By default exact
+    mode is on where it is possible and costs less than 3 % of the speed; `Engine.exactness` says whether it is on.
+    Raises `EdgedraftError` if a file of the bundle is missing or changed, if a provider is not available, or if
+    ``exact=True`` is not possible.
 
     >>> model = load("quickstart-bundle")  # doctest: +SKIP
     >>> for piece in model.stream("Reverse a list in Python."):  # doctest: +SKIP

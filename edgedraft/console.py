@@ -91,7 +91,7 @@ class Console:
 
 
 def prepare_streams() -> None:
-    """Make the standard streams replace what they cannot read or show, instead of failing at it."""
+    """Make the standard streams replace characters that they cannot read or show, instead of failing."""
     for stream in (sys.stdin, sys.stdout):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -105,7 +105,7 @@ def read_input() -> bytes:
 
 
 def flush_output() -> None:
-    """Write what waits for standard output; raise `EdgedraftError` where nobody takes it."""
+    """Flush standard output; raise `EdgedraftError` if it is closed."""
     _write("", end="")
 
 
@@ -134,13 +134,13 @@ def _write(text: str, end: str = "\n") -> None:
 
 
 def _tell(text: str, end: str = "\n") -> None:
-    """Print on stderr; what nobody can read there is no reason to stop."""
+    """Print on stderr; ignore errors of a closed stderr."""
     with contextlib.suppress(OSError, ValueError):
         print(text, end=end, file=sys.stderr, flush=True)
 
 
 def _discard_output() -> None:
-    """Send what waits for standard output nowhere: Python would try again at its exit, and fail loudly."""
+    """Discard what is left for standard output: at its exit Python would try to write it again, and fail."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

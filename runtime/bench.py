@@ -93,7 +93,7 @@ class BenchReport:
 
     @property
     def speed_base(self) -> str:
-        """Return the way that speed-ups are against: the fastest kind of plain decoding that ran."""
+        """Return the way that speed-ups are computed against: plain decoding, without exact mode if that also ran."""
         return INEXACT if INEXACT in self.ways else PLAIN
 
 

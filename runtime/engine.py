@@ -58,7 +58,7 @@ class AnswerKeywords(TypedDict, total=False):
 class Engine:
     """The target and the trimmed drafter of a bundle, ready to decode; several answers may run at once.
 
-    ``exactness`` says whether texts are the target's own whatever drafts and, where they need not be, why.
+    ``exactness`` says whether the target runs in exact mode and, if not, why.
     """
 
     def __init__(self, bundle: Bundle, target: SessionSettings, drafter: SessionSettings) -> None:
@@ -114,12 +114,12 @@ class Engine:
         return cls(bundle, settings, drafter)
 
     def inexact_target(self) -> LanguageModel | None:
-        """Return one more target with a cache of its own, without exact mode; None where that is off anyway."""
+        """Return another target without exact mode, with its own cache; None if exact mode is off."""
         return self._target_graph.new_model(exact=False) if self.exactness.exact else None
 
     @property
     def kernels_remark(self) -> str | None:
-        """Return one line where the plan's times are of other kernels than those that run, or faster ones are here."""
+        """Return one line if the plan was timed with other kernels, or if faster ones can run here; else None."""
         return opened_remark(self.bundle, (self.settings, self.drafter_settings), self.kernels)
 
     def limits(self, max_new_tokens: int) -> Limits:

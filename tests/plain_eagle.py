@@ -1,6 +1,6 @@
-"""EAGLE checkpoints as each trainer writes them, with random weights, and the layers in plain torch.
+"""EAGLE checkpoints in each trainer's format, with random weights, and their layers in plain torch.
 
-Written from the papers and the trainers' own descriptions: nothing of edgedraft takes part.
+Written from the papers and the trainers' own descriptions; nothing of edgedraft is used.
 """
 
 import json
@@ -32,10 +32,10 @@ _FLAT = {
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
-    """What a trainer's checkpoints look like, and what their layer does.
+    """The format of a trainer's checkpoints, and the rules of their layer.
 
-    ``head`` and ``table``: stored or borrowed; ``norms``: before the fusing product; ``entering``: the layers whose
-    inputs are tapped, whatever numbers ``config`` gives them.
+    ``head`` and ``table``: whether they are stored or the target's are used. ``norms``: those before the fusing
+    product. ``entering``: the layers whose inputs are tapped, whatever numbers ``config`` uses for them.
     """
 
     config: Mapping[str, object]
@@ -191,9 +191,9 @@ def saved_state(folder: Path, trainer: Trainer) -> dict[str, torch.Tensor]:
 
 
 class PlainEagle:
-    """One EAGLE layer in torch, with the keys and values of all rows read; a row's position is their number.
+    """One EAGLE layer in torch, with keys and values of all rows read; a row's position is its index.
 
-    ``table`` and ``head``: the target's, where the checkpoint has none.
+    ``table`` and ``head``: the target's, if the checkpoint has none.
     """
 
     def __init__(self, folder: Path, trainer: Trainer, table: np.ndarray, head: np.ndarray) -> None:
@@ -210,7 +210,7 @@ class PlainEagle:
             self.speeds = self._slowed(trainer.llama3)
 
     def fuse(self, features: np.ndarray) -> np.ndarray:
-        """The target's states (rows, width) as the layer's own (rows, hidden)."""
+        """The layer's own states (rows, hidden) from the target's (rows, width)."""
         rows = torch.from_numpy(features)
         if not self.trainer.eagle3:
             return features
@@ -222,7 +222,7 @@ class PlainEagle:
         return self._product(rows, "fc").numpy()
 
     def read(self, token_ids: list[int], states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Append rows; return logits (rows, kept) and the states (rows, hidden) that the next depth starts from."""
+        """Append rows; return logits (rows, kept) and the states (rows, hidden) for the next draft step."""
         embedded, state = self.table[token_ids], torch.from_numpy(states)
         if self.trainer.eagle3:
             normed = self._norm(state, "hidden_norm")

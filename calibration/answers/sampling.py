@@ -77,7 +77,7 @@ def answer_all(
 
 
 def read_journal(journal: Path) -> Iterator[SampledAnswer]:
-    """Yield the whole entries of a journal; one that a crash cut short or a disk damaged will be generated again."""
+    """Yield the complete entries of a journal; incomplete or damaged ones will be generated again."""
     if not journal.exists():
         return
     for line in journal.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -87,7 +87,7 @@ def read_journal(journal: Path) -> Iterator[SampledAnswer]:
 
 
 def _entry(line: str) -> SampledAnswer | None:
-    """Read a line; None unless it is as it was written. Lines of earlier versions have no sum."""
+    """Return the entry of a line; None if it is damaged. Lines of earlier versions have no checksum."""
     try:
         data = json.loads(line)
         total = data.pop(_SUM, None)
@@ -107,7 +107,7 @@ def _question(codec: TextCodec, prompt: Prompt) -> Question:
 
 
 def _append(handle: int, entry: SampledAnswer) -> None:
-    """Write a line that begins on a fresh line, so an entry cut short spoils no other; wait until it is on disk."""
+    """Write an entry on a line of its own, after any incomplete one, and wait until it is on disk."""
     data = {"prompt_id": entry.prompt_id, "prompt_ids": list(entry.prompt_ids), "token_ids": list(entry.token_ids)}
     line = f"\n{json.dumps(data | {_SUM: plain_sum(data)})}\n".encode()
     while line:

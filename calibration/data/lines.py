@@ -17,10 +17,10 @@ _WIDE = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 class Beginning:
-    """A binary stream whose beginning was looked at, without the byte order mark of UTF-8.
+    """A binary stream whose first bytes were read ahead, without a UTF-8 byte order mark.
 
-    ``first`` is its first byte that is no white space, b"" where there is none; ``is_array`` is true where it begins
-    like a JSON array of objects or texts, or is an empty one. UTF-16 raises `EdgedraftError`.
+    ``first`` is its first byte that is not white space, b"" if there is none. ``is_array`` is true if it begins like a
+    JSON array of objects or texts, or is an empty one. UTF-16 raises `EdgedraftError`.
     """
 
     def __init__(self, stream: BinaryIO, where: str) -> None:
@@ -38,7 +38,7 @@ class Beginning:
         return line if line.endswith(b"\n") else b""
 
     def give_back(self, raw: bytes) -> None:
-        """Put bytes back that were read, to be read again first."""
+        """Put back bytes that were read, so that they are read next."""
         self._head = io.BytesIO(raw + self._head.read())
 
     def readline(self, limit: int) -> bytes:

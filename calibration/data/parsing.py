@@ -92,7 +92,7 @@ def decoded_json(raw: bytes) -> Any:
 
 
 def is_open_json(line: bytes) -> bool:
-    """Return whether a line of JSON ends before its value does: the value goes on below."""
+    """Return whether a line of JSON ends before its value does, which continues on the next line."""
     shown_text = line.decode("utf-8", "replace").rstrip()
     try:
         json.loads(shown_text)
@@ -104,7 +104,7 @@ def is_open_json(line: bytes) -> bool:
 
 
 def json_values(raw: bytes) -> list[Any] | None:
-    """Return the values of JSON that is indented, one behind the other; None where it is no such text."""
+    """Return the values of indented JSON, one after the other; None for other texts."""
     decoder, values, place = json.JSONDecoder(), list[Any](), 0
     try:
         whole = text_of(raw).strip()

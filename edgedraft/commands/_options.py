@@ -190,7 +190,7 @@ def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
 
 
 def open_engine(options: argparse.Namespace, console: "Console") -> "Engine":
-    """Check and open the bundle that a command works on; note where its plan is for other kernels than those here."""
+    """Check and open the bundle of a command; print a note if its plan is for other kernels than those that run."""
     from edgedraft import load
 
     engine = load(

@@ -1,4 +1,4 @@
-"""Which files of a bundle's folder are the bundle's own, and which are the user's and stay when it is replaced."""
+"""Tell the bundle's own files in its folder from the user's files, which stay when the bundle is replaced."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -20,9 +20,9 @@ _TEXTS = {".jinja", ".json", ".md", ".txt"}
 
 
 def check_output(path: Path) -> None:
-    """Refuse ``path`` unless it is free, an empty folder, or a bundle whose texts nobody edited; call it before work.
+    """Refuse ``path`` unless it is free, an empty folder, or a bundle whose text files were not edited.
 
-    Other files in a bundle's folder are no reason to refuse: they stay.
+    Call this before long work. Other files in a bundle's folder are allowed: they stay.
     """
     require_own_folder(path, "a bundle", MANIFEST_NAME)
     edited = sorted(name for name, facts in _listed(path).items() if _is_edited(path / name, facts))
@@ -31,10 +31,10 @@ def check_output(path: Path) -> None:
 
 
 def owned_by(path: Path) -> IsOurs:
-    """Return the test for the bundle's own files in ``path``.
+    """Return a test that tells whether a file in ``path`` is the bundle's own.
 
-    They are those that the manifest lists, but for texts with another content than it says. A manifest that cannot be
-    read leaves the names that every bundle has.
+    The bundle's own files are those that the manifest lists, except text files that were edited since. If the manifest
+    cannot be read, they are the files that every bundle has.
     """
     listed = _listed(path)
     own = {name for name, facts in listed.items() if not _is_edited(path / name, facts)} | {MANIFEST_NAME}

@@ -1,4 +1,4 @@
-"""Writing a bundle: everything into a temporary sibling that takes its place in one step."""
+"""Write a bundle: everything goes into a temporary folder that replaces the old one in one step."""
 
 import shutil
 from collections.abc import Iterable

@@ -1,1 +1,1 @@
-"""Whether a converted model computes what its source computes."""
+"""Check that a converted model computes what its source computes."""

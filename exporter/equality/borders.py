@@ -1,4 +1,4 @@
-"""Borders of a configuration: lengths behind which a model computes otherwise."""
+"""Text lengths beyond which a model computes differently, found in its configuration."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -10,12 +10,12 @@ _ALIKE = ("default", "linear")  # factors that are the same at every length, and
 
 
 def has_far_border(config: Mapping[str, Any]) -> bool:
-    """Check config.json for a window, or rotary factors, that a text of `CHECKED_TOKENS` would not show."""
+    """Check config.json for a window or rotary factors that have no effect on a text of `CHECKED_TOKENS`."""
     return any(_is_far(part) for part in _parts(config))
 
 
 def _parts(config: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """Yield the configuration and what is nested in it."""
+    """Yield the configuration and the configurations nested in it."""
     yield config
     for value in config.values():
         if isinstance(value, Mapping):

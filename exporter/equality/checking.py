@@ -1,4 +1,4 @@
-"""The two steps of a check: a tiny copy of the configuration first, the converted weights afterwards."""
+"""The two steps of a check: first a tiny copy of the configuration, then the converted weights."""
 
 import shutil
 from collections.abc import Callable
@@ -25,7 +25,8 @@ def family_of(source: Path) -> str:
 def check_configuration(source: Path, convert: Converter, scratch: Path) -> EqualityResult:
     """Convert and compare a tiny random copy of the configuration in ``source``; no weight is read.
 
-    A converter that does not know the architecture is a refusal; a copy that cannot be made is told, and no more.
+    If the converter does not know the architecture, the result is a refusal. If the copy cannot be made, the result
+    says that it was not checked.
     """
     result = EqualityResult(family=family_of(source))
     tiny, built = scratch / "tiny", scratch / "tiny-built"

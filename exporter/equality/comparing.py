@@ -1,4 +1,4 @@
-"""Compare a converted float graph with its source as transformers computes it."""
+"""Compare a converted fp32 graph with its source model in transformers."""
 
 import gc
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ _SPARE = 1 << 30  # libraries, logits and caches, in bytes
 
 
 def compare(source: Path, built: Path) -> Deviation:
-    """Compare the float graph in the folder ``built`` with the model that transformers opens from ``source``.
+    """Compare the fp32 graph in the folder ``built`` with the model that transformers loads from ``source``.
 
-    Raises `EdgedraftError` where the graph is none that the runtime can open.
+    Raises `EdgedraftError` where the runtime cannot open the graph.
     """
     gc.collect()  # what a converter in this process has left
     limit = int(read_json(built / "genai_config.json")["model"]["context_length"])
@@ -55,17 +55,17 @@ def compare(source: Path, built: Path) -> Deviation:
 
 
 def _deviation(graph: Path, reference: Logits, token_ids: Sequence[int]) -> Deviation:
-    """Open ``graph`` and compare it with ``reference``; its weights stay in the pages of their file."""
+    """Open ``graph``, with its weights mapped from their file, and compare it with ``reference``."""
     threads = pool_threads() or usable_cores()
     settings = SessionSettings(threads=threads, context_length=len(token_ids), huge_pages=False, prepack=False)
     return largest_deviation(reference, checked_passes(open_model(graph, settings), token_ids))
 
 
 def missing_memory(built: Path) -> str:
-    """Return why the model in ``built`` cannot be compared on this machine; empty where it can.
+    """Return why memory is too short to compare the model in ``built``; empty where it is enough.
 
-    The source is held in its own type, half of float32 or less but where it is float32 itself, and freed before the
-    graph is opened.
+    The source is loaded in its own data type, which takes at most as much memory as the fp32 graph. It is freed before
+    the graph is opened.
     """
     needed = sum(file.stat().st_size for file in built.glob(f"{_GRAPH}*")) + _SPARE
     free = psutil.virtual_memory().available

@@ -1,4 +1,4 @@
-"""Deviation: how far the logits of a converted model lie from those of its source, and what follows from it."""
+"""Deviation: how much the logits of a converted model differ from those of its source."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ REPORTED_ABOVE = 0.001
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class CheckedRows:
-    """Logits (rows, vocab) that a kind of pass, ``what``, gave for the tokens from position ``start`` on."""
+    """Logits (rows, vocab) of the tokens from position ``start`` on; ``what`` names the kind of pass."""
 
     what: str
     start: int
@@ -29,7 +29,8 @@ class CheckedRows:
 class Deviation:
     """The largest difference of a logit, as a share of the standard deviation of the source's logits.
 
-    ``position`` is the token's, counted from 0, and ``what`` the kind of pass that read it. ``tokens`` were compared.
+    ``position`` is the index of the token, from 0. ``what`` names the kind of pass that read it. ``tokens`` is the
+    number of tokens that were compared.
     """
 
     share: float
@@ -39,15 +40,15 @@ class Deviation:
 
     @property
     def told(self) -> str:
-        """Return the difference and where it lies, in words."""
+        """Return the difference and its token as a phrase for messages."""
         place = f"at token {self.position + 1} of {self.tokens}, read {self.what}"
         return f"{self.share:.2%} of their standard deviation {place}"
 
 
 def largest_deviation(reference: Logits, passes: Iterable[CheckedRows]) -> Deviation:
-    """Compare ``passes`` with the ``reference`` (tokens, vocab); logits of minus infinity must agree exactly.
+    """Compare ``passes`` with the ``reference`` (tokens, vocab); logits of minus infinity must match exactly.
 
-    Raises `EdgedraftError` where widths differ, or the reference holds what is not a number.
+    Raises `EdgedraftError` where widths differ or the reference holds NaN.
     """
     finite = np.isfinite(reference)
     require(not bool(np.isnan(reference).any()), "the source's own logits are not numbers", remedy="check its weights")

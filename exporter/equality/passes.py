@@ -1,4 +1,4 @@
-"""The passes that a converted model is checked with: one pass, pieces, and what follows a rewind."""
+"""The passes that check a converted model: one pass, several pieces, and passes after a rewind."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,7 +9,7 @@ _DRAFT_ROWS, _SINGLE_STEPS = 5, 2
 
 
 def checked_passes(model: LanguageModel, token_ids: Sequence[int]) -> Iterator[CheckedRows]:
-    """Read ``token_ids`` in each way that decoding reads tokens; each result is valid until the next is asked for."""
+    """Read ``token_ids`` in each way that decoding does; each result is valid until the next one is requested."""
     model.rewind(0)
     yield CheckedRows(what="in one pass", start=0, logits=model.read(token_ids).logits)
     model.rewind(0)
@@ -27,7 +27,7 @@ def _read_on(model: LanguageModel, pieces: Iterator[Sequence[int]], what: str) -
 
 
 def _short_pieces(token_ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    """Cut ``token_ids`` into single steps first, then into pieces as long as a draft."""
+    """Split ``token_ids`` into single steps first, then into pieces as long as a draft."""
     for place in range(min(_SINGLE_STEPS, len(token_ids))):
         yield token_ids[place : place + 1]
     for start in range(_SINGLE_STEPS, len(token_ids), _DRAFT_ROWS):

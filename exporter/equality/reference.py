@@ -1,4 +1,4 @@
-"""The source as transformers computes it, in float32: its logits for some tokens."""
+"""Logits of the source model in transformers, computed in float32."""
 
 import gc
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ _TEXT = (
 
 
 def source_class(config: Any) -> Any:
-    """Return the class that config.json names, or the one that transformers takes for causal language models."""
+    """Return the class that config.json names, or the one that transformers uses for causal language models."""
     named = (getattr(config, "architectures", None) or ["AutoModelForCausalLM"])[0]
     return getattr(transformers, named, transformers.AutoModelForCausalLM)
 
@@ -26,9 +26,9 @@ def source_class(config: Any) -> Any:
 def source_logits(folder: Path, token_ids: Sequence[int], switch_length: int | None, *, whole: bool) -> Logits:
     """Return float32 logits (tokens, vocab) of the model in ``folder``; row i is that of a text of i + 1 tokens.
 
-    Its weights stay in their own type, and each layer is widened to float32 while it computes; with ``whole`` the model
-    is held in float32, which takes twice the memory or more. A model that computes texts longer than ``switch_length``
-    otherwise is run for both kinds.
+    The weights keep their data type, and each layer is converted to float32 while it computes. With ``whole`` the model
+    is loaded in float32, which takes at least twice the memory. If the model computes texts longer than
+    ``switch_length`` differently, shorter texts are computed separately.
     """
     model = _opened(folder, whole=whole)
     logits = _logits(model, token_ids)
@@ -48,7 +48,7 @@ def _opened(folder: Path, *, whole: bool) -> Any:
 
 
 def _blocks(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
-    """Yield the parts of a model that are run as wholes: its layers, and what holds weights beside them."""
+    """Yield the modules to convert to float32 one at a time: the layers, and other modules that hold weights."""
     for child in module.children():
         if isinstance(child, torch.nn.ModuleList):
             yield from child
@@ -59,7 +59,7 @@ def _blocks(module: torch.nn.Module) -> Iterator[torch.nn.Module]:
 
 
 def _widen_while_it_runs(block: torch.nn.Module) -> None:
-    """Let ``block`` compute in float32, with weights that are widened before it runs and dropped afterwards."""
+    """Convert the weights of ``block`` to float32 before it runs, and drop the converted weights afterwards."""
     narrow: dict[torch.Tensor, torch.Tensor] = {}
 
     def widen(*_: object) -> None:
@@ -84,7 +84,7 @@ def _logits(model: Any, token_ids: Sequence[int]) -> Logits:
 
 
 def checked_ids(folder: Path, count: int) -> list[int]:
-    """Return ``count`` tokens to compare with: a text with its special tokens, and random ones behind it."""
+    """Return ``count`` tokens to compare with: a text with its special tokens, followed by random tokens."""
     config = transformers.AutoConfig.from_pretrained(folder).get_text_config()
     rng = np.random.default_rng(0)
     width = int(config.vocab_size)
@@ -94,9 +94,9 @@ def checked_ids(folder: Path, count: int) -> list[int]:
 
 
 def text_ids(folder: Path, text: str) -> list[int]:
-    """Return the tokens of ``text`` with the special tokens that transformers' tokenizer puts around it.
+    """Return the tokens of ``text`` with the special tokens that transformers' tokenizer adds.
 
-    Returns none where ``folder`` holds no tokenizer.
+    Returns an empty list if ``folder`` holds no tokenizer.
     """
     if not any(folder.glob("tokenizer*")):
         return []

@@ -1,7 +1,7 @@
-"""A tiny random copy of a configuration: the same architecture and flags, with windows and rotary borders close by.
+"""A tiny random model with a given configuration, in which windows and rotary borders take effect early.
 
-A window of 4,096 tokens, or rotary factors for 128,000, change nothing in a hundred tokens. In the copy they lie within
-those, so that a converter that leaves them out is found out in a second, before any weight is read.
+A window of 4,096 tokens, or rotary factors for 128,000, have no effect within a hundred tokens. In the copy they do, so
+a converter that ignores them is found within a second, before any weight is read.
 """
 
 import shutil
@@ -34,7 +34,7 @@ _GAIN = 1.5  # random matrices of this gain let every layer count
 
 
 def write_tiny_copy(folder: Path, output: Path) -> None:
-    """Write a tiny random model of the configuration in ``folder`` to ``output``, with the tokenizer's files."""
+    """Write a tiny random model with the configuration in ``folder`` to ``output``, with the tokenizer's files."""
     config = transformers.AutoConfig.from_pretrained(folder)
     shrink(config.get_text_config())
     if config.get_text_config() is not config:
@@ -54,7 +54,7 @@ def write_tiny_copy(folder: Path, output: Path) -> None:
 
 
 def _fill(name: str, parameter: torch.Tensor) -> None:
-    """Draw the numbers of a parameter: matrices by their width, norms near what they were, biases small."""
+    """Draw random values for a parameter: matrices scaled by width, norms near their initial value, small biases."""
     if parameter.dim() >= 2:
         parameter.normal_(0.0, _GAIN / parameter.shape[-1] ** 0.5)
     elif name.endswith("weight"):
@@ -64,7 +64,7 @@ def _fill(name: str, parameter: torch.Tensor) -> None:
 
 
 def shrink(config: Any) -> None:
-    """Make the configuration of a text model tiny, in place; what it computes keeps its form."""
+    """Make the configuration of a text model tiny, in place, and keep its architecture."""
     _shrink_layers(config)
     _shrink_heads(config)
     for name, size in _SIZES.items():
@@ -76,7 +76,7 @@ def shrink(config: Any) -> None:
 
 
 def _shrink_layers(config: Any) -> None:
-    """Keep as many layers as hold one of each kind, and cut what is listed by layer."""
+    """Keep enough layers to have one of each kind, and shorten settings that are listed by layer."""
     count = config.num_hidden_layers
     listed = {name: value for name, value in vars(config).items() if isinstance(value, list) and len(value) == count}
     needed = [max(map(values.index, set(map(_hashable, values)))) + 1 for values in listed.values() if values]
@@ -93,7 +93,7 @@ def _hashable(value: Any) -> Any:
 
 
 def _shrink_heads(config: Any) -> None:
-    """Keep the head size, and whether heads share keys and values."""
+    """Reduce the number of heads; keep the head size, and whether heads share keys and values."""
     heads = config.num_attention_heads
     shared = heads // (getattr(config, "num_key_value_heads", None) or heads)
     size = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -106,7 +106,7 @@ def _shrink_heads(config: Any) -> None:
 
 
 def _fit_tokens(config: Any) -> None:
-    """Keep the ids of special tokens within the tiny vocabulary."""
+    """Limit the ids of special tokens to the tiny vocabulary."""
     for name in _TOKENS:
         value = getattr(config, name, None)
         if isinstance(value, int):
@@ -116,7 +116,7 @@ def _fit_tokens(config: Any) -> None:
 
 
 def _bring_borders_close(config: Any) -> None:
-    """Let windows and the lengths behind which rotary factors change be `BORDER` tokens."""
+    """Set windows, and the lengths beyond which rotary factors change, to `BORDER` tokens."""
     if getattr(config, "sliding_window", None):
         config.sliding_window = min(config.sliding_window, BORDER)
     rope = getattr(config, "rope_parameters", None) or {}

@@ -1,8 +1,8 @@
-"""Child process that compares a converted float graph with its source; its memory is freed when it ends.
+"""Child process that compares a converted fp32 graph with its source, so that its memory is freed at the end.
 
 Usage: python -m edgedraft.exporter.equality.worker_check MODEL_FOLDER GRAPH_FOLDER RESULT_FILE
 
-Nothing is judged here: the result file says how far the two lie apart.
+The result file holds the deviation; the parent process decides what follows from it.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""Child process that writes a tiny random copy of a configuration, for a converter that runs elsewhere.
+"""Child process that writes a tiny random copy of a configuration, for a converter in another environment.
 
 Usage: python -m edgedraft.exporter.equality.worker_copy MODEL_FOLDER OUTPUT_FOLDER
 """

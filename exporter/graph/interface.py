@@ -1,4 +1,4 @@
-"""Inputs and outputs of a copied decoder graph, changed to those that the runtime feeds and reads."""
+"""Change the inputs and outputs of a copied decoder graph to those that the runtime uses."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,10 +27,10 @@ _SEQUENCE_AXIS = 1
 
 
 def adapt_interface(model: ir.Model) -> bool:
-    """Change ``model``, in place, so that the runtime can feed and read it; return whether layers have windows.
+    """Change ``model``, in place, so that the runtime can run it; return whether layers have windows.
 
-    The weights stay as they are. Logits become float32 and are given for every token, ids and masks int64, keys and
-    values of bfloat16 float32; the caches get fixed shapes and hold the whole past.
+    The weights are unchanged. Logits become float32 and are returned for every token. Ids and masks become int64, and
+    bfloat16 keys and values become float32. The caches get fixed shapes and hold the whole past.
     """
     fix_cache_shapes(model)
     windowed = drop_cache_windows(model)
@@ -40,7 +40,7 @@ def adapt_interface(model: ir.Model) -> bool:
 
 
 def require_readable(path: Path) -> None:
-    """Refuse a graph that the runtime will refuse after `adapt_interface`, before any of its weights is copied.
+    """Refuse a graph that the runtime would refuse even after `adapt_interface`; no weight is copied for this.
 
     Raises `EdgedraftError` naming the input or output.
     """
@@ -51,7 +51,7 @@ def require_readable(path: Path) -> None:
 
 
 def cast_interface(model: ir.Model) -> None:
-    """Put a Cast, in place, behind every input and before every output whose type the runtime does not use."""
+    """Insert a Cast, in place, after every input and before every output whose type the runtime does not use."""
     caches = past_and_present(model)
     kept = {id(value) for pair in caches for value in pair if value.dtype in _CACHES}
     for value in list(model.graph.inputs):
@@ -65,7 +65,7 @@ def cast_interface(model: ir.Model) -> None:
 
 
 def _fed_as(name: str) -> ir.DataType | None:
-    """Return the type that the runtime feeds to an input, None for one that it does not know."""
+    """Return the type that the runtime feeds to an input; None for an unknown input."""
     if name in FEEDS:
         return ir.DataType.INT64
     return None if cache_slot(name) is None else ir.DataType.FLOAT
@@ -96,9 +96,9 @@ def _cast_output(graph: ir.Graph, old: ir.Value) -> None:
 
 
 def score_every_token(model: ir.Model) -> bool:
-    """Take out, in place, the cut to the last token before the head; return whether there was one.
+    """Remove, in place, the node that selects the last token before the head; return whether there was one.
 
-    onnxruntime-genai's builder puts it there with ``prune_lm_head``. Verifying a draft needs the logits of every token.
+    onnxruntime-genai's builder adds it with ``prune_lm_head``. Verifying a draft needs the logits of every token.
     """
     tail = _tail_of(model)
     states = tail.product.inputs[0] if tail is not None else None
@@ -119,7 +119,7 @@ def score_every_token(model: ir.Model) -> bool:
 
 
 def _tail_of(model: ir.Model) -> Tail | None:
-    """Return the head, None where it is of no known kind: such a graph may still be a target."""
+    """Return the head; None if its kind is unknown, which is allowed for a target."""
     try:
         return find_tail(model)
     except EdgedraftError:
@@ -133,7 +133,7 @@ def _with_every_token(model: ir.Model, shape: ir.Shape) -> ir.Shape:
 
 
 def _before_cut(states: ir.Value) -> ir.Value | None:
-    """Return what is cut to its last token to make ``states``; None where nothing is."""
+    """Return the value whose last token makes ``states``; None if no token is selected."""
     maker = states.producer()
     if maker is None:
         return None
@@ -147,7 +147,7 @@ def _before_cut(states: ir.Value) -> ir.Value | None:
 
 
 def _gathers_last(node: ir.Node, *, keeps_axis: bool) -> bool:
-    """Check for a Gather of the last token; with ``keeps_axis`` its index is a list, else a single number."""
+    """Check for a Gather of the last token; its index is a list with ``keeps_axis``, else a single number."""
     index = constant_of(input_at(node, 1)) if node.op_type == "Gather" else None
     axis = node.attributes.get("axis")
     if index is None or axis is None or axis.as_int() != _SEQUENCE_AXIS:
@@ -163,7 +163,7 @@ def _slices_last(node: ir.Node) -> bool:
 
 
 def _numbers(node: ir.Node, position: int, attribute: str) -> list[int]:
-    """Return the whole numbers of a constant input, or those of the attribute that older opsets have instead."""
+    """Return the integers of a constant input, or of the attribute that older opsets use instead."""
     stated = node.attributes.get(attribute)
     if stated is not None:
         return list(stated.as_ints())
@@ -173,7 +173,7 @@ def _numbers(node: ir.Node, position: int, attribute: str) -> list[int]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Declared:
-    """An input or output as ONNX Runtime will declare it."""
+    """An input or output as ONNX Runtime will report it."""
 
     name: str
     shape: list[int | str | None]

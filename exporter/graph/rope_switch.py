@@ -1,7 +1,7 @@
-"""Rotary factors that change with the length of the text, as LongRoPE's do: where a graph changes them.
+"""Find the text length at which a graph changes its rotary factors, as LongRoPE does.
 
-Such a graph holds two tables and takes the second where a pass ends behind a certain length. Keys that were rotated by
-the first table then no longer fit, so the runtime must know that length; it stands in the graph's metadata.
+Such a graph holds two tables and uses the second when a pass ends beyond a certain length. Keys that were rotated by
+the first table are then wrong, so the runtime must know that length. It is stored in the graph's metadata.
 """
 
 import onnx_ir as ir
@@ -12,7 +12,7 @@ _ATTENTION = ("GroupQueryAttention", "RotaryEmbedding")
 
 
 def note_rope_switch(model: ir.Model) -> int | None:
-    """Write the length from which ``model`` takes other rotary factors into its metadata, and return it.
+    """Store the longest text that uses the first rotary table in the metadata of ``model``, and return it.
 
     Returns None for a graph with one table of factors.
     """
@@ -25,7 +25,7 @@ def note_rope_switch(model: ir.Model) -> int | None:
 
 
 def _switch_length(node: ir.Node) -> int | None:
-    """Return the longest text for which a choice between rotary tables takes its first; None for other nodes."""
+    """Return the longest text for which an If node chooses its first rotary table; None for other nodes."""
     readers = {reader.op_type for output in node.outputs for reader in output.consumers()}
     condition = node.inputs[0].producer() if node.op_type == "If" and node.inputs[0] is not None else None
     if not readers & set(_ATTENTION) or condition is None or condition.op_type != "Greater":

@@ -1,4 +1,4 @@
-"""Equal tensors in a data file: stored once, and read by every constant that holds the same bytes."""
+"""Store tensors with equal bytes once in a data file; every constant reads the same bytes."""
 
 import hashlib
 import os
@@ -18,9 +18,9 @@ Copies = dict[str, tuple[str, ir.TensorProtocol]]
 
 @contextmanager
 def without_copies(model: ir.Model) -> Iterator[Copies]:
-    """Take the numbers of repeated constants out of ``model`` within the block, and tell which they are.
+    """Remove the data of repeated constants from ``model`` within the block; yield which ones they are.
 
-    A tied matrix is packed for the token table and for the head: other shapes, the same bytes.
+    A tied matrix is packed for the token embedding and for the head: the shapes differ, the bytes are the same.
     """
     copies = _copies(model)
     constants = model.graph.initializers
@@ -34,7 +34,7 @@ def without_copies(model: ir.Model) -> Iterator[Copies]:
 
 
 def point_to_originals(path: Path, copies: Copies) -> None:
-    """Let the ``copies`` in the graph file ``path`` read the bytes that their originals read."""
+    """Make the ``copies`` in the graph file ``path`` refer to the bytes of their originals."""
     if not copies:
         return
     model = ir.load(path)
@@ -61,7 +61,7 @@ def repeated_bytes(model: ir.Model) -> int:
 
 
 def _copies(model: ir.Model) -> Copies:
-    """Find the constants whose bytes an earlier one holds, among those of the same size and type."""
+    """Find the constants whose bytes equal those of an earlier constant of the same size and type."""
     by_size: dict[tuple[int, ir.DataType], list[tuple[str, ir.TensorProtocol]]] = {}
     for name, value in model.graph.initializers.items():
         tensor = value.const_value
@@ -78,7 +78,7 @@ def _copies(model: ir.Model) -> Copies:
 
 
 def _content(tensor: ir.TensorProtocol) -> object:
-    """Return what two tensors of equal bytes have in common: their place in a file, or else their sum."""
+    """Return a key that equal tensors share: their place in a file, or a checksum."""
     if isinstance(tensor, ir.ExternalTensor):
         return os.fspath(tensor.path), tensor.offset
     return hashlib.blake2b(np.ascontiguousarray(tensor.numpy()).tobytes()).digest()

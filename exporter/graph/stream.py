@@ -1,8 +1,8 @@
-"""The residual stream of a decoder graph, found from the dataflow alone, whoever exported the graph.
+"""Find the residual stream of a decoder graph from its dataflow alone, for any exporter.
 
-Every path from the token ids to the logits runs through the residual stream; products, norms and attention each have a
-path around them. So the nodes that no path avoids are the stream's: what the last of them before a layer's attention
-makes is the state that enters the layer.
+Every path from the token ids to the logits runs through the residual stream, while products, norms and attention can be
+bypassed. So the nodes that are on all paths belong to the stream. The output of the last such node before a layer's
+attention is the state that enters the layer.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,7 +22,7 @@ _SUM_BESIDE_NORM = {"SkipLayerNormalization": 3, "SkipSimplifiedLayerNormalizati
 
 
 class ResidualStream:
-    """The states that layers of ``model`` add to: `entering` a layer, and `final`, what its head reads."""
+    """The residual states of ``model``: `entering` a layer, and `final`, which the head reads."""
 
     def __init__(self, model: ir.Model) -> None:
         self._model = model
@@ -37,7 +37,7 @@ class ResidualStream:
         return len(self._attentions)
 
     def entering(self, layer: int) -> ir.Value:
-        """Return the state that enters ``layer``: what the layers before it have added up, before any norm."""
+        """Return the state that enters ``layer``: the sum over the layers before it, before any norm."""
         attention = self._attentions[layer]
         before = [node for node in self._unavoidable if self._order[node] < self._order[attention]]
         if not before:
@@ -46,7 +46,7 @@ class ResidualStream:
 
     @property
     def final(self) -> ir.Value:
-        """Return the state behind the final norm, which the head reads."""
+        """Return the state after the final norm, which the head reads."""
         states = find_tail(self._model).product.inputs[0]
         maker = states.producer() if states is not None else None
         if maker is not None and maker.op_type == "DynamicQuantizeLinear":
@@ -58,7 +58,7 @@ class ResidualStream:
 def _on_the_way(model: ir.Model) -> list[ir.Node]:
     """Return the nodes on any path from the token ids to the logits, in the graph's order.
 
-    A shape is no state: masks and positions that are made from one are no part of a path.
+    Paths through a Shape node, such as those of masks and positions, do not count.
     """
     nodes = [node for node in model.graph if node.op_type not in _SIZES]
     ids = {value for value in model.graph.inputs if value.name == INPUT_IDS}
@@ -78,7 +78,7 @@ def _on_the_way(model: ir.Model) -> list[ir.Node]:
 
 
 def _unavoidable(nodes: Sequence[ir.Node], order: dict[ir.Node, int]) -> list[ir.Node]:
-    """Return the nodes that no edge skips in topological order: every path runs through them."""
+    """Return the nodes that every path runs through: no edge skips them in topological order."""
     found, furthest = [], 0
     for place, node in enumerate(nodes):
         if furthest <= place:
@@ -92,7 +92,7 @@ def _readers(node: ir.Node) -> Iterable[ir.Node]:
 
 
 def _attentions(model: ir.Model, order: dict[ir.Node, int]) -> list[ir.Node]:
-    """Return the node of each layer that first joins past keys with new ones."""
+    """Return, for each layer, the first node that reads its past keys or values."""
     found: dict[int, ir.Node] = {}
     for value in model.graph.inputs:
         slot = cache_slot(str(value.name))
@@ -108,7 +108,7 @@ def _attentions(model: ir.Model, order: dict[ir.Node, int]) -> list[ir.Node]:
 
 
 def _state_of(node: ir.Node) -> ir.Value:
-    """Return the output of ``node`` that the next layer adds to; a fused norm is made to give its sum."""
+    """Return the output of ``node`` that the next layer adds to; make a fused norm return its sum."""
     place = _SUM_BESIDE_NORM.get(node.op_type, 0)
     if place >= len(node.outputs):
         before = len(node.outputs)

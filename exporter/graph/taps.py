@@ -1,4 +1,4 @@
-"""Taps: the target's states as one more output, for a drafter that reads them."""
+"""Add the target's hidden states as an output, for a drafter that reads them."""
 
 from collections.abc import Sequence
 
@@ -21,10 +21,10 @@ def target_shape(model: ir.Model) -> TargetShape:
 
 
 def tap_target(model: ir.Model, layout: EagleLayout) -> None:
-    """Add the features that a drafter of ``layout`` reads as the output ``features``, in place; change nothing else.
+    """Add the output ``features``, which a drafter of ``layout`` reads, to ``model`` in place.
 
-    Its shape is (batch, tokens, layout.feature_width), float32: the states that enter the tapped layers side by side,
-    or the state behind the final norm. A pass that does not fetch the output costs what it did before.
+    Its shape is (batch, tokens, layout.feature_width), float32: the states that enter the tapped layers, concatenated,
+    or the state after the final norm. Nothing else changes, and a pass that does not fetch the output costs the same.
     """
     stream, hidden = ResidualStream(model), head_row_size(model).parameters
     require(all(value.name != FEATURES for value in model.graph.outputs), f"graph output {FEATURES}: already there")
@@ -46,7 +46,7 @@ def _entering(stream: ResidualStream, layers: Sequence[int] | None) -> list[ir.V
 
 
 def _as_float(graph: ir.Graph, state: ir.Value) -> ir.Value:
-    """Return a value of the state in float32 that is the tap's own, so that it may get the output's name."""
+    """Return a float32 copy of the state, which can take the output's name."""
     if state.dtype == _FLOAT:
         return _appended(graph, "Identity", [state])
     return _appended(graph, "Cast", [state], to=int(_FLOAT))

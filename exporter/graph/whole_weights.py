@@ -1,4 +1,4 @@
-"""Loading through transformers without a random number: what a checkpoint lacks is an error, not an initialization.
+"""Load a model through transformers, and refuse checkpoints whose missing weights would be initialized randomly.
 
 Only the standard library is imported here, so that the worker in Optimum's own environment can run this file too.
 """
@@ -18,9 +18,9 @@ _SHOWN = 3
 
 @contextlib.contextmanager
 def whole_weights() -> Iterator[None]:
-    """Make every ``from_pretrained`` of a model in the block refuse a checkpoint that is not the model's own.
+    """Make every ``from_pretrained`` in the block refuse a checkpoint that does not match its model.
 
-    Raises `SystemExit`, whose text is one line, for tensors that are missing, have another shape, or belong to another
+    Raises `SystemExit` with a one-line text for tensors that are missing, have another shape, or belong to another
     architecture. Tied weights count once.
     """
     from transformers import PreTrainedModel
@@ -44,7 +44,7 @@ def whole_weights() -> Iterator[None]:
 
 
 def loading_fault(info: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with a checkpoint by the loading info of ``from_pretrained``; None where nothing is."""
+    """Return what the loading info of ``from_pretrained`` says is wrong with a checkpoint; None if nothing is."""
     missing, unexpected = sorted(info["missing_keys"]), sorted(filter(_matters, info["unexpected_keys"]))
     shapes = sorted(str(name) for name, *_ in info["mismatched_keys"])
     if missing:
@@ -58,7 +58,7 @@ def loading_fault(info: Mapping[str, Any]) -> str | None:
 
 
 def _matters(name: str) -> bool:
-    """Return whether a tensor that the model has no place for would change what the decoder says."""
+    """Return whether an unexpected tensor means that the decoder would compute something else."""
     return _BESIDE.search(name) is None
 
 

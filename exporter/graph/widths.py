@@ -1,6 +1,6 @@
-"""A drafter whose vocabulary is padded to another width than the target's: its graph made to fit the target's ids.
+"""Fit a drafter to its target if their logits are padded to different widths.
 
-Qwen2.5's models have 151,936 or 152,064 rows for one tokenizer, Gemma's 262,144 or 262,208.
+For one tokenizer, models of Qwen2.5 have 151,936 or 152,064 rows, and Gemma's have 262,144 or 262,208.
 """
 
 import numpy as np
@@ -23,7 +23,7 @@ def first_ids(width: int, vocab_size: int) -> IndexMap:
 
 
 def head_rows(kept: IndexMap, width: int) -> IndexMap:
-    """Return the map of the same tokens for a head of ``width`` rows; refuse a token that the head has no row for."""
+    """Return the same tokens as a map for a head of ``width`` rows; refuse a token without a row in the head."""
     last, remedy = int(kept.target_ids[-1]), "choose a smaller draft vocabulary"
     require(last < width, f"index map: expected ids below the drafter's {width} rows", got=last, remedy=remedy)
     return IndexMap(target_ids=kept.target_ids, target_vocab_size=width)
@@ -45,7 +45,8 @@ def fit_drafter(model: ir.Model, vocab_size: int) -> None:
 def limit_token_ids(model: ir.Model, width: int, vocab_size: int) -> None:
     """Make a model of ``width`` rows read its last row for every larger id of the target, in place.
 
-    Only ids of padding are that large, and of placeholders for images; what they draft is verified like any draft.
+    Only ids of padding and of placeholders for images are that large. Drafts that follow them are verified like any
+    other.
     """
     if width >= vocab_size or any(node.name == _LIMIT for node in model.graph):
         return

@@ -1,4 +1,4 @@
-"""Admission: which models are converted is decided from their configuration, before any weight is read."""
+"""Admission: decide from a model's configuration, before weights are read, whether it is converted."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -19,9 +19,9 @@ _MIXED = "Granite 4"
 
 
 def require_supported(source: ModelSource, export_backend: str) -> None:
-    """Refuse a model that ``export_backend`` does not convert rightly; the error names its family and what is taken.
+    """Refuse a model that ``export_backend`` does not convert correctly; the error names its family and alternatives.
 
-    An ONNX graph is not converted, and passes; see `require_readable_graph`.
+    An ONNX graph is not converted, so it passes; see `require_readable_graph`.
     """
     if source.kind == ONNX:
         return
@@ -68,7 +68,7 @@ def _of_config(source: ModelSource) -> tuple[ModelFamily, str]:
 
 
 def _require_plain_weights(source: ModelSource, config: Mapping[str, Any]) -> None:
-    """Refuse weights that another tool has quantized: they would be packed a second time, or not at all."""
+    """Refuse weights that another tool quantized: they would be packed a second time, or not at all."""
     packed = config.get("quantization_config")
     method = str(packed.get("quant_method", "unknown")) if isinstance(packed, Mapping) else ""
     rule = f"{source.path}: expected float weights, not those that {method} has quantized"
@@ -77,7 +77,7 @@ def _require_plain_weights(source: ModelSource, config: Mapping[str, Any]) -> No
 
 
 def _require_dense(source: ModelSource, config: Mapping[str, Any], label: str) -> None:
-    """Refuse the members of a mixed family that have recurrent layers or experts."""
+    """Refuse those models of a mixed family that have recurrent layers or experts."""
     kinds = config.get("layer_types") or config.get("layers_block_type") or []
     others = sorted({str(kind) for kind in kinds if kind not in _ATTENTION})
     experts = config.get("num_local_experts") or 0

@@ -1,7 +1,7 @@
-"""Mends of onnxruntime-genai's model builder: where its graphs compute other numbers than transformers does.
+"""Corrections of onnxruntime-genai's model builder, where its graphs differ from transformers.
 
-Each mend is a small change of the configuration that the builder reads, or of one of its methods. Whether the result is
-right is not taken on trust: every conversion is compared with its source (see `edgedraft.exporter.equality`).
+Each one changes the configuration that the builder reads, or replaces one of its methods. Every conversion is compared
+with its source afterwards (see `edgedraft.exporter.equality`).
 """
 
 import copy
@@ -22,8 +22,8 @@ _Mend = tuple[Any, str, Callable[..., Any]]
 def mend_config(config: Any) -> None:
     """Put settings where the builder looks for them, in place.
 
-    It knows one name for the epsilon of norms, windows only with the kind of each layer, and LongRoPE's original length
-    only outside the rotary settings.
+    The builder knows one name for the epsilon of norms. It reads windows only if the kind of each layer is listed, and
+    LongRoPE's original length only outside the rotary settings.
     """
     for part in {id(part): part for part in (config, config.get_text_config())}.values():
         epsilon = next((getattr(part, name) for name in _EPSILONS if getattr(part, name, None) is not None), None)
@@ -39,8 +39,8 @@ def mend_config(config: Any) -> None:
 def _mend_rope(part: Any) -> None:
     """Put rotary settings where the builder looks for them, in place.
 
-    transformers 5 keeps one record of rotary settings for each kind of layer of Gemma 3; the builder reads the base of
-    the layers with a window from ``rope_local_base_freq``, and the rest from a single record.
+    transformers 5 has one record of rotary settings for each kind of layer of Gemma 3. The builder reads the base of
+    layers with a window from ``rope_local_base_freq``, and everything else from a single record.
     """
     rope = getattr(part, "rope_parameters", None) or {}
     if str(getattr(part, "model_type", "")).startswith("gemma3") and _WHOLE in rope:
@@ -57,7 +57,7 @@ def _mend_rope(part: Any) -> None:
 def mended_methods(builder: Any, config: Any) -> Iterator[None]:
     """Replace methods of the classes in the module ``builder`` while it builds the model of ``config``.
 
-    ``config`` is the model's own, before `mend_config`.
+    ``config`` is the configuration before `mend_config`.
     """
     source = copy.deepcopy(config.get_text_config())
     replaced = [*_rotary_mends(builder, source), _weight_mend(builder.Model), *_layer_mends(builder, source)]
@@ -72,7 +72,7 @@ def mended_methods(builder: Any, config: Any) -> Iterator[None]:
 
 
 def _rotary_mends(builder: Any, source: Any) -> Iterator[_Mend]:
-    """Compute rotary tables as transformers does: the builder drops YaRN and linear factors of several families."""
+    """Compute rotary tables as transformers does: for several families the builder ignores YaRN and linear factors."""
     base = builder.Model
     make_caches, from_scratch = base.make_rotary_embedding_caches, base.make_rotary_embedding_caches_from_scratch
 
@@ -103,7 +103,7 @@ def _rotary_mends(builder: Any, source: Any) -> Iterator[_Mend]:
 
 
 def _weight_mend(base: Any) -> _Mend:
-    """Widen norms before an offset is added to them: in bfloat16 the sum would lose most of its digits."""
+    """Convert norms to float32 before an offset is added: bfloat16 would round the sum."""
     load_weights = base.load_weights
 
     def load_wide_norms(model: Any, path: str) -> Any:
@@ -117,7 +117,7 @@ def _weight_mend(base: Any) -> _Mend:
 
 
 def _layer_mends(builder: Any, source: Any) -> Iterator[_Mend]:
-    """Mend Gemma's scale of embeddings, OLMo's norm, and layers that rotate nothing."""
+    """Correct Gemma's scale of embeddings, OLMo's norm, and layers without rotary embedding."""
     begin_gemma, make_norm = builder.GemmaModel.__init__, builder.OLMoModel.make_layernorm
     make_attention = builder.Model.make_attention
     rotated = getattr(source, "no_rope_layers", None)  # 1 where a layer rotates
@@ -144,9 +144,9 @@ def _layer_mends(builder: Any, source: Any) -> Iterator[_Mend]:
 
 
 def longest_context(config: Any) -> int | None:
-    """Return the longest text that the built graph computes rightly, None for all that the configuration allows.
+    """Return the longest text that the built graph computes correctly, None if the configuration alone limits it.
 
-    Ministral scales queries by their position behind the original length, which the builder leaves out.
+    Ministral scales queries by their position beyond the original length, which the builder leaves out.
     """
     rope = getattr(config.get_text_config(), "rope_parameters", None) or {}
     return int(rope["original_max_position_embeddings"]) if rope.get("llama_4_scaling_beta") else None

@@ -1,4 +1,4 @@
-"""Find every token that ends a turn: by a model's configurations, its tokenizer, and its chat template."""
+"""Find every token that ends a turn, in a model's configurations, its tokenizer and its chat template."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,15 +18,15 @@ _WORD = "Sentinel8edgedraft8Text"
 
 
 def end_token_ids(*folders: Path) -> tuple[int, ...]:
-    """Return all ids that end a turn by any file in a model's ``folders``, ascending; empty where none says anything.
+    """Return all ids that end a turn according to any file in ``folders``, ascending; empty if there are none.
 
-    A fine-tuned model often keeps its base's id in one file and ends its turns by the id of another.
+    A fine-tuned model often keeps its base model's id in one file and ends its turns with the id of another.
     """
     return tuple(sorted({token_id for folder in folders for token_id in _ids(folder)}))
 
 
 def with_ends(settings: Mapping[str, Any], ids: Sequence[int]) -> dict[str, Any]:
-    """Return the settings of a genai_config.json that state these ids: stock engines look nowhere else."""
+    """Return the settings of a genai_config.json with these ids: other engines read them from nowhere else."""
     return {**settings, "model": {**settings["model"], ENDS: ids[0] if len(ids) == 1 else list(ids)}}
 
 
@@ -42,21 +42,21 @@ def _ids(folder: Path) -> Iterator[int]:
 
 
 def _special_tokens(folder: Path) -> dict[str, int]:
-    """Return the ids of a tokenizer's special tokens by their texts, without building the tokenizer."""
+    """Return the ids of a tokenizer's special tokens by their texts, without loading the tokenizer."""
     data = read_json(folder / _TOKENIZER)
     added = data.get("added_tokens") if isinstance(data, Mapping) else None
     return {token["content"]: token["id"] for token in added or [] if token.get("special")}
 
 
 def _text_of(settings: Mapping[str, Any], name: str) -> str:
-    """Return the text of a special token of tokenizer_config.json, empty where there is none."""
+    """Return the text of a special token of tokenizer_config.json; empty if there is none."""
     token = settings.get(name)
     text = token.get("content") if isinstance(token, Mapping) else token
     return text if isinstance(text, str) else ""
 
 
 def _stated(config: Any, path: Path) -> Iterator[int]:
-    """Yield the ids that a configuration states, itself or in its part for text; ids below 0 mean none."""
+    """Yield the ids in a configuration or its text part; ids below 0 mean none."""
     parts = [config, *(config.get(name) for name in _PARTS)] if isinstance(config, Mapping) else []
     for part in parts:
         value = part.get(ENDS) if isinstance(part, Mapping) else None
@@ -67,7 +67,7 @@ def _stated(config: Any, path: Path) -> Iterator[int]:
 
 
 def turn_end(folder: Path) -> int | None:
-    """Return the special token that the chat template writes right behind an answer; None where it writes none."""
+    """Return the special token that the chat template writes directly after an answer; None if there is none."""
     chat = read_chat_template(folder)
     if chat.source is None:
         return None

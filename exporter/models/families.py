@@ -1,4 +1,4 @@
-"""The families of models: which are converted, in which forms they were tried, and which are refused, and why."""
+"""The model families: which are converted, which forms of them are tested, which are refused, and why."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ _UNKNOWN_TO_BUILDER = "onnxruntime-genai's model builder does not know it"
 class ModelFamily:
     """A family of models, recognised by ``architectures`` (config.json) or ``gguf`` (``general.architecture``).
 
-    ``tried`` names the forms that tests convert and compare with transformers, and ``models`` some that belong to it.
-    A family with a ``reason`` is refused. ``optimum`` tells whether Optimum can export it.
+    ``tried`` names the forms that tests convert and compare with transformers; ``models`` names examples. A family with
+    a ``reason`` is refused. ``optimum`` tells whether Optimum can export it.
     """
 
     name: str
@@ -210,7 +210,7 @@ REFUSED = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TriedPair:
-    """A target and a drafter whose real weights were converted and run together, and the kind of files they came in."""
+    """A target and a drafter whose real weights were converted and run together, and their file format."""
 
     target: str
     drafter: str
@@ -223,12 +223,12 @@ TRIED_PAIRS = (
 
 
 def by_architecture(name: str) -> ModelFamily | None:
-    """Return the family with the architecture ``name`` of config.json, None for one that is not known."""
+    """Return the family with the architecture ``name`` of config.json; None if it is not known."""
     return next((family for family in (*TAKEN, *REFUSED) if name in family.architectures), None)
 
 
 def by_gguf(name: str) -> ModelFamily | None:
-    """Return the family whose GGUF files have ``name`` as their architecture, None for one that is not known."""
+    """Return the family with the GGUF architecture ``name``; None if it is not known."""
     return next((family for family in (*TAKEN, *REFUSED) if name in family.gguf), None)
 
 
@@ -238,7 +238,7 @@ def supported_names() -> str:
 
 
 def refused_rows() -> list[tuple[str, str, str]]:
-    """Return, for each reason to refuse families, their names, the reason, and the option that takes them ("")."""
+    """Return the refused families by reason: names, reason, and the option that converts them ("" if there is none)."""
     grouped: dict[tuple[str, bool], list[str]] = {}
     for family in REFUSED:
         grouped.setdefault((family.reason, family.optimum), []).append(family.name)
@@ -247,7 +247,7 @@ def refused_rows() -> list[tuple[str, str, str]]:
 
 
 def unsupported(where: object, what: str, reason: str, *, optimum: bool) -> EdgedraftError:
-    """Make the error for ``what`` at ``where``: why it is not converted, what is, and whether Optimum would do."""
+    """Return the error for ``what`` at ``where``: the reason, what is supported, and whether Optimum can export it."""
     remedy = "choose a model of a supported family"
     if optimum:
         remedy = "convert it with --export-backend optimum (or --via optimum)"

@@ -1,4 +1,4 @@
-"""Opening a drafter that was cut or fitted in memory: its graph reads the rest from the full drafter's data file."""
+"""Open a drafter that was trimmed or fitted in memory; its weights are read from the full drafter's data file."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 
 
 def open_fitted(graph: Path, vocab_size: int, settings: SessionSettings) -> OnnxGraph:
-    """Load a full drafter with logits as wide as its target's vocabulary, whatever its own width is."""
+    """Load a full drafter with logits as wide as its target's vocabulary."""
     model = load_graph(graph)
     if vocabulary_width(model) == vocab_size:
         return OnnxGraph(graph, settings)
@@ -32,7 +32,7 @@ def open_cut(graph: Path, kept: IndexMap, settings: SessionSettings) -> OnnxGrap
 
 
 def _open_beside(graph: Path, model: ir.Model, name: str, settings: SessionSettings) -> OnnxGraph:
-    """Load ``model``; it must lie beside the data file of ``graph`` while it is opened, and is deleted afterwards."""
+    """Save ``model`` beside the data file of ``graph``, load it, and delete the saved graph."""
     wanted = graph.with_name(f"{name}.onnx")
     with unwritable_is_users(wanted), temporary_file(wanted) as beside:
         ir.save(model, beside)

@@ -1,4 +1,4 @@
-"""The float graph of a model folder: made by one of two export backends, and compared with its source."""
+"""Make the fp32 graph of a model folder with one of two export backends, and compare it with its source."""
 
 import importlib.util
 import shutil
@@ -24,10 +24,10 @@ _GRAPH, _SETTINGS = "model.onnx", "genai_config.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FloatGraph:
-    """What is made: a graph in the folder ``built``, from the Hugging Face folder ``weights``.
+    """What to make: a graph in the folder ``built``, from the Hugging Face folder ``weights``.
 
-    The tools' output goes to ``log``. ``equality_file`` keeps how far the graph lies from its source, for the next
-    precision.
+    The tools' output goes to ``log``. The result of the comparison is stored in ``equality_file``, for the conversions
+    to other precisions.
     """
 
     name: str
@@ -41,7 +41,7 @@ class FloatGraph:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MadeGraph:
-    """What the float graph cost, and how far it lies from its source."""
+    """The cost of making the fp32 graph, and the result of its comparison with the source."""
 
     costs: tuple[ProcessCost, ...]
     equality: EqualityResult
@@ -50,7 +50,7 @@ class MadeGraph:
 def make_float_graph(wanted: FloatGraph, progress: Progress) -> MadeGraph:
     """Make the graph and compare it with its source, unless that was done for another precision.
 
-    Raises `EdgedraftError` where the configuration or the graph is converted into another model.
+    Raises `EdgedraftError` if the conversion computes something else than the source.
     """
     known = finished_check(wanted.equality_file)
     wanted.equality_file.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def make_float_graph(wanted: FloatGraph, progress: Progress) -> MadeGraph:
 
 
 def _accepted(wanted: FloatGraph) -> EqualityResult:
-    """Return what the check has written; an unequal graph is refused, and its result not kept."""
+    """Return the result of the check; refuse an unequal graph and delete its result."""
     result = read_equality(wanted.equality_file)
     if not result.acceptable:
         wanted.equality_file.unlink()
@@ -73,7 +73,7 @@ def _accepted(wanted: FloatGraph) -> EqualityResult:
 
 
 def _build(wanted: FloatGraph, *, compared: bool) -> ProcessCost:
-    """Build the graph. Packing its weights ourselves takes a fifth of the memory of the builder's quantizer."""
+    """Build the graph. Packing its weights later takes a fifth of the memory that the builder's quantizer needs."""
     if importlib.util.find_spec("onnxruntime_genai") is None:
         raise MissingExtraError("onnxruntime-genai", "export")
     folders = [str(wanted.weights), str(wanted.built), *([] if compared else [str(wanted.equality_file)])]
@@ -82,7 +82,7 @@ def _build(wanted: FloatGraph, *, compared: bool) -> ProcessCost:
 
 
 def _export_compared(wanted: FloatGraph, progress: Progress) -> list[ProcessCost]:
-    """Export and compare with the source; a tiny copy comes first where windows or rotary borders lie far off."""
+    """Export and compare with the source; first a tiny copy if windows or rotary borders have no effect on it."""
     costs, copied = list[ProcessCost](), None
     scratch = wanted.built.with_name("tiny")
     if has_far_border(read_json(wanted.weights / MODEL_CONFIG_NAME)):
@@ -106,7 +106,7 @@ def _compare(wanted: FloatGraph) -> ProcessCost:
 
 
 def _export(wanted: FloatGraph, progress: Progress) -> ProcessCost:
-    """Export the graph with Optimum, and write the files beside it that the builder would have written."""
+    """Export the graph with Optimum, and write the files that the builder would write beside it."""
     weights, output = wanted.weights, wanted.built
     remedy = "save the model's tokenizer as tokenizer.json beside it"
     require((weights / "tokenizer.json").is_file(), f"{weights}: no tokenizer.json", remedy=remedy)
@@ -118,7 +118,7 @@ def _export(wanted: FloatGraph, progress: Progress) -> ProcessCost:
 
 
 def copy_texts(source: Path, folder: Path) -> None:
-    """Copy tokenizer and chat template; the template gets a file of its own, where other programs look for it."""
+    """Copy tokenizer and chat template; the template also as a file of its own, where other programs look for it."""
     for name in TEXT_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

@@ -1,4 +1,4 @@
-"""The header of a GGUF file: its metadata and its list of tensors, read without the weights.
+"""Read the header of a GGUF file: its metadata and its list of tensors, without the weights.
 
 Source: the GGUF specification, versions 2 and 3 (ggml, docs/gguf.md).
 """
@@ -37,7 +37,7 @@ _VERSIONS = (2, 3)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GgufTensor:
-    """One tensor: its name, its dimensions (the innermost first), its type's number, where its bytes begin."""
+    """One tensor: name, dimensions (innermost first), number of its type, offset of its data."""
 
     name: str
     shape: tuple[int, ...]
@@ -47,9 +47,9 @@ class GgufTensor:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class GgufHeader:
-    """``metadata``: the file's keys and values, arrays as lists; ``metadata_bytes``: where they lie in the file.
+    """``metadata``: the file's keys and values, arrays as lists. ``metadata_bytes``: their place in the file.
 
-    ``data_start``: the byte that tensors' offsets count from; ``alignment``: in bytes.
+    ``data_start``: the byte from which the offsets of tensors count. ``alignment``: in bytes.
     """
 
     metadata: Mapping[str, Any]
@@ -62,7 +62,7 @@ class GgufHeader:
 def read_gguf_header(path: Path) -> GgufHeader:
     """Read the header of a GGUF file of version 2 or 3.
 
-    Raises `EdgedraftError` for another kind of file, and for one that ends within its header.
+    Raises `EdgedraftError` for another kind of file, and for a file that ends within its header.
     """
     remedy = "download it again"
     try:
@@ -76,9 +76,9 @@ def read_gguf_header(path: Path) -> GgufHeader:
 
 
 def gguf_architecture(path: Path) -> str:
-    """Return the architecture that the GGUF file states, such as ``llama``.
+    """Return the architecture of a GGUF file, such as ``llama``.
 
-    Raises `EdgedraftError` for a file whose header cannot be read or states none.
+    Raises `EdgedraftError` if the header cannot be read or names none.
     """
     name = read_gguf_header(path).metadata.get(_ARCHITECTURE)
     remedy = "give a file of a whole model"
@@ -87,7 +87,7 @@ def gguf_architecture(path: Path) -> str:
 
 
 class _Reader:
-    """Reads values one after the other from the bytes of a file."""
+    """Reads values in sequence from the bytes of a file."""
 
     def __init__(self, data: mmap.mmap, place: int) -> None:
         self.data = data

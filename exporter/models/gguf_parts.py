@@ -1,4 +1,4 @@
-"""A model in several GGUF files, as llama-gguf-split cuts it: finding its parts, checking them, joining them."""
+"""Find, check and join the parts of a model that llama-gguf-split split into several GGUF files."""
 
 import re
 import struct
@@ -49,9 +49,9 @@ _ALL_PARTS = "put all parts into one folder, under the names that they were publ
 
 
 def gguf_parts(path: Path) -> tuple[Path, ...]:
-    """Return all files of the model that ``path`` is a part of, in order; ``path`` alone where it is whole.
+    """Return all files of the model that ``path`` is a part of, in order; only ``path`` if it is not split.
 
-    Raises `EdgedraftError` where a part is missing.
+    Raises `EdgedraftError` if a part is missing.
     """
     match = _PART.fullmatch(path.stem)
     if match is None:
@@ -67,13 +67,13 @@ def gguf_parts(path: Path) -> tuple[Path, ...]:
 
 
 def model_name(path: Path) -> str:
-    """Return the file's name without its ending and without the number of a part, in lower case."""
+    """Return the file's name in lower case, without its suffix and the number of a part."""
     match = _PART.fullmatch(path.stem)
     return (match["name"] if match else path.stem).lower()
 
 
 def require_whole_gguf(parts: tuple[Path, ...]) -> None:
-    """Refuse GGUF files that are no whole model: an adapter, parts that are missing, a file that ends too early."""
+    """Refuse GGUF files that are not a whole model: an adapter, missing parts, a truncated file."""
     headers = [read_gguf_header(part) for part in parts]
     first = headers[0].metadata
     kind = str(first.get(_TYPE, "model"))
@@ -124,7 +124,7 @@ def _require_whole_file(part: Path, header: GgufHeader) -> None:
 
 
 def _sizes(part: Path, header: GgufHeader) -> list[int]:
-    """Return the bytes of each tensor with what follows it up to the next one."""
+    """Return the bytes from the start of each tensor to the start of the next."""
     starts = sorted(tensor.offset for tensor in header.tensors)
     following = dict(pairwise([*starts, part.stat().st_size - header.data_start]))
     return [following[tensor.offset] - tensor.offset for tensor in header.tensors]

@@ -1,4 +1,4 @@
-"""The ONNX graphs of a folder: the one that is meant, and those that can be chosen instead."""
+"""Choose one of the ONNX graphs in a folder."""
 
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -16,11 +16,11 @@ _NAME = "model.onnx"
 
 
 def graph_in(folder: Path, chosen: str = "") -> Path | None:
-    """Return the graph of ``folder``: the one that ``chosen`` names, or else the one that its settings or name tell.
+    """Return the graph of ``folder`` that ``chosen`` names, or else the one that its settings or its name point to.
 
-    ``chosen`` is a file, as ``onnx/model_q4.onnx``, its name alone, or what follows ``model_`` in it, as ``q4``.
-    Returns None for a folder without graphs. Raises `EdgedraftError` naming the graphs where it is not clear which is
-    meant.
+    ``chosen`` is a path in the folder (``onnx/model_q4.onnx``), a file name, or the part of the name after ``model_``
+    (``q4``). Returns None for a folder without graphs. Raises `EdgedraftError` naming the graphs if the choice is not
+    clear.
     """
     graphs = graphs_in(folder)
     if chosen:
@@ -43,7 +43,7 @@ def graphs_in(folder: Path) -> list[Path]:
 
 
 def files_beside(graph: Path) -> Path:
-    """Return the folder of the tokenizer and settings that belong to ``graph``: its own, or the one around it."""
+    """Return the folder with the tokenizer and settings of ``graph``: its own folder, or that one's parent."""
     own, around = graph.parent, graph.parent.parent
     names = ("tokenizer.json", SETTINGS, "config.json")
     return around if not any((own / name).is_file() for name in names) and graph.parent.name else own
@@ -63,7 +63,7 @@ def _names(folder: Path, graphs: list[Path]) -> str:
 
 
 def _stated(folder: Path) -> Path | None:
-    """Return the graph that genai_config.json names, in the folder or in one of its parts."""
+    """Return the graph that genai_config.json names, in the folder or one of its subfolders."""
     for part in GRAPH_FOLDERS:
         settings = folder / part / SETTINGS
         if settings.is_file():

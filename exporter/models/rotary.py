@@ -7,10 +7,10 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 
 def inverse_frequencies(config: Any, layer_type: str, *, long: bool) -> tuple[torch.Tensor, float]:
-    """Return the inverse frequencies (rotated / 2,) of a kind of layer, and the factor of cosines and sines.
+    """Return the inverse frequencies (rotated / 2,) for a layer type, and the factor of cosines and sines.
 
-    ``long`` asks for those of texts behind the original length, where LongRoPE has others. Raises `NotImplementedError`
-    for a kind of factors that transformers does not know.
+    ``long`` asks for the factors beyond the original length, which differ in LongRoPE. Raises `NotImplementedError` for
+    a kind of factors that transformers does not know.
     """
     rope = config.rope_parameters
     kind = layer_type if layer_type in rope else None  # Gemma 3 has a record for each kind of layer

@@ -1,4 +1,4 @@
-"""Whether two models share a tokenizer: by what their ids mean, before anything is converted."""
+"""Check that two models share a tokenizer, by comparing the token of each id, before anything is converted."""
 
 import re
 from dataclasses import dataclass
@@ -35,23 +35,23 @@ _MEDIA = re.compile(r"image|audio|video|vision", re.IGNORECASE)
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class NamedVocabulary:
-    """A model's vocabulary under the name that the user gave; ``width`` is that of its logits, None if not known."""
+    """A model's vocabulary under the name that the user gave; ``width`` is that of its logits, None if unknown."""
 
     name: str
     vocabulary: Vocabulary
     width: int | None = None
 
     def piece(self, token_id: int) -> str | None:
-        """Return the piece of an id; None for padding and for ids that the model has no row for."""
+        """Return the token text of an id; None for padding and for ids without a row in the logits."""
         return self.vocabulary.pieces.get(token_id) if self.has_row(token_id) else None
 
     def has_row(self, token_id: int) -> bool:
-        """Return whether the model's logits reach to an id, as far as is known."""
+        """Return whether the logits have a row for an id; true if their width is unknown."""
         return self.width is None or token_id < self.width
 
 
 def require_one_tokenizer(target: NamedVocabulary, drafter: NamedVocabulary) -> None:
-    """Refuse a drafter whose ids do not mean the target's tokens; the error names the tokens that differ."""
+    """Refuse a drafter whose ids stand for other tokens than the target's; the error names those that differ."""
     ids = sorted({*target.vocabulary.pieces, *drafter.vocabulary.pieces})
     different = [token_id for token_id in ids if not _agree(token_id, target, drafter)]
     rule, remedy = "target and drafter must share one tokenizer", "choose a drafter of the target's family"
@@ -67,7 +67,7 @@ def require_one_tokenizer(target: NamedVocabulary, drafter: NamedVocabulary) -> 
 
 
 def require_all_rows(folder: Path, width: int, texts: Path | None = None) -> None:
-    """Refuse a drafter in ``folder`` whose logits do not reach all tokens: it was trimmed before.
+    """Refuse a drafter in ``folder`` whose logits lack tokens, because it was trimmed before.
 
     ``texts`` is the folder of its tokenizer, if that is another one.
     """
@@ -79,9 +79,9 @@ def require_all_rows(folder: Path, width: int, texts: Path | None = None) -> Non
 
 
 def named_vocabulary(reference: str, cache: Path, progress: Progress) -> NamedVocabulary | None:
-    """Read the vocabulary of the model that ``reference`` names; of a hub repository its texts alone are downloaded.
+    """Read the vocabulary of the model ``reference``; of a hub repository only the text files are downloaded.
 
-    Returns None for a folder without any tokenizer. Raises `EdgedraftError` for a model whose files are not whole.
+    Returns None for a folder without any tokenizer. Raises `EdgedraftError` for an incomplete model.
     """
     if not is_on_disk(reference) and reference not in {model.name for model in packaged_models()}:
         texts = hub_folder(reference, cache, only=[*TEXT_FILES, _CONFIG])
@@ -123,7 +123,7 @@ def _in_folder(name: str, folder: Path, texts: Path | None = None) -> NamedVocab
 
 
 def _converted(source: ModelSource, cache: Path) -> Path:
-    """Return the folder of the tokenizer as transformers converts it, from vocab.json or tokenizer.model."""
+    """Return the folder with the tokenizer that transformers converts from vocab.json or tokenizer.model."""
     folder = cache / "tokenizers" / f"{source.name}-{source.identity[:12]}"
     if not (folder / TOKENIZER).is_file():
         with replacing_folder(folder) as temporary:
@@ -134,7 +134,7 @@ def _converted(source: ModelSource, cache: Path) -> Path:
 
 
 def _width(folder: Path) -> int | None:
-    """Return the width of the logits by the folder's configuration."""
+    """Return the width of the logits from the folder's configuration; None if it names none."""
     file = next((folder / name for name in (_GENAI, _CONFIG) if (folder / name).is_file()), None)
     config: Any = {} if file is None else read_json(file)
     for part in (config, config.get("text_config"), config.get("model")) if isinstance(config, dict) else ():
@@ -144,7 +144,7 @@ def _width(folder: Path) -> int | None:
 
 
 def _agree(token_id: int, target: NamedVocabulary, drafter: NamedVocabulary) -> bool:
-    """Return whether an id means the same in both models, or is of no meaning for text in one of them."""
+    """Return whether an id has the same token in both models, or is unused in one of them."""
     one, other = target.piece(token_id), drafter.piece(token_id)
     if one is not None and other is not None:
         return plain_piece(one) == plain_piece(other)

@@ -1,4 +1,4 @@
-"""Whether a model's files are all there and whole, asked before anything is converted."""
+"""Check that a model's files exist and are complete, before anything is converted."""
 
 import json
 import re
@@ -23,9 +23,9 @@ _DELETE = "finish it, or delete what is left of it"
 
 
 def require_whole(source: ModelSource) -> None:
-    """Refuse a model of which files, or parts of files, are missing; the error names them.
+    """Refuse a model with missing or incomplete files; the error names them.
 
-    Whether the files hold every weight that the architecture has is known only when they are loaded: see
+    Whether the files hold every weight of the architecture is known only when they are loaded: see
     `edgedraft.exporter.graph.whole_weights`.
     """
     if source.kind == GGUF:
@@ -53,7 +53,7 @@ def _require_finished(folder: Path) -> None:
 
 
 def _require_shards(folder: Path) -> None:
-    """Refuse ``model-00001-of-00003.safetensors`` without its brothers, whether or not there is an index."""
+    """Refuse ``model-00001-of-00003.safetensors`` without the other shards, with or without an index."""
     for match in filter(None, (_SHARD.fullmatch(file.name) for file in folder.iterdir())):
         count, ending = int(match["count"]), match["ending"]
         names = [f"{match['name']}-{number:05d}-of-{count:05d}{ending}" for number in range(1, count + 1)]
@@ -73,7 +73,7 @@ def _require_weights(folder: Path) -> None:
 
 
 def _require_indexed(folder: Path, index: str) -> None:
-    """Refuse an index that names files that are not there, or tensors that its files do not hold."""
+    """Refuse an index that names missing files, or tensors that its files do not hold."""
     where = folder / index
     data = read_json(where)
     places = data.get("weight_map") if isinstance(data, Mapping) else None
@@ -89,7 +89,7 @@ def _require_indexed(folder: Path, index: str) -> None:
 
 
 def safetensors_header(file: Path) -> Mapping[str, Any]:
-    """Return the names, types and places of the tensors in ``file``; refuse a file that ends before the last of them.
+    """Return the names, types and offsets of the tensors in ``file``; refuse a truncated file.
 
     Source: the safetensors format, 8 bytes of length and a JSON header before the data.
     """

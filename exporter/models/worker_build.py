@@ -2,8 +2,8 @@
 
 Usage: python -m edgedraft.exporter.models.worker_build MODEL_FOLDER OUTPUT_FOLDER [RESULT_FILE]
 
-With a result file the graph is compared with its source, and the file says how far the two lie apart; where a tiny copy
-of the configuration is converted into another model, no weight is read and nothing is built.
+With a result file, the graph is compared with its source and the result is written there. If a tiny copy of the
+configuration is converted wrongly, no weight is read and nothing is built.
 """
 
 import sys
@@ -44,7 +44,7 @@ def _limit_context(file: Path, limit: int) -> None:
 
 
 def build_checked(weights: Path, output: Path, result_file: Path) -> None:
-    """Build and compare; `build` alone is for a model whose conversion was compared before."""
+    """Build and compare; use `build` for a model whose conversion was compared before."""
     result = check_configuration(weights, build, output / "tiny")
     if result.acceptable:
         build(weights, output)

@@ -1,4 +1,4 @@
-"""Child process that writes a folder's tokenizer as tokenizer.json; transformers is loaded in it alone.
+"""Child process that writes a folder's tokenizer as tokenizer.json; only this process imports transformers.
 
 Usage: python -m edgedraft.exporter.models.worker_tokenizer MODEL_FOLDER OUTPUT_FOLDER
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def convert_tokenizer(folder: Path, output: Path) -> None:
-    """Load the tokenizer in ``folder``, whatever files it is in, and save it."""
+    """Load the tokenizer in ``folder``, in any format, and save it."""
     from transformers import AutoTokenizer
 
     AutoTokenizer.from_pretrained(folder).save_pretrained(output)

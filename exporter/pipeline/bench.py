@@ -29,8 +29,8 @@ TRIMMED, FULL = "trimmed drafter", "full-vocabulary drafter"
 class Measurement:
     """A bench with what it ran on, ready for JSON. ``trimmed_over_full`` compares the two drafters prompt by prompt.
 
-    ``exactness`` says whether the texts must equal the target's own. ``kernels`` are those that ran; ``remarks`` are
-    sentences on what the plan expected otherwise.
+    ``exactness`` says whether the texts must equal the target's own. ``kernels`` are those that ran. ``remarks`` are
+    sentences about differences from what the plan expected.
     """
 
     machine: Machine

@@ -29,7 +29,7 @@ Inputs = TypeVar("Inputs", bound=PairInputs)
 
 
 def prompt_set(inputs: PairInputs, note: Note = unsaid) -> PromptSet:
-    """Read the prompts of a request; ``note`` is told how many are equal."""
+    """Read the prompts of a request; ``note`` gets the number of equal ones."""
     prompts = chosen_prompts(inputs.prompts, note)
     name = Path(inputs.prompts).name if inputs.prompts else f"edgedraft's own {SHIPPED} prompts"
     return PromptSet(name=name, prompts=prompts, max_new_tokens=inputs.max_new_tokens).at_most(inputs.prompts_per_half)
@@ -64,10 +64,10 @@ def with_default_precisions(
     bound: float | None = None,
     refused: Collection[str] = (),
 ) -> tuple[Inputs, dict[str, ChosenPrecision]]:
-    """Return the request with a precision in place of "auto", and what was measured of those, by role.
+    """Return the request with chosen precisions in place of "auto", and their divergences by role.
 
-    ``bound`` is the most that a model may stray from fp32 in nats a token (None: `MAX_DIVERGENCE`); ``refused``
-    precisions are not taken.
+    ``bound`` is the largest divergence from fp32 in nats per token (None: `MAX_DIVERGENCE`). ``refused`` precisions are
+    not chosen.
     """
     references = {TARGET: inputs.target, DRAFTER: inputs.drafter}
     asked = {TARGET: inputs.target_precisions, DRAFTER: inputs.drafter_precisions}

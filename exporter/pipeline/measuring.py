@@ -41,7 +41,7 @@ _METHOD = "the middle mean behind the pass that comes before it when decoding"
 class PairSteps:
     """Step times as measured: the machine, the pool's threads, the runtime's version, times by role and precision.
 
-    Where timing decides between kernels, a role has times with each.
+    If several kernels are compared, a role has times for each.
     """
 
     machine: Machine
@@ -92,10 +92,10 @@ def pair_latency(pair: Pair, target: StepModel, drafter: StepModel) -> PairLaten
 
 
 def probe_pairs(pairs: Sequence[Pair], timing: Timing, cache: Path, progress: Progress = silent) -> PairSteps:
-    """Measure the steps of all pairs on this machine, interleaved, or read them from ``cache`` where they are known.
+    """Measure the steps of all pairs on this machine, interleaved, or read them from ``cache`` if they are known.
 
-    Times of other kernels than those that would run now are other measurements. Raises `EdgedraftError` where memory
-    cannot hold all models at once.
+    The cache holds times separately for each choice of kernels. Raises `EdgedraftError` if memory cannot hold all
+    models at once.
     """
     machine, settings = this_machine(), pairs[0].settings
     folders = {folder.key: folder for pair in pairs for folder in (pair.target, pair.drafter)}
@@ -208,7 +208,7 @@ def _target_case(pair: Pair, timed: _Timed, rows: int) -> StepCase:
 
 
 def _require_memory(models: Sequence[tuple[OnnxFolder, int]]) -> None:
-    """Raise `EdgedraftError` where memory cannot hold every model so many times: swapping would time the disk."""
+    """Raise `EdgedraftError` if memory cannot hold all copies of every model: swapping would falsify the times."""
     needed, free = sum(folder.file_bytes * count for folder, count in models), psutil.virtual_memory().available
     rule = f"step times: the models need {needed / 2**30:.1f} GiB of memory together"
     several = any(count > 1 for _, count in models)

@@ -110,9 +110,9 @@ def phone_site(parts: SiteParts, takers: Mapping[str, Taker]) -> Site:
 
 
 def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path) -> ServedDrafter | None:
-    """Return the bundle's drafter with its whole vocabulary, None where it is not cached; see `full_graph`.
+    """Return the bundle's drafter with its whole vocabulary, None if it is not cached; see `full_graph`.
 
-    Its weights are served from where they lie, with the sums that they got there; the page checks these.
+    Its weights are served from the cache, with the checksums that they have there; the page checks these.
     """
     whole = full_graph(manifest, onnx_cache, folder)
     if whole is None:

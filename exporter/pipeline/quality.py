@@ -74,7 +74,7 @@ def target_divergence(
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class BuildComparison:
-    """A conversion, the fp32 build to compare it with, and a way to open both models, that one first."""
+    """A conversion, the fp32 build to compare it with, and a function that opens both (the fp32 build first)."""
 
     folder: OnnxFolder
     reference: OnnxFolder
@@ -84,7 +84,7 @@ class BuildComparison:
 def kept_divergence(
     comparison: BuildComparison, answers: Sequence[SampledAnswer], cache: Path, progress: Progress = silent
 ) -> DivergenceEntry:
-    """Measure how far a conversion strays from its fp32 build on ``answers``, once; then read ``cache``."""
+    """Measure the divergence of a conversion from its fp32 build on ``answers``, or read it from ``cache``."""
     texts = [[*entry.prompt_ids, -1, *entry.token_ids] for entry in answers]
     facts = [comparison.folder.key, comparison.reference.key, texts]
     path = cache / "quality" / f"{short_sum(facts)}.json"
@@ -122,7 +122,7 @@ def divergence(
 
 
 def shown_divergence(measured: DivergenceEntry) -> str:
-    """Return a divergence as it reads in a note."""
+    """Return a divergence as messages show it."""
     return (
         f"KL {measured.kl_per_token:.4f} nats a token against fp32, "
         f"the same choice at {measured.greedy_agreement:.1%} of {measured.positions} positions"

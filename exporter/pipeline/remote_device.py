@@ -109,7 +109,7 @@ def remote_device(request: PlanRequest) -> LatencyForecast | None:
 
 
 def probe_remark(forecast: LatencyForecast, pair: Pair, planned: PairKernels) -> str | None:
-    """Return one line where a probe of this very machine timed other kernels than those that would run; else None."""
+    """Return one line if a probe of this machine timed other kernels than those that would run; else None."""
     probe = forecast.profile.probe
     measured = probe is not None and probe.trusted and forecast.provider == CPU
     if not measured or probe is None or probe.system != this_machine().name:

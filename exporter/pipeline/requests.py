@@ -25,7 +25,7 @@ class PairInputs:
 
     - ``target``, ``drafter``: packaged names, files, folders or hub ids.
     - ``target_precisions``, ``drafter_precisions``, ``threads``: planning compares all that are given. "auto" takes the
-      smallest precision that keeps near fp32. Without ``threads``, every core that this process may use is used.
+      smallest precision that stays close to fp32. Without ``threads``, every core that this process may use is used.
     - ``prompts``: a reference that `edgedraft.calibration.prompts.read_prompts` reads; None for the packaged prompts.
     - ``sampling``: the settings for sampled answers; greedy if None.
     - ``generate_with``: the address of a server that answers as the target; this machine answers if None.

@@ -197,5 +197,5 @@ def _precisions(request: PlanRequest) -> dict[str, tuple[str, ...]]:
 
 
 def _or_smallest(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the smallest precision in place of "auto": what cannot hold it cannot hold any."""
+    """Return the smallest precision in place of "auto": if memory cannot hold that, it cannot hold any."""
     return tuple(DEFAULT if name == AUTO else name for name in names)

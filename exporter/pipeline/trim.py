@@ -49,7 +49,7 @@ class TrimRequest:
 class TrimmedModel:
     """A model written to ``path``: a bundle with its ``manifest``, or (None) a drafter of so many tokens.
 
-    ``remark`` is a sentence on the kernels that the bundle's plan expects, where others run here.
+    ``remark`` is a sentence about the kernels that the bundle's plan expects, if others run here.
     """
 
     path: Path

@@ -34,7 +34,7 @@ def token_order(pair: "Pair", calibration: Calibration) -> Ids:
 
 
 def draftable_first(order: Ids, width: int) -> Ids:
-    """Return ``order`` with the ids that a head of ``width`` rows lacks behind all others."""
+    """Return ``order`` with the ids that a head of ``width`` rows lacks moved to the end."""
     lacking = order >= width
     return np.concatenate([order[~lacking], order[lacking]])
 

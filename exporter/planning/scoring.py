@@ -50,7 +50,7 @@ class PairLatency:
 
     @property
     def kernels(self) -> PairKernels:
-        """Return the kernels that the step models are of."""
+        """Return the kernels that the step models were timed with."""
         return PairKernels(target=self.target.kernels, drafter=self.drafter.kernels)
 
     def drafter_seconds(self, size: int, rows: int) -> float:

@@ -52,7 +52,7 @@ def read_vocab_map(path: Path, declared: DeclaredMap = NOTHING_DECLARED) -> Voca
 
 
 def holds_map(path: Path) -> bool:
-    """Check whether the file is a token map of any kind, even one whose numbers have two readings."""
+    """Check whether the file is a token map of any kind, also one whose numbers could be ids or offsets."""
     try:
         return bool(_numbers(path).kinds)
     except (EdgedraftError, OSError):

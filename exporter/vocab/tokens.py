@@ -1,4 +1,4 @@
-"""Tokenization: what judging a token map needs to know of a model's tokens."""
+"""Tokenization: what the evaluation of a token map needs to know of a model's tokens."""
 
 from dataclasses import dataclass
 

@@ -62,7 +62,7 @@ def write_vocab_map(path: Path, vocab_map: VocabMap, kind: str, frequencies: Fre
 
 
 def require_map_output(path: Path, kind: str) -> None:
-    """Refuse to replace anything but a token map; callers ask before they count or read."""
+    """Refuse to replace a file that is no token map; callers check this before they count or read."""
     require(path.is_dir() == (kind == SPECULATORS) or not path.exists(), f"{path}: is no {_shape(kind)}, as {kind} is")
     if kind == SPECULATORS:
         require_own_folder(path, "a map", NPY_NAMES[0], _OWN_NAMES)

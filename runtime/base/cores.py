@@ -1,4 +1,4 @@
-"""Count the cores that this process may use: by its affinity, and by the quota of the container that it runs in."""
+"""Count the cores that this process may use: by its affinity, and by the CPU quota of its container."""
 
 import os
 from collections.abc import Iterator
@@ -10,22 +10,22 @@ _THREADS_A_CORE, _THREADS_ANYWHERE = 4, 16
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Return how many cores this process may keep busy, at least 1; ``root`` is where the system's files lie.
+    """Return how many cores this process may keep busy, at least 1; ``root`` is the root of the file system.
 
-    A quota of 2.5 cores is 2: threads that wait for each other lose more when the system stops one of them.
+    A quota of 2.5 cores counts as 2: with 3 threads, the system would pause one and the others would wait for it.
     """
     visible = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(int(min([visible, *_quotas(root)])), 1)
 
 
 def require_threads(threads: int, what: str = "threads") -> None:
-    """Refuse a number of threads that no use of this machine explains: such a pool never finishes a pass."""
+    """Refuse a number of threads far above what any machine has: such a pool never finishes a pass."""
     most = max(_THREADS_A_CORE * (os.cpu_count() or 1), _THREADS_ANYWHERE)
     require(1 <= threads <= most, f"{what}: expected 1..{most} on this machine", got=threads)
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """Yield the quotas of cores of this process's groups and of all groups around them."""
+    """Yield the CPU quotas, in cores, of this process's control groups and of the groups above them."""
     for folder, stop in _group_folders(root):
         while True:
             quota = _quota(folder)
@@ -37,7 +37,7 @@ def _quotas(root: Path) -> Iterator[float]:
 
 
 def _group_folders(root: Path) -> Iterator[tuple[Path, Path]]:
-    """Yield the folder of each of this process's control groups, and the mount in which it lies.
+    """Yield the folder of each of this process's control groups, and the mount point above it.
 
     Source: proc_pid_mountinfo(5) and cgroups(7). A container may see only a part of the hierarchy: the mount's root.
     """
@@ -57,14 +57,14 @@ def _group_folders(root: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _inside(group: str, mounted: str) -> PurePosixPath:
-    """Return a group's path below a mount of the group ``mounted``."""
+    """Return a group's path relative to a mount of the group ``mounted``."""
     path = PurePosixPath(group)
     inside = path.relative_to(mounted) if path.is_relative_to(mounted) else PurePosixPath()
     return PurePosixPath(*(part for part in inside.parts if part not in ("/", "..")))
 
 
 def _quota(folder: Path) -> float | None:
-    """Read a group's quota in cores, of either version of control groups; None where it has none."""
+    """Read a group's quota in cores, for control groups version 1 or 2; None if it has none."""
     both = " ".join(_lines(folder / "cpu.max")) or " ".join(
         line for name in ("cpu.cfs_quota_us", "cpu.cfs_period_us") for line in _lines(folder / name)
     )

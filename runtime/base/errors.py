@@ -49,7 +49,7 @@ def first_line(error: BaseException) -> str:
 
 
 def shown(value: object) -> str:
-    """Return a value for an error's one line, cut where it is long."""
+    """Return a value for an error's one line, shortened if it is long."""
     line = repr(value)
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"
 
@@ -80,7 +80,7 @@ def full_disk_is_users(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def unwritable_is_users(path: Path) -> Iterator[None]:
-    """Turn whatever the system says against writing ``path`` into an `EdgedraftError` that names it."""
+    """Turn any system error in writing ``path`` into an `EdgedraftError` that names it."""
     try:
         yield
     except OSError as error:

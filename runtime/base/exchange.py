@@ -1,4 +1,4 @@
-"""Steps on names and disks that Python's library lacks: swap two names at once, sync folders, make synced ones."""
+"""File operations that Python's library lacks: exchange two names in one step, sync files, folders and trees."""
 
 import ctypes
 import errno
@@ -14,9 +14,9 @@ _NO_FOLDER_SYNC = {errno.EACCES, errno.EBADF, errno.EINVAL, errno.ENOTSUP, errno
 
 
 def exchange(first: Path, second: Path) -> bool:
-    """Swap two existing names of one file system in one step; return False where the system cannot.
+    """Exchange two existing names of one file system in one step; return False if the system cannot.
 
-    Linux does it by renameat2, macOS by renamex_np; some file systems of either, and Windows, do not.
+    Linux uses renameat2, macOS renamex_np. Windows and some file systems have no such operation.
     """
     names = os.fsencode(first), os.fsencode(second)
     library: Any = None if os.name == "nt" else ctypes.CDLL(None, use_errno=True)
@@ -34,7 +34,8 @@ def exchange(first: Path, second: Path) -> bool:
 def sync_file(path: Path) -> None:
     """Wait until the file's content is on disk.
 
-    The handle can write, as Windows demands. A file that may not be written is left alone: it was not written here.
+    The file is opened for writing, as Windows requires. A file that may not be written is skipped: it was not written
+    here.
     """
     try:
         handle = os.open(path, os.O_RDWR | getattr(os, "O_BINARY", 0))
@@ -47,7 +48,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Wait until the names in the folder are on disk; on systems that cannot be asked, do nothing."""
+    """Wait until the names in the folder are on disk; do nothing on systems that cannot sync folders."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except PermissionError:  # Windows opens no folder
@@ -62,7 +63,7 @@ def sync_folder(path: Path) -> None:
 
 
 def sync_tree(path: Path) -> None:
-    """Wait until every file below the folder, every name, and the folder itself are on disk."""
+    """Wait until the folder and every file and folder below it are on disk."""
     for here, _, names in os.walk(path, topdown=False):
         for file in (Path(here) / name for name in names):
             if stat.S_ISREG(file.lstat().st_mode):
@@ -71,12 +72,12 @@ def sync_tree(path: Path) -> None:
 
 
 def real_path(path: Path) -> Path:
-    """Return where the path's links lead; links that lead in a circle are no error here, but whenever it is opened."""
+    """Return the path with its links resolved; a circle of links raises no error here, only when it is opened."""
     return Path(os.path.realpath(path))
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder and its parents, each of them synced."""
+    """Make a folder and its parents, and sync each of them."""
     missing = [each for each in (path, *path.parents) if not each.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for each in missing:

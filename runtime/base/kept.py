@@ -1,4 +1,4 @@
-"""Kept results: what is damaged in a cache is made again, never used and never an error."""
+"""Read and write cached results; damaged ones are computed again, never used and never an error."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ Read = TypeVar("Read")
 
 
 def kept(read: Callable[[Path], Read], path: Path) -> Read | None:
-    """Return what ``read`` reads from ``path``; None where there is no such file, or it is refused as damaged."""
+    """Return what ``read`` reads from ``path``; None if the file is missing or damaged."""
     try:
         return read(path) if path.exists() else None
     except (EdgedraftError, OSError):
@@ -22,13 +22,13 @@ def kept(read: Callable[[Path], Read], path: Path) -> Read | None:
 
 
 def write_record(path: Path, record: object) -> None:
-    """Write a record as JSON with the sum of its text, atomically."""
+    """Write a record as JSON with its checksum, atomically."""
     plain = to_plain(record)
     write_json(path, {"sha256": plain_sum(plain), "value": plain})
 
 
 def record_reader(record: type[Record]) -> Callable[[Path], Record]:
-    """Return the reader of what `write_record` wrote; it raises `EdgedraftError` for any other file or content."""
+    """Return a reader of files of `write_record`; it raises `EdgedraftError` for any other file or content."""
 
     def read(path: Path) -> Record:
         data = read_json(path)

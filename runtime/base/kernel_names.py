@@ -1,4 +1,4 @@
-"""Names of kernels as records keep them: which ones ran the products when passes were timed."""
+"""Names of the kernels that ran when passes were timed, as records store them."""
 
 import re
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ _NAME = re.compile("[a-z0-9_-]{0,32}")
 
 
 def require_kernel_name(name: str, key: str) -> None:
-    """Raise `EdgedraftError`, beginning with ``key``, for a text that can be no kernel's name."""
+    """Raise `EdgedraftError`, beginning with ``key``, for a text that cannot be a kernel's name."""
     known = _NAME.fullmatch(name) is not None
     require(known, f"{key}: expected a kernel's name, or nothing where it was not recorded", got=repr(name))
 
 
 def shown_kernels(name: str) -> str:
-    """Return a name as it reads in a sentence."""
+    """Return the name as messages show it."""
     return f"{name} kernels" if name else "kernels that were not recorded"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairKernels:
-    """The kernels behind the passes of a target and its drafter, by name; see `NOT_RECORDED`."""
+    """The names of the kernels that a target and its drafter ran with; see `NOT_RECORDED`."""
 
     target: str = NOT_RECORDED
     drafter: str = NOT_RECORDED

@@ -1,4 +1,4 @@
-"""Reading a folder that another process may replace at any moment: everything comes from the old one or the new one."""
+"""Read a folder that another process may replace meanwhile: all of it is read from one version."""
 
 import contextlib
 import functools
@@ -18,10 +18,10 @@ _Identity = tuple[int, int] | None
 
 
 def from_one_folder(path: Path, read: Callable[[], Read]) -> Read:
-    """Return what ``read`` reads below ``path``, all of it from one folder.
+    """Return what ``read`` reads below ``path``, all of it from one version of the folder.
 
-    A writer replaces a folder as a whole, so files of two folders were mixed only where ``path`` means another folder
-    afterwards. Then the result, or the error, is dropped and ``read`` is called again.
+    A writer replaces a folder as a whole. If ``path`` leads to another folder afterwards, files of both may be mixed:
+    the result, or the error, is dropped and ``read`` is called again.
     """
     for _ in range(_ATTEMPTS):
         resume(path)
@@ -40,7 +40,7 @@ def from_one_folder(path: Path, read: Callable[[], Read]) -> Read:
 def reading_one_folder(
     opening: Callable[Concatenate[type[Read], Path, Options], Read],
 ) -> Callable[Concatenate[type[Read], Path, Options], Read]:
-    """Let a class method that opens the folder in its first argument do it `from_one_folder`."""
+    """Wrap a class method that opens the folder in its first argument in `from_one_folder`."""
 
     @functools.wraps(opening)
     def opened(kind: type[Read], path: Path, /, *arguments: Options.args, **options: Options.kwargs) -> Read:
@@ -51,7 +51,7 @@ def reading_one_folder(
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[_Identity]:
-    """Yield what tells the folder from any other; it stays open meanwhile, so that no other can get its number."""
+    """Yield an identifier of the folder and keep it open, so that no other folder can get the same one."""
     try:
         handle = os.open(path, os.O_RDONLY)
     except OSError:  # it is missing, or this is Windows, which opens no folder

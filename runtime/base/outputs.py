@@ -1,4 +1,4 @@
-"""The guard of every output: nothing that this package did not write is lost, and what cannot work ends before work."""
+"""Check every output before the work: nothing of the user's is overwritten, and unusable paths are refused."""
 
 import os
 import re
@@ -58,7 +58,7 @@ def require_file_name(path: Path) -> None:
 
 
 def require_replaceable(path: Path) -> None:
-    """Refuse a path that no file or folder can take: mount points, devices, the current folder, read-only places."""
+    """Refuse a path that cannot be replaced: mount points, devices, the current folder, read-only places."""
     with unwritable_is_users(path):
         real = real_path(path)
         require(real.name != "", f"{path}: the top of a file system cannot be replaced", remedy=_ANOTHER)
@@ -80,7 +80,7 @@ def require_replaceable(path: Path) -> None:
 
 
 def _require_writable(path: Path, real: Path) -> None:
-    """Check that names can be made where ``real`` is to be, in the nearest folder above that exists."""
+    """Check that files can be created in the nearest existing folder above ``real``."""
     above = next((folder for folder in real.parents if os.path.lexists(folder)), real)
     require(above.is_dir(), f"{path}: {above} must be a folder", got="a file", remedy=_ANOTHER)
     allowed = os.name == "nt" or os.access(above, os.W_OK | os.X_OK)  # Windows knows only when it is tried
@@ -88,7 +88,7 @@ def _require_writable(path: Path, real: Path) -> None:
 
 
 def mount_points(path: Path) -> list[Path]:
-    """Return ``path`` if something is mounted there, and what is mounted below it."""
+    """Return ``path`` if it is a mount point, and the mount points below it."""
     found = {path} if os.path.ismount(path) else set()
     try:
         lines = _MOUNTS.read_text(errors="surrogateescape").splitlines()

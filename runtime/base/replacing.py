@@ -1,4 +1,4 @@
-"""Replacing files and folders in one step: at every moment, a reader and a crash find the old one or the new one."""
+"""Replace files and folders in one step: readers, and any crash, find the old one or the new one."""
 
 import contextlib
 import errno
@@ -27,10 +27,10 @@ _RETIRED, _FINISHED = "old", "new"
 
 @contextlib.contextmanager
 def replacing_file(path: Path, mode: int | None = None) -> Iterator[Path]:
-    """Yield a temporary sibling to write to; when the block succeeds, it replaces ``path``, synced to disk.
+    """Yield a temporary file to write to; when the block succeeds, it replaces ``path``, synced to disk.
 
-    Only the user can read the sibling. The file gets ``mode``, or that of the file it replaces, or 0666 reduced by the
-    user's umask. A link stays: the file that it leads to is replaced.
+    Only the user can read the temporary file. The new file gets ``mode``, or the mode of the file it replaces, or 0666
+    reduced by the umask. A symbolic link stays, and the file that it points to is replaced.
     """
     path = real_path(path)
     with contextlib.ExitStack() as stack:
@@ -48,11 +48,11 @@ def replacing_file(path: Path, mode: int | None = None) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replacing_folder(path: Path, is_ours: IsOurs | None = None) -> Iterator[Path]:
-    """Yield a temporary sibling folder to fill; when the block succeeds, it replaces ``path``, synced to disk.
+    """Yield a temporary folder to fill; when the block succeeds, it replaces ``path``, synced to disk.
 
-    Files in the old folder that are not ``is_ours`` (None: all are ours) go into the new one; where it has another file
-    of such a name, an `EdgedraftError` is raised and nothing is changed. A link stays: the folder that it leads to is
-    replaced. A kill leaves the old folder or the new one; see `resume`.
+    Files of the old folder for which ``is_ours`` is false are kept in the new one (None: all are ours). If the new
+    folder has another file with the same name, an `EdgedraftError` is raised and nothing is changed. A symbolic link
+    stays, and the folder that it points to is replaced. A kill leaves the old folder or the new one; see `resume`.
     """
     path = real_path(path)
     with contextlib.ExitStack() as stack:
@@ -72,10 +72,10 @@ def replacing_folder(path: Path, is_ours: IsOurs | None = None) -> Iterator[Path
 
 
 def resume(path: Path) -> None:
-    """Finish a replacement of ``path`` that was killed where a system cannot swap two folders in one step.
+    """Finish a killed replacement of ``path`` on a system that cannot exchange two folders in one step.
 
-    Between its two renames there is nothing at ``path``: the finished new folder and the old one lie beside it. Does
-    nothing in any other case, nor where the folders cannot be renamed.
+    Between its two renames there is nothing at ``path``; the finished new folder and the old one are beside it. In any
+    other case, and where the folders cannot be renamed, nothing happens.
     """
     path = real_path(path)
     if not path.name:  # the top of a file system
@@ -93,7 +93,7 @@ def resume(path: Path) -> None:
 
 
 def tidy(path: Path) -> None:
-    """Finish what a killed writer of ``path`` began, and remove what others left beside it; for writers only."""
+    """Finish what a killed writer of ``path`` began, and remove temporary files beside it; only writers call this."""
     resume(path)
     if path.parent.is_dir():
         with contextlib.suppress(OSError), locked_folder(path.parent):
@@ -101,7 +101,7 @@ def tidy(path: Path) -> None:
 
 
 def _put_in_place(temporary: Path, path: Path, is_ours: IsOurs | None) -> None:
-    """Make ``temporary`` the folder ``path``; what was there before lies at ``temporary`` afterwards."""
+    """Make ``temporary`` the folder ``path``; the previous one is at ``temporary`` afterwards."""
     if not os.path.lexists(path):
         temporary.rename(path)
     elif not path.is_dir():
@@ -115,7 +115,7 @@ def _put_in_place(temporary: Path, path: Path, is_ours: IsOurs | None) -> None:
 
 
 def _retire(temporary: Path, path: Path) -> None:
-    """Replace ``path`` by two renames; `resume` finishes them after a kill."""
+    """Replace ``path`` by two renames, which `resume` finishes after a kill."""
     retired, finished = sibling(path, _RETIRED), sibling(path, _FINISHED)
     temporary.rename(finished)
     path.rename(retired)
@@ -125,9 +125,9 @@ def _retire(temporary: Path, path: Path) -> None:
 
 
 def carry(old: Path, new: Path, is_ours: IsOurs, *, only_missing: bool = False) -> None:
-    """Give ``new`` every file of the folder ``old`` that is not ours, by links where the file system has them.
+    """Add every file of the folder ``old`` that is not ours to ``new``, by hard links where possible.
 
-    Raises `EdgedraftError` where ``new`` has a file of that name already, unless ``only_missing`` are given to it.
+    Raises `EdgedraftError` if ``new`` has a file of that name already, unless ``only_missing`` is set.
     """
     for name in foreign_names(old, is_ours):
         there = os.path.lexists(new / name)
@@ -154,7 +154,7 @@ def foreign_names(folder: Path, is_ours: IsOurs) -> list[str]:
 
 
 def link_or_copy(source: Path, destination: Path) -> None:
-    """Give the file a second name; copy it where the file system has no links. An empty folder is made anew."""
+    """Hard-link the file to a second name, or copy it if the file system has no links; make an empty folder anew."""
     if source.is_dir() and not source.is_symlink():
         destination.mkdir()
         return
@@ -172,7 +172,7 @@ def _raise(error: OSError) -> None:
 
 
 def _mode(path: Path, usual: int) -> int:
-    """Return the permissions of what is at ``path``, or the usual ones without the user's umask."""
+    """Return the permissions of what is at ``path``, or the usual ones reduced by the umask."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except FileNotFoundError:

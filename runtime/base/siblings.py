@@ -1,7 +1,7 @@
-"""Temporary siblings: new files and folders beside the path that they will replace, on the same file system.
+"""Temporary files and folders beside the path that they will replace, on the same file system.
 
-A sibling is locked while its writer lives. Whoever writes the same path next removes those that nobody locks: a killed
-writer leaves nothing for ever.
+They are called siblings. A sibling is locked while its writer lives. The next writer of the same path removes siblings
+without a lock, so killed writers leave nothing behind for long.
 """
 
 import contextlib
@@ -25,13 +25,13 @@ _DEAD_AFTER_SECONDS = 24 * 60 * 60  # where files cannot be locked
 
 
 def sibling(path: Path, ending: str) -> Path:
-    """Return the path of the sibling that ends with ``ending``."""
+    """Return the path of the sibling whose name ends with ``ending``."""
     return path.with_name(f"{_prefix(path)}{ending}")
 
 
 @contextlib.contextmanager
 def temporary_file(path: Path) -> Iterator[Path]:
-    """Yield an empty sibling that only the user can read; it is removed at the end if it is still there."""
+    """Yield an empty sibling that only the user can read; if it still exists at the end, remove it."""
     with locked_folder(path.parent):
         remove_dead(path)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
@@ -48,7 +48,7 @@ def temporary_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def temporary_folder(path: Path) -> Iterator[Path]:
-    """Yield an empty sibling folder that only the user can read; what is at its name at the end is removed."""
+    """Yield an empty sibling folder that only the user can read; remove what has its name at the end."""
     with contextlib.ExitStack() as stack:
         with locked_folder(path.parent):
             remove_dead(path)
@@ -62,9 +62,9 @@ def temporary_folder(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock, after waiting for whoever has it; where there are no locks, go on without.
+    """Hold the folder's lock, after waiting for it; where there are no locks, go on without.
 
-    A temporary folder belongs to one writer, who has locked it already.
+    A temporary folder is not locked: its only writer has locked it already.
     """
     with contextlib.nullcontext() if _MARK in folder.name else _locked(folder):
         yield
@@ -98,7 +98,7 @@ def remove_dead(path: Path) -> None:
 
 
 def remove_quietly(path: Path) -> None:
-    """Remove a file or folder; what cannot be removed stays for the next writer."""
+    """Remove a file or folder; leave what cannot be removed to the next writer."""
     if path.is_dir() and not path.is_symlink():
         for here, _, _ in os.walk(path):
             with contextlib.suppress(OSError):  # a folder may have been protected against changes
@@ -110,7 +110,7 @@ def remove_quietly(path: Path) -> None:
 
 
 def _is_dead(path: Path) -> bool:
-    """Check whether nobody holds the sibling's lock, or that it is a day old where there are no locks."""
+    """Check whether the sibling's lock is free or, where there are no locks, whether it is a day old."""
     handle = None if path.is_symlink() else _opened(path)
     try:
         if handle is not None and fcntl is not None:
@@ -130,7 +130,7 @@ def _is_dead(path: Path) -> bool:
 
 
 def _lock(handle: int) -> None:
-    """Lock an open file, after waiting for whoever has the lock; where there are no locks, go on without."""
+    """Lock an open file, after waiting for the lock; where there are no locks, go on without."""
     if fcntl is not None:
         with contextlib.suppress(OSError):
             fcntl.flock(handle, fcntl.LOCK_EX)

@@ -60,9 +60,9 @@ def read_tensors(path: Path, names: Collection[str] | None = None) -> tuple[dict
 
 
 def read_weights(path: Path) -> dict[str, AnyArray]:
-    """Return all arrays in ``path``: floats of 16 bits or more as float32, also bfloat16, all others as they are.
+    """Return all arrays in ``path``: floats of 16 bits or more as float32, also bfloat16, all others unchanged.
 
-    Raises `EdgedraftError` for a file that is not whole, or holds numbers of a type that numpy lacks.
+    Raises `EdgedraftError` for an incomplete file, or for numbers of a type that numpy lacks.
     """
     with _opened(path) as file:
         halves = [name for name in tuple(file.keys()) if file.get_slice(name).get_dtype() == _BFLOAT16]
@@ -89,7 +89,7 @@ def _opened(path: Path) -> Iterator[Any]:
 
 
 def _read_bfloats(path: Path, names: Collection[str]) -> dict[str, AnyArray]:
-    """Return bfloat16 arrays as float32, whose upper half they are; the package gives them to torch alone."""
+    """Return bfloat16 arrays as float32; bfloat16 is the upper half, and safetensors gives them only to torch."""
     arrays: dict[str, AnyArray] = {}
     with path.open("rb") as file:
         start = int.from_bytes(file.read(_LENGTH_BYTES), "little")

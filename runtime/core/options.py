@@ -1,4 +1,4 @@
-"""DecodingOptions: how one answer is decoded, where the caller and not the plan decides."""
+"""DecodingOptions: how one answer is decoded; the plan decides what is left out."""
 
 from dataclasses import dataclass
 

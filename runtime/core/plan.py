@@ -74,19 +74,19 @@ class DecodingPlan:
 
     @property
     def exact_step_cost(self) -> float:
-        """Return by how much of its time a plain step takes longer in exact mode, which reads two rows instead of one.
+        """Return how much longer, as a share, a step without drafts takes in exact mode: two rows instead of one.
 
-        Passes that verify drafts have two rows or more and cost the same. Infinite where two rows were not measured.
+        Passes that verify drafts have at least two rows and cost the same. Infinite if two rows were not measured.
         """
         one, *more = self.target_pass_seconds
         return more[0] / one - 1 if more else math.inf
 
     @property
     def exact_is_cheap(self) -> bool:
-        """Return whether exact mode costs less than `EXACT_COST`: it does where nearly every pass verifies drafts."""
+        """Return whether exact mode costs less than `EXACT_COST`, as it does if nearly every pass verifies drafts."""
         return self.speculate or self.exact_step_cost < EXACT_COST
 
     def in_exact_mode(self) -> "DecodingPlan":
-        """Return the plan with the time of a plain step as exact mode takes it."""
+        """Return the plan with the time that a step without drafts takes in exact mode."""
         seconds = self.target_pass_seconds
         return replace(self, target_pass_seconds=(*seconds[1:2], *seconds[1:]) or seconds)

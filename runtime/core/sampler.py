@@ -29,7 +29,7 @@ class Sampler(Protocol):
     def draw(self, logits: Logits, index_map: IndexMap, context_ids: Sequence[int]) -> DraftToken | None:
         """Choose the draft token after ``context_ids`` from the drafter's logits (K,).
 
-        None where the settings leave no token to draft; the target may still have one. Raises `EdgedraftError` if the
+        None if the settings leave no token to draft; the target may still have one. Raises `EdgedraftError` if the
         logits are not finite.
         """
         ...

@@ -22,7 +22,7 @@ class SamplingSettings:
     """Settings of sampling; the steps have the meaning and the order of transformers' ``generate``.
 
     ``temperature`` 0 is greedy. ``top_k`` 0, ``top_p`` 1, ``min_p`` 0 and ``repetition_penalty`` 1 switch the step off.
-    ``logit_bias`` adds to the logits of target token ids; ids may be texts, as in JSON.
+    ``logit_bias`` adds to the logits of target token ids; ids may be strings, as in JSON.
     """
 
     temperature: float = 1.0
@@ -50,7 +50,7 @@ class SamplingSettings:
 
 
 def _token_id(key: object) -> int:
-    """Return a token id that JSON may have made a text."""
+    """Return a token id, also if it is a string, as in JSON."""
     number = int(key) if isinstance(key, str) and key.strip().isdecimal() else key
     whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
     require(whole, "logit_bias: token ids must be whole numbers", got=repr(key))

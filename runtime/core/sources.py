@@ -1,4 +1,4 @@
-"""Sources of draft tokens: a separate model, and several sources combined; and what opens them."""
+"""Sources of draft tokens: a separate model, combinations of sources, and factories that open them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -73,7 +73,7 @@ class FirstOf(TokenSource):
 
 
 class SourceFactory(Protocol):
-    """A loaded drafter: any number of sources can be opened on it, each with a state of its own."""
+    """A loaded drafter on which any number of sources can be opened, each with its own state."""
 
     def new_source(self) -> TokenSource:
         """Return a source that has read nothing."""

@@ -64,10 +64,10 @@ class KernelLibrary:
         return name if forced() or name in MEASURED_FASTER else STOCK
 
     def measurable(self) -> tuple[str, ...]:
-        """Return the kernels among which a measurement on this machine decides; empty where "auto" knows.
+        """Return the kernels to time on this machine; empty where "auto" knows which are faster.
 
-        They are stock and the best that run here, or those that the user forced, where nobody measured yet which are
-        faster on such a CPU.
+        They are "stock" and the best kernels that run here, or those that the user forced, if these were never
+        compared.
         """
         name = self.chosen()
         return () if name in (*MEASURED_FASTER, STOCK, PORTABLE) else (STOCK, name)
@@ -94,7 +94,7 @@ def load_library(path: Path) -> KernelLibrary:
 
 
 def forced() -> bool:
-    """Return whether the user's environment says which kernels sessions take."""
+    """Return whether EDGEDRAFT_KERNELS names the kernels of sessions."""
     return os.environ.get(FORCED_BY, AUTO) not in ("", AUTO)
 
 

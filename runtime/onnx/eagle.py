@@ -1,4 +1,4 @@
-"""EAGLE drafters on onnxruntime: a decoder layer that reads states beside tokens, with keys and values of its own."""
+"""Run EAGLE drafters on onnxruntime: a decoder layer that reads states and tokens, with a key/value cache."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from edgedraft.runtime.onnx.signature import NEXT_STATES, STATES
 
 
 class EagleGraph:
-    """The loaded graphs of an EAGLE drafter: its layer's and, for EAGLE-3, that which fuses the target's features."""
+    """The loaded graphs of an EAGLE drafter: the layer's and, for EAGLE-3, the one that fuses the target's features."""
 
     def __init__(self, step: Path, fusing: Path | None, settings: SessionSettings) -> None:
         rule = f"{step}: a drafter that reads the target's states runs on the cpu"
@@ -29,7 +29,7 @@ class EagleGraph:
         return EagleLayer(self)
 
     def fuse(self, features: Float32Array) -> Float32Array:
-        """Return what the layer reads of the target's ``features``: (rows, width) to (rows, hidden)."""
+        """Return the layer's states for the target's ``features``: (rows, width) to (rows, hidden)."""
         if self._fusing is None:
             return features
         fused = self._fusing.bind(np.ascontiguousarray(features[None]))
@@ -39,7 +39,7 @@ class EagleGraph:
 
 
 class EagleLayer:
-    """A drafter's layer with keys and values of its own; ``length`` rows of them count."""
+    """A drafter's layer with its own key/value cache; the first ``length`` rows are valid."""
 
     def __init__(self, graph: EagleGraph) -> None:
         self._graph, self._step = graph, graph.step
@@ -54,9 +54,10 @@ class EagleLayer:
         return self._graph.fuse(features)
 
     def read(self, token_ids: Sequence[int], states: Float32Array) -> tuple[Logits, Float32Array]:
-        """Append rows of a token and a state each, ``states`` (rows, hidden).
+        """Append rows of one token and one state each, ``states`` (rows, hidden).
 
-        Return the last row's logits (vocab,), which the next call overwrites, and its state (1, hidden) for the next.
+        Return the last row's logits (vocab,), which the next call overwrites, and its state (1, hidden), which the next
+        row reads.
         """
         rows, start, end = len(token_ids), self.length, self.length + len(token_ids)
         ids = np.array([token_ids], dtype=np.int64)

@@ -1,7 +1,7 @@
 """EagleSource: draft tokens from an EAGLE layer, which reads the target's features and then its own states.
 
-Row t of the layer joins the target's features of token t with token t + 1, and scores what follows that token. Behind
-the last token whose features are known the layer goes on with its own states, one row a draft.
+Row t of the layer joins the target's features of token t with token t + 1, and predicts token t + 2. After the last
+token whose features are known, the layer continues from its own states, one row per draft.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,8 @@ from edgedraft.runtime.onnx.features import features_of
 class EagleSource(TokenSource):
     """Offers an EAGLE layer's tokens; ``index_map`` maps the rows of its head to the target's tokens.
 
-    The layer's first rows are those whose features came from the target (``_settled``); the features of the last token
-    that the target has read wait (``_waiting``) until the token behind it is known. Rows of drafts follow them.
+    The first ``_settled`` rows of the layer were read with the target's features. The features of the last token that
+    the target has read stay in ``_waiting`` until the next token is known. Rows of drafts come after them.
     """
 
     def __init__(self, layer: EagleLayer, index_map: IndexMap) -> None:
@@ -37,7 +37,7 @@ class EagleSource(TokenSource):
         self._follows = True  # whether every token of the text so far is known
 
     def begin(self, prompt_ids: Sequence[int], passes: PromptPasses) -> None:
-        """Read the prompt's features piece by piece, from where those of an earlier answer are of no use."""
+        """Read the prompt's features piece by piece, from where an earlier answer's cannot be reused."""
         self.rewind(accepted_prefix(self._known, prompt_ids))
         self._follows = len(prompt_ids) - 1 <= self.layer.context_length
         if not self._follows:
@@ -60,7 +60,7 @@ class EagleSource(TokenSource):
         return (ModelStep(unread=unread, ask=lambda: self._ask(context_ids), index_map=self.index_map),)
 
     def rewind(self, length: int) -> None:
-        """Forget tokens behind the first ``length``; a row whose next token goes needs its features once more."""
+        """Forget tokens after the first ``length``; a row whose next token is removed needs its features again."""
         if length < len(self._known):
             if length <= self._settled:
                 self._settled, self._waiting = max(length - 1, 0), []
@@ -88,7 +88,7 @@ class EagleSource(TokenSource):
             self._waiting.append(features)
 
     def _settle(self, text: Sequence[int]) -> None:
-        """Read the waiting rows whose next token ``text`` holds; the others go on waiting, in memory of their own."""
+        """Read the waiting rows whose next token is in ``text``; copy the features of the rows that still wait."""
         self.layer.rewind(self._settled)
         waiting = np.concatenate(self._waiting) if self._waiting else np.empty((0, 0), dtype=np.float32)
         count = min(len(waiting), len(text) - 1 - self._settled)
@@ -100,7 +100,7 @@ class EagleSource(TokenSource):
         self._waiting = [waiting[count:].copy()] if count < len(waiting) else []
 
     def _ask(self, context_ids: Sequence[int]) -> Logits:
-        """Read what is unread and return the logits of what follows ``context_ids``."""
+        """Read the unread rows and return the logits of the token after ``context_ids``."""
         if self._waiting:
             self._settle(context_ids)
         while self.layer.length < len(context_ids) - 1 and self._newest is not None:
@@ -111,7 +111,7 @@ class EagleSource(TokenSource):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class EagleSources:
-    """Opens sources over one drafter's graphs, each with keys and values of its own."""
+    """Opens sources on one drafter's graphs, each with its own key/value cache."""
 
     graph: EagleGraph
     index_map: IndexMap

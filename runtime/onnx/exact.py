@@ -1,10 +1,10 @@
-"""Exact mode: a token's logits have the same bits whatever is read with it, so that drafts cannot change a text.
+"""Exact mode: a token's logits have the same bits in every pass, so that drafts cannot change a text.
 
-Own kernels round each row by itself, and so do onnxruntime's float products with constant weights. onnxruntime's
-attention (GroupQueryAttention) does so where three things are avoided, as its products of a text's own keys and values
-show. One row takes another kernel than several. A long pass is cut into blocks of rows, of which the last may be a
-single row: blocks have twice the head's width, or fewer rows where the second-level cache is smaller than 256 KB. And
-sums over more than `WIDEST_HEAD` numbers are cut at places that depend on the length of the text.
+Own kernels compute each row independently, and so do onnxruntime's float products with constant weights. In
+onnxruntime's attention (GroupQueryAttention) the rounding of a row depends on the pass in three cases, which exact mode
+avoids. A single row uses another kernel than several rows. A long pass is split into blocks of rows, and the last block
+may have a single row: a block has twice as many rows as the head's width, or fewer if the second-level cache is smaller
+than 256 KB. Sums over more than `WIDEST_HEAD` values are split at places that depend on the length of the text.
 """
 
 from collections.abc import Sequence
@@ -36,7 +36,7 @@ _TRIED_TOKENS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exactness:
-    """Whether what runs is exact and, where it is not, why."""
+    """Whether the target runs in exact mode and, if not, why."""
 
     exact: bool
     reason: str | None = None
@@ -63,7 +63,7 @@ class ExactModel(OnnxModel):
         return logits
 
     def _read_one(self, token_id: int) -> Logits:
-        """Run a pass over two rows for one token; keys and values of the other row change nothing that is kept."""
+        """Run a pass over two rows for one token; the other row does not change keys and values that are kept."""
         logits = self._logits.rows(2)
         if self.length + 1 < self._pass_end:
             # The other row writes behind the text, where the next token overwrites it.
@@ -75,7 +75,7 @@ class ExactModel(OnnxModel):
 
 
 def why_inexact(path: Path, signature: Signature, provider: str, kernels: KernelChoice) -> str | None:
-    """Return why no model on the graph in ``path`` can be exact; None where nothing that is known speaks against it."""
+    """Return why no model on the graph in ``path`` can be exact; None if no reason is known."""
     if provider != CPU:
         return "only passes on the CPU can be exact"
     if not signature.shared:
@@ -89,9 +89,9 @@ def why_inexact(path: Path, signature: Signature, provider: str, kernels: Kernel
 
 
 def rounds_rows_alike(model: OnnxModel) -> bool:
-    """Tell whether tokens have the same logits read in one pass and one by one by an exact ``model``, which is empty.
+    """Return whether an exact, empty ``model`` gives tokens the same logits in one pass and one by one.
 
-    This finds what the graph's operators do not tell, such as activations that are scaled over all rows of a pass.
+    This finds what the graph's operators do not show, such as activations that are scaled over all rows of a pass.
     """
     tokens = [place % model.vocab_size for place in range(min(_TRIED_TOKENS, model.context_length))]
     whole = model.read(tokens).logits.copy()

@@ -1,4 +1,4 @@
-"""Features: the states that a tapped target gives beside its logits, a row for each token that a read appended."""
+"""Features: the hidden states that a tapped target returns beside its logits, one row for each token read."""
 
 from collections.abc import Callable
 
@@ -12,9 +12,9 @@ from edgedraft.runtime.onnx.signature import FEATURES
 
 
 class FeatureRows:
-    """The features of one read's tokens, written there by its passes: one or several, which may begin before them.
+    """Collects the features of one read's tokens from its passes, which may begin before those tokens.
 
-    ``width`` is 0 for a graph that gives none; then nothing is bound.
+    ``width`` is 0 for a graph without features; then nothing is bound.
     """
 
     def __init__(self, width: int) -> None:
@@ -22,13 +22,13 @@ class FeatureRows:
         self._first = self._count = 0
 
     def begin(self, first: int, count: int) -> None:
-        """Make room for a read of ``count`` tokens behind a text of ``first``, and for a row of padding."""
+        """Make room for a read of ``count`` tokens after the first ``first`` tokens, and for a row of padding."""
         if len(self._buffer) < count + 1:
             self._buffer = np.empty((count + 1, self._buffer.shape[1]), dtype=np.float32)
         self._rows, self._first, self._count = self._buffer, first, count
 
     def bind(self, binding: Binding, start: int, end: int) -> None:
-        """Have the pass over the tokens ``start``..``end`` of the text write its rows to their places.
+        """Bind the output of a pass over the tokens ``start``..``end`` of the text, so that it fills their rows.
 
         Rows of tokens that were read before are written too, and left out of `rows`.
         """
@@ -44,12 +44,12 @@ class FeatureRows:
         binding.bind_output(FEATURES, "cpu", 0, filled.dtype, (1, *filled.shape), filled.ctypes.data)
 
     def rows(self) -> Float32Array | None:
-        """Return the features of the tokens read, (tokens, width), a view that the next read overwrites; or None."""
+        """Return the features of the tokens read, (tokens, width), as a view that the next read overwrites; or None."""
         return self._rows[: self._count] if self._buffer.shape[1] else None
 
 
 def joined(first: Pass, more: Callable[[], Pass]) -> Pass:
-    """Return a pass and the one that ``more`` then makes as one; that overwrites what the first gave."""
+    """Return a pass, and the one that ``more`` then makes, as one; the second overwrites the first one's arrays."""
     logits, features = first.logits.copy(), first.features
     kept = features.copy() if isinstance(features, np.ndarray) else None
     second = more()

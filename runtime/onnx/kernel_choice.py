@@ -51,16 +51,16 @@ def session_kernels(path: Path, provider: str, wanted: str) -> str:
 
 
 def kernels_to_time(path: Path, provider: str, wanted: str) -> tuple[str, ...]:
-    """Return the kernels whose passes are timed for a plan: the session's, or all among which timing decides."""
+    """Return the kernels to time for a plan: those that the session uses, or all that must be compared."""
     usual, library = session_kernels(path, provider, wanted), own_kernels()
     undecided = library.measurable() if library is not None and wanted == AUTO and provider == CPU else ()
     return undecided if undecided and why_stock(path) is None else (usual,)
 
 
 def preferred_kernels(path: Path, provider: str, planned: str) -> str:
-    """Return what to ask a session for: ``planned`` if those kernels can run here, else "auto".
+    """Return the setting for a session: ``planned`` if those kernels can run here, else "auto".
 
-    EDGEDRAFT_KERNELS goes before a plan. So does "auto" before a plan that did not record its kernels.
+    It is also "auto" if EDGEDRAFT_KERNELS is set, which takes precedence, or if the plan did not record its kernels.
     """
     return AUTO if forced() or planned == NOT_RECORDED else kernels_or_auto(path, provider, planned)
 

@@ -129,7 +129,7 @@ class OnnxModel:
         self.limit_passes(least_mask=0, end=None)
 
     def limit_passes(self, *, least_mask: int, end: int | None) -> None:
-        """Let no pass, padding included, end behind ``end``, and no mask be shorter than ``least_mask``."""
+        """Limit where passes, padding included, may end, and require masks of at least ``least_mask`` tokens."""
         self._pass_end = self._context_length if end is None else min(end, self._context_length)
         self._lengthened = np.zeros((1, least_mask), dtype=np.int64)
 

@@ -50,10 +50,10 @@ class SessionSettings:
     ``threads`` is the size of the one pool that all sessions of the process share; on a GPU the CPU has little left to
     do. ``context_length`` is in tokens. ``provider`` is an execution provider by its short name (`cpu`, `webgpu`, ...);
     `available_providers` lists them. ``huge_pages`` moves the CPU's weights onto huge pages where the system allows it.
-    ``kernels`` for block-wise products are "auto" (own ones where the graph and the CPU allow it), "stock", or one by
-    its name. With ``exact`` a token's logits have the same bits whatever is read with it; where a session cannot be
-    exact, True refuses it and None opens it without. Without ``prepack`` float weights stay in the pages of their file:
-    passes are slower, and take half the memory.
+    ``kernels`` for block-wise products are "auto" (own ones where the graph and the CPU allow it), "stock"
+    (onnxruntime's), or one by its name. ``exact`` switches exact mode on (see `edgedraft.runtime.onnx.exact`): True
+    refuses a session that cannot be exact, None opens it without. Without ``prepack`` float weights stay mapped from
+    their file: passes are slower, and take half the memory.
     """
 
     threads: int
@@ -72,8 +72,9 @@ class SessionSettings:
 class OnnxGraph:
     """A loaded decoder graph of any exporter: its inputs and outputs are read from the graph (see `Signature`).
 
-    ``shared`` is true for graphs that write keys and values in place, false for those that append to their past. A
-    ``layer`` is a drafter's, which reads the target's states (`edgedraft.runtime.onnx.eagle`): no model opens on it.
+    ``shared`` is true for graphs that write keys and values in place, false for those that append to their past. With
+    ``layer`` the graph is an EAGLE layer, which reads the target's states (`edgedraft.runtime.onnx.eagle`); no model
+    can be opened on it.
     """
 
     def __init__(self, path: Path, settings: SessionSettings, *, layer: bool = False) -> None:
@@ -111,7 +112,7 @@ class OnnxGraph:
         return kind(self, cache, logits, switch_length=self._switch)
 
     def _switch_length(self) -> int | None:
-        """Return the length behind which the graph takes other rotary factors, if the context is longer than that."""
+        """Return the length at which the graph changes its rotary factors, if the context is longer than that."""
         noted = self.session.metadata().get(ROPE_SWITCH)
         if noted is None or int(noted) >= self.settings.context_length:
             return None
@@ -120,9 +121,9 @@ class OnnxGraph:
         return int(noted)
 
     def _exactness(self, reason: str | None) -> Exactness:
-        """Return whether the models are exact; ``reason`` is known to speak against it.
+        """Return whether the models are exact; ``reason`` is a known reason against it.
 
-        Raises `EdgedraftError` where they must be exact and cannot.
+        Raises `EdgedraftError` if exact mode is required and not possible.
         """
         if self.settings.exact is False:
             return Exactness(exact=False, reason=reason or SWITCHED_OFF)
@@ -144,9 +145,9 @@ class OnnxGraph:
     def batch(self, rows: int) -> Batch:
         """Return ``rows`` empty models that step together; memory is committed as their texts grow.
 
-        A graph that appends to its past has one length for all rows, on a device each model has keys and values of its
-        own, rotary factors that follow the longest row fit no other, and an exact model needs two rows a pass: there,
-        the models step one after the other.
+        They step one after the other in four cases: if the graph appends to its past, which has one length for all
+        rows; on a device, where each model has its own keys and values; if rotary factors depend on the longest row;
+        and in exact mode, which needs two rows per pass.
         """
         require(rows >= 1, "a batch needs at least one row", got=rows)
         together = self.shared and CACHE_POSITION not in self.feeds and self._on_device is None

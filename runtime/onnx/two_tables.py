@@ -1,4 +1,4 @@
-"""Models over graphs with two tables of rotary factors: one for texts up to a length, another for longer ones."""
+"""Run graphs with two tables of rotary factors: one for texts up to a length, another for longer ones."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from edgedraft.runtime.onnx.memory import Cache, DecoderGraph, LogitsBuffer, Onn
 
 
 class TwoTableModel(OnnxModel):
-    """A `LanguageModel` whose keys are all rotated by the table of the text's length.
+    """A `LanguageModel` whose keys are all rotated by the table for the text's length.
 
-    The graph takes the second table where the mask of a pass is longer than ``switch_length``, for every position of
-    that pass, and leaves the keys that it finds in the cache as they are. So no pass holds texts of both kinds, the
-    mask of a short piece of a long text is lengthened, and a text that passes the switch is read again from its start.
+    The graph uses the second table, for every position of a pass, if the mask of the pass is longer than
+    ``switch_length``. It does not change keys that are in the cache. So a pass never crosses the switch, the mask of a
+    short piece of a long text is lengthened, and a text that passes the switch is read again from its start.
     """
 
     def __init__(self, graph: DecoderGraph, cache: Cache, logits: LogitsBuffer | None, *, switch_length: int) -> None:
@@ -25,7 +25,7 @@ class TwoTableModel(OnnxModel):
 
     @property
     def switch_length(self) -> int:
-        """Return the longest text that the first table is for."""
+        """Return the length of the longest text that uses the first table."""
         return self._switch
 
     def expect(self, length: int) -> None:
@@ -36,7 +36,7 @@ class TwoTableModel(OnnxModel):
             self._use(long=not self._long)
 
     def read(self, token_ids: Sequence[int]) -> Pass:
-        """See `LanguageModel.read`; row i is that of a text as long as it is with that token, or as was expected."""
+        """See `LanguageModel.read`; the table of a row follows from its text's length, or the expected one."""
         start, total = self.length, self.length + len(token_ids)
         require(len(token_ids) > 0, "nothing to read", got="0 tokens")
         require_context(total, self.context_length)
@@ -50,7 +50,7 @@ class TwoTableModel(OnnxModel):
         return result
 
     def _turn(self, *, long: bool) -> None:
-        """Take the other table if it is not the one in use, and read all tokens again by it."""
+        """Change to the other table if needed, and read all tokens again with it."""
         if long == self._long:
             return
         held = list(self.token_ids)
@@ -65,4 +65,4 @@ class TwoTableModel(OnnxModel):
 
 
 class ExactTwoTableModel(TwoTableModel, ExactModel):
-    """A model with both tables whose passes are those of exact mode."""
+    """A model with two tables, in exact mode."""

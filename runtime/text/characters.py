@@ -1,4 +1,4 @@
-"""Text that can be encoded: bytes and characters that are none become replacement characters."""
+"""Replace bytes and characters that cannot be encoded as UTF-8 by replacement characters."""
 
 import re
 
@@ -8,9 +8,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def well_formed(text: str) -> str:
-    """Return ``text`` with each half of a surrogate pair replaced, and whole pairs joined.
+    """Return ``text`` with each lone surrogate replaced, and surrogate pairs joined.
 
-    Python hands over bytes of the command line that are no UTF-8 as such halves, and JSON may hold them.
+    Python passes invalid UTF-8 bytes of the command line as lone surrogates, and JSON may hold them.
     """
     if text.isascii() or not _SURROGATE.search(text):
         return text
@@ -18,5 +18,5 @@ def well_formed(text: str) -> str:
 
 
 def decoded(raw: bytes) -> str:
-    """Return the bytes as UTF-8 text without a byte order mark; each byte that is none is replaced."""
+    """Return the bytes as UTF-8 text without a byte order mark; each invalid byte is replaced."""
     return raw.decode("utf-8", "replace").removeprefix("\ufeff")

@@ -76,20 +76,20 @@ class TextCodec:
 
     @cached_property
     def special(self) -> SpecialTokens:
-        """Return the special tokens that the tokenizer adds to a text, and those of bytes."""
+        """Return the special tokens that the tokenizer adds to a text, and its byte tokens."""
         return read_special_tokens(self.folder, self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
-        """Return the token ids of ``text``; special tokens are recognised in it, and none are added.
+        """Return the token ids of ``text``; special tokens in it are recognised, and none are added.
 
-        What is no character, such as half of a surrogate pair, is encoded as a replacement character.
+        Invalid characters, such as a lone surrogate, are encoded as a replacement character.
         """
         return list(self.tokenizer.encode(well_formed(text), add_special_tokens=False).ids)
 
     def encode_prompt(self, text: str) -> list[int]:
-        """Return the token ids of a text that no chat template wrote, with the tokenizer's own special tokens.
+        """Return the token ids of a text without a chat template, with the tokenizer's own special tokens.
 
-        Tokens that stand at its start or end already are not added again.
+        Tokens that are at its start or end already are not added again.
         """
         return self.special.around(self.encode(text))
 

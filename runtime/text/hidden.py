@@ -1,4 +1,4 @@
-"""Find what a chat template does not show of a conversation: whole roles, calls, tools."""
+"""Find the parts of a conversation that a chat template leaves out: whole roles, calls, tools."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,10 +19,10 @@ Render = Callable[[Sequence[Message], Sequence[Message]], str]
 
 
 def hidden_parts(render: Render, messages: Sequence[Message], tools: Sequence[Message] = ()) -> Mapping[str, int]:
-    """Count, by role, the messages whose content or calls ``render`` does not show; `TOOLS` and `CALLS` are counted so.
+    """Count, by role, the messages that ``render`` leaves out; also `TOOLS` and `CALLS`.
 
-    Contents, names of called functions and of tools are replaced by marks, all different, that should appear. What an
-    assistant said is not looked for: templates leave out reasoning, and words beside a call, on purpose.
+    Contents and names of functions are replaced by unique marks, which should appear in the text. What an assistant
+    said is not checked, because templates leave out reasoning, and text beside a call, on purpose.
     """
     marks = _Marks()
     marked = [marks.message(message) for message in normalized(messages)]
@@ -35,7 +35,7 @@ def hidden_parts(render: Render, messages: Sequence[Message], tools: Sequence[Me
 
 
 def require_shown(render: Render, messages: Sequence[Message], tools: Sequence[Message] = ()) -> None:
-    """Raise `EdgedraftError` where ``render`` leaves out something that the model should read."""
+    """Raise `EdgedraftError` if ``render`` leaves out something that the model should read."""
     hidden = hidden_parts(render, messages, tools)
     if hidden:
         listed = ", ".join(f"{count} of {role}" for role, count in sorted(hidden.items()))
@@ -44,7 +44,7 @@ def require_shown(render: Render, messages: Sequence[Message], tools: Sequence[M
 
 
 class _Marks:
-    """Marks, each with the role of what it stands for."""
+    """Marks, each with the role of what it replaces."""
 
     def __init__(self) -> None:
         self.roles: dict[str, str] = {}
@@ -59,7 +59,7 @@ class _Marks:
         return self._renamed(tool, TOOLS)
 
     def _renamed(self, holder: Message, role: str) -> Message:
-        """Return a call or a tool whose function has a mark for its name."""
+        """Return a call or a tool with a mark as its function's name."""
         function = holder.get("function")
         if not isinstance(function, Mapping):
             return {**holder, "name": self._new(role)} if "name" in holder else holder

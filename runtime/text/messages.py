@@ -1,4 +1,4 @@
-"""Bring a conversation into the one form that all entrances share: checked roles, plain texts, calls as objects."""
+"""Convert a conversation to the form that all interfaces share: valid roles, text contents, calls as objects."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -16,10 +16,10 @@ _TEXT_PARTS = ("text", "input_text", "output_text")
 
 
 def checked(messages: object, where: str = "messages") -> list[Message]:
-    """Return the messages of a conversation with every content a text; raise `EdgedraftError` where one is none.
+    """Return the messages of a conversation with text contents; raise `EdgedraftError` for invalid messages.
 
-    A content that is a list of text parts becomes their texts, one a line, as serving engines join them. An assistant's
-    message without content, such as one that only calls, has the content None. Keys that are null are dropped.
+    A content that is a list of text parts becomes their texts, one per line, as serving engines join them. An
+    assistant's message without content, such as one with only calls, has the content None. Keys with null are removed.
     """
     is_list = isinstance(messages, Sequence) and not isinstance(messages, str | bytes)
     if not is_list or not messages:
@@ -32,10 +32,10 @@ def checked(messages: object, where: str = "messages") -> list[Message]:
 
 
 def normalized(messages: object, where: str = "messages") -> list[Message]:
-    """Return `checked` messages whose calls are all ``tool_calls``, with objects as arguments.
+    """Return `checked` messages whose calls are all in ``tool_calls``, with objects as arguments.
 
-    Servers and OpenAI's files hold arguments as JSON text, older ones a single ``function_call``. Normalized messages
-    come back unchanged. Raises `EdgedraftError`, naming the place below ``where``.
+    Servers and OpenAI's files store arguments as JSON text, and older ones a single ``function_call``. Normalized
+    messages are returned unchanged. Raises `EdgedraftError`, with the place below ``where``.
     """
     return [
         message if message.keys() == _PLAIN_KEYS else _with_calls(message, f"{where}[{place}]")
@@ -44,7 +44,7 @@ def normalized(messages: object, where: str = "messages") -> list[Message]:
 
 
 def content_text(value: object, where: str) -> str:
-    """Return a text, or the texts of a list of parts, one a line."""
+    """Return a text, or the texts of a list of parts, one per line."""
     if isinstance(value, list | tuple):
         return "\n".join(_part(part, f"{where}[{place}]") for place, part in enumerate(value))
     if not isinstance(value, str):
@@ -53,7 +53,7 @@ def content_text(value: object, where: str) -> str:
 
 
 def _is_plain(message: object) -> bool:
-    """Return whether a message is normalized already, as most are: a role and a text, and nothing else."""
+    """Return whether a message, like most, is normalized already: a role, a text, and nothing else."""
     if not isinstance(message, dict) or message.keys() != _PLAIN_KEYS:
         return False
     role, content = message["role"], message["content"]
@@ -96,7 +96,7 @@ def _call(call: object, where: str) -> Message:
 
 
 def _arguments(value: object, where: str) -> Mapping[str, Any]:
-    """Return a call's arguments as an object; servers write them as JSON, and nothing for a call without any."""
+    """Return a call's arguments as an object; servers send them as JSON text, or empty for a call without any."""
     try:
         read = json.loads(value or "null") if isinstance(value, str) else value
     except (ValueError, RecursionError):

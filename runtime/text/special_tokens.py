@@ -1,4 +1,4 @@
-"""The special tokens that a tokenizer adds to a text by itself, and its tokens of single bytes."""
+"""The special tokens that a tokenizer adds to a text, and its byte tokens."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ _WORD = "a"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SpecialTokens:
-    """Ids that a tokenizer puts ``before`` and ``behind`` a text, and the ids of its tokens ``<0x00>`` … ``<0xFF>``.
+    """Ids that a tokenizer adds ``before`` and ``behind`` a text, and those of its byte tokens.
 
-    ``byte_ids`` is empty unless the decoder joins such tokens to characters (byte fallback).
+    ``byte_ids`` (``<0x00>`` … ``<0xFF>``) is empty unless the decoder joins such tokens to characters (byte fallback).
     """
 
     before: tuple[int, ...] = ()
@@ -24,7 +24,7 @@ class SpecialTokens:
     byte_ids: frozenset[int] = frozenset()
 
     def around(self, token_ids: Sequence[int]) -> list[int]:
-        """Return a text's ids between the special ones; those that are there already are not doubled."""
+        """Return the ids of a text with the special ones added; those that are there already are not added again."""
         before, behind, ids = list(self.before), list(self.behind), list(token_ids)
         before = [] if ids[: len(before)] == before else before
         behind = [] if behind and ids[-len(behind) :] == behind else behind
@@ -34,7 +34,7 @@ class SpecialTokens:
 def read_special_tokens(folder: Path, tokenizer: Tokenizer) -> SpecialTokens:
     """Return the special tokens of the tokenizer in ``folder``.
 
-    Its post-processor decides; where that adds no token to begin a text with, ``add_bos_token`` of the settings does.
+    They are those of its post-processor. If that adds no first token, ``add_bos_token`` of the settings decides.
     """
     whole, plain = tokenizer.encode(_WORD).ids, tokenizer.encode(_WORD, add_special_tokens=False).ids
     start = next((at for at in range(len(whole)) if whole[at : at + len(plain)] == plain), 0)
@@ -47,7 +47,7 @@ def read_special_tokens(folder: Path, tokenizer: Tokenizer) -> SpecialTokens:
 
 
 def special_id(tokenizer: Tokenizer, settings: Mapping[str, Any], name: str) -> int | None:
-    """Return the id of the token that the settings call ``name``, such as ``eos_token``; None where there is none."""
+    """Return the id of the token that the settings call ``name``, such as ``eos_token``; None if there is none."""
     token = settings.get(name)
     text = token.get("content") if isinstance(token, Mapping) else token
     return tokenizer.token_to_id(text) if isinstance(text, str) else None

@@ -62,9 +62,9 @@ class TextPiece:
 
 
 class Answer(str):
-    """A whole answer: its text, which it is, and how it came about. ``log_probs`` is empty unless they were asked for.
+    """The text of a whole answer, a ``str``, with its token ids and statistics.
 
-    It compares, slices and prints as its text does.
+    It compares, slices and prints like any text. ``log_probs`` is empty unless they were requested.
     """
 
     __slots__ = ("finish_reason", "log_probs", "token_ids", "usage")
@@ -200,7 +200,7 @@ class TextStream:
         return ready
 
     def finish(self) -> str:
-        """Return the text still held back; bytes at the end that never became a whole character are left out."""
+        """Return the text still held back; an incomplete character at the end is left out."""
         ready = self._held + self._new_text().rstrip(REPLACEMENT)
         self._held, self._ids, self._returned = "", [], 0
         return ready

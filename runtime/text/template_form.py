@@ -1,7 +1,7 @@
-"""Find out, by trying, in which form a chat template shows messages, and give them to it in that form.
+"""Find out, by rendering, in which form a chat template shows messages, and convert messages to that form.
 
-Templates differ: some loop over a content's parts and show nothing of a text, some paste a call's arguments as text
-where most write an object as JSON, some print None. A template is tried once with a conversation of known words.
+Templates differ: some show only contents that are lists of parts, some insert a call's arguments as text where most
+write an object as JSON, some print None. Each template is tried once on a conversation of known words.
 """
 
 import json
@@ -25,10 +25,11 @@ _USER: Message = {"role": "user", "content": _WORD.lower()}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TemplateForm:
-    """The form that a template needs.
+    """The form of messages that a template needs.
 
-    ``roles_in_parts`` are roles whose content it shows only as a list of parts; with ``text_arguments`` it takes a
-    call's arguments as JSON text, and with ``empty_contents`` an empty text instead of None. ``aliases`` rename roles.
+    ``roles_in_parts`` are roles whose content is shown only as a list of parts. With ``text_arguments`` the template
+    needs a call's arguments as JSON text, and with ``empty_contents`` an empty text instead of None. ``aliases`` rename
+    roles.
     """
 
     roles_in_parts: frozenset[str] = frozenset()
@@ -54,7 +55,7 @@ class TemplateForm:
 
 
 def template_form(source: str, render: Render) -> TemplateForm:
-    """Return the form that the template ``source`` needs, by what ``render`` shows of a few conversations."""
+    """Return the form that the template ``source`` needs, from what ``render`` shows of a few conversations."""
     in_parts: set[str] = set()
     for role, around in _ROLES.items():
         if _shows_only_parts(render, TemplateForm(roles_in_parts=frozenset(in_parts)).fitted(around), role):
@@ -74,7 +75,7 @@ def template_form(source: str, render: Render) -> TemplateForm:
 
 
 def _shows_only_parts(render: Render, before: Sequence[Message], role: str) -> bool:
-    """Return whether a text of ``role`` behind ``before`` is lost, and shown as the only part of a list."""
+    """Return whether a text of ``role`` after ``before`` is left out, and shown as the only part of a list."""
     behind: list[Message] = [*before] if role != "system" else []
     after = [*before] if role == "system" else []
     as_text = _tried(render, [*behind, {"role": role, "content": _WORD}, *after])
@@ -86,7 +87,7 @@ def _shows_only_parts(render: Render, before: Sequence[Message], role: str) -> b
 
 
 def _takes_text(with_object: str | None, with_text: str | None) -> bool:
-    """Return whether arguments must be JSON text: as an object they are refused, or written as Python writes them."""
+    """Return whether arguments must be JSON text: an object is refused, or is written in Python's notation."""
     refused = with_object is None or f"'{_WORD}'" in with_object
     return refused and with_text is not None and _WORD in with_text
 

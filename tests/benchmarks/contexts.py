@@ -1,8 +1,8 @@
-"""Long prompts beside peers: time to the first token by the prompt's length, and tokens/s behind a long context.
+"""Compare engines on long prompts: time to the first token by prompt length, and tokens/s after a long context.
 
     python tests/benchmarks/contexts.py BUNDLE [--prompts 128 512 1500] [--context 2000] [--ways a,b,…]
 
-The ways of `peers.py`, interleaved in one run; it installs the peers the first time.
+It measures the ways of `peers.py`, interleaved in one run, and installs the other engines the first time.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _FEW = 2
 
 
 def parse_arguments() -> argparse.Namespace:
-    """The command line; what `peers.py` has beyond it keeps its default."""
+    """Parse the command line; options that only `peers.py` has keep their defaults."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("bundle", type=Path, help="a folder written by edgedraft export")
     parser.add_argument("--prompts", type=int, nargs="+", default=[128, 512, 1500], metavar="N", help="tokens of each")
@@ -45,7 +45,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def questions(bundle: Path, tokens: int, count: int) -> list[Question]:
-    """``count`` texts of so many tokens, each beginning at another of the shipped prompts."""
+    """Return ``count`` texts of the given number of tokens, each beginning with another shipped prompt."""
     codec, prompts = TextCodec(bundle), shipped_prompts()
     texts = []
     for number in range(count):
@@ -59,7 +59,7 @@ def questions(bundle: Path, tokens: int, count: int) -> list[Question]:
 
 
 def table(ways: Sequence[Way], by_length: dict[int, dict[str, list[Run]]], behind: dict[str, list[Run]]) -> list[str]:
-    """One row a way: milliseconds to the first token by length, tokens/s behind the context."""
+    """Return one row per way: milliseconds to the first token by length, tokens/s after the context."""
     header = ("way of decoding", *(f"first token of {size}, ms" for size in by_length), "tokens/s behind the context")
     rows = []
     for way in ways:

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/exact.py BUNDLE [--prompts N] [--max-new-tokens N] [--threads N]
 
-In exact mode every way must yield the target's own text; the exit status is 1 where one does not. As a control the
-target decodes alone without exact mode, too: some texts then differ from those that drafts would yield. The price of
-the mode is the speed with it over the speed without, on the same prompt and in turn, alone and with adaptive drafts.
+In exact mode every way of drafting must give the target's own text; if one does not, the exit status is 1. As a
+control, the target also decodes alone without exact mode; some of its texts then differ. The cost of exact mode is the
+ratio of the speeds with and without it, on the same prompts in turn, for the target alone and with adaptive drafts.
 """
 
 import argparse
@@ -40,7 +40,7 @@ Way = tuple[LanguageModel, Drafting | None]
 
 
 def ways_of(engine: Engine, exact: LanguageModel, inexact: LanguageModel, source: TokenSource) -> dict[str, Way]:
-    """Return every way of decoding by its name, those whose speeds are compared beside each other."""
+    """Return every way of decoding by its name; ways whose speeds are compared are adjacent."""
 
     def drafting(choice: PolicyChoice) -> Drafting:
         return Drafting(
@@ -57,12 +57,12 @@ def ways_of(engine: Engine, exact: LanguageModel, inexact: LanguageModel, source
 
 
 def difference(run: PromptRun, base: PromptRun) -> int | None:
-    """Return the first token at which two texts differ; None where they are equal."""
+    """Return the index of the first token at which two texts differ; None if they are equal."""
     return None if run.token_ids == base.token_ids else accepted_prefix(run.token_ids, base.token_ids)
 
 
 def compared(runs: dict[str, list[PromptRun]]) -> str:
-    """Say how the last prompt's texts compare with the target's own."""
+    """Report how the last prompt's texts compare with the target's own."""
     places = {name: difference(done[-1], runs[ALONE][-1]) for name, done in runs.items()}
     return (
         ", ".join(f"{name} differs at token {place}" for name, place in places.items() if place is not None) or "equal"

@@ -1,4 +1,4 @@
-"""The page of models lists the families and pairs that the exporter says it takes."""
+"""The page of models lists the families and pairs of the exporter."""
 
 import importlib.util
 

@@ -1,4 +1,4 @@
-"""The standard streams at their edges: one line and exit code 2, or an answer, never a traceback."""
+"""Closed pipes, output without Unicode and invalid bytes: an answer, or one line and exit code 2, no traceback."""
 
 import io
 import json

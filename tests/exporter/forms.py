@@ -1,4 +1,4 @@
-"""The forms of families that are tried: a tiny random model of each, whose text is spread over many tokens."""
+"""The tested forms of families: a tiny random model of each, whose text has many different tokens."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,7 +60,7 @@ _DENSE = {"num_local_experts": 0, "shared_intermediate_size": 128, "layer_types"
 
 @dataclass(frozen=True, kw_only=True)
 class Form:
-    """A model by its name in transformers and its settings; with ``tower`` they are those of its text part."""
+    """A model class of transformers and its settings; with ``tower`` the settings are those of its text part."""
 
     model_type: str
     settings: dict[str, object] = field(default_factory=dict)
@@ -157,7 +157,7 @@ def save_form(form: Form, folder: Path) -> Any:
 
 
 def _spread(name: str, parameter: Any, *, tied: bool) -> None:
-    """Draw a parameter so that logits differ much, norms and biases do not cancel, and no token just repeats itself."""
+    """Draw a parameter so that logits differ clearly, norms and biases do not cancel, and no token just repeats."""
     if parameter.dim() == 1:
         larger = 2.0 if any(part in name for part in _ENLARGED) else 0.0
         parameter.add_(parameter.clone().normal_(larger, 0.2))

@@ -1,9 +1,9 @@
-"""A target and EAGLE drafters that agree with it by construction, often but not always: nothing is trained.
+"""A target and EAGLE drafters that agree with it often but not always, by construction and without training.
 
-The target is a Llama of two layers whose first adds little and whose token table has rows of unit size, so that the
-second layer reads nearly the tokens themselves. An EAGLE layer with the second layer's weights then says nearly what
-the target says. EAGLE-3 adds to the target's state instead of the token: four heads more pass the token itself on, and
-all that the layer adds is made so large that the state it adds to matters little.
+The target is a Llama of two layers. Its first layer adds little and its token embedding has rows of unit size, so the
+second layer reads nearly the tokens themselves. An EAGLE layer with the second layer's weights then predicts nearly
+what the target does. EAGLE-3 adds to the target's state instead of the token: four additional heads pass the token on,
+and everything that the layer adds is so large that the state has little effect.
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ AGREEING = {
 
 @dataclass(frozen=True, kw_only=True)
 class BorrowingPair:
-    """A tapped target and a drafter's sources, loaded; and where the checkpoint and the target's weights lie."""
+    """A tapped target and a drafter's sources, loaded, with the paths of the checkpoint and of the target's weights."""
 
     target: OnnxGraph
     sources: EagleSources
@@ -83,14 +83,14 @@ def save_target(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def eagle2_state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The second layer reading the token alone."""
+    """The second layer, reading only the token."""
     layer = {name.removeprefix(_LAYER): weights[name] for name in weights if name.startswith(_LAYER)}
     state = {f"layers.0.{name}": tensor for name, tensor in layer.items() if name != "input_layernorm.weight"}
     return state | {"fc.weight": torch.cat([torch.eye(HIDDEN), torch.zeros(HIDDEN, HIDDEN)], 1)}
 
 
 def eagle3_state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The second layer, with heads that find the row's own token and pass it on; the target's states add a little."""
+    """The second layer, with heads that find the row's own token and pass it on; the states have little effect."""
     layer = {name.removeprefix(_LAYER): weights[name] for name in weights if name.startswith(_LAYER)}
     nothing, one = torch.zeros(HIDDEN, HIDDEN), torch.eye(HIDDEN)
     group = HEADS // KV_HEADS
@@ -116,7 +116,7 @@ def eagle3_state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 
 def open_pair(root: Path, name: str, context_length: int = 128) -> BorrowingPair:
-    """Save, convert, tap and open the target (converted once a ``root``) and the drafter called ``name``."""
+    """Save, convert, tap and open the target (converted once per ``root``) and the drafter called ``name``."""
     weights = save_target(root / "target")
     if not (root / "built").is_dir():
         with quiet():

@@ -41,7 +41,7 @@ def pairs(folder) -> dict[str, "Decoder"]:
 
 @dataclass(frozen=True, kw_only=True)
 class Decoder:
-    """One target and one source, used for answer after answer as a slot is."""
+    """One target and one source, used for one answer after another as in a slot."""
 
     opened: BorrowingPair
     target: object
@@ -84,7 +84,7 @@ def reference(folder, pairs):
 
 @pytest.fixture
 def times(make_plan) -> PairPassTimes:
-    """A clock that stands still would keep the adaptive policy from drafting: here it knows a cheap drafter."""
+    """Pass times by which drafting is cheap, so that the adaptive policy drafts."""
     plan = make_plan(target_pass_seconds=(1e-2,) * 17, drafter_pass_seconds=(1e-7,) * 2)
     known = PairPassTimes.planned(plan)
     for _ in range(10):
@@ -94,7 +94,7 @@ def times(make_plan) -> PairPassTimes:
 
 
 class Recorded:
-    """A drafter whose drafts are noted with the text that they follow."""
+    """A drafter that records its drafts with the text before them."""
 
     def __init__(self, drafter: TokenDrafter, seen: list[tuple[list[int], list[int]]]) -> None:
         self._drafter, self._seen = drafter, seen
@@ -111,7 +111,7 @@ def tokens_of(rounds) -> list[int]:
 
 
 def test_greedy_text_is_the_targets_own_in_five_hundred_cases(folder, pairs, reference, random_prompts, make_plan):
-    """Policies, draft lengths and prompts in random order on one slot; drafts are right only sometimes."""
+    """Policies, draft lengths and prompts in random order on one slot; only some drafts are correct."""
     prompts = random_prompts(16, seed=3)
     cases = list(itertools.product(AGREEING, POLICIES, LENGTHS, prompts))
     assert len(cases) >= 500
@@ -135,7 +135,7 @@ def test_greedy_text_is_the_targets_own_in_five_hundred_cases(folder, pairs, ref
 @every_kind
 @every_policy
 def test_prompts_that_share_a_beginning_are_answered_as_if_new(pair, policy, reference, random_prompts, times):
-    """Chats that go on, prompts that are cut anywhere, the very prompt again; what is kept of it changes nothing."""
+    """Chats that continue, prompts cut anywhere, the same prompt again: what is kept from before changes nothing."""
     rng = np.random.default_rng(31)
     prompt = random_prompts(1, seed=32, longest=40)[0]
     for number in range(16):
@@ -171,7 +171,7 @@ def test_the_end_of_the_context_just_ends_an_answer(pair, policy, reference, tim
 
 @every_kind
 def test_a_drafter_with_a_shorter_context_stops_and_starts_again(pair, reference, random_prompts, times):
-    """Its cache holds 24 rows; the text goes on without it, and the next prompt is short enough again."""
+    """Its cache holds 24 rows; longer texts continue without it, and the next prompt fits again."""
     fusing = pair.opened.checkpoint / "fusing.onnx"
     graph = EagleGraph(
         pair.opened.checkpoint / "step.onnx",
@@ -200,7 +200,7 @@ def test_a_padded_target_hands_on_the_rows_that_count(pair, reference, random_pr
 
 @every_kind
 def test_every_draft_is_that_of_the_layer_in_plain_torch(pair, random_prompts, torch_alone):
-    """Each round anew: all tokens read with the target's states, then draft by draft on the layer's own."""
+    """In each round torch reads all tokens with the target's states, then drafts from the layer's own."""
     opened, seen = pair.opened, []
     table, head = (opened.weights[name].numpy() for name in ("model.embed_tokens.weight", "lm_head.weight"))
     for prompt in random_prompts(4, seed=71, longest=45):
@@ -236,7 +236,7 @@ def test_graphs_that_are_no_layer_are_refused(folder):
 @every_kind
 @pytest.mark.parametrize("exact", [False, True])
 def test_features_cover_the_tokens_of_the_last_read(pair, exact):
-    """In pieces of any length, they are those of one pass over all of them; exact passes have a row more, or before."""
+    """Pieces of any length give the same as one pass; exact passes have one more row, or begin a token before."""
     settings = SessionSettings(threads=2, context_length=40, exact=exact)
     model = OnnxGraph(pair.opened.checkpoint / "target.onnx", settings).new_model()
     text = np.random.default_rng(5).integers(2, 1024, 40).tolist()

@@ -1,4 +1,4 @@
-"""In exact mode int4 texts are the target's own, and every log-probability is, bit for bit, on every kernel."""
+"""In exact mode int4 texts and all log-probabilities are the target's own, bit for bit, on every kernel."""
 
 import json
 import threading
@@ -70,7 +70,7 @@ def said(engine: Engine, prompt: list[int], tokens: int = NEW_TOKENS, **options)
 
 @pytest.fixture(scope="module")
 def alone(int4_bundle, kernel):
-    """What the target says by itself in an engine that has read nothing else."""
+    """The target's answer without drafts, in an engine that has read nothing else."""
     known: dict[tuple[int, ...], Said] = {}
     fresh = Engine.open(int4_bundle, context_length=128, exact=True)
 
@@ -92,7 +92,7 @@ def test_drafts_change_no_bit(engine, alone, random_prompts):
 
 
 def test_prompts_of_every_length_around_a_piece_are_read_alike(engine, alone, random_prompts):
-    """The prompt's last token is read with 1 to 33 others."""
+    """The prompt's last token is read together with 1 to 33 others."""
     text = [3, *random_prompts(1, seed=203, longest=8)[0], *range(100, 180)]
     for length in (2, 3, 31, 32, 33, 34, 35, 64, 65, 66):
         for options in (PLAIN, WAYS["fixed 2"]):
@@ -100,7 +100,7 @@ def test_prompts_of_every_length_around_a_piece_are_read_alike(engine, alone, ra
 
 
 def test_what_the_cache_holds_of_a_prompt_changes_no_bit(engine, alone, random_prompts):
-    """A chat whose prompts extend each other, then prompts that share a beginning, then the same one again."""
+    """A chat whose prompts extend each other, then prompts with a common beginning, then the same one again."""
     prompt = random_prompts(1, seed=204, longest=20)[0]
     for turn, options in enumerate((*WAYS.values(), PLAIN)):
         found = said(engine, prompt, tokens=9, **options)
@@ -121,7 +121,7 @@ def test_texts_that_fill_the_context_are_alike(engine, random_prompts):
 
 
 def test_a_drawn_text_repeats_whatever_was_read_before(engine, random_prompts):
-    """Decoded alone; drafts only keep the distribution."""
+    """Decoded without drafts; with drafts only the distribution is the same."""
     prompt = random_prompts(1, seed=206, longest=40)[0]
     drawn = {"sampling": SamplingSettings(temperature=1.0), "seed": 7, "speculate": False}
     first = said(engine, prompt, **drawn)
@@ -130,7 +130,7 @@ def test_a_drawn_text_repeats_whatever_was_read_before(engine, random_prompts):
 
 
 def test_exact_mode_is_the_default_where_the_plan_says_that_it_costs_little(int4_bundle, kernel, monkeypatch):
-    """Only the target is exact: whatever is drafted, it decides the text."""
+    """Only the target is exact, because it alone decides the text."""
     for cheap in (True, False):
         monkeypatch.setattr(DecodingPlan, "exact_is_cheap", cheap)
         opened = Engine.open(int4_bundle, context_length=64)

@@ -1,4 +1,4 @@
-"""The law of families: a model's text is the one that transformers computes, or its family is refused by name."""
+"""A model's text is the one that transformers computes, or its family is refused by name."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ SURE = 2e-4
 
 @dataclass(frozen=True, kw_only=True)
 class Converted:
-    """A form as transformers computes it, and as it was converted: the target, and its own trimmed copy as drafter."""
+    """A form in transformers and as converted: the target, and a trimmed copy of it as drafter."""
 
     source: Any
     target: OnnxModel
@@ -75,7 +75,7 @@ def opened(graph: Path) -> OnnxModel:
 
 
 def greedy_text(source: Any, prompt: Sequence[int]) -> list[int] | None:
-    """What transformers says, reading everything again for each token; None where rounding might decide."""
+    """The greedy text of transformers, computed without a cache; None where rounding might decide a token."""
     import torch
 
     text = list(prompt)
@@ -90,7 +90,7 @@ def greedy_text(source: Any, prompt: Sequence[int]) -> list[int] | None:
 
 
 def asked(source: Any, length: int) -> tuple[list[int], list[int]]:
-    """A random prompt of ``length`` tokens whose text no rounding decides, and that text."""
+    """A random prompt of ``length`` tokens whose text does not depend on rounding, and that text."""
     for seed in range(5):
         prompt = np.random.default_rng([length, seed]).integers(2, VOCAB, length).tolist()
         text = greedy_text(source, prompt)
@@ -100,7 +100,7 @@ def asked(source: Any, length: int) -> tuple[list[int], list[int]]:
 
 
 def rounds(policy: str, model: Converted, prompt: Sequence[int], clock, plan) -> Iterator[Round]:
-    """One answer, on a clock by which drafting pays."""
+    """The rounds of one answer, with pass times by which drafting pays."""
     times = PairPassTimes.planned(plan)
     for _ in range(10):
         times.target.record(1, 1e-2)

@@ -35,7 +35,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 
 
 class Verdict(StrEnum):
-    """What became of one trial. Lost files, wrong answers and accepted damage are all ``WRONG``."""
+    """The result of one trial. Lost files, wrong answers and accepted damage are all ``WRONG``."""
 
     HELD = "held"
     REFUSED = "refused"
@@ -57,9 +57,9 @@ Preparation = Callable[[Path], contextlib.AbstractContextManager[Trial]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Kind:
-    """One kind of trials: the promise that it tests, and how many ``trials`` a long run makes.
+    """One kind of trial: the promise that it tests, and how many ``trials`` a long run makes.
 
-    ``seconds`` is the limit of one trial, ``weight`` the share of the time that the kind gets beside others.
+    ``seconds`` is the time limit of one trial. ``weight`` is the kind's share of the total time, relative to others.
     """
 
     name: str
@@ -96,13 +96,13 @@ class Score:
 
 
 class HungError(BaseException):
-    """A trial took too long. No `Exception`, so that what is tested cannot catch it."""
+    """A trial took too long. This is not an `Exception`, so that the tested code cannot catch it."""
 
 
 def kind(
     name: str, *, promise: str, trials: int, seconds: float = 60.0, weight: float = 1.0
 ) -> Callable[[Callable[[Path], Iterator[Trial]]], Kind]:
-    """Make a `Kind` of a generator function that yields the trial once."""
+    """Return a decorator that makes a `Kind` of a generator function, which yields the trial once."""
 
     def made(prepare: Callable[[Path], Iterator[Trial]]) -> Kind:
         managed = contextlib.contextmanager(prepare)
@@ -121,10 +121,10 @@ def all_kinds() -> list[Kind]:
 
 
 def run(kinds: Sequence[Kind], seed: int, budget: float, clock: Callable[[], float]) -> list[Score]:
-    """Run trials until ``budget`` seconds are over or every kind has made all of its own.
+    """Run trials until ``budget`` seconds are over or every kind has made all of its trials.
 
-    The next trial is always of the kind that had the least time for its weight. Every kind makes at least one trial,
-    even when the time is over.
+    The next trial is always of the kind that has had the least time relative to its weight. Every kind makes at least
+    one trial, even if the time is over.
     """
     begun, scores = clock(), [Score(kind=each) for each in kinds]
     with contextlib.ExitStack() as stack:
@@ -144,7 +144,7 @@ def run(kinds: Sequence[Kind], seed: int, budget: float, clock: Callable[[], flo
 
 
 def repeat(chosen: Kind, seed: int, number: int) -> Score:
-    """Run one trial again, as a run with this seed has made it."""
+    """Run one trial again, exactly as in a run with this seed."""
     score = Score(kind=chosen)
     with contextlib.ExitStack() as stack:
         decide(score, _prepared(chosen, stack), number, seed)

@@ -1,4 +1,4 @@
-"""What the trials work on: a pair of tiny ONNX models that are made in a second, and outputs compared to the byte."""
+"""What the trials use: a pair of tiny ONNX models, made within a second, and outputs compared byte for byte."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def make_pair(folder: Path, seed: int = 0) -> None:
 
 
 def export_arguments(pair: Path, cache: Path, output: Path, size: int = 128) -> list[str]:
-    """Return the command line of an export; two such exports by equal clocks give equal bytes."""
+    """Return the command line of an export; two such exports at the same clock time write equal bytes."""
     models = ["--target", str(pair / "target"), "--drafter", str(pair / "drafter")]
     inputs = ["--prompts", str(pair / "prompts.jsonl"), "--max-new-tokens", "8", "--cache", str(cache)]
     plan = ["--threads", "2", "--vocab-size", str(size), "--draft-length", "2"]
@@ -38,7 +38,7 @@ def export_arguments(pair: Path, cache: Path, output: Path, size: int = 128) -> 
 
 
 def tree(folder: Path) -> dict[str, str]:
-    """Return the SHA-256 of every file below ``folder``, by name; of a file, its own under the empty name."""
+    """Return the SHA-256 of every file below ``folder``, by name; for a file, its own under the empty name."""
     if folder.is_file():
         return {"": hashlib.sha256(folder.read_bytes()).hexdigest()}
     files = sorted(file for file in folder.rglob("*") if file.is_file())
@@ -70,7 +70,7 @@ def _save_tokenizer(folder: Path) -> tuple[int, int]:
 
 
 def _save_model(folder: Path, weights: list[np.ndarray], eos: int) -> None:
-    """Save a model whose next token follows from the last one alone, with a cache that goes through unchanged."""
+    """Save a model whose next token depends only on the last one, with a cache that passes through unchanged."""
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 

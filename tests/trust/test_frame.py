@@ -1,4 +1,4 @@
-"""The trust suite's own frame: every verdict is told from the others, time is shared, and a trial can be repeated."""
+"""The suite's own frame: every verdict is recognised, time is shared, and a trial can be repeated."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""The trust suite notices faults: a sync that is skipped, a check that is skipped, a file that is removed too early."""
+"""The trust suite finds faults: a skipped sync, a skipped check, a file that is removed too early."""
 
 from random import Random
 
@@ -23,7 +23,7 @@ def stage() -> Stage:
 
 
 def broken(stage: Stage, scene: Scene, skipped: str, seeds: int) -> list[str]:
-    """What is wrong after power losses at the end of a command that skips syncs."""
+    """Return what is wrong after power losses at the end of a command that skips syncs."""
     known, reasons = stage.finished(scene), []
     for seed in range(seeds):
         try:
@@ -57,7 +57,7 @@ def test_a_skipped_check_of_the_cache_is_noticed(stage):
 
 
 def test_a_removal_before_the_swap_is_noticed(stage):
-    """As if a command removed the old bundle, and the user's files with it, and were killed then."""
+    """As if a command removed the old bundle, with the user's files in it, and were killed then."""
     scene = _BY_NAME["export over a bundle"]
     known, where = stage.finished(scene), stage.set(scene)
 

@@ -1,4 +1,4 @@
-"""Conversations as a model gets them, and what is refused: what TypeScript does too."""
+"""Conversations in the form that a model gets, and refused ones; TypeScript does the same."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Texts that no chat template wrote, with the tokenizer's own special tokens: what TypeScript adds too."""
+"""Texts without a chat template, with the tokenizer's own special tokens; TypeScript adds the same ones."""
 
 import pytest
 

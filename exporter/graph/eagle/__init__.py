@@ -1,1 +1,1 @@
-"""EAGLE drafters: one decoder layer that reads the target's states; what it is made of, and its graphs."""
+"""EAGLE drafters: one decoder layer that reads the target's hidden states. Their checkpoints and graphs."""

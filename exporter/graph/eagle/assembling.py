@@ -1,4 +1,4 @@
-"""An EAGLE drafter as ONNX graphs: assembled for its target, packed in a precision, with a head of any size."""
+"""Assemble an EAGLE drafter for its target as ONNX graphs, packed in a precision."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,8 @@ from edgedraft.runtime.core.index_map import IndexMap
 class EagleGraphs:
     """The graphs of a drafter, and the target's token of each row of its head.
 
-    ``fusing`` makes the layer's states of the target's; None where the layer reads the target's state itself.
+    ``fusing`` computes the layer's states from the target's. It is None where the layer reads the target's state
+    itself.
     """
 
     step: ir.Model
@@ -25,10 +26,10 @@ class EagleGraphs:
 
 
 def assemble(checkpoint: EagleCheckpoint, target: ir.Model, precision: Precision, context_length: int) -> EagleGraphs:
-    """Build the graphs of a checkpoint that fits ``target``, its own weights packed in ``precision``.
+    """Build the graphs of a checkpoint that fits ``target``, with the checkpoint's weights packed in ``precision``.
 
-    A table and a head that it borrows keep the target's values; where those are float, they are packed as its own are.
-    The head scores the tokens of the checkpoint's map alone.
+    A token embedding or head that is borrowed from the target keeps the target's quantized values; if it is float, it
+    is packed in ``precision`` too. The head scores only the tokens of the checkpoint's map.
     """
     layout = checkpoint.layout
     step = step_graph(checkpoint, target, context_length)

@@ -1,4 +1,4 @@
-"""What a drafter borrows from its target: the token table and the head, packed as they are, value for value."""
+"""Copy the token embedding and the head of a target for its drafter, with the target's packed values."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ _LOOKUPS = ("Gather", "GatherBlockQuantized")
 
 
 def borrowed_table(target: ir.Model) -> ir.Graph:
-    """Return a graph from token ids to the rows of the target's table, before any scaling."""
+    """Return a graph from token ids to the rows of the target's token embedding, before any scaling."""
     for value in target.graph.inputs:
         for reader in value.consumers() if value.name == INPUT_IDS else ():
             if reader.op_type in _LOOKUPS and reader.inputs[1] is value:
@@ -22,7 +22,7 @@ def borrowed_table(target: ir.Model) -> ir.Graph:
 
 
 def borrowed_head(target: ir.Model) -> ir.Graph:
-    """Return a graph from the states behind the target's final norm to its logits: the product and what follows it."""
+    """Return a graph from the states after the target's final norm to its logits: the product and what follows it."""
     states = find_tail(target).product.inputs[0]
     assert states is not None
     return _extracted(target, [states], output_named(target, LOGITS))

@@ -1,4 +1,4 @@
-"""GraphBuilder: appends the operators that the model builder emits, with the names by which weights are packed."""
+"""GraphBuilder: append operators with the kinds and names of the model builder's, which weight packing expects."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +15,7 @@ _FUSED_SUM = 3
 
 
 class GraphBuilder:
-    """A graph under construction; each method appends a node and returns what it makes."""
+    """A graph under construction; each method appends a node and returns its output."""
 
     def __init__(self, epsilon: float) -> None:
         self._epsilon = epsilon
@@ -43,7 +43,7 @@ class GraphBuilder:
     def nodes(
         self, kind: str, inputs: Sequence[ir.Value | None], name: str, *, outputs: Sequence[int], **attributes: Any
     ) -> list[ir.Value]:
-        """Append a node of Microsoft's or ONNX's operators and return those of its ``outputs``; others are left out."""
+        """Append a node and return the values of ``outputs``, given by index; other outputs stay unused."""
         domain = MICROSOFT if kind in ("GroupQueryAttention", "SkipSimplifiedLayerNormalization") else ""
         made = ir.node(kind, inputs, attributes, domain=domain, name=name, num_outputs=max(outputs) + 1)
         for place, value in enumerate(made.outputs):
@@ -75,7 +75,7 @@ class GraphBuilder:
         return total, normed
 
     def splice(self, part: ir.Graph, entering: ir.Value) -> ir.Value:
-        """Move the nodes and constants of ``part``, which reads ``entering``, into this graph; return what it makes."""
+        """Move the nodes and constants of ``part`` into this graph, on the input ``entering``; return its output."""
         (reads,), (makes,) = part.inputs, part.outputs
         ir.convenience.replace_all_uses_with(reads, entering)
         part.outputs.clear()
@@ -88,7 +88,7 @@ class GraphBuilder:
         return makes
 
     def _take_over(self, value: ir.Value) -> None:
-        """Make another graph's constant one of this graph; where the same one is here already, that is read instead."""
+        """Move another graph's constant into this one, or use this graph's where it already has the same one."""
         known = self._graph.initializers.get(str(value.name))
         if known is not None and known.const_value is value.const_value:
             ir.convenience.replace_all_uses_with(value, known)
@@ -103,5 +103,5 @@ class GraphBuilder:
 
 
 def _path(name: str) -> str:
-    """Return a module's name as exporters write it in node names; packing goes by them."""
+    """Return a module's name in the form that exporters use in node names; weight packing relies on it."""
     return "/" + name.replace(".", "/")

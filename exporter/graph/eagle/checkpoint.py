@@ -1,4 +1,4 @@
-"""EagleCheckpoint: a drafter of one decoder layer on the target's states, as read from any trainer's files."""
+"""EagleCheckpoint: one decoder layer that drafts from the target's hidden states, as read from any trainer's files."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ HEAD, EMBEDDING = "lm_head.weight", "embed_tokens.weight"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetShape:
-    """What a drafter must fit: the width of the target's states, its layers, and the tokens that it scores."""
+    """What a drafter must fit: the width of the target's states, its number of layers, its vocabulary size."""
 
     hidden: int
     layers: int
@@ -23,13 +23,14 @@ class TargetShape:
 class EagleLayout:
     """The sizes and rules of an EAGLE layer.
 
-    ``kind`` is `EAGLE3` (a product fuses the target's states that enter ``tapped_layers`` to ``hidden`` numbers) or
-    `EAGLE` (EAGLE-1 and 2: each step joins the token with the state behind the target's final norm; no layer is
-    tapped). ``tapped_layers`` is None where the checkpoint leaves them to the target's depth. ``rotary_speeds``:
-    radians a position, (head_size / 2,).
+    ``kind`` is `EAGLE3` or `EAGLE` (EAGLE-1 and 2). In EAGLE-3 a matrix product (``fc``) fuses the target's states that
+    enter ``tapped_layers`` into ``hidden`` values. In EAGLE-1 and 2 each step joins the token with the state after the
+    target's final norm, and no layer is tapped. ``tapped_layers`` is None where the checkpoint does not name them; they
+    then follow from the target's number of layers. ``rotary_speeds``: radians per position, (head_size / 2,).
 
-    ``residual_normed``: the layer adds to the normalised state instead of the state itself. ``head_normed``: the head
-    reads the layer's output through a last norm. ``feeds_back_normed``: so does the next draft step.
+    ``residual_normed``: the residual connection starts from the normalised state instead of the state itself.
+    ``head_normed``: the head reads the layer's output after a last norm. ``feeds_back_normed``: the next draft step
+    reads it after that norm too.
     """
 
     kind: str
@@ -66,9 +67,9 @@ _DEFAULT_TAPS = ("low", "middle", "high")
 class EagleCheckpoint:
     """A drafter's layout and weights.
 
-    ``weights``: float32 by the names in the layer (``self_attn.q_proj.weight``), its table and head only where they are
-    its own. ``target_ids``: the target's tokens that the rows of the head score, ascending; None for all of them.
-    ``convention``: what the checkpoint's map holds, ids or offsets; None without a map.
+    ``weights``: float32, by their names in the layer (``self_attn.q_proj.weight``); without the token embedding and the
+    head where those are the target's. ``target_ids``: the target's token for each row of the head, ascending; None for
+    all tokens. ``convention``: whether the checkpoint's map held ids or offsets; None without a map.
     """
 
     name: str
@@ -79,12 +80,12 @@ class EagleCheckpoint:
 
     @property
     def own_head(self) -> bool:
-        """Return whether the checkpoint has a head; else it borrows the target's."""
+        """Return whether the checkpoint has a head; otherwise it uses the target's."""
         return HEAD in self.weights
 
     @property
     def own_embedding(self) -> bool:
-        """Return whether the checkpoint has a token table; else it borrows the target's."""
+        """Return whether the checkpoint has a token embedding; otherwise it uses the target's."""
         return EMBEDDING in self.weights
 
     @property

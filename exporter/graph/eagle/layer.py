@@ -1,4 +1,4 @@
-"""The graph of one draft step, from the operators that the model builder emits, and that of the fusing product."""
+"""The graph of one draft step of an EAGLE layer, and the graph that fuses the target's features."""
 
 from collections.abc import Mapping
 
@@ -18,9 +18,9 @@ _ROWS = ("batch_size", "sequence_length")
 
 
 def fusing_graph(checkpoint: EagleCheckpoint) -> ir.Model:
-    """Return the graph that makes a layer's states of the target's: features (batch, tokens, width) to STATES.
+    """Return the graph from the target's features (batch, tokens, width) to the layer's states, STATES.
 
-    Only EAGLE-3 has one. It runs where the target's features are read, and not for the drafts that follow.
+    Only EAGLE-3 has one. It runs where the layer reads the target's features, but not for the drafts after them.
     """
     layout, weights = checkpoint.layout, checkpoint.weights
     graph = GraphBuilder(layout.epsilon)
@@ -35,11 +35,12 @@ def fusing_graph(checkpoint: EagleCheckpoint) -> ir.Model:
 
 
 def step_graph(checkpoint: EagleCheckpoint, target: ir.Model, context_length: int) -> ir.Model:
-    """Return the graph of a step: ids, STATES, mask and past to the logits of the last row, NEXT_STATES and present.
+    """Return the graph of one draft step.
 
-    Table and head are the checkpoint's or, with every value as packed, those of ``target``. The head scores the rows of
-    ``checkpoint.target_ids``; a borrowed one scores all tokens, until it is trimmed. ``context_length``: the rows that
-    the keys and values may hold.
+    It reads token ids, STATES, mask and past keys and values. It returns the logits of the last row, NEXT_STATES and
+    present keys and values. Token embedding and head are the checkpoint's, or those of ``target`` with the target's
+    packed values. The checkpoint's head scores ``checkpoint.target_ids``; one of the target scores all tokens until it
+    is trimmed. ``context_length``: the most rows that keys and values may hold.
     """
     layout, weights = checkpoint.layout, checkpoint.weights
     graph = GraphBuilder(layout.epsilon)
@@ -86,7 +87,7 @@ def _embedded(graph: GraphBuilder, ids: ir.Value, checkpoint: EagleCheckpoint, t
 def _entering(
     graph: GraphBuilder, embedded: ir.Value, states: ir.Value, checkpoint: EagleCheckpoint
 ) -> tuple[ir.Value, ir.Value]:
-    """Return what the attention reads, and what its result is added to."""
+    """Return what the attention reads, and the state that its result is added to."""
     layout, weights = checkpoint.layout, checkpoint.weights
     if layout.kind == EAGLE:
         both = graph.node("Concat", [embedded, states], "/model/fc/Concat", axis=-1)
@@ -101,7 +102,7 @@ def _entering(
 def _attention(
     graph: GraphBuilder, rows: ir.Value, mask: ir.Value, checkpoint: EagleCheckpoint, context_length: int
 ) -> ir.Value:
-    """Append attention over past and new rows, in place, and its output projection."""
+    """Append attention over past and new rows, which updates keys and values in place, and its output projection."""
     layout, weights = checkpoint.layout, checkpoint.weights
     query_key_value, bias = _joined_projections(checkpoint)
     joined = graph.product(rows, _named("attn.qkv_proj"), query_key_value, bias)
@@ -128,7 +129,7 @@ def _cache(layout: EagleLayout, length: str) -> list[int | str]:
 
 
 def _joined_projections(checkpoint: EagleCheckpoint) -> tuple[Float32Array, Float32Array | None]:
-    """Return queries', keys' and values' matrices as one, and their biases where any has one."""
+    """Return the query, key and value matrices as one, and their biases if any has one."""
     matrices = [checkpoint.weights[f"self_attn.{part}_proj.weight"] for part in "qkv"]
     biases = [checkpoint.weights.get(f"self_attn.{part}_proj.bias") for part in "qkv"]
     joined = np.concatenate(matrices)
@@ -142,7 +143,7 @@ def _joined_projections(checkpoint: EagleCheckpoint) -> tuple[Float32Array, Floa
 
 
 def _lengths(graph: GraphBuilder, mask: ir.Value) -> tuple[ir.Value, ir.Value]:
-    """Return the place of the last token of each text, and the length of the longest, as attention wants them."""
+    """Return the index of each text's last token, and the longest text's length, as GroupQueryAttention reads them."""
     where = "/model/attn_mask_reformat"
     held = graph.node("ReduceSum", [mask, graph.constant("one", np.array([1]))], f"{where}/ReduceSum", keepdims=0)
     last = graph.node("Sub", [held, graph.constant("one_less", np.array([1]))], f"{where}/Sub")
@@ -153,7 +154,7 @@ def _lengths(graph: GraphBuilder, mask: ir.Value) -> tuple[ir.Value, ir.Value]:
 
 
 def _turns(graph: GraphBuilder, layout: EagleLayout, context_length: int) -> tuple[ir.Value, ir.Value]:
-    """Return cosines and sines of every place's angles, (context_length, head_size / 2)."""
+    """Return the rotary cosines and sines of every position, (context_length, head_size / 2) each."""
     angles = np.arange(context_length)[:, None] * layout.rotary_speeds
     cosines = graph.constant("cos_cache", np.cos(angles).astype(np.float32))
     return cosines, graph.constant("sin_cache", np.sin(angles).astype(np.float32))
@@ -176,7 +177,7 @@ def _feed_forward(graph: GraphBuilder, rows: ir.Value, checkpoint: EagleCheckpoi
 def _leaving(
     graph: GraphBuilder, rows: ir.Value, added: ir.Value, checkpoint: EagleCheckpoint
 ) -> tuple[ir.Value, ir.Value]:
-    """Return what the head scores, and what the next step starts from."""
+    """Return what the head reads, and what the next draft step reads."""
     layout = checkpoint.layout
     if not (layout.head_normed or layout.feeds_back_normed):
         out = graph.node("Add", [rows, added], "/model/layers.0/Add")

@@ -1,1 +1,1 @@
-"""EAGLE checkpoints as trainers write them, read into one record."""
+"""Read the EAGLE checkpoints of several trainers into one record."""

@@ -1,4 +1,4 @@
-"""Values of a drafter's config.json, at its top or in the layer's configuration that speculators nests in it."""
+"""Read values of a drafter's config.json, from its top level or from the layer's configuration nested in it."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ NESTS = ("transformer_layer_config", "text_config")
 
 
 class ConfigValues:
-    """A configuration that names its file, and the key, in every error."""
+    """A configuration whose errors name its file and the key."""
 
     def __init__(self, path: Path) -> None:
         require(not path.is_dir(), f"{path}: expected a file, got a folder", remedy="name the config.json in it")
@@ -24,7 +24,7 @@ class ConfigValues:
         self.top: Mapping[str, Any] = data
 
     def value(self, key: str) -> Any:
-        """Return the value of a key, from the top or from a nest; None where there is none."""
+        """Return the value of a key, from the top level or a nested configuration; None if it is missing."""
         nests = (self.top.get(name) for name in NESTS)
         values = [each.get(key) for each in (self.top, *nests) if isinstance(each, Mapping)]
         return next((value for value in values if value is not None), None)
@@ -40,11 +40,11 @@ class ConfigValues:
         return int(value)
 
     def size_or(self, key: str, default: int) -> int:
-        """Return a whole number of 1 or more, ``default`` where the key is missing or null."""
+        """Return a whole number of 1 or more; ``default`` if the key is missing or null."""
         return default if self.value(key) is None else self.size(key)
 
     def flag(self, key: str, default: bool) -> bool:
-        """Return true or false, ``default`` where the key is missing or null."""
+        """Return true or false; ``default`` if the key is missing or null."""
         value = self.value(key)
         require(
             value is None or isinstance(value, bool), f"{self.path}: {key}: expected true or false", got=repr(value)
@@ -58,7 +58,7 @@ class ConfigValues:
         return float(value)
 
     def group(self, key: str) -> Mapping[str, Any]:
-        """Return the object under a key, empty where it is missing or null."""
+        """Return the object under a key; empty if it is missing or null."""
         value = self.value(key)
         if value is None:
             return {}

@@ -1,4 +1,4 @@
-"""The tensors that a layout asks for, with their shapes; missing, unknown and misshapen ones are refused by name."""
+"""List the tensors of a layout with their shapes; refuse missing, unknown and misshapen tensors by name."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ def tap_norm(tap: int) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorShapes:
-    """Shapes by name, of the tensors that must be there and of those that may; None stands for any size."""
+    """Shapes by name, of required and of optional tensors; None stands for any size."""
 
     needed: Mapping[str, _Shape]
     optional: Mapping[str, _Shape]
 
     def check(self, weights: Mapping[str, AnyArray]) -> None:
-        """Raise `EdgedraftError` unless ``weights`` are all that is needed and nothing that is not known."""
+        """Raise `EdgedraftError` unless ``weights`` holds every required tensor and no unknown one."""
         _refuse("missing tensors", [name for name in self.needed if name not in weights])
         known = {**self.needed, **self.optional}
         _refuse("tensors that no known EAGLE layer has", [name for name in weights if name not in known])
@@ -45,8 +45,8 @@ class TensorShapes:
 def tensor_shapes(layout: EagleLayout, head_rows: int | None, feature_norms: Collection[str]) -> TensorShapes:
     """Return the tensors of a layer of ``layout``.
 
-    ``head_rows``: the rows that its own head must have if there is one; ``feature_norms``: the norms before the fusing
-    product that its configuration asks for.
+    ``head_rows``: the number of rows of the checkpoint's own head, if it has one. ``feature_norms``: the norms before
+    the fusing product that its configuration asks for.
     """
     hidden, norm = layout.hidden, (layout.hidden,)
     read = hidden if layout.kind == EAGLE else 2 * hidden

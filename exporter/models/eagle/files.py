@@ -1,4 +1,4 @@
-"""Tensors of an EAGLE checkpoint by their names in the layer, from safetensors or torch files."""
+"""Read the tensors of an EAGLE checkpoint from safetensors or torch files, by their names in the layer."""
 
 import re
 from pathlib import Path
@@ -13,9 +13,9 @@ _OF_TRAINING = re.compile(r".*rotary_emb\..*|verifier_.*|.*target_(?:norm|lm_hea
 
 
 def read_layer_tensors(folder: Path) -> dict[str, AnyArray]:
-    """Return the tensors in ``folder``, floats as float32; what only training needs is left out.
+    """Return the tensors in ``folder``, floats as float32, without those that only training needs.
 
-    Names lose the module that holds the layer: trainers call it ``midlayer`` or ``layers.0``.
+    The name of the module that holds the layer is removed: trainers call it ``midlayer`` or ``layers.0``.
     """
     files = sorted(folder.glob("*.safetensors"))
     pickled = sorted(folder.glob("*.bin"))

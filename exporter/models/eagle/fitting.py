@@ -1,4 +1,4 @@
-"""An EAGLE checkpoint and its target: whether they fit, and what was read, in a sentence."""
+"""Check that an EAGLE checkpoint fits its target, and describe what was read."""
 
 from dataclasses import replace
 
@@ -9,9 +9,9 @@ _ANOTHER = "choose the target that it was trained for"
 
 
 def fitted(checkpoint: EagleCheckpoint, target: TargetShape) -> EagleCheckpoint:
-    """Return the checkpoint with its tapped layers settled for ``target``; refuse one that was made for another.
+    """Return the checkpoint with its tapped layers set for ``target``; refuse one that was made for another.
 
-    EAGLE-3's own choice is the states that enter the third layer, the middle one and the third from the end.
+    The default of EAGLE-3 is the states that enter layer 2, the middle layer and the third-last layer.
     """
     layout, what = checkpoint.layout, f"drafter {checkpoint.name}: made for a target with"
     require(
@@ -38,7 +38,7 @@ def fitted(checkpoint: EagleCheckpoint, target: TargetShape) -> EagleCheckpoint:
 
 
 def description(checkpoint: EagleCheckpoint) -> str:
-    """Say what was read: the states it takes, its head and its table, and how its map was read."""
+    """Describe the states that the checkpoint reads, its head, its token embedding, and how its map was read."""
     layout = checkpoint.layout
     taps = "two behind the start, half way and three before the end"
     if layout.tapped_layers is not None:

@@ -1,4 +1,4 @@
-"""The layout of an EAGLE layer, from its configuration: two schemas that give some keys other meanings."""
+"""Read the layout of an EAGLE layer from its configuration; two schemas use some keys differently."""
 
 from edgedraft.exporter.graph.eagle.checkpoint import EAGLE, EAGLE3, EagleLayout
 from edgedraft.exporter.models.eagle.config_values import ConfigValues
@@ -12,7 +12,7 @@ _EPSILON = 1e-6
 
 
 def read_layout(config: ConfigValues, kind: str) -> EagleLayout:
-    """Return the layout of a drafter of ``kind``, which the names of its tensors tell."""
+    """Return the layout of a drafter of ``kind``, which is known from the names of its tensors."""
     _check_layer(config)
     hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
     kv_heads = config.size_or("num_key_value_heads", heads)
@@ -49,10 +49,10 @@ def _check_layer(config: ConfigValues) -> None:
 
 
 def _tapped_layers(config: ConfigValues) -> tuple[int, ...] | None:
-    """Return the layers whose inputs are tapped, None where the configuration leaves them open.
+    """Return the layers whose inputs are tapped; None if the configuration does not name them.
 
-    SpecForge, AngelSlim and SGLang name them in ``eagle_config``, by the layer whose *output* is taken; speculators and
-    vLLM at the top, by the layer that the state enters.
+    SpecForge, AngelSlim and SGLang name them in ``eagle_config``, by the layer whose *output* is read. speculators and
+    vLLM name them at the top level, by the layer that the state enters.
     """
     nest = config.group("eagle_config")
     require(nest.get(_USED, True) is True, f"{config.path}: {_USED}: drafters without tapped layers are not known")

@@ -1,4 +1,4 @@
-"""Reading an EAGLE checkpoint: its kind, its layout, its weights and its token map, each checked once."""
+"""Read an EAGLE checkpoint: its kind, layout, weights and token map, each checked once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,10 +24,10 @@ _NO_MAP = "a missing map is never taken as ids 0..K-1"
 
 
 def read_eagle(folder: Path, convention: str | None = None) -> EagleCheckpoint:
-    """Read the checkpoint in ``folder``, in any trainer's layout.
+    """Read the checkpoint in ``folder``, in the format of any supported trainer.
 
-    ``convention`` says what a map holds ("absolute" or "offset") where its numbers fit both readings. Raises
-    `EdgedraftError` naming the file and the key or tensor that is missing, unknown or of another shape.
+    ``convention`` says what a map holds ("absolute" or "offset") if its numbers could be either. Raises
+    `EdgedraftError` naming the file and the key or tensor that is missing, unknown or misshapen.
     """
     config, tensors = ConfigValues(folder / CONFIG), read_layer_tensors(folder)
     weights = {name: array for name, array in tensors.items() if name not in (D2T, T2D)}
@@ -47,7 +47,7 @@ def read_eagle(folder: Path, convention: str | None = None) -> EagleCheckpoint:
 
 
 def _feature_norms(config: ConfigValues, layout: EagleLayout, weights: Mapping[str, AnyArray]) -> list[str]:
-    """Return the norms before the fusing product: those the configuration names, else those that are there."""
+    """Return the norms before the fusing product: those that the configuration names, else those that exist."""
     if layout.kind == EAGLE:
         return []
     by_tap = [tap_norm(tap) for tap in range(layout.taps)]
@@ -59,9 +59,9 @@ def _feature_norms(config: ConfigValues, layout: EagleLayout, weights: Mapping[s
 def _target_ids(
     tensors: Mapping[str, AnyArray], vocab_size: int, rows: int | None, convention: str | None
 ) -> tuple[Ids | None, str | None]:
-    """Return the target's token of each row of the head, and what the map was read as; None where it has all tokens.
+    """Return the target's token of each row of the head, and how the map was read; None for all tokens.
 
-    A map beside a whole head is a buffer that nothing filled in.
+    A map beside a head with the whole vocabulary is an unused buffer.
     """
     if rows == vocab_size or (rows is None and D2T not in tensors):
         return None, None

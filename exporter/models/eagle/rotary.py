@@ -1,4 +1,4 @@
-"""Rotary speeds from a configuration: how many radians each pair of a head's numbers turns by a position."""
+"""Compute rotary speeds from a configuration: the radians per position of each pair of a head's values."""
 
 import math
 from collections.abc import Mapping
@@ -15,10 +15,10 @@ _KNOWN = ("default", "linear", "dynamic", "llama3")
 
 
 def rotary_speeds(config: ConfigValues, head_size: int) -> Float64Array:
-    """Return radians a position, (head_size / 2,), the fastest first.
+    """Return radians per position, (head_size / 2,), the fastest first.
 
-    Both places where transformers writes the settings are read: ``rope_theta`` with ``rope_scaling``, and
-    ``rope_parameters``. Dynamic scaling is none as long as texts fit ``max_position_embeddings``, as they do here.
+    The settings are read from both places that transformers uses: ``rope_theta`` with ``rope_scaling``, and
+    ``rope_parameters``. Dynamic scaling has no effect, because texts here stay within ``max_position_embeddings``.
     """
     settings = {**config.group("rope_scaling"), **config.group("rope_parameters")}
     kind = settings.get("rope_type") or settings.get("type") or "default"
@@ -34,7 +34,7 @@ def rotary_speeds(config: ConfigValues, head_size: int) -> Float64Array:
 
 
 def _llama3(config: ConfigValues, settings: Mapping[str, Any], speeds: Float64Array) -> Float64Array:
-    """Return Llama 3.1's speeds: slow turns are divided by the factor, fast ones kept, those between blended."""
+    """Return Llama 3.1's speeds: slow ones divided by the factor, fast ones kept, those between interpolated."""
     factor, low, high, length = (
         config.positive(key, settings.get(key))
         for key in ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")

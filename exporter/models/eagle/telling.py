@@ -1,4 +1,4 @@
-"""Telling an EAGLE drafter from a model that decodes by itself, by its configuration and the names of its tensors."""
+"""Recognise an EAGLE drafter by its configuration and the names of its tensors."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,10 +24,10 @@ def refuse_eagle(folder: Path) -> None:
 
 
 def is_eagle(folder: Path) -> bool:
-    """Return whether ``folder`` holds an EAGLE drafter: its configuration says so, or it has the fusing product.
+    """Return whether ``folder`` holds an EAGLE drafter: by its configuration, or by its fusing product.
 
-    EAGLE-1 and 2 have the configuration of their target. Torch files are looked into only where no tokenizer lies
-    beside them, as beside a whole model one does. Files that cannot be read tell nothing: others check them.
+    EAGLE-1 and 2 have the configuration of their target. Torch files are opened only if there is no tokenizer in the
+    folder, since whole models have one. Unreadable files count as no EAGLE drafter: other checks report them.
     """
     config = read_json(folder / CONFIG)
     if isinstance(config, Mapping):

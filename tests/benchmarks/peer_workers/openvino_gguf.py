@@ -1,4 +1,4 @@
-"""Worker: OpenVINO GenAI, on the target's GGUF file, which it reads by itself."""
+"""Worker: OpenVINO GenAI on the target's GGUF file, which it reads directly."""
 
 from collections.abc import Mapping
 from importlib.metadata import version

@@ -1,4 +1,4 @@
-"""Which files of a folder are the bundle's: what its manifest lists, unless someone edited it."""
+"""The bundle's own files in a folder are those that its manifest lists, unless someone edited them."""
 
 import hashlib
 import json

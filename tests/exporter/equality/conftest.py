@@ -1,4 +1,4 @@
-"""Tiny models of families whose conversion went wrong once, each saved and built once a run."""
+"""Tiny models of families whose conversion was once wrong, each saved and built once per run."""
 
 import runpy
 import sys
@@ -59,7 +59,7 @@ MENDED = {
 
 @pytest.fixture(scope="package")
 def mended(tmp_path_factory):
-    """Folders of a mended family: the model as transformers saves it, and the graph that is built from it."""
+    """Folders of a corrected family: the model as transformers saves it, and the graph built from it."""
     root = tmp_path_factory.mktemp("mended")
 
     def make(name: str) -> tuple[Path, Path]:
@@ -76,7 +76,7 @@ def mended(tmp_path_factory):
 
 @pytest.fixture(scope="package")
 def in_bfloat16(mended, tmp_path_factory):
-    """The model of a mended family saved again in bfloat16, and its graph."""
+    """The model of a corrected family saved again in bfloat16, and its graph."""
     root = tmp_path_factory.mktemp("bfloat16")
 
     def make(name: str) -> tuple[Path, Path]:
@@ -93,7 +93,7 @@ def in_bfloat16(mended, tmp_path_factory):
 
 @pytest.fixture
 def in_process(monkeypatch):
-    """Runs the conversion's child processes in this one, which has loaded torch already."""
+    """Runs the conversion's child processes in this process, which has loaded torch already."""
 
     def run(what, arguments, log, python=None):
         flag, module, *rest = arguments

@@ -1,4 +1,4 @@
-"""What `convert` does with the check: once for all precisions, kept with the result, and nothing stays of a refusal."""
+"""`convert` runs the check once for all precisions, keeps its result, and leaves no files after a refusal."""
 
 import dataclasses
 import json
@@ -60,7 +60,7 @@ def test_a_check_that_memory_did_not_allow_is_made_when_it_does(tmp_path):
 
 
 def test_a_configuration_that_is_converted_into_another_model_is_refused_and_nothing_stays(mended, tmp_path):
-    """The builder makes one table of rotary factors for a Llama, and LongRoPE has two."""
+    """The builder makes one table of rotary factors for a Llama, and LongRoPE needs two."""
     folder = tmp_path / "long"
     shutil.copytree(mended("Llama, linear")[0], folder)
     rope = {**LONGROPE, "original_max_position_embeddings": 128, "factor": 2.0}
@@ -78,7 +78,7 @@ def test_a_configuration_that_is_converted_into_another_model_is_refused_and_not
 
 @pytest.fixture
 def exporter(monkeypatch):
-    """Puts the builder's graph where Optimum would write one; with a fault, one without its windows."""
+    """Copies the builder's graph where Optimum would write one; with a fault, one without its windows."""
     asked, faults = [], []
 
     def export(name, weights, output, python, log):
@@ -97,7 +97,7 @@ def exporter(monkeypatch):
 
 @pytest.fixture
 def far_off(mended, tmp_path):
-    """A Mistral whose window no checked text reaches."""
+    """A Mistral whose window is longer than any text of the check."""
     folder = tmp_path / "far"
     shutil.copytree(mended("Mistral, windowed")[0], folder)
     config = {**read_json(folder / "config.json"), "sliding_window": 128}

@@ -1,4 +1,4 @@
-"""How far logits lie apart, what is said of it, and which configurations have borders far off."""
+"""How differences of logits are measured and reported, and which configurations have far borders."""
 
 import numpy as np
 import pytest
@@ -61,7 +61,7 @@ def test_a_source_that_gives_no_numbers_is_refused(reference):
 
 
 class Counter:
-    """A model whose logits say how many tokens stand before each, and which passes it ran."""
+    """A model whose logits tell how many tokens precede each token, and which passes it ran."""
 
     context_length = 100
 
@@ -83,7 +83,7 @@ class Counter:
 
 
 def test_every_way_to_read_is_compared_token_by_token():
-    """One pass, pieces as prompts are read, and behind a refused draft single steps and drafts."""
+    """One pass, pieces as of a prompt and, after a rejected draft, single steps and drafts."""
     model, ids = Counter(), list(range(100, 200))
     seen = {}
     for part in checked_passes(model, ids):

@@ -1,4 +1,4 @@
-"""LongRoPE across its border: whatever is drafted and however a prompt is read, the text is transformers' own."""
+"""LongRoPE beyond its original length: with any drafts and any pieces of a prompt, the text is transformers' own."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ def graph(source, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def drafter_graph(source, tmp_path_factory):
-    """The same weights with a border of its own, so that some drafts are refused."""
+    """The same weights with another border, so that some drafts are rejected."""
     root = tmp_path_factory.mktemp("drafter")
     shutil.copytree(source, root / "drafter")
     file = root / "drafter" / "config.json"
@@ -88,7 +88,7 @@ def answered(target, drafter_model, policy, length):
 
 @pytest.mark.parametrize("policy", POLICIES)
 def test_text_across_the_border_is_transformers_own(graph, drafter_graph, by_transformers, policy):
-    """One slot answers all prompts, so that each finds what the one before has left in the caches."""
+    """One slot answers all prompts, so that each starts from the caches of the one before."""
     target, drafter = graph.new_model(), drafter_graph.new_model()
     accepted = 0
     for length, expected in by_transformers.items():
@@ -99,7 +99,7 @@ def test_text_across_the_border_is_transformers_own(graph, drafter_graph, by_tra
 
 
 def test_padded_passes_stay_on_their_side(graph, drafter_graph, by_transformers):
-    """Four rows are the cheapest here, so that nearly every pass is padded, plain steps in exact mode too."""
+    """Passes of four rows are the cheapest here, so nearly every pass is padded, in exact mode single steps too."""
     seconds = (1.0, 1.0, 1.0, 0.1)
     target, drafter = (Padded(each.new_model(), seconds, "cpu") for each in (graph, drafter_graph))
     for length, expected in by_transformers.items():
@@ -107,7 +107,7 @@ def test_padded_passes_stay_on_their_side(graph, drafter_graph, by_transformers)
 
 
 def test_a_long_prompt_is_read_once_and_a_short_one_drops_it(graph):
-    """A prompt whose length is known is rotated by its own factors from its first piece on."""
+    """A prompt whose length is known uses the right factors from its first piece on."""
     model = graph.new_model()
     passes = []
     run = model._run
@@ -139,7 +139,7 @@ def test_no_draft_crosses_the_border(graph):
 
 
 def test_a_batch_steps_rows_of_both_sides(graph):
-    """One row's text is short, the other's long: neither turns the other's keys."""
+    """One row's text is short, the other's long: neither changes the other's keys."""
     batch = graph.batch(2)
     alone = [graph.new_model() for _ in range(2)]
     for row, other, length in zip(batch.rows, alone, (8, SWITCH + 8), strict=True):
@@ -166,6 +166,6 @@ def test_the_border_stands_in_the_metadata_and_one_table_has_none(mended, tmp_pa
 
 
 def test_a_browser_is_told_where_the_first_table_ends(mended):
-    """It reads only the manifest, and ends its context there."""
+    """The browser reads only the manifest, and ends its context there."""
     told = [graph_needs(load_graph(mended(name)[1] / "model.onnx")).operators for name in ("Phi 3.5", "Llama, YaRN")]
     assert [[name for name in each if name.startswith("RotaryTables/")] for each in told] == [["RotaryTables/48"], []]

@@ -1,4 +1,4 @@
-"""Converted means equal: families that were converted into other models are right now, and planted faults are seen."""
+"""Families whose conversion was once wrong are now equal to transformers, and planted faults are found."""
 
 import json
 import shutil
@@ -52,7 +52,7 @@ def drop_windows(model) -> int:
 
 
 def drop_rope_factors(model) -> int:
-    """The tables that the builder makes where it drops the factors."""
+    """The tables that the builder makes if it ignores the factors."""
     angles = np.outer(np.arange(256), 1e4 ** (-np.arange(0, 32, 2) / 32))
     for name, table in (("cos_cache", np.cos(angles)), ("sin_cache", np.sin(angles))):
         value = model.graph.initializers[name]
@@ -68,7 +68,7 @@ def test_a_mended_family_computes_what_transformers_computes(mended, name):
 
 @pytest.mark.parametrize("name", ["Llama, linear", "Gemma 3, linear"])
 def test_weights_in_bfloat16_are_compared_as_float32_computes_them(in_bfloat16, name):
-    """Gemma adds one to its norms and scales embeddings, both of which bfloat16 would round."""
+    """Gemma adds one to its norms and scales embeddings; bfloat16 would round both."""
     assert compare(*in_bfloat16(name)).share < ROUNDING
 
 
@@ -101,7 +101,7 @@ def test_a_planted_fault_is_refused_with_its_size_and_place(with_fault, name, fa
 
 
 def test_a_dropped_window_is_seen_where_it_begins_to_matter(with_fault):
-    """The first 32 tokens see all there is; a token behind them differs."""
+    """The first 32 tokens fit in the window; the tokens after them differ."""
     assert compare(*with_fault("Mistral, windowed", drop_windows)).position >= 32
 
 
@@ -109,7 +109,7 @@ def test_a_dropped_window_is_seen_where_it_begins_to_matter(with_fault):
 
 
 def far_off(source, folder):
-    """A copy of a model's folder without weights, whose window no hundred tokens reach."""
+    """A copy of a model's folder without weights, whose window is longer than a hundred tokens."""
     shutil.copytree(source, folder, ignore=shutil.ignore_patterns("*.safetensors"))
     config = read_json(folder / "config.json")
     (folder / "config.json").write_text(json.dumps({**config, "sliding_window": 4096}))
@@ -133,7 +133,7 @@ def test_a_window_far_off_is_checked_on_a_tiny_copy(mended, tmp_path):
 
 
 def test_an_architecture_that_the_builder_does_not_know_is_refused_by_its_name(mended, tmp_path):
-    """The folder holds no weights: what is refused is refused before any is read."""
+    """The folder holds no weights: the refusal must come before any is read."""
     folder = far_off(mended("OLMo")[0], tmp_path / "unknown")
     config = read_json(folder / "config.json")
     other = {**config, "model_type": "olmo2", "architectures": ["Olmo2ForCausalLM"]}

@@ -1,4 +1,4 @@
-"""Graphs of other tools are changed, in the copy alone, so that the runtime can feed and read them."""
+"""Graphs of other tools are changed, only in the copy, so that the runtime can run them."""
 
 import numpy as np
 import onnx_ir as ir
@@ -31,7 +31,7 @@ def read(model: ir.Model, path) -> np.ndarray:
 
 
 def retype(model: ir.Model, names: set[str], dtype: ir.DataType) -> None:
-    """Give inputs and outputs another type, with a Cast inside, as other exporters leave them."""
+    """Give inputs and outputs another type, with a Cast inside, as other exporters do."""
     graph = model.graph
     for value in [each for each in graph.inputs if each.name in names]:
         cast = ir.node("Cast", [value], {"to": int(value.dtype)})
@@ -105,7 +105,7 @@ def test_a_graph_that_is_right_stays_as_it_is(plain):
 
 
 def prune(model: ir.Model, shape: str) -> None:
-    """Cut the states before the head to those of the last token, as different exporters do."""
+    """Select the states of the last token before the head, as different exporters do."""
     head = model.graph.outputs[0].producer()
     states, graph = head.inputs[0], model.graph
 

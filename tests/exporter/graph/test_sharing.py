@@ -1,4 +1,4 @@
-"""Equal tensors are stored once, whatever their shapes, and every reader gets its own again."""
+"""Equal tensors are stored once, whatever their shapes, and every reader still gets its values."""
 
 import numpy as np
 import onnx_ir as ir

@@ -1,4 +1,4 @@
-"""A tapped target's features are transformers' own hidden states, whoever exported it; its logits do not change."""
+"""A tapped target's features are transformers' hidden states, for any exporter; its logits do not change."""
 
 from dataclasses import replace
 
@@ -46,7 +46,7 @@ def families(tmp_path_factory):
 
 
 def hidden_states(folder, ids: np.ndarray) -> list[np.ndarray]:
-    """What transformers says enters each layer, and what its head reads."""
+    """The states that, in transformers, enter each layer, and the state that its head reads."""
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(folder).eval()
@@ -63,7 +63,7 @@ def distance(found: np.ndarray, expected: np.ndarray) -> float:
 
 @pytest.mark.parametrize("name", FAMILY_NAMES)
 def test_taps_are_transformers_hidden_states(graphs, families, name):
-    """Both kinds of taps, for every family; another layer's state is far off."""
+    """Both kinds of taps, for every family; the state of another layer differs clearly."""
     graph = build(name, families)
     plain = open_family(graph)
     fed = feed(plain, 7)
@@ -160,7 +160,7 @@ def test_a_graph_without_a_past_has_no_layers_to_tap(families):
 
 
 def test_the_tapped_file_is_as_large_as_before(families, tmp_path):
-    """No weight is copied: the outputs are three nodes more."""
+    """No weight is copied: only three nodes are added."""
     model = open_family(build("Llama", families))
     before = len(ir.to_proto(model).SerializeToString())
     tap_target(model, LAYOUT)

@@ -1,4 +1,4 @@
-"""Loading a checkpoint: a tensor that is missing, misshapen or of another architecture never becomes a random one."""
+"""A tensor that is missing, misshapen or of another architecture is an error and never initialized randomly."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def checkpoint(folder: Path, kind: str = "llama", drop: tuple[str, ...] = (), **
 
 
 def load(folder: Path, **config: object):
-    """Load ``folder`` as the workers do, by a configuration that may say something else than the weights."""
+    """Load ``folder`` as the workers do, with a configuration that may contradict the weights."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
     made = AutoConfig.from_pretrained(folder)

@@ -1,4 +1,4 @@
-"""A drafter padded to another width than its target: it drafts the tokens that both have, and reads any."""
+"""A drafter padded to another width than its target drafts the tokens that both have, and reads any token."""
 
 import numpy as np
 import onnx_ir as ir

@@ -1,4 +1,4 @@
-"""Which models are converted: their configuration decides, by name, before any weight is read."""
+"""A model's configuration decides, before weights are read, whether it is converted; refusals name the family."""
 
 import json
 import struct
@@ -20,7 +20,7 @@ NAMES += "SmolLM 3, OLMo, Nemotron, GPT-OSS, Ernie 4.5, HunYuan"
 
 
 def folder(path: Path, **config: object) -> ModelSource:
-    """A folder whose weights are no weights: whoever reads them fails."""
+    """A folder with invalid weights: reading them fails."""
     path.mkdir(parents=True, exist_ok=True)
     (path / "config.json").write_text(json.dumps(config))
     (path / "model.safetensors").write_text("not weights")
@@ -32,7 +32,7 @@ def text(value: str) -> bytes:
 
 
 def gguf_source(path: Path, architecture: str | None, before: bytes = b"", count: int = 0) -> ModelSource:
-    """A GGUF file of a header alone; ``before`` are ``count`` entries in front of the architecture."""
+    """A GGUF file with only a header; ``before`` are ``count`` entries that precede the architecture."""
     stated = b"" if architecture is None else text("general.architecture") + struct.pack("<I", 8) + text(architecture)
     count += architecture is not None
     path.write_bytes(b"GGUF" + struct.pack("<IQQ", 3, 0, count) + before + stated)
@@ -108,7 +108,7 @@ def test_of_granite_4_the_dense_members_are_taken(tmp_path, more, has):
 
 
 def test_a_pair_is_refused_before_anything_is_converted(tmp_path):
-    """Also where the drafter alone is not taken; the target's weights are not read either."""
+    """Also if only the drafter is refused: the target's weights are not read either."""
     target = folder(tmp_path / "target", architectures=["LlamaForCausalLM"])
     drafter = folder(tmp_path / "drafter", architectures=["Lfm2ForCausalLM"])
     request = PairRequest(

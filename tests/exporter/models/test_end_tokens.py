@@ -1,4 +1,4 @@
-"""The end of a turn: the union of all that a model's files say, in the forms in which they say it."""
+"""The tokens that end a turn: all that a model's files name, in the forms in which they name them."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""GGUF files: whole, cut into parts, or not whole. What the parts hold together is the model."""
+"""GGUF files: whole, split into parts, or incomplete. The model is what all parts hold together."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ TOKENS = ["a", "Ġb", "ä"]
 
 
 def write(path: Path, tensors: dict[str, np.ndarray], **facts: int | str) -> Path:
-    """A GGUF file of tensors; a double underscore in a fact's name stands for a dot."""
+    """A GGUF file of tensors; a double underscore in a keyword stands for a dot."""
     made = gguf.GGUFWriter(str(path), "llama")
     made.add_token_list(TOKENS)
     made.add_token_types([1, 3, 5])

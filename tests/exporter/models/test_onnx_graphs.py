@@ -1,4 +1,4 @@
-"""Which graph of a folder is meant: the one its settings name, model.onnx, the only one, or the chosen one."""
+"""Which graph of a folder is used: the one in its settings, model.onnx, the only one, or the chosen one."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tokenizers are equal by what their ids mean, in whatever format and spelling; a difference is told by its tokens."""
+"""Tokenizers are compared by the tokens of their ids, in any format; errors name the tokens that differ."""
 
 import copy
 import json
@@ -26,7 +26,7 @@ THINKING = ["<tool_response>", "</tool_response>", "<think>", "</think>"]
 
 
 def tokenizer(special: list[str] = SPECIAL, words: str = "sort the list of the words") -> dict:
-    """A byte-level tokenizer as the library writes it; special tokens come after the vocabulary, as Qwen's do."""
+    """A byte-level tokenizer as the library writes it; special tokens follow the vocabulary, as in Qwen's."""
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, trainers
 
     made = Tokenizer(models.BPE())
@@ -38,7 +38,7 @@ def tokenizer(special: list[str] = SPECIAL, words: str = "sort the list of the w
 
 
 def model(folder: Path, data: dict, width: int, weights: str = "not read") -> Path:
-    """A Hugging Face folder whose weights nobody may read."""
+    """A Hugging Face folder whose weights must not be read."""
     folder.mkdir(parents=True)
     (folder / "tokenizer.json").write_text(json.dumps(data))
     (folder / "config.json").write_text(json.dumps({"vocab_size": width, "architectures": ["Qwen2ForCausalLM"]}))
@@ -47,7 +47,7 @@ def model(folder: Path, data: dict, width: int, weights: str = "not read") -> Pa
 
 
 def gguf_file(path: Path, data: dict, width: int, padding: str = "[PAD{}]") -> Path:
-    """The same tokenizer as llama.cpp's converter writes it, with a name for every row."""
+    """The same tokenizer as llama.cpp's converter writes it, with a token for every row."""
     vocabulary = read_vocabulary_of(data)
     tokens = [vocabulary.pieces.get(row, padding.format(row)) for row in range(width)]
     special = {token["content"] for token in data["added_tokens"]}

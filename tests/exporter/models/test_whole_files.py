@@ -1,4 +1,4 @@
-"""A model whose files are not all there is refused before it is converted, and the error names what is missing."""
+"""A model with missing files is refused before it is converted, and the error names them."""
 
 import json
 import struct
@@ -19,7 +19,7 @@ FIRST, SECOND = "model-00001-of-00002.safetensors", "model-00002-of-00002.safete
 
 @pytest.fixture
 def folder(tmp_path):
-    """A Hugging Face folder in two files of weights."""
+    """A Hugging Face folder with two files of weights."""
     path = tmp_path / "model"
     path.mkdir()
     (path / "config.json").write_text("{}")

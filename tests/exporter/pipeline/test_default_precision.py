@@ -1,4 +1,4 @@
-"""Without a choice a model gets the smallest precision that keeps near fp32; what cannot be measured is said."""
+"""If none is given, a model gets the smallest precision close to fp32; if it cannot be measured, users are told."""
 
 import dataclasses
 from types import SimpleNamespace
@@ -24,7 +24,7 @@ def cache(tmp_path_factory):
 
 @pytest.fixture
 def converted(tiny_opened, cache, monkeypatch):
-    """Pack the tiny target from its fp32 build, in this process; return the precisions in order, trials in brackets."""
+    """Pack the tiny target from its fp32 build in this process; return the precisions in order, trials in brackets."""
     names = []
 
     def pack(folder, reference, where):
@@ -61,7 +61,7 @@ def search(cache):
 
 @pytest.fixture
 def strays(source, search, converted):
-    """How far candidates stray, by a search with a bound that fp32 alone keeps."""
+    """The divergence of every candidate, from a search whose bound only fp32 keeps."""
     notes = []
     last = default_precision(source, search(0.0), note=notes.append)
     assert (last.precision, last.divergence.kl_per_token) == ("fp32", 0.0)

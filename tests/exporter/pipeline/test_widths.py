@@ -1,4 +1,4 @@
-"""A pair padded to different widths exports, drafts and gives the target's own text, drafting what both have."""
+"""A pair padded to different widths exports, drafts tokens that both have, and gives the target's own text."""
 
 import json
 from pathlib import Path
@@ -22,13 +22,13 @@ WIDTHS = [(WIDE, NARROW), (NARROW, WIDE)]
 
 
 def table(width: int, noise: float) -> np.ndarray:
-    """Logits by last token; two sizes agree where both have a row, but for the noise. Padding is said, too."""
+    """Logits by last token; two sizes agree, except for noise, where both have a row. Padding may be predicted, too."""
     whole = np.random.default_rng(0).normal(0, 3, (WIDE, WIDE))
     return (whole + noise * np.random.default_rng(1).normal(0, 3, (WIDE, WIDE)))[:width, :width].astype(np.float32)
 
 
 def save_model(folder: Path, logits: np.ndarray) -> Path:
-    """A decoder whose next token depends on the last one alone, as Optimum leaves a folder."""
+    """A decoder whose next token depends only on the last one, in the form of Optimum's folders."""
     folder.mkdir(parents=True)
     width, value, cache = len(logits), helper.make_tensor_value_info, ["batch", 1, "context", 1]
     names = [f"0.{part}" for part in ("key", "value")]
@@ -62,7 +62,7 @@ def save_model(folder: Path, logits: np.ndarray) -> Path:
 
 @pytest.fixture(scope="module", params=WIDTHS, ids=lambda widths: "over".join(map(str, widths)))
 def asked(request, tmp_path_factory):
-    """What a request says of a pair whose target and drafter have these widths."""
+    """Settings of an export whose target and drafter have these widths."""
     root, (target, drafter) = tmp_path_factory.mktemp("widths"), request.param
     prompts = root / "prompts.jsonl"
     prompts.write_text("\n".join(json.dumps({"prompt": f"w{number} w{number + 9}"}) for number in range(8)))

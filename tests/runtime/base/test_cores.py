@@ -1,4 +1,4 @@
-"""The cores that a process may use: affinity, and quotas of either version of control groups, at any depth."""
+"""The cores that a process may use: affinity, and quotas of control groups of version 1 and 2, at any depth."""
 
 import os
 
@@ -14,7 +14,7 @@ MEMORY = "33 20 0:30 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
 
 @pytest.fixture
 def system(tmp_path, monkeypatch):
-    """Write a system's files; on it, 8 cores are visible."""
+    """Write the files of a system on which 8 cores are visible."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
 
     def write(groups: str, mounts: str, files: dict[str, str]):

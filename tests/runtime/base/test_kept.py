@@ -1,4 +1,4 @@
-"""Kept results: equal after writing and reading, None once anything about them is damaged."""
+"""Cached results are equal after writing and reading, and None if anything about them is damaged."""
 
 from dataclasses import dataclass
 

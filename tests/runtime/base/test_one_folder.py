@@ -1,4 +1,4 @@
-"""A folder that is replaced while it is read is read again; every other error stays."""
+"""A folder that is replaced while it is read is read again; any other error is raised."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def write(folder, text):
 
 
 class Reader:
-    """Reads both files, and lets the folder be replaced in between as often as told."""
+    """Reads both files, and lets the folder be replaced in between a given number of times."""
 
     def __init__(self, folder, times, breaks=False):
         self.folder, self.times, self.breaks, self.calls = folder, times, breaks, 0

@@ -1,4 +1,4 @@
-"""Outputs that nothing can take are refused before the work, each in one line."""
+"""Paths that cannot be replaced are refused before the work, each in one line."""
 
 import os
 import re

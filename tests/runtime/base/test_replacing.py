@@ -1,4 +1,4 @@
-"""Replacing in one step: the user's files go along, links stay, killed writers leave nothing for ever."""
+"""Replacing in one step: the user's files stay, links stay, files of killed writers are removed."""
 
 import errno
 import fcntl
@@ -44,7 +44,7 @@ def write(path: Path, ours=OURS, **more) -> None:
 
 @pytest.fixture(params=["swapped", "retired"])
 def way(request, monkeypatch):
-    """Both ways of replacing a folder: where the system swaps names, and where it does not."""
+    """Both ways of replacing a folder: with and without a system that can exchange names."""
     if request.param == "retired":
         monkeypatch.setattr(replacing, "exchange", lambda first, second: False)
     return request.param
@@ -140,7 +140,7 @@ def test_permissions_stay(folder, tmp_path):
 
 
 def litter(path: Path) -> tuple[Path, Path]:
-    """What a killed writer of a folder, and one of a file, leave."""
+    """Temporary files that a killed writer of a folder, and one of a file, leave."""
     half, file = sibling(path, "ab12_xyz"), sibling(path, "qwertyui")
     (half / "target").mkdir(parents=True)
     file.write_text("half")
@@ -210,7 +210,7 @@ def test_names_may_be_as_long_as_the_system_lets_them(tmp_path):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Names of what was synced and renamed, in order; like Windows, only a handle that may write can be synced."""
+    """The names that were synced and renamed, in order; as on Windows, only files opened for writing can be synced."""
     seen = []
 
     def fsync(handle):

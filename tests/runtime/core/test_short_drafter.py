@@ -1,4 +1,4 @@
-"""Laws of a drafter with limits of its own: behind them the target goes on alone, and says what it says alone."""
+"""Beyond a drafter's shorter context the target goes on alone, and gives the text that it gives alone."""
 
 import numpy as np
 import pytest

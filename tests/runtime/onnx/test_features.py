@@ -1,4 +1,4 @@
-"""A read's features are those of its tokens, whatever passes it takes: with padding, in pieces, or from before them."""
+"""The features of a read are those of its tokens: with padding, in pieces, or in passes from earlier tokens."""
 
 import ctypes
 
@@ -11,7 +11,7 @@ from edgedraft.runtime.onnx.features import FeatureRows, features_of, joined
 
 
 class Writing:
-    """A binding whose pass writes each token's place in the text to its row."""
+    """A binding whose pass writes each token's position to its row."""
 
     def bind_output(self, name, device, device_id, dtype, shape, address):
         assert (name, device, dtype) == ("features", "cpu", np.float32)
@@ -23,7 +23,7 @@ class Writing:
 
 
 def read(features, first, count, passes):
-    """What a model does: passes over parts of the text while ``count`` tokens are read behind ``first``."""
+    """Do what a model does: passes over parts of the text, to read ``count`` tokens after the first ``first``."""
     features.begin(first, count)
     binding = Writing()
     for start, end in passes:

@@ -1,4 +1,4 @@
-"""A plan's times hold for the kernels that they were measured with; its sessions take these where they can."""
+"""A plan's times hold for the kernels that they were measured with; sessions use these where they can."""
 
 import json
 
@@ -23,7 +23,7 @@ VNNI, STOCK = (PairKernels(target=name, drafter=name) for name in ("avx512vnni",
 
 @pytest.fixture
 def path(tmp_path):
-    """A graph of one product that ours compute."""
+    """A graph of one product that own kernels compute."""
     file = tmp_path / "model.onnx"
     file.write_bytes(
         product_graph(random_matrix(np.random.default_rng(0), columns=40, depth=96, block_size=32, bits=4))
@@ -33,7 +33,7 @@ def path(tmp_path):
 
 @pytest.fixture
 def best(library, monkeypatch):  # noqa: F811
-    """Make a CPU on which this kernel is the best that runs."""
+    """Simulate a CPU on which this kernel is the best that runs."""
 
     def choose(name):
         monkeypatch.delenv("EDGEDRAFT_KERNELS", raising=False)

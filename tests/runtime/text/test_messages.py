@@ -1,4 +1,4 @@
-"""Laws of conversations: calls and tools reach the model in whatever spelling, or somebody is told."""
+"""Calls and tools in any notation reach the model, or an error says that they do not."""
 
 import json
 

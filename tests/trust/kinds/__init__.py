@@ -1,1 +1,1 @@
-"""The kinds of trials; every file names its own in ``KINDS``."""
+"""The kinds of trials; every file lists its own in ``KINDS``."""

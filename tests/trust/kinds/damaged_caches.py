@@ -1,4 +1,4 @@
-"""Damaged caches: whatever happens to kept work, a bundle is the one that undamaged work gives."""
+"""Damaged caches: with any damage in the cache, the bundle is the same as from an undamaged one."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.trust.watching.scenes import stage as shared_stage
 
 @kind("damaged-caches", promise="damaged work in the cache is made again, never used", trials=500)
 def damaged_caches(folder: Path) -> Iterator[Trial]:
-    """Damage a file in the cache, with its time put back, and export."""
+    """Damage a file in the cache, keep its time, and export."""
     stage = shared_stage()
 
     def trial(number: int, rng: Random) -> Verdict:
@@ -32,7 +32,7 @@ def damaged_caches(folder: Path) -> Iterator[Trial]:
 
 
 def damage(file: Path, rng: Random) -> str:
-    """Damage a file as a disk or a power cut may, keep its times, and say how."""
+    """Damage a file as a disk or a power loss may, keep its times, and return a description."""
     before, content = file.stat(), bytearray(file.read_bytes())
     start = rng.randrange(len(content))
     end = min(len(content), start + rng.choice((1, 64, len(content))))

@@ -1,4 +1,4 @@
-"""Kills and full disks: at every change that a writing command makes to files and folders."""
+"""Kills and full disks at every file operation of a writing command."""
 
 import errno
 import math
@@ -22,7 +22,7 @@ _NO_SWAP = Decision("e", errno.EINVAL)
 
 @kind("kills", promise="a kill at any change leaves the old or the new, and the command can be run again", trials=1000)
 def kills(folder: Path) -> Iterator[Trial]:
-    """Kill each command at each of its changes, some of them in the middle of a write or without a swap of names."""
+    """Kill each command at each of its file operations, some within a write or without exchanging names."""
     stage = shared_stage()
 
     def trial(number: int, rng: Random) -> Verdict:
@@ -45,13 +45,13 @@ def kills(folder: Path) -> Iterator[Trial]:
 
 
 def spread(turn: int, changes: int) -> int:
-    """Return the change that a turn is about: far from the last turn's, and each once within ``changes`` turns."""
+    """Return the operation of a turn: far from the last turn's, and each one once within ``changes`` turns."""
     step = next(step for step in range(int(0.618 * changes), changes + 2) if step and math.gcd(step, changes) == 1)
     return turn * step % changes
 
 
 def killing(at: int, rng: Random, swaps: bool) -> Decide:
-    """Kill at change ``at``; a write is torn. Without ``swaps`` the system knows no exchange of names."""
+    """Kill at operation ``at``; a write is done in part. Without ``swaps`` the system cannot exchange names."""
 
     def decide(event: Event) -> Decision:
         if event.at == at:
@@ -63,7 +63,7 @@ def killing(at: int, rng: Random, swaps: bool) -> Decide:
 
 @kind("full-disks", promise="a full disk is one line, nothing is lost, and the command finishes with room", trials=500)
 def full_disks(folder: Path) -> Iterator[Trial]:
-    """Let the disk be full after any number of bytes."""
+    """Fill the disk after any number of bytes."""
     stage = shared_stage()
 
     def trial(number: int, rng: Random) -> Verdict:
@@ -86,7 +86,7 @@ def full_disks(folder: Path) -> Iterator[Trial]:
 
 
 def filling(room: int, inodes: bool) -> Decide:
-    """Refuse every write after ``room`` bytes; with ``inodes`` new files and folders, too."""
+    """Refuse every write after ``room`` bytes; with ``inodes`` also new files and folders."""
     written = 0
 
     def decide(event: Event) -> Decision:

@@ -1,4 +1,4 @@
-"""Power losses: after any change, with any part of what was not synced, the old or the new is there."""
+"""Power losses: after any operation, with any part of the unsynced data lost, the old or the new output is there."""
 
 import shutil
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.trust.watching.scenes import stage as shared_stage
 
 @kind("power-losses", promise="after a power loss the old or the new is there, and the command finishes", trials=1000)
 def power_losses(folder: Path) -> Iterator[Trial]:
-    """Stop each command at any change and write a disk that may be found then."""
+    """Stop each command at any operation and write one possible state of the disk."""
     stage = shared_stage()
 
     def trial(number: int, rng: Random) -> Verdict:

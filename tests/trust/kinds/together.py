@@ -1,4 +1,4 @@
-"""Several at once: two writers, a reader beside a writer, a forked child, threads."""
+"""Concurrent use: two writers, a reader beside a writer, a forked child, threads."""
 
 import shutil
 import threading
@@ -19,7 +19,7 @@ _OUT = "place/out"
 
 @kind("two-writers", promise="of two writers of one path one wins, whole, even when the other is killed", trials=300)
 def two_writers(folder: Path) -> Iterator[Trial]:
-    """Export two bundles to one path at once, at random speeds, and kill one of them now and then."""
+    """Export two bundles to one path at once, at random speeds, and sometimes kill one of them."""
     stage, first, second = shared_stage(), watcher(), watcher(1)
     wholes = [tree(stage.set_again() / name) for name in ("bundle", "small")]
 
@@ -91,7 +91,7 @@ def threads(folder: Path) -> Iterator[Trial]:
 
 
 def slowly(rng: Random, kill: int | None) -> Decide:
-    """Wait a little before some changes, so that no two runs meet at the same places."""
+    """Wait a little before some operations, so that every run interleaves differently."""
 
     def decide(event: Event) -> Decision:
         if rng.random() < 0.1:
@@ -121,7 +121,7 @@ def _both(where: Path, watchers: tuple[Watcher, Watcher], decides: list[Decide])
 
 
 def _said(run: str, bundle: Path, *arguments: int) -> Verdict:
-    """Return the verdict that the job's last line is."""
+    """Return the verdict in the last line of the job's output."""
     end = watcher().run(Job(run=run, arguments=[bundle, *arguments], folder=bundle / "nothing"))
     assert end.code == 0, end.output
     return Verdict(end.last_line)

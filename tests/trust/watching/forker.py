@@ -1,6 +1,7 @@
-"""A process that has everything imported and forks a child for each job: no trial pays for starting Python.
+"""A process that has imported everything and forks a child for each job, so that no trial starts Python anew.
 
-Runs with events.c preloaded. Talks with `watcher` over a socket: one JSON line a job, with the child's event socket.
+It runs with events.c preloaded. It talks to `watcher` over a socket: one JSON line per job, with the child's event
+socket.
 """
 
 import ctypes
@@ -19,7 +20,7 @@ _HEAVY = (
 
 
 def child(job: dict[str, Any], events: int) -> int:
-    """Run the job with its output in a file and every change of its folder told to ``events``."""
+    """Run the job with its output in a file, and report every change of its folder to ``events``."""
     output = os.open(job["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
@@ -32,7 +33,7 @@ def child(job: dict[str, Any], events: int) -> int:
 
 
 def serve(line: socket.socket) -> None:
-    """Fork a child for every job that comes, and tell how it ended."""
+    """Fork a child for every job, and report how it ended."""
     for module in _HEAVY:
         importlib.import_module(module)
     importlib.import_module("edgedraft.__main__").build_parser()

@@ -16,7 +16,7 @@ _PROMPT_TOKENS, _ANSWER_TOKENS = 24, 16
 
 
 def command(*arguments: str) -> int:
-    """Run one command of the command line by a clock of its own, so that equal commands write equal bytes."""
+    """Run one edgedraft command with a simulated clock, so that the same command writes the same bytes."""
     from edgedraft.__main__ import main
 
     ticks = itertools.count()
@@ -50,7 +50,7 @@ def fork(bundle: str, threads: str, seed: str) -> int:
 
 
 def several(bundle: str, number: str, seed: str) -> int:
-    """Answer one text a thread, all at once, and compare with answers one after the other."""
+    """Answer one text per thread, all at once, and compare with answers one after the other."""
     engine, texts = _opened(bundle, 2, int(seed), int(number))
     right = [answer(engine, text) for text in texts]
     found: dict[int, list[int]] = {}
@@ -84,7 +84,7 @@ def _opened(bundle: str, threads: int, seed: int, texts: int) -> tuple["Engine",
 
 
 def unchecked(*arguments: str) -> int:
-    """Run a command that does not look at the sums of what is cached: a fault planted for the suite's own tests."""
+    """Run a command that ignores the checksums of the cache: a fault planted for the suite's own tests."""
     from edgedraft.exporter.models import convert
 
     convert.is_whole = lambda folder: (folder / "model.onnx").is_file()

@@ -1,8 +1,8 @@
-"""What a disk may hold after power is lost: what was synced, and any part of what was not.
+"""What a disk may hold after a power loss: what was synced, and any part of what was not.
 
-A model of a journaling file system, which keeps each change of names whole but may apply those that were not synced in
-any combination, and may have any part of a file's data that was not synced. It sees the events of a job; at any of
-them `Disk.after_power_loss` writes one of the possible states to another folder.
+This models a journaling file system. It keeps each change of names whole, but may apply unsynced changes in any
+combination, and may hold any part of a file's unsynced data. It sees the events of a job; at any of them
+`Disk.after_power_loss` writes one of the possible states to another folder.
 """
 
 import os
@@ -17,9 +17,9 @@ _BLOCK = 512
 
 @dataclass(eq=False)
 class File:
-    """A file: the content that is surely on disk (None: not even its length), and the last that was written.
+    """A file: the content that is certainly on disk (None: not even its length), and the content last written.
 
-    ``when`` is the time in nanoseconds of a file that was there before: models are named after their files' times.
+    ``when`` is the time in nanoseconds of a file that existed before: models are named after their files' times.
     """
 
     durable: bytes | None = None
@@ -29,7 +29,7 @@ class File:
 
 @dataclass(eq=False)
 class Folder:
-    """A folder: its names as every program sees them, those surely on disk, and the changes in between."""
+    """A folder: its names as programs see them, those certainly on disk, and the changes in between."""
 
     names: dict[str, "File | Folder"] = field(default_factory=dict)
     durable: dict[str, "File | Folder"] = field(default_factory=dict)
@@ -149,7 +149,7 @@ def _apply(names: dict[str, File | Folder], change: dict[str, File | Folder | No
 
 
 def _content(file: File, rng: Random) -> bytes:
-    """Return what may be in the file: synced data, or any blocks of what was written since."""
+    """Return possible content of the file: synced data, or any blocks of what was written since."""
     if file.durable == file.written:
         return file.written
     before, after = file.durable or b"", file.written

@@ -1,4 +1,4 @@
-"""The writing commands on trial: what lies there before, the job, and what may lie there afterwards."""
+"""The writing commands that are tested: the files before, the job, and the files that are allowed afterwards."""
 
 import atexit
 import shutil
@@ -18,9 +18,9 @@ USERS = {"notes.txt": "years of work", "photos/a.txt": "a photo", "empty/.keep":
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scene:
-    """A command with its output in ``folder``/``output``, in words that ``arguments`` makes of the folder.
+    """A command whose output is ``folder``/``output``; ``arguments`` returns its command line for the folder.
 
-    ``before`` prepares the folder. Where ``refuses_itself``, the finished command refuses to run again.
+    ``before`` prepares the folder. With ``refuses_itself``, the command refuses to run again once it has finished.
     """
 
     name: str
@@ -31,7 +31,7 @@ class Scene:
 
 
 class Stage:
-    """A folder in which every scene can be set, again and again, from one prepared copy."""
+    """A folder in which every scene can be prepared repeatedly, from one prepared copy."""
 
     def __init__(self, room: Path, watcher: Watcher) -> None:
         self.room, self.watcher = room, watcher
@@ -66,7 +66,7 @@ class Stage:
         return self.watcher.run(job) if decide is None else self.watcher.run(job, decide)
 
     def finished(self, scene: Scene) -> "Finished":
-        """Return what the scene's command does without trouble."""
+        """Return the result of the scene's command without any fault."""
         if scene.name not in self._finished:
             self._finished[scene.name] = self._undisturbed(scene)
         return self._finished[scene.name]
@@ -85,7 +85,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """The output's files before and after an undisturbed run, and the run."""
+    """The output's files before and after an undisturbed run, and the run itself."""
 
     before: dict[str, str]
     after: dict[str, str]
@@ -94,7 +94,7 @@ class Finished:
 
 @cache
 def stage() -> Stage:
-    """Return the stage that all kinds share; it is prepared on first use and removed at the end of this process."""
+    """Return the stage that all kinds share; it is prepared on first use and removed when this process ends."""
     room = tempfile.TemporaryDirectory(prefix="trust-stage-")
     atexit.register(room.cleanup)
     return Stage(Path(room.name), watcher())
@@ -111,7 +111,7 @@ def require_old_or_new(folder: Path, scene: Scene, finished: Finished, when: str
 
 
 def require_resumed(on: Stage, folder: Path, scene: Scene, finished: Finished, when: str) -> None:
-    """Fail unless the same command now finishes the work, to the byte, and leaves nothing else behind."""
+    """Fail unless the same command now finishes the work, byte for byte, and leaves nothing else behind."""
     done = tree(folder / scene.output) == finished.after
     outcome = on.run(scene, folder)
     right = outcome.code == 0 or (outcome.code == 2 and done and scene.refuses_itself)
@@ -121,13 +121,13 @@ def require_resumed(on: Stage, folder: Path, scene: Scene, finished: Finished, w
 
 
 def require_no_litter(folder: Path) -> None:
-    """Fail where a temporary file or folder is left anywhere."""
+    """Fail if a temporary file or folder is left anywhere."""
     left = [each for each in folder.rglob("*") if ".edgedraft-" in each.name]
     assert not left, f"left behind: {left[0]}"
 
 
 def require_users_files(output: Path, before: dict[str, str]) -> None:
-    """Fail where a file of the user is gone or changed."""
+    """Fail if a file of the user is missing or changed."""
     now = tree(output) if output.exists() else {}
     lost = [name for name in USERS if name in before and now.get(name) != before[name]]
     assert not lost, f"the user's {', '.join(lost)}: gone or changed"

@@ -1,4 +1,4 @@
-"""Running jobs in a child that asks before every change of a folder: count the changes, kill it, fail one, skip one."""
+"""Run jobs in a child that asks before every change of a folder: count the changes, kill it, fail one, skip one."""
 
 import atexit
 import contextlib
@@ -25,7 +25,7 @@ REPOSITORY = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Event:
-    """A change that is about to happen: its place in the job from 0, the call, the paths, and its size or flags."""
+    """A change that is about to happen: its index in the job, the call, the paths, and its size or flags."""
 
     at: int
     call: str
@@ -53,7 +53,7 @@ Decide = Callable[[Event], Decision]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A function ``module:name`` and its arguments; ``folder`` is watched. The function returns an exit code."""
+    """A function ``module:name`` and its arguments, with the ``folder`` to watch. The function returns an exit code."""
 
     run: str
     arguments: Sequence[object]
@@ -62,7 +62,7 @@ class Job:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a job ended: its exit code (minus the signal's number), its output, and the changes that it made."""
+    """How a job ended: its exit code (negative: the signal's number), its output, and the changes that it made."""
 
     code: int
     output: str
@@ -75,7 +75,7 @@ class Outcome:
 
 
 class Watcher:
-    """The way to one forker; runs one job at a time."""
+    """The connection to one forker; runs one job at a time."""
 
     def __init__(self, line: socket.socket, output: Path) -> None:
         self._line, self._output = line.makefile("rb"), output
@@ -121,7 +121,7 @@ def _asked(line: socket.socket, decide: Decide) -> list[Event]:
 
 @cache
 def watcher(place: int = 0) -> Watcher:
-    """Return the way to a forker that is started on first use and lives as long as this process; one a ``place``."""
+    """Return the connection to a forker, started on first use and kept until this process ends; one per ``place``."""
     stack = contextlib.ExitStack()
     atexit.register(stack.close)
     return stack.enter_context(watching())
@@ -129,7 +129,7 @@ def watcher(place: int = 0) -> Watcher:
 
 @contextlib.contextmanager
 def watching() -> Iterator[Watcher]:
-    """Start a forker and yield the way to it."""
+    """Start a forker and yield the connection to it."""
     with tempfile.TemporaryDirectory(prefix="trust-watcher-") as name:
         library = Path(name) / "events.so"
         compiler = shutil.which("cc")

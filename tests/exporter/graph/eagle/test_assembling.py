@@ -1,4 +1,4 @@
-"""A drafter's graphs say what the layer in plain torch says, at every depth; a borrowed head is the target's own."""
+"""A drafter's graphs compute what the layer in plain torch computes, and a borrowed head what the target's does."""
 
 from dataclasses import replace
 
@@ -66,7 +66,7 @@ def ends(tiny_pair) -> tuple[np.ndarray, np.ndarray]:
 
 
 def checkpoint(folder, name: str, target: ir.Model) -> EagleCheckpoint:
-    """A drafter of the trainer's for a target of two layers: its default taps are those of a deeper one."""
+    """A checkpoint of the trainer for a target of two layers: its default taps need a deeper one."""
     found = read_eagle(save_checkpoint(folder, TRAINERS[name]))
     if found.layout.tapped_layers is None:
         found = replace(found, layout=replace(found.layout, tapped_layers=(0, 1, 1)))
@@ -105,7 +105,7 @@ def test_logits_and_states_are_those_of_plain_torch_at_every_depth(graphs, targe
 
 @pytest.mark.parametrize("name", KINDS)
 def test_rows_read_again_after_drafts_forget_them(graphs, target, ends, tmp_path, name):
-    """What a verified round does: drop the drafts' rows, read the accepted ones with the target's features."""
+    """After a verified round, rows of drafts are dropped and accepted tokens read with the target's features."""
     made = assemble(checkpoint(tmp_path, name, target), target, FP32, CONTEXT)
     features, ids = case(name, rows=10)
     one, other = Drafter(graphs, made), Drafter(graphs, made)
@@ -120,7 +120,7 @@ def test_rows_read_again_after_drafts_forget_them(graphs, target, ends, tmp_path
 @pytest.mark.parametrize("family", ["Llama", "Qwen 2", "Gemma 2", "Phi 2", "Granite"])
 @pytest.mark.parametrize("precision", ["fp32", "int4"])
 def test_a_borrowed_head_scores_as_the_targets_does(graphs, tmp_path_factory, tmp_path, family, precision):
-    """Product, bias, scale and soft cap, packed or not: a drafter that gives the target's state gives its logits."""
+    """Product, bias, scale and soft cap, packed or not: the target's state gives the target's logits."""
     whole = open_family(build(family, tmp_path_factory.getbasetemp() / "borrowed"))
     pack_model(whole, TABLE[precision])
     found = checkpoint(tmp_path, "EAGLE-2, Qwen", whole)
@@ -135,7 +135,7 @@ def test_a_borrowed_head_scores_as_the_targets_does(graphs, tmp_path_factory, tm
 
 
 def silenced(found: EagleCheckpoint) -> EagleCheckpoint:
-    """An EAGLE-2 layer that passes the target's state on as it is."""
+    """An EAGLE-2 layer that returns the target's state unchanged."""
     weights = {name: np.zeros_like(array) if "proj" in name else array for name, array in found.weights.items()}
     weights["fc.weight"] = np.concatenate([np.zeros((HIDDEN, HIDDEN)), np.eye(HIDDEN)], 1).astype(np.float32)
     return replace(found, weights=weights)
@@ -165,7 +165,7 @@ def test_a_trimmed_head_says_the_same_bits(graphs, target, tmp_path, name, preci
 
 
 def test_a_borrowed_head_is_packed_as_the_targets_is(target, tmp_path):
-    """int4 blocks of the target stay the very bytes, whatever the drafter's own precision."""
+    """int4 blocks of the target keep their bytes, in any precision of the drafter."""
     packed = target.clone()
     pack_model(packed, TABLE["int4"])
     made = assemble(checkpoint(tmp_path, "SpecForge, EAGLE-3.1", packed), packed, TABLE["int8"], CONTEXT)
@@ -194,7 +194,7 @@ def test_a_map_without_a_head_keeps_those_rows_of_the_targets(graphs, target, en
 
 
 def test_the_graph_is_known_to_everything_that_takes_a_drafters(graphs, target, tmp_path):
-    """Its size is counted, its head found, its logits spread over the target's vocabulary."""
+    """Its size is counted, its head found, its logits expanded to the target's vocabulary."""
     made = assemble(checkpoint(tmp_path, "SpecForge", target), target, FP32, CONTEXT)
     heads = 256 * HIDDEN
     body = 4 * 32 * 2 * HIDDEN + 2 * 2 * 32 * 2 * HIDDEN + HIDDEN * HIDDEN + 3 * 192 * HIDDEN
@@ -210,7 +210,7 @@ def test_the_graph_is_known_to_everything_that_takes_a_drafters(graphs, target, 
 
 
 def test_a_table_of_its_own_beside_the_head_of_a_tied_target(graphs, tmp_path_factory, tmp_path):
-    """The target's head may have the very name that the drafter's table has."""
+    """The target's head may have the same name as the drafter's token embedding."""
     tied = open_family(build("Qwen 2", tmp_path_factory.getbasetemp() / "borrowed"))
     head = find_tail(tied).product.inputs[1]
     head.name = "model.embed_tokens.weight"

@@ -1,4 +1,4 @@
-"""EAGLE checkpoints of every trainer become one record; a broken or foreign one gets one line that names the fault."""
+"""EAGLE checkpoints of every trainer become one record; broken or foreign ones get a one-line error."""
 
 import json
 import os
@@ -58,7 +58,7 @@ def test_the_default_taps_depend_on_the_target(tmp_path):
 
 
 def test_rows_follow_a_map_in_order_of_frequency(tmp_path):
-    """Offsets may be negative then; the head's rows are put in the order of the target's ids."""
+    """Offsets may be negative; the head's rows are sorted by the target's ids."""
     state = random_state(TRAINERS["SpecForge"])
     ids = torch.randperm(VOCAB)[:KEPT]
     state |= {"d2t": ids - torch.arange(KEPT), "t2d": torch.zeros(VOCAB).index_fill(0, ids, 1).bool()}

@@ -1,4 +1,4 @@
-"""An EAGLE drafter is told from a whole model, and refused in one line wherever a whole model is needed."""
+"""An EAGLE drafter is recognised, and refused in one line wherever a whole model is needed."""
 
 import json
 
@@ -20,7 +20,7 @@ REMEDY = "choose an independent drafter: bundles of EAGLE layers are not made ye
 @pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("architectures", [True, False])
 def test_every_trainers_checkpoint_is_told_and_refused(tmp_path, name, architectures):
-    """Also with the configuration of the target, which names the target's own architecture."""
+    """Also with the target's configuration, which names the target's architecture."""
     folder = save_checkpoint(tmp_path / "layer", TRAINERS[name])
     if architectures:
         config = json.loads((folder / "config.json").read_text())
