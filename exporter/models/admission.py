@@ -6,7 +6,8 @@ from typing import Any
 from edgedraft.exporter.graph.interface import require_readable
 from edgedraft.exporter.models.eagle.telling import refuse_eagle
 from edgedraft.exporter.models.families import ModelFamily, by_architecture, by_gguf, unsupported
-from edgedraft.exporter.models.gguf_header import gguf_architecture
+from edgedraft.exporter.models.gguf_header import gguf_architecture, read_gguf_header
+from edgedraft.exporter.models.gguf_rotary import dropped_positions
 from edgedraft.exporter.models.sources import GGUF, HUGGING_FACE, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.runtime.base.files import read_json
@@ -48,6 +49,9 @@ def _of_gguf(source: ModelSource) -> tuple[ModelFamily, str]:
     if family is None:
         reason = "transformers cannot unpack such files; give the model's Hugging Face folder where its family is taken"
         raise unsupported(source.path, f"the GGUF architecture {name}", reason, optimum=False)
+    dropped = dropped_positions(name, [read_gguf_header(part) for part in source.parts or (source.path,)])
+    rule = f"{source.path}: transformers drops {dropped} when it unpacks the file, and texts would be wrong"
+    require(dropped is None, rule, remedy="give the model's Hugging Face folder")
     return family, name
 
 

@@ -6,9 +6,11 @@ import gguf
 import numpy as np
 import pytest
 
+from edgedraft.exporter.models.admission import require_supported
 from edgedraft.exporter.models.gguf_header import gguf_architecture, read_gguf_header
 from edgedraft.exporter.models.gguf_parts import _BLOCKS, join_gguf
 from edgedraft.exporter.models.sources import resolve
+from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError
 
@@ -119,3 +121,26 @@ def test_a_tokenizer_alone_is_no_model(tmp_path):
 def test_other_things_in_gguf_files(tmp_path, kind):
     path = write(tmp_path / "other.gguf", TENSORS, general__type=kind)
     assert refusal(path) == f"{path}: expected a whole model, got {kind} - give the model's own file"
+
+
+@pytest.mark.parametrize(
+    ("tensors", "facts", "dropped"),
+    [
+        ({"rope_freqs.weight": np.ones(4, np.float32)}, {}, "rope_freqs.weight"),
+        ({"rope_factors_long.weight": np.ones(4, np.float32)}, {}, "rope_factors_long.weight"),
+        ({}, {"llama__rope__scaling__type": "yarn"}, "llama.rope.scaling.type"),
+        ({}, {"llama__rope__scaling__factor": 8}, "llama.rope.scaling.factor"),
+        ({}, {"llama__attention__sliding_window": 32, "llama__context_length": 64}, "llama.attention.sliding_window"),
+        ({}, {"llama__rope__scaling__type": "none"}, None),
+        ({}, {"llama__attention__sliding_window": 64, "llama__context_length": 64}, None),
+    ],
+)
+def test_positions_that_unpacking_would_drop_are_refused(tmp_path, tensors, facts, dropped):
+    source = resolve(str(write(tmp_path / "tiny.gguf", {**TENSORS, **tensors}, **facts)), tmp_path / "cache")
+    if dropped is None:
+        require_supported(source, BUILDER)
+        return
+    with pytest.raises(EdgedraftError) as error:
+        require_supported(source, BUILDER)
+    rule = f"{source.path}: transformers drops {dropped} when it unpacks the file, and texts would be wrong"
+    assert str(error.value) == f"{rule} - give the model's Hugging Face folder"
