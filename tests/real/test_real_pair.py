@@ -34,9 +34,11 @@ def drafted(target, drafter, index_map, prompt, draft_length):
 
 
 def test_quickstart_measures_all_three_ways(quickstart):
-    ways = quickstart.result["measurement"]["report"]["ways"]
+    measured = quickstart.result["measurement"]
+    ways = measured["report"]["ways"]
     trimmed = {"trimmed drafter", "trimmed drafter, adaptive"}
-    assert set(ways) == {"target alone", "full-vocabulary drafter", *trimmed}
+    base = {"target alone, inexact"} if measured["exactness"]["exact"] else set()  # the mode's price, where it is on
+    assert set(ways) == {"target alone", "full-vocabulary drafter", *trimmed, *base}
     assert ways["trimmed drafter"]["block_efficiency"] > 1.2
     assert ways["trimmed drafter"]["tokens_per_second"]["median"] > 0
     assert read_bundle(quickstart.bundle).manifest.target.base_model == "Qwen/Qwen2.5-Coder-1.5B-Instruct"

@@ -11,8 +11,9 @@ function postProcessor(adds: string): object {
   return { type: "TemplateProcessing", single: adds.split(" ").map(piece), pair: [], special_tokens: tokens };
 }
 
-test.each(casesOf(readVectors("prompts").prompts))("a text with the tokenizer's own special tokens: %s", (_name, { adds, settings, text, tokens }) => {
+test.each(casesOf(readVectors("prompts").prompts))("a text with the tokenizer's own special tokens: %s", (_name, { adds, settings, text, tokens, count }) => {
   const codec = fallbackCodec(adds === null ? null : postProcessor(adds), settings);
   expect(codec.encodePrompt(text)).toEqual(fallbackIds(tokens));
+  expect(codec.encodePrompt(text)).toHaveLength(count);
   if (text !== "") expect(codec.encodeChat([{ role: "user", content: text }])).toEqual(fallbackIds(tokens));
 });
