@@ -24,7 +24,7 @@ _GRAPH, _SETTINGS = "model.onnx", "genai_config.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FloatGraph:
-    """What to make: a graph in the folder ``built``, from the Hugging Face folder ``weights``.
+    """A float graph to make in the folder ``built`` from the Hugging Face folder ``weights``.
 
     The tools' output goes to ``log``. The result of the comparison is stored in ``equality_file``, for the conversions
     to other precisions.

@@ -1,4 +1,4 @@
-"""What a GGUF file says of positions and transformers drops when it unpacks the file: rotary factors and windows."""
+"""Rotary factors and windows in a GGUF file that transformers drops when it unpacks the file."""
 
 from collections.abc import Sequence
 

@@ -58,7 +58,7 @@ class ChosenPrecision:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecisionSearch:
-    """What a search for a model's precision needs: the export backend, threads, a bound in nats a token, a cache.
+    """Settings of the search for a model's precision: export backend, threads, a bound in nats a token, a cache.
 
     ``refused`` precisions are left out.
     """

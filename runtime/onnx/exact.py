@@ -36,7 +36,7 @@ _TRIED_TOKENS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exactness:
-    """Whether the target runs in exact mode and, if not, why."""
+    """The state of exact mode in a session: on or off, and the reason if it is off."""
 
     exact: bool
     reason: str | None = None

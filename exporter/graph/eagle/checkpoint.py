@@ -12,7 +12,7 @@ HEAD, EMBEDDING = "lm_head.weight", "embed_tokens.weight"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetShape:
-    """What a drafter must fit: the width of the target's states, its number of layers, its vocabulary size."""
+    """The sizes of a target that a drafter must fit: width of its states, number of layers, vocabulary size."""
 
     hidden: int
     layers: int
