@@ -27,7 +27,7 @@ from edgedraft.runtime.core.policies import (
 )
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.sources import ModelSources
+from edgedraft.runtime.onnx.bundle_drafter import open_drafter
 from edgedraft.runtime.onnx.planned_kernels import as_planned, opened_remark, padded_graph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
@@ -68,19 +68,17 @@ class Engine:
         self.codec = TextCodec(bundle.path)
         planned = manifest.plan.kernels
         target_graph = OnnxGraph(bundle.target_graph, as_planned(target, bundle.target_graph, planned.target))
-        drafter_graph = OnnxGraph(bundle.drafter_graph, as_planned(drafter, bundle.drafter_graph, planned.drafter))
+        opened = open_drafter(bundle, drafter)
         _check_width(bundle.target_graph, target_graph.vocab_size, manifest.target_vocab_size)
-        _check_width(bundle.drafter_graph, drafter_graph.vocab_size, manifest.plan.draft_vocab_size)
-        self.kernels = PairKernels(target=target_graph.kernels.name, drafter=drafter_graph.kernels.name)
+        _check_width(bundle.drafter_graph, opened.graph.vocab_size, manifest.plan.draft_vocab_size)
+        _check_features(bundle.target_graph, target_graph.feature_width, opened.feature_width)
+        self.kernels = PairKernels(target=target_graph.kernels.name, drafter=opened.graph.kernels.name)
         self.exactness = target_graph.exactness
         self.plan = manifest.plan.in_exact_mode() if self.exactness.exact else manifest.plan
         self._target_graph = target_graph
         self.slots = SlotPool(
             padded_graph(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
-            ModelSources(
-                graph=padded_graph(drafter_graph, self.plan.drafter_pass_seconds, manifest.provider, planned.drafter),
-                index_map=bundle.index_map,
-            ),
+            opened.sources,
             self.plan,
         )
 
@@ -303,3 +301,8 @@ def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None]
 
 def _check_width(graph: Path, width: int, promised: int) -> None:
     require(width == promised, f"{graph}: logits must be {promised} wide", got=width, remedy="export the bundle again")
+
+
+def _check_features(graph: Path, width: int, needed: int) -> None:
+    rule = f"{graph}: features must be {needed} wide, as the drafter reads them"
+    require(needed in (0, width), rule, got=width, remedy="export the bundle again")

@@ -13,9 +13,10 @@ from edgedraft.calibration.counts_file import read_counts
 from edgedraft.calibration.prompts import SHIPPED, chosen_prompts
 from edgedraft.calibration.ray_engine import RayOptions
 from edgedraft.devices.machine import usable_cores
-from edgedraft.exporter.graph.precisions import AUTO
+from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import DRAFTER, TARGET
-from edgedraft.exporter.models.pair import Pair, PairRequest, fitting_sources, prepare_pairs
+from edgedraft.exporter.models.eagle.telling import layer_source
+from edgedraft.exporter.models.pair import AnyPair, PairRequest, fitting_sources, prepare_pairs
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet
 from edgedraft.exporter.pipeline.default_precision import ChosenPrecision, PrecisionSearch, default_precision
@@ -81,6 +82,10 @@ def with_default_precisions(
         refused=tuple(refused),
     )
     chosen = {}
+    if AUTO in asked[DRAFTER] and (layer := layer_source(inputs.drafter, cache, progress)) is not None:
+        # A layer cannot answer without its target, and only the target decides a text.
+        asked[DRAFTER] = (DEFAULT,)
+        note(f"{DRAFTER} {layer.name}: {DEFAULT}, the default of layers on a target")
     for role in (role for role, names in asked.items() if AUTO in names):
         source = resolve(references[role], cache, progress)
         chosen[role] = default_precision(source, search, progress, note)
@@ -89,7 +94,7 @@ def with_default_precisions(
     return replace(inputs, target_precisions=decided[TARGET], drafter_precisions=decided[DRAFTER]), chosen
 
 
-def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> list[Pair]:
+def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> list[AnyPair]:
     """Fetch and convert the pair in each combination of precisions, the first ones first."""
     inputs, _ = with_default_precisions(inputs, cache, progress)
     threads = inputs.threads[0] if inputs.threads else usable_cores()
@@ -109,7 +114,7 @@ def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> 
     return prepare_pairs(requests, cache, progress)
 
 
-def open_pair(inputs: PairInputs, cache: Path, progress: Progress = silent) -> Pair:
+def open_pair(inputs: PairInputs, cache: Path, progress: Progress = silent) -> AnyPair:
     """Fetch and convert the one pair of a request; several precisions or thread counts are for planning only."""
     several = {
         "--target-precision": inputs.target_precisions,

@@ -12,7 +12,7 @@ from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.core.index_map import IndexMap
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.models.pair import Pair
+    from edgedraft.exporter.models.pair import AnyPair
 
 
 def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
@@ -24,13 +24,14 @@ def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
     return order_tokens([part.counts for part in counts], first_ids)
 
 
-def token_order(pair: "Pair", calibration: Calibration) -> Ids:
+def token_order(pair: "AnyPair", calibration: Calibration) -> Ids:
     """Rank the pair's tokens by the calibration's counts, the end of turn first: int64 (vocab,).
 
     Tokens that the drafter has no row for come last.
     """
     order = rank_tokens(list(calibration.ranking.values()), pair.end_token_ids)
-    return draftable_first(order, pair.drafter_width)
+    able = np.isin(order, pair.head_ids)
+    return np.concatenate([order[able], order[~able]])
 
 
 def draftable_first(order: Ids, width: int) -> Ids:

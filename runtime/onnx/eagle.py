@@ -9,6 +9,7 @@ import numpy as np
 from edgedraft.runtime.base.arrays import Float32Array, Logits
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.onnx.kernel_choice import kernels_or_auto
 from edgedraft.runtime.onnx.memory import PassBuffers, bind_pass
 from edgedraft.runtime.onnx.session import OnnxGraph, PlainGraph, SessionSettings
 from edgedraft.runtime.onnx.signature import NEXT_STATES, STATES
@@ -22,7 +23,11 @@ class EagleGraph:
         require(settings.provider == CPU, rule, got=settings.provider)
         self.step = OnnxGraph(step, replace(settings, exact=False), layer=True)
         require(self.step.shared, f"{step}: expected keys and values that are written in place")
-        self._fusing = None if fusing is None else PlainGraph(fusing, settings)
+        self._fusing = None
+        if fusing is not None:
+            # Its products may be of another kind than the step's, whose kernels were asked for.
+            kernels = kernels_or_auto(fusing, settings.provider, settings.kernels)
+            self._fusing = PlainGraph(fusing, replace(settings, kernels=kernels))
 
     def new_layer(self) -> "EagleLayer":
         """Return a layer with an empty key/value cache."""

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgedraft.runtime.base.arrays import Float32Array, Float64Array, Ids
-
-EAGLE, EAGLE3 = "eagle", "eagle3"
+from edgedraft.runtime.bundle.manifest import EAGLE as EAGLE
+from edgedraft.runtime.bundle.manifest import EAGLE3 as EAGLE3
 
 HEAD, EMBEDDING = "lm_head.weight", "embed_tokens.weight"
 
