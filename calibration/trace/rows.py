@@ -189,8 +189,9 @@ def first_choices(trace: TracedRows) -> Ids:
 def accepted_tokens(trace: TracedRows) -> tuple[Ids, Ids]:
     """Return the target's tokens that the full-vocabulary drafter likes best, and where each answer's begin.
 
-    int64 (accepted,) and (answers + 1,), at depth 0. Greedily these are the drafts that the target kept. Of drawn answers they are
-    the tokens most likely drafted and kept; the expected number would be a fraction of a token, and counts are whole.
+    int64 (accepted,) and (answers + 1,), at depth 0. Greedily these are the drafts that the target kept. Of drawn
+    answers they are the tokens most likely drafted and kept; the expected number would be a fraction of a token, and
+    counts are whole.
     """
     best = first_choices(trace) == trace.target_ids
     return trace.target_ids[best], np.cumsum([0, *best])[trace.offsets]

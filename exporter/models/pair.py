@@ -25,6 +25,7 @@ from edgedraft.exporter.models.convert import (
     context_length,
     convert,
 )
+from edgedraft.exporter.models.eagle.pair import EaglePair
 from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.fitting import open_fitted
 from edgedraft.exporter.models.sources import ModelSource, check_reference, is_on_disk, resolve
@@ -130,6 +131,9 @@ class Pair:
     def drafter_model(self) -> OnnxModel:
         """Return the drafter with its full vocabulary and its own key/value cache."""
         return self.drafter_graph.new_model()
+
+
+AnyPair = Pair | EaglePair
 
 
 def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent) -> Pair:

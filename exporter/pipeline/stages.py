@@ -19,10 +19,19 @@ from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pipeline.default_precision import ChosenPrecision
 from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prompt_set, with_default_precisions
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
-from edgedraft.exporter.pipeline.planning import GivenOrder, PlanningRequest, plan_elsewhere, plan_grid, plan_here
+from edgedraft.exporter.pipeline.planning import (
+    GivenOrder,
+    PlanningCase,
+    PlanningRequest,
+    longest_draft,
+    plan_cases_here,
+    plan_elsewhere,
+    plan_grid,
+)
 from edgedraft.exporter.pipeline.quality import targets_within
 from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, probe_remark, remote_device
 from edgedraft.exporter.pipeline.requests import PlanRequest
+from edgedraft.exporter.planning.drafters import DrafterComparison, compare_drafters, fastest
 from edgedraft.exporter.planning.planner import Planned
 from edgedraft.exporter.planning.ranking import draftable_first, index_map
 from edgedraft.exporter.planning.scoring import PlanLimits
@@ -35,12 +44,16 @@ from edgedraft.runtime.bundle.manifest import DivergenceEntry
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Stages:
-    """The results of the stages; the divergences are of the plan's target and drafter, where they were measured."""
+    """The results of the stages, with the drafters side by side.
+
+    The divergences are of the plan's target and drafter, where they were measured.
+    """
 
     prompts: PromptSet
     device: LatencyForecast | None
     calibration: Calibration
     planned: Planned
+    drafters: DrafterComparison
     divergence: DivergenceEntry | None
     drafter_divergence: DivergenceEntry | None
     provider: Provider
@@ -50,9 +63,38 @@ def planned_pair(request: PlanRequest, progress: Progress, note: Note) -> Stages
     """Fetch, convert, calibrate, time and plan; each stage is taken from the cache when it was done before.
 
     What the user fixed is checked against the pair before minutes of sampling. The pair of the first precisions is
-    calibrated; where another one wins, it is calibrated too, and the plan is made from its own answers.
+    calibrated; where another one wins, it is calibrated too, and the plan is made from its own answers. Of several
+    drafters the one that decodes fastest is taken.
     """
-    return _Work(request, progress, note).stages()
+    names = (request.drafter, *request.other_drafters)
+    works = [_Work(replace(request, drafter=name, other_drafters=()), progress, note) for name in names]
+    prepared = [work.prepared() for work in works]
+    plans = _plans(works[0], prepared)
+    place = plans.index(fastest(plans))
+    return works[place].finished(prepared[place], plans, place)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Prepared:
+    """One drafter before planning: its pairs, those that are close enough to fp32, and what they said."""
+
+    pairs: Sequence[AnyPair]
+    usable: Sequence[AnyPair]
+    wishes: PlanningRequest
+    calibration: Calibration
+    divergences: Mapping[str, DivergenceEntry]
+
+    @property
+    def case(self) -> PlanningCase:
+        return PlanningCase(pairs=tuple(self.usable), calibration=self.calibration, request=self.wishes)
+
+
+def _plans(work: "_Work", prepared: Sequence[_Prepared]) -> list[Planned]:
+    """Plan all drafters: for this machine by one run that times them all, for another by its forecast."""
+    if work.device is None:
+        cases = [each.case for each in prepared]
+        return plan_cases_here(cases, time.perf_counter, work.cache, work.progress)
+    return [work.forecast(each.case, work.device) for each in prepared]
 
 
 def written_bundle(stages: Stages, output: Path, progress: Progress, note: Note) -> BundleContents:
@@ -81,11 +123,11 @@ class _Work:
         self.cache = cache_folder(request.cache)
         self.chosen: Mapping[str, ChosenPrecision] = {}
 
-    def stages(self) -> Stages:
+    def prepared(self) -> _Prepared:
         """Do everything up to the plan."""
         pairs = self.usable_pairs()
         wishes = self.wishes(pairs[0])
-        plan_grid(pairs[0].most_draft_tokens, None, wishes)
+        plan_grid(pairs[0].most_draft_tokens, None, wishes, longest_draft(pairs[0]))
         for pair in pairs:
             for cost in (*pair.drafter.costs, *pair.target.costs):
                 self.note(f"{cost.what}: {cost.seconds:.0f} s, peak memory {cost.peak_bytes / 2**30:.1f} GiB")
@@ -94,18 +136,30 @@ class _Work:
             self.note(remark)
         calibration = self.calibration(pairs[0])
         divergences = self.divergences(pairs, calibration)
-        usable = [pair for pair in pairs if not divergences or pair.target.precision in divergences]
-        planned = self.plan(usable, calibration, wishes)
-        if planned.pair is not pairs[0] and calibration.scoring_answers:
+        return _Prepared(
+            pairs=pairs,
+            usable=[pair for pair in pairs if not divergences or pair.target.precision in divergences],
+            wishes=wishes,
+            calibration=calibration,
+            divergences=divergences,
+        )
+
+    def finished(self, prepared: _Prepared, plans: list[Planned], place: int) -> Stages:
+        """Return the stages of the drafter that was taken, whose plan stands at ``place``."""
+        planned, calibration = plans[place], prepared.calibration
+        if planned.pair is not prepared.pairs[0] and calibration.scoring_answers:
             self.note(f"{planned.decision.best.setup} wins: calibrating that pair itself")
             calibration = self.calibrated(planned.pair)
-            planned = self.plan([planned.pair], calibration, wishes)
+            again = replace(prepared, usable=[planned.pair], calibration=calibration)
+            (planned,) = _plans(self, [again])
+            plans = [*plans[:place], planned, *plans[place + 1 :]]
         return Stages(
             prompts=self.prompts,
             device=self.device,
             calibration=calibration,
             planned=planned,
-            divergence=divergences.get(planned.pair.target.precision),
+            drafters=compare_drafters(plans, planned, calibration.scoring_answers),
+            divergence=prepared.divergences.get(planned.pair.target.precision),
             drafter_divergence=self.chosen[DRAFTER].divergence if DRAFTER in self.chosen else None,
             provider=self.provider,
         )
@@ -182,11 +236,10 @@ class _Work:
             return {}
         return targets_within(bound, targets, calibration.scoring_answers, self.cache, self.progress, self.note)
 
-    def plan(self, pairs: Sequence[Pair], calibration: Calibration, wishes: PlanningRequest) -> Planned:
-        if self.device is None:
-            return plan_here(pairs, calibration, wishes, time.perf_counter, self.cache, self.progress)
-        planned = plan_elsewhere(pairs, calibration, wishes, self.device)
-        remark = probe_remark(self.device, planned.pair, planned.plan.kernels)
+    def forecast(self, case: PlanningCase, device: LatencyForecast) -> Planned:
+        """Plan for a device that is not here."""
+        planned = plan_elsewhere(case.pairs, case.calibration, case.request, device)
+        remark = probe_remark(device, planned.pair, planned.plan.kernels)
         if remark is not None:
             self.note(remark)
         return planned

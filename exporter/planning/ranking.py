@@ -39,6 +39,12 @@ def draftable_first(order: Ids, width: int) -> Ids:
     return np.concatenate([order[~lacking], order[lacking]])
 
 
+def scored_first(order: Ids, head_ids: Ids) -> Ids:
+    """Return ``order`` with the ids that no row of a head scores moved to the end; ``head_ids`` are those it scores."""
+    scored = np.isin(order, head_ids)
+    return np.concatenate([order[scored], order[~scored]])
+
+
 def ranks_of(order: Ids) -> Ids:
     """Invert an order: ``ranks[token_id]`` is the token's place in ``order``."""
     ranks = np.empty_like(order)

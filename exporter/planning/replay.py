@@ -93,6 +93,7 @@ def replay(windows: AcceptanceWindows, size: int, draft_length: int) -> Replay:
     A round begins behind every refused draft, so each run of accepted positions stands alone: its rounds take
     ``draft_length`` + 1 tokens as long as there are so many. The last round ends with the refusal or the answer.
     """
+    assert not windows.deeper, "replay_depths replays a drafter that feeds on its own states"
     accepted = windows.accepted(size)
     ends, refused = _runs(accepted, windows.offsets)
     tokens = np.diff(ends, prepend=0)

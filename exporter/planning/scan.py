@@ -80,7 +80,7 @@ def replay_answers(
     replayed = replay_function(trace, order)
     if isinstance(trace, AcceptanceTrace):
         windows = acceptance_windows(trace, ranks_of(order))
-        scanned = (scan_depths if windows.deeper else scan)(windows, sizes, draft_lengths)
+        scanned = scan(windows, sizes, draft_lengths)
     else:
         scanned = scan_replays(replayed, sizes, draft_lengths)
     return ReplayedAnswers(order=order, coverage=coverage_by_size(scoring, order), scan=scanned, replay=replayed)
@@ -108,7 +108,9 @@ def tiled_sizes(vocab_size: int) -> Ids:
 
 
 def scan(windows: AcceptanceWindows, sizes: Numbers, draft_lengths: Numbers = DRAFT_LENGTHS) -> Scan:
-    """Sum `replay` over the answers at each of the ascending ``sizes`` and draft lengths, exactly."""
+    """Sum the replays of all answers at each of the ascending ``sizes`` and draft lengths, exactly."""
+    if windows.deeper:
+        return scan_depths(windows, sizes, draft_lengths)
     sizes, draft_lengths = _grid(sizes, draft_lengths)
     changes = _changes(windows)
     done = np.searchsorted(changes.sizes, sizes, side="right")

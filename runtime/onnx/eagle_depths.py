@@ -46,7 +46,7 @@ class EagleDepths:
     ) -> None:
         require(1 <= depths <= MOST_DEPTHS, f"depths: expected 1..{MOST_DEPTHS}", got=depths)
         require(settings.provider == CPU, f"{graph}: depths are scored on the cpu", got=settings.provider)
-        self.depths = depths
+        self.depths, self._context_length = depths, settings.context_length
         self._index_map = index_map
         longer = replace(settings, exact=False, context_length=settings.context_length + PLACES)
         self._graph = OnnxGraph(graph, longer, layer=True)
@@ -55,7 +55,11 @@ class EagleDepths:
         self.begin(())
 
     def begin(self, text_ids: Sequence[int]) -> None:
-        """Start a text, of which nothing has been read."""
+        """Start a text, of which nothing has been read; refuse one that is longer than the layer's context."""
+        rows = max(len(text_ids) - 2, 0)
+        rule = f"the drafter's context holds {self._context_length} tokens, and a traced answer ends behind them"
+        remedy = f"trace shorter prompts and answers: choose --context-length {self._context_length}"
+        require(rows < self._context_length, rule, got=len(text_ids), remedy=remedy)
         self._text = text_ids
         self._waiting: list[Float32Array] = []
         self._length = 0

@@ -21,7 +21,6 @@ from edgedraft.exporter.models.sources import ModelSource
 from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.runtime.base.kept import short_sum
 from edgedraft.runtime.base.progress import Progress, silent
-from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.replacing import replacing_folder
 from edgedraft.runtime.core.index_map import IndexMap
 
