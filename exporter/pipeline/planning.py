@@ -52,7 +52,7 @@ class PlanningRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PlanningCase:
-    """One drafter to plan for: its pairs, one for each combination of precisions, their calibration, and the request."""
+    """One drafter to plan for: its pairs, one a combination of precisions, their calibration, and the request."""
 
     pairs: tuple[AnyPair, ...]
     calibration: Calibration

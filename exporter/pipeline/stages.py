@@ -13,7 +13,7 @@ from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, TARGET, Provider, cautions
 from edgedraft.exporter.graph.widths import head_rows
 from edgedraft.exporter.models.cache import cache_folder
-from edgedraft.exporter.models.pair import Pair, prepared_pair
+from edgedraft.exporter.models.pair import AnyPair, Pair, prepared_pair
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
 from edgedraft.exporter.pipeline.default_precision import ChosenPrecision

@@ -3,7 +3,7 @@
 Seconds of the answers = rounds · (first(K) + (γ - 1) · next(K) + target(γ + 1 rows)) + what the first passes read more.
 
 first and next are the drafter's passes. An independent drafter's are alike, and the first has a second row after a full
-round. A layer that reads the target's states pays for them in the first, which has a row for each draft accepted before.
+round. A layer that reads the target's states does so in the first, which has one more row for each draft accepted.
 """
 
 from collections.abc import Callable, Iterator, Sequence
