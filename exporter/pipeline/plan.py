@@ -33,7 +33,8 @@ from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 class PlanReport:
     """The decision for a device, where a round's time goes, and the search beside the scan where one was asked for.
 
-    ``drafters`` puts the drafters side by side, with n-gram lookup and none. ``basis`` says what the forecast of a device that is not here rests on.
+    ``drafters`` puts the drafters side by side, with n-gram lookup and none. ``basis`` says what the forecast of a
+    device that is not here rests on.
     """
 
     decision: Decision
