@@ -64,7 +64,7 @@ def read_trace(path: Path) -> Trace:
 def _trace(record: type[Trace], tensors: dict[str, AnyArray], facts: dict[str, str]) -> Trace:
     """Build the record from a file's arrays and facts."""
     shared = {"settings": _settings(facts["settings"])} if record is DrawnTrace else {}
-    caps = json.loads(facts["caps"]) if "caps" in facts else [int(facts["cap"])]
+    caps = json.loads(facts["caps"]) if facts["format"] == DEPTHS_FORMAT else [int(facts["cap"])]
 
     def rows(depth: int, **deeper: Any) -> Trace:
         values: dict[str, Any] = {name: tensors[_prefix(depth) + name] for name in _arrays(record)}
