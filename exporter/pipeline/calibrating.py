@@ -15,6 +15,7 @@ from edgedraft.calibration.data.samples import RANK, SCORE
 from edgedraft.calibration.prompts import Prompt, take
 from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray
 from edgedraft.calibration.run import Calibration, CalibrationJob, LayerHandle, ModelHandle, calibrate
+from edgedraft.calibration.trace.file import Trace
 from edgedraft.exporter.graph.precisions import CHANNELS, TABLE
 from edgedraft.exporter.models.convert import OnnxFolder
 from edgedraft.exporter.models.eagle.pair import EaglePair
@@ -116,6 +117,16 @@ def _drafter(pair: AnyPair, limits: Limits, settings: AnswerSettings) -> ModelHa
         return LayerHandle(name=name, open_scorer=lambda depths: open_scorer(pair, depths))
     answering = _local(pair.drafter, lambda: pair.drafter_graph, limits, settings)
     return ModelHandle(name=name, answering=answering, open_model=lambda: pair.drafter_model)
+
+
+def require_trace_of(pair: AnyPair, trace: Trace, where: str) -> None:
+    """Refuse a saved trace of another kind of drafter: with depths of a layer, without them of an independent one."""
+    kinds = ("an independent drafter", "a drafter that reads the target's states")
+    own, traced = isinstance(pair, EaglePair), trace.most_drafts is not None
+    remedy = f"calibrate with {pair.drafter.source.name}"
+    require(
+        own == traced, f"{where}: expected the trace of {kinds[own]}", got=f"that of {kinds[traced]}", remedy=remedy
+    )
 
 
 def _check_text(pair: AnyPair, text: TokenCounts | None) -> None:

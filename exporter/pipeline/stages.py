@@ -15,7 +15,7 @@ from edgedraft.exporter.graph.widths import head_rows
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import AnyPair, Pair, prepared_pair
 from edgedraft.exporter.models.sources import resolve
-from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
+from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair, require_trace_of
 from edgedraft.exporter.pipeline.default_precision import ChosenPrecision
 from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prompt_set, with_default_precisions
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
@@ -218,6 +218,7 @@ class _Work:
         own = saved.scoring.provenance.tokenizer_fingerprint
         rule = f"--calibration {path}: expected counts and trace of the pair's tokenizer {pair.fingerprint[:12]}"
         require(pair.codec.has_fingerprint(own), rule, got=own[:12], remedy="calibrate this pair")
+        require_trace_of(pair, saved.trace, f"--calibration {path}")
         ranking = {source: counts.fitted(pair.vocab_size) for source, counts in saved.ranking.items()}
         scoring = saved.scoring.fitted(pair.vocab_size)
         return Calibration(ranking=ranking, scoring_answers=(), scoring=scoring, trace=saved.trace)

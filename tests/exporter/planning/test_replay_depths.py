@@ -1,6 +1,7 @@
 """Replay by depth: a walk by the simplest loop gives the same, and a drafter that is alike at all depths is a case."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ def random_windows(rng: np.random.Generator, lengths: Sequence[int], alike: bool
     starts = np.cumsum([0, *lengths])
     depths = []
     for depth in range(DEPTHS):
-        rows = np.concatenate([np.arange(a + min(depth, b - a), b) for a, b in zip(starts, starts[1:], strict=False)])
+        rows = np.concatenate([np.arange(a + min(depth, b - a), b) for a, b in pairwise(starts)])
         rows = rows.astype(int)
         shift = np.zeros(len(rows), int) if alike else rng.integers(-9, 9, len(rows))
         offsets = np.cumsum([0, *(max(length - depth, 0) for length in lengths)])
