@@ -40,13 +40,9 @@ def step_cases(pairs: Sequence[AnyPair], order: Ids) -> tuple[dict[str, Language
     models: dict[str, LanguageModel] = {}
     cases: list[StepCase] = []
     for pair, timed in _variants(pairs, DRAFTER):
-        models |= _drafter_models(pair, timed.name, order)
-        cases += [_drafter_case(pair, timed, pair.most_draft_tokens, 1)]
-        # A layer reads two rows only where it reads the target's states.
-        cases += [_drafter_case(pair, timed, pair.most_draft_tokens, 2)] if not isinstance(pair, EaglePair) else []
-        for size in _probed_sizes(pair):
-            cases.append(_drafter_case(pair, replace(timed, name=f"{timed.name} {size}"), size, 1))
-        cases += reading_cases(cases[-1], _reading_name(timed.name)) if isinstance(pair, EaglePair) else []
+        steps = _layer_steps(pair, timed, order) if isinstance(pair, EaglePair) else _drafter_steps(pair, timed, order)
+        models |= steps[0]
+        cases += steps[1]
     for pair, timed in _variants(pairs, TARGET):
         models[timed.name] = pair.target_model
         cases += [_target_case(pair, timed, rows) for rows in PROBED_ROWS]
@@ -57,21 +53,34 @@ def _probed_sizes(pair: AnyPair) -> list[int]:
     return [size for size in PROBED_SIZES if size < pair.most_draft_tokens]
 
 
-def _drafter_models(pair: AnyPair, name: str, order: Ids) -> dict[str, LanguageModel]:
-    """Open a drafter whole and at the probed sizes; a layer's first passes are timed at the last of them."""
-    sizes = _probed_sizes(pair)
-    if not isinstance(pair, EaglePair):
-        trimmed = {f"{name} {size}": open_trimmed(pair, index_map(order, size)) for size in sizes}
-        return {name: pair.drafter_model, **trimmed}
-    order, whole = scored_first(order, pair.head_ids), pair.layer_graph(pair.drafter.index_map)
-    graphs = {name: whole, **{f"{name} {size}": pair.layer_graph(index_map(order, size)) for size in sizes}}
-    models: dict[str, LanguageModel] = {each: own_passes(pair, graphs[each].new_layer()) for each in graphs}
-    last = list(graphs.values())[-1]
-    return models | {_reading_name(name): reading_passes(pair, last.new_layer())}
+_Steps = tuple[dict[str, LanguageModel], list[StepCase]]
 
 
-def _reading_name(name: str) -> str:
-    return f"{name}, {READING}"
+def _drafter_steps(pair: Pair, timed: "_Timed", order: Ids) -> _Steps:
+    """Open an independent drafter whole and at the probed sizes; whole it is timed with two rows too."""
+    models: dict[str, LanguageModel] = {timed.name: pair.drafter_model}
+    cases = [_drafter_case(pair, timed, pair.most_draft_tokens, rows) for rows in (1, 2)]
+    for size in _probed_sizes(pair):
+        name = f"{timed.name} {size}"
+        models[name] = open_trimmed(pair, index_map(order, size))
+        cases.append(_drafter_case(pair, replace(timed, name=name), size, 1))
+    return models, cases
+
+
+def _layer_steps(pair: EaglePair, timed: "_Timed", order: Ids) -> _Steps:
+    """Open a layer at the probed sizes and whole; its first passes are timed with the smallest head."""
+    order = scored_first(order, pair.head_ids)
+    models: dict[str, LanguageModel] = {}
+    cases = []
+    for size in (*_probed_sizes(pair), pair.most_draft_tokens):
+        name, graph = f"{timed.name} {size}", pair.layer_graph(index_map(order, size))
+        if size == pair.most_draft_tokens:
+            name = timed.name
+        models[name] = own_passes(pair, graph.new_layer())
+        cases.append(_drafter_case(pair, replace(timed, name=name), size, 1))
+        if len(cases) == 1:
+            models[f"{timed.name}, {READING}"] = reading_passes(pair, graph.new_layer())
+    return models, [*cases, *reading_cases(cases[0], f"{timed.name}, {READING}")]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
