@@ -94,7 +94,7 @@ def calibrate_pair(
         draws=settings.draws,
         vocab_size=pair.vocab_size,
         folder=cache / "calibration" / _key(pair, prompts, facts, pair.drafter.key),
-        target_folder=cache / "calibration" / _key(pair, prompts, facts),
+        target_folder=cache / "answers" / _key(pair, prompts, facts),
         options=facts,
     )
     limits = Limits(max_new_tokens=prompts.max_new_tokens, end_token_ids=pair.end_token_ids)
