@@ -82,6 +82,7 @@ class CalibrateRequest(PairInputs):
 class PlanRequest(PairInputs):
     """Choose a plan for this machine, or for the device that a name or a profile file describes.
 
+    - ``other_drafters``: drafters to weigh against ``drafter``; the plan takes the one that decodes fastest.
     - ``vocab_size``, ``draft_length``: chosen by the planner if None.
     - ``vocab``: a token map file whose tokens the drafter keeps, instead of the counted ones; ``vocab_kind``: its kind.
     - ``memory_budget``: the most memory that the plan may use, in bytes.
@@ -93,6 +94,7 @@ class PlanRequest(PairInputs):
     - ``pictures``: the folder for the plan's pictures.
     """
 
+    other_drafters: tuple[str, ...] = ()
     vocab_size: int | None = None
     vocab: str | Path | None = None
     vocab_kind: str | None = None
@@ -110,6 +112,11 @@ class PlanRequest(PairInputs):
     def __post_init__(self) -> None:
         PairInputs.__post_init__(self)
         _require_known("provider", (self.provider,), tuple(PROVIDERS))
+        names = (self.drafter, *self.other_drafters)
+        require(len(set(names)) == len(names), "drafters: expected each once", got=", ".join(names))
+        fixed = self.calibration is None or not self.other_drafters
+        remedy = "leave it out, so that each drafter is traced"
+        require(fixed, "calibration: it holds the trace of one drafter", got=f"{len(names)} drafters", remedy=remedy)
         _require_positive(
             {name: getattr(self, name) for name in ("vocab_size", "draft_length", "memory_budget", "trials")}
         )

@@ -29,15 +29,19 @@ def token_order(pair: "AnyPair", calibration: Calibration) -> Ids:
 
     Tokens that the drafter has no row for come last.
     """
-    order = rank_tokens(list(calibration.ranking.values()), pair.end_token_ids)
-    able = np.isin(order, pair.head_ids)
-    return np.concatenate([order[able], order[~able]])
+    return scored_first(rank_tokens(list(calibration.ranking.values()), pair.end_token_ids), pair.head_ids)
 
 
 def draftable_first(order: Ids, width: int) -> Ids:
     """Return ``order`` with the ids that a head of ``width`` rows lacks moved to the end."""
     lacking = order >= width
     return np.concatenate([order[~lacking], order[lacking]])
+
+
+def scored_first(order: Ids, head_ids: Ids) -> Ids:
+    """Return ``order`` with the ids that no row of a head scores moved to the end; ``head_ids`` are those it scores."""
+    scored = np.isin(order, head_ids)
+    return np.concatenate([order[scored], order[~scored]])
 
 
 def ranks_of(order: Ids) -> Ids:

@@ -133,6 +133,27 @@ def test_greedy_text_is_the_targets_own_in_five_hundred_cases(folder, pairs, ref
 
 
 @every_kind
+def test_answers_of_all_sorts_follow_each_other_on_one_slot(pair, reference, make_plan):
+    """Continued, cut back, cancelled, up to the context's end, in any order, with any policy and draft length."""
+    rng, prompt, sorts = np.random.default_rng(21), [7], dict.fromkeys(("reused", "cancelled", "ended", "whole"), 0)
+    for _ in range(150):
+        kept = prompt[: int(rng.integers(0, len(prompt) + 1))]
+        more = rng.integers(2, 1024, int(rng.choice([0, 1, 3, 20, CONTEXT]))).tolist()
+        prompt = ([*kept, *more] or [2])[: CONTEXT - int(rng.choice([0, 1, 2, 40]))]
+        sorts["reused"] += len(kept) > 1
+        policy, length = rng.choice(POLICIES), int(rng.integers(1, 6))
+        rounds = pair.rounds(policy, length, prompt, Limits(max_new_tokens=25), PairPassTimes.planned(make_plan()))
+        cancelled = rng.random() < 0.4
+        found = tokens_of(itertools.islice(rounds, int(rng.integers(0, 5))) if cancelled else rounds)
+        rounds.close()
+        ended = not cancelled and len(prompt) + 25 > CONTEXT
+        sorts["cancelled" if cancelled else "ended" if ended else "whole"] += 1
+        assert found == reference(prompt, len(found) if cancelled else min(25, CONTEXT + 1 - len(prompt)))
+        prompt = [*prompt, *found][:CONTEXT]
+    assert min(sorts.values()) >= 15
+
+
+@every_kind
 @every_policy
 def test_prompts_that_share_a_beginning_are_answered_as_if_new(pair, policy, reference, random_prompts, times):
     """Chats that continue, prompts cut anywhere, the same prompt again: what is kept from before changes nothing."""
