@@ -33,36 +33,14 @@ def set_defaults(parser: argparse.ArgumentParser, record: type) -> None:
 def request_of(record: type[Request], options: argparse.Namespace) -> Request:
     """Fill ``record`` with the options of the same names; those that were not given keep the record's defaults."""
     values = {field.name: getattr(options, field.name, None) for field in fields(record)}  # type: ignore[arg-type]
-    _require_one_drafter(values, options)
+    if "other_drafters" in values and getattr(options, "drafters", None):
+        values["drafter"], *values["other_drafters"] = options.drafters
     if "sampling" in values:
         values["sampling"] = sampling_settings(options)
     if "verify_hashes" in values:
         values["verify_hashes"] = not options.no_verify
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return record(**{name: value for name, value in given.items() if value not in (None, ())})
-
-
-def _require_one_drafter(values: dict[str, Any], options: argparse.Namespace) -> None:
-    """Refuse several drafters where a command uses one."""
-    from edgedraft.runtime.base.errors import EdgedraftError
-
-    others = getattr(options, "other_drafters", None)
-    if others and "drafter" in values and "other_drafters" not in values:
-        got = ", ".join((options.drafter, *others))
-        raise EdgedraftError("--drafter: expected one here", got=got, remedy="weigh drafters with edgedraft plan")
-
-
-class _Drafters(argparse.Action):
-    """The first value is the drafter, those of further uses are drafters to weigh against it."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, options: argparse.Namespace, values: Any, option: str | None = None
-    ) -> None:
-        others = getattr(options, "other_drafters", None)
-        if others is None:
-            options.drafter, options.other_drafters = values, []
-        else:
-            others.append(values)
 
 
 def add_parts(parser: argparse.ArgumentParser, parts: dict[str, tuple[Any, str]], **facts: Any) -> None:
@@ -79,10 +57,11 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for models, prompts and precisions."""
     from edgedraft.exporter.graph.precisions import AUTO, PRECISIONS, TABLE
     from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
+    from edgedraft.exporter.pipeline.requests import DRAFTER
 
     parser.add_argument("--target", metavar="MODEL", help=f"{_MODEL_HELP} (default: %(default)s)")
-    text = "likewise, or an EAGLE drafter's folder; plan, export: repeat it to weigh drafters (default: %(default)s)"
-    parser.add_argument("--drafter", action=_Drafters, metavar="MODEL", help=text)
+    text = f"likewise, or an EAGLE drafter's folder; plan, export: repeat it to weigh drafters (default: {DRAFTER})"
+    parser.add_argument("--drafter", action="append", dest="drafters", metavar="MODEL", help=text)
     kinds = "; ".join(f"{name}: {TABLE[name].purpose}" for name in PRECISIONS)
     text = {
         "target": f"{kinds}; several are weighed against each other (default: {AUTO}, the smallest that "

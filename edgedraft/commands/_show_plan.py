@@ -33,12 +33,6 @@ def show_options(console: Console, options: "Sequence[Option]") -> None:
     console.table(_OPTIONS_HEADER, rows)
 
 
-_DRAFTERS_HEADER = (
-    *("", "drafter", "kind", "draft vocabulary", "draft length", "τ", "acceptance"),
-    *("first ms", "next ms", "verify ms", "tokens/s", "÷ target alone"),
-)
-
-
 def show_drafters(console: Console, comparison: "DrafterComparison") -> None:
     """Show what each drafter would do at its best, and which was taken."""
     rows = [
@@ -46,7 +40,7 @@ def show_drafters(console: Console, comparison: "DrafterComparison") -> None:
             "→" if each.taken else "",
             each.drafter,
             "" if each.kind == each.drafter else each.kind,
-            "" if each.draft_vocab_size is None else f"{each.draft_vocab_size:,}",
+            f"{each.draft_vocab_size or 0:,}",
             str(each.draft_length),
             f"{each.block_efficiency:.2f}",
             f"{each.acceptance_rate:.1%}",
@@ -56,7 +50,8 @@ def show_drafters(console: Console, comparison: "DrafterComparison") -> None:
         )
         for each in comparison.options
     ]
-    console.table(_DRAFTERS_HEADER, rows)
+    header = ("", "drafter", "kind", "draft vocabulary", "draft length", "τ", "acceptance")
+    console.table((*header, "first ms", "next ms", "verify ms", "tokens/s", "÷ target alone"), rows)
     console.say(f"{comparison.reason[0].upper()}{comparison.reason[1:]}.")
 
 

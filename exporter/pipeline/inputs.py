@@ -115,8 +115,9 @@ def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> 
 
 
 def open_pair(inputs: PairInputs, cache: Path, progress: Progress = silent) -> AnyPair:
-    """Fetch and convert the one pair of a request; several precisions or thread counts are for planning only."""
+    """Fetch and convert the one pair of a request; several drafters, precisions or thread counts are for planning."""
     several = {
+        "--drafter": (inputs.drafter, *inputs.other_drafters),
         "--target-precision": inputs.target_precisions,
         "--drafter-precision": inputs.drafter_precisions,
         "--threads": inputs.threads,

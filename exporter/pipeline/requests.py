@@ -23,7 +23,8 @@ LOCAL, RAY = "local", "ray"
 class PairInputs:
     """The pair of models, the prompts, and how the pair answers them; the base of the requests that sample a pair.
 
-    - ``target``, ``drafter``: packaged names, files, folders or hub ids.
+    - ``target``, ``drafter``: packaged names, files, folders or hub ids. ``other_drafters`` are for planning, which
+      weighs them against ``drafter`` and takes the one that decodes fastest.
     - ``target_precisions``, ``drafter_precisions``, ``threads``: planning compares all that are given. "auto" takes the
       smallest precision that stays close to fp32. Without ``threads``, every core that this process may use is used.
     - ``prompts``: a reference that `edgedraft.calibration.prompts.read_prompts` reads; None for the packaged prompts.
@@ -34,6 +35,7 @@ class PairInputs:
 
     target: str = TARGET
     drafter: str = DRAFTER
+    other_drafters: tuple[str, ...] = ()
     target_precisions: tuple[str, ...] = (AUTO,)
     drafter_precisions: tuple[str, ...] = (AUTO,)
     export_backend: str = BUILDER
@@ -61,6 +63,8 @@ class PairInputs:
             rule = f"{field}: {AUTO} chooses by itself"
             remedy = f"give {AUTO} alone, or leave it out"
             require(AUTO not in names or len(names) == 1, rule, got=", ".join(names), remedy=remedy)
+        drafters = (self.drafter, *self.other_drafters)
+        require(len(set(drafters)) == len(drafters), "drafters: expected each once", got=", ".join(drafters))
         _require_known("export_backend", (self.export_backend,), EXPORT_BACKENDS)
         _require_known("rank_by", self.rank_by, SOURCES)
         _require_known("engine", (self.engine,), (LOCAL, RAY))
@@ -82,7 +86,6 @@ class CalibrateRequest(PairInputs):
 class PlanRequest(PairInputs):
     """Choose a plan for this machine, or for the device that a name or a profile file describes.
 
-    - ``other_drafters``: drafters to weigh against ``drafter``; the plan takes the one that decodes fastest.
     - ``vocab_size``, ``draft_length``: chosen by the planner if None.
     - ``vocab``: a token map file whose tokens the drafter keeps, instead of the counted ones; ``vocab_kind``: its kind.
     - ``memory_budget``: the most memory that the plan may use, in bytes.
@@ -94,7 +97,6 @@ class PlanRequest(PairInputs):
     - ``pictures``: the folder for the plan's pictures.
     """
 
-    other_drafters: tuple[str, ...] = ()
     vocab_size: int | None = None
     vocab: str | Path | None = None
     vocab_kind: str | None = None
@@ -113,7 +115,6 @@ class PlanRequest(PairInputs):
         PairInputs.__post_init__(self)
         _require_known("provider", (self.provider,), tuple(PROVIDERS))
         names = (self.drafter, *self.other_drafters)
-        require(len(set(names)) == len(names), "drafters: expected each once", got=", ".join(names))
         fixed = self.calibration is None or not self.other_drafters
         remedy = "leave it out, so that each drafter is traced"
         require(fixed, "calibration: it holds the trace of one drafter", got=f"{len(names)} drafters", remedy=remedy)

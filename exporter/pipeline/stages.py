@@ -1,6 +1,5 @@
 """The stages that planning, exporting and quickstart share: from a request to a plan, and from a plan to a bundle."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,15 +22,13 @@ from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prom
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
 from edgedraft.exporter.pipeline.planning import (
     GivenOrder,
-    PlanningCase,
     PlanningRequest,
     longest_draft,
-    plan_cases_here,
-    plan_elsewhere,
     plan_grid,
 )
+from edgedraft.exporter.pipeline.prepared import PreparedDrafter, plans_elsewhere, plans_here
 from edgedraft.exporter.pipeline.quality import targets_within
-from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, probe_remark, remote_device
+from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, remote_device
 from edgedraft.exporter.pipeline.requests import PlanRequest
 from edgedraft.exporter.planning.drafters import DrafterComparison, compare_drafters, fastest
 from edgedraft.exporter.planning.planner import Planned
@@ -71,32 +68,9 @@ def planned_pair(request: PlanRequest, progress: Progress, note: Note) -> Stages
     names = (request.drafter, *request.other_drafters)
     works = [_Work(replace(request, drafter=name, other_drafters=()), progress, note) for name in names]
     prepared = [work.prepared() for work in works]
-    plans = _plans(works[0], prepared)
+    plans = works[0].plans(prepared)
     place = plans.index(fastest(plans))
     return works[place].finished(prepared[place], plans, place)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Prepared:
-    """One drafter before planning: its pairs, those that are close enough to fp32, and what they said."""
-
-    pairs: Sequence[AnyPair]
-    usable: Sequence[AnyPair]
-    wishes: PlanningRequest
-    calibration: Calibration
-    divergences: Mapping[str, DivergenceEntry]
-
-    @property
-    def case(self) -> PlanningCase:
-        return PlanningCase(pairs=tuple(self.usable), calibration=self.calibration, request=self.wishes)
-
-
-def _plans(work: "_Work", prepared: Sequence[_Prepared]) -> list[Planned]:
-    """Plan all drafters: for this machine by one run that times them all, for another by its forecast."""
-    if work.device is None:
-        cases = [each.case for each in prepared]
-        return plan_cases_here(cases, time.perf_counter, work.cache, work.progress)
-    return [work.forecast(each.case, work.device) for each in prepared]
 
 
 def written_bundle(stages: Stages, output: Path, progress: Progress, note: Note) -> BundleContents:
@@ -125,7 +99,7 @@ class _Work:
         self.cache = cache_folder(request.cache)
         self.chosen: Mapping[str, ChosenPrecision] = {}
 
-    def prepared(self) -> _Prepared:
+    def prepared(self) -> PreparedDrafter:
         """Do everything up to the plan."""
         pairs = self.usable_pairs()
         wishes = self.wishes(pairs[0])
@@ -138,7 +112,7 @@ class _Work:
             self.note(remark)
         calibration = self.calibration(pairs[0])
         divergences = self.divergences(pairs, calibration)
-        return _Prepared(
+        return PreparedDrafter(
             pairs=pairs,
             usable=[pair for pair in pairs if not divergences or pair.target.precision in divergences],
             wishes=wishes,
@@ -146,14 +120,14 @@ class _Work:
             divergences=divergences,
         )
 
-    def finished(self, prepared: _Prepared, plans: list[Planned], place: int) -> Stages:
+    def finished(self, prepared: PreparedDrafter, plans: list[Planned], place: int) -> Stages:
         """Return the stages of the drafter that was taken, whose plan stands at ``place``."""
         planned, calibration = plans[place], prepared.calibration
         if planned.pair is not prepared.pairs[0] and calibration.scoring_answers:
             self.note(f"{planned.decision.best.setup} wins: calibrating that pair itself")
             calibration = self.calibrated(planned.pair)
             again = replace(prepared, usable=[planned.pair], calibration=calibration)
-            (planned,) = _plans(self, [again])
+            (planned,) = self.plans([again])
             plans = [*plans[:place], planned, *plans[place + 1 :]]
         return Stages(
             prompts=self.prompts,
@@ -241,13 +215,11 @@ class _Work:
             return {}
         return targets_within(bound, targets, calibration.scoring_answers, self.cache, self.progress, self.note)
 
-    def forecast(self, case: PlanningCase, device: LatencyForecast) -> Planned:
-        """Plan for a device that is not here."""
-        planned = plan_elsewhere(case.pairs, case.calibration, case.request, device)
-        remark = probe_remark(device, planned.pair, planned.plan.kernels)
-        if remark is not None:
-            self.note(remark)
-        return planned
+    def plans(self, prepared: Sequence[PreparedDrafter]) -> list[Planned]:
+        """Plan all drafters for the request's device."""
+        if self.device is None:
+            return plans_here(prepared, self.cache, self.progress)
+        return plans_elsewhere(prepared, self.device, self.note)
 
 
 def _precisions(request: PlanRequest) -> dict[str, tuple[str, ...]]:

@@ -115,6 +115,17 @@ def eagle3_state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return state | {"d2t": ids - torch.arange(KEPT), "t2d": torch.zeros(VOCAB).index_fill(0, ids, 1).bool()}
 
 
+def save_pair(root: Path, tokenizer: Path) -> dict[str, Path]:
+    """Write the target, with the tokenizer and chat template of another model, and both drafters; return the folders."""
+    weights = save_target(root / "target")
+    for pattern in ("*token*", "chat_template*"):
+        for file in tokenizer.glob(pattern):
+            (root / "target" / file.name).write_bytes(file.read_bytes())
+    states = {"EAGLE-2": eagle2_state, "EAGLE-3": eagle3_state}
+    layers = {name: save_checkpoint(root / name, AGREEING[name], state(weights)) for name, state in states.items()}
+    return {"target": root / "target", **layers}
+
+
 def open_pair(root: Path, name: str, context_length: int = 128) -> BorrowingPair:
     """Save, convert, tap and open the target (converted once per ``root``) and the drafter called ``name``."""
     weights = save_target(root / "target")

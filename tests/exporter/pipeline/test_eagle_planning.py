@@ -27,8 +27,7 @@ from edgedraft.exporter.planning.ranking import token_order
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.onnx.session import SessionSettings
-from tests.laws.agreeing_eagle import AGREEING, eagle2_state, eagle3_state, save_target
-from tests.plain_eagle import save_checkpoint
+from tests.laws.agreeing_eagle import AGREEING, save_pair
 
 ALL = ("target", "drafter", "accepted")
 
@@ -37,16 +36,11 @@ ALL = ("target", "drafter", "accepted")
 def made(tmp_path_factory, tiny_pair):
     """Both kinds of layers for one target, whose tokenizer is the tiny pair's; converted."""
     root = tmp_path_factory.mktemp("layers")
-    weights = save_target(root / "target")
-    for file in tiny_pair.target.glob("*token*"):
-        (root / "target" / file.name).write_bytes(file.read_bytes())
-    for file in tiny_pair.target.glob("chat_template*"):
-        (root / "target" / file.name).write_bytes(file.read_bytes())
-    target = convert(resolve(str(root / "target"), root / "cache"), "fp32", root / "cache")
+    folders = save_pair(root, tiny_pair.target)
+    target = convert(resolve(str(folders["target"]), root / "cache"), "fp32", root / "cache")
     pairs = {}
-    for name, state in (("EAGLE-2", eagle2_state), ("EAGLE-3", eagle3_state)):
-        folder = save_checkpoint(root / name, AGREEING[name], state(weights))
-        layer = convert_layer(resolve(str(folder), root / "cache"), target, "fp32")
+    for name in AGREEING:
+        layer = convert_layer(resolve(str(folders[name]), root / "cache"), target, "fp32")
         pairs[name] = EaglePair(target, layer, SessionSettings(threads=2, context_length=256))
     return pairs
 
