@@ -1,4 +1,4 @@
-"""A tiny target with an EAGLE-2 and an EAGLE-3 layer that often agree with it, and bundles of them without planning."""
+"""Bundles of a tiny target and the layers that agree with it (`tests.laws.agreeing_eagle`), without planning."""
 
 from pathlib import Path
 
@@ -10,19 +10,8 @@ from edgedraft.exporter.models.eagle.pair import EaglePair
 from edgedraft.exporter.models.pair import PairRequest, prepare_pair
 from edgedraft.exporter.planning.ranking import index_map, scored_first
 from edgedraft.runtime.onnx.session import SessionSettings
-from tests.laws.agreeing_eagle import AGREEING, eagle2_state, eagle3_state, save_target
-from tests.plain_eagle import save_checkpoint
 
 CONTEXT, TOKENS = 128, 1024
-
-
-def save_models(root: Path, texts: Path) -> None:
-    """Write the target and both layers as trainers do; tokenizer and template are those in ``texts``."""
-    weights = save_target(root / "target")
-    for file in [*texts.glob("*token*"), *texts.glob("chat_template*")]:
-        (root / "target" / file.name).write_bytes(file.read_bytes())
-    for name, state in (("EAGLE-2", eagle2_state), ("EAGLE-3", eagle3_state)):
-        save_checkpoint(root / name, AGREEING[name], state(weights))
 
 
 def open_layer(root: Path, name: str, target: str = "fp32", drafter: str = "fp32") -> EaglePair:

@@ -76,9 +76,7 @@ def tensor_shapes(layout: EagleLayout, head_rows: int | None, more_norms: Collec
     widths |= dict.fromkeys(HEAD_NORMS, (layout.head_size,))
     biases: dict[str, _Shape] = {f"{name}.bias": shape[:1] for name, shape in products.items()}
     ends: dict[str, _Shape] = {HEAD: (head_rows, hidden), EMBEDDING: (layout.vocab_size, hidden)}
-    return TensorShapes(
-        needed=needed | {name: widths[name] for name in more_norms}, optional=spare | biases | ends
-    )
+    return TensorShapes(needed=needed | {name: widths[name] for name in more_norms}, optional=spare | biases | ends)
 
 
 def _refuse(rule: str, names: list[str]) -> None:

@@ -22,7 +22,8 @@ from edgedraft.runtime.bundle.manifest import MANIFEST_NAME
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.options import DecodingOptions
 from edgedraft.runtime.core.policies import POLICIES
-from tests.exporter.layer_bundles import contents_of, open_layer, save_models
+from tests.exporter.layer_bundles import contents_of, open_layer
+from tests.laws.agreeing_eagle import save_pair
 
 PRECISIONS = (("fp32", "fp32"), ("int4", "int4"), ("fp32", "int4"))
 every_layer = pytest.mark.parametrize("name", ["EAGLE-2", "EAGLE-3"])
@@ -32,7 +33,7 @@ every_precision = pytest.mark.parametrize("precisions", PRECISIONS, ids="-".join
 @pytest.fixture(scope="module")
 def root(tmp_path_factory, tiny_pair) -> Path:
     folder = tmp_path_factory.mktemp("layers")
-    save_models(folder, tiny_pair.target)
+    save_pair(folder, tiny_pair.target)
     return folder
 
 

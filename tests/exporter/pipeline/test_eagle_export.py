@@ -9,14 +9,14 @@ import edgedraft
 from edgedraft.__main__ import main
 from edgedraft.exporter.pipeline import step_cases
 from edgedraft.runtime.base.errors import EdgedraftError
-from tests.exporter.layer_bundles import save_models
+from tests.laws.agreeing_eagle import save_pair
 from tests.plain_eagle import TRAINERS, save_checkpoint
 
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory, tiny_pair):
     folder = tmp_path_factory.mktemp("layers")
-    save_models(folder, tiny_pair.target)
+    save_pair(folder, tiny_pair.target)
     lines = [{"id": str(number), "prompt": f"sort the list {number}"} for number in range(4)]
     (folder / "prompts.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
     return folder
