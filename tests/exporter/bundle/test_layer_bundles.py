@@ -15,7 +15,6 @@ from edgedraft.exporter.bundle.retrim import retrim_bundle
 from edgedraft.exporter.bundle.writing import is_current, write_bundle
 from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.graph.providers import PROVIDERS
-from edgedraft.exporter.pipeline.phone_results import PhoneResults
 from edgedraft.exporter.pipeline.phone_site import PhoneRequest, offered_site
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME
@@ -103,7 +102,7 @@ def test_every_policy_gives_the_targets_own_text(bundle, precisions):
     plain, _ = texts(bundle, "plain")
     for policy in POLICIES:
         said, accepted = texts(bundle, policy)
-        assert policy == "ngram" or said == plain or precisions != ("fp32", "fp32")
+        assert said == plain or precisions[0] != "fp32"
         assert accepted > 0 or policy in ("plain", "ngram", "adaptive")
 
 
@@ -155,7 +154,7 @@ def test_other_providers_and_pages_are_refused_in_one_line(bundle, contents, tmp
     request = PhoneRequest(bundle=bundle, cache=tmp_path)
     rule = "a page runs drafters that decode by themselves, not layers that read the target's states, got eagle"
     with pytest.raises(EdgedraftError, match=rule):
-        offered_site(request, tmp_path, PhoneResults(tmp_path, print), print)
+        offered_site(request, tmp_path, None, print)
 
 
 @pytest.mark.parametrize("name", ["EAGLE-3"])
@@ -178,14 +177,12 @@ def _unchecked(bundle: Path) -> None:
 @pytest.mark.parametrize("name", ["EAGLE-3"])
 @pytest.mark.parametrize("precisions", PRECISIONS[:1], ids="-".join)
 def test_a_file_that_the_layer_reads_and_nobody_lists_is_refused(bundle):
-    file = bundle / MANIFEST_NAME
+    whole = json.loads((bundle / MANIFEST_NAME).read_text())
     for name in ("drafter/fusing.onnx", "drafter/fusing.onnx.data", "drafter.onnx"):
-        manifest = json.loads(file.read_text())
-        del manifest["files"][name]
-        (bundle / MANIFEST_NAME).write_text(json.dumps(manifest))
+        files = {each: facts for each, facts in whole["files"].items() if each != name}
+        (bundle / MANIFEST_NAME).write_text(json.dumps(whole | {"files": files}))
         with pytest.raises(EdgedraftError, match=f"files: {name} is not listed"):
             read_bundle(bundle)
-        manifest["files"][name] = {"bytes": 0, "sha256": ""}
 
 
 @every_layer
