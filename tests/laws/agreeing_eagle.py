@@ -121,7 +121,7 @@ def eagle3_state(weights: dict[str, torch.Tensor], mixed: float = 0.0) -> dict[s
 
 
 def save_pair(root: Path, tokenizer: Path) -> dict[str, Path]:
-    """Write the target, with the tokenizer and chat template of another model, and both drafters; return the folders."""
+    """Write the target, with another model's tokenizer and chat template, and both drafters; return the folders."""
     weights = save_target(root / "target")
     for pattern in ("*token*", "chat_template*"):
         for file in tokenizer.glob(pattern):
