@@ -32,10 +32,10 @@ from edgedraft.exporter.models.eagle.declared import declared_shape
 from edgedraft.exporter.models.eagle.fitting import fitted
 from edgedraft.exporter.models.eagle.pair import EaglePair
 from edgedraft.exporter.models.eagle.reading import read_eagle
-from edgedraft.exporter.models.eagle.telling import is_eagle, layer_source
+from edgedraft.exporter.models.eagle.telling import is_layer, layer_source
 from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.fitting import open_fitted
-from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource, check_reference, is_on_disk, resolve
+from edgedraft.exporter.models.sources import ModelSource, check_reference, is_on_disk, resolve
 from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.exporter.models.vocabulary import NamedVocabulary, named_vocabulary, require_one_tokenizer
@@ -172,11 +172,12 @@ def fitting_sources(
     """
     for reference in (drafter, target):
         check_reference(reference)
-    layer = layer_source(drafter, cache, progress)
+    layer = layer_source(drafter, cache, progress) if is_on_disk(drafter) else None
+    for reference in filter(is_on_disk, (target,) if layer is not None else (target, drafter)):
+        require_supported(resolve(reference, cache, progress), export_backend)
+    layer = layer_source(drafter, cache, progress) if layer is None else layer
     if layer is not None:
         return _fitting_target(target, layer, export_backend, cache, progress), layer
-    for reference in filter(is_on_disk, (target, drafter)):
-        require_supported(resolve(reference, cache, progress), export_backend)
     of_target, of_drafter = (named_vocabulary(name, cache, progress) for name in (target, drafter))
     if of_target is not None and of_drafter is not None:
         require_one_tokenizer(of_target, of_drafter)
@@ -207,7 +208,7 @@ def _fitting_target(
 def _converted_pair(
     request: PairRequest, target: ModelSource, drafter: ModelSource, cache: Path, progress: Progress
 ) -> AnyPair:
-    if drafter.kind == HUGGING_FACE and is_eagle(drafter.path):
+    if is_layer(drafter):
         converted = convert(target, request.target_precision, cache, progress, request.export_backend)
         layer = convert_layer(drafter, converted, request.drafter_precision, progress)
         return EaglePair(converted, layer, request.settings)

@@ -15,7 +15,7 @@ from edgedraft.calibration.ray_engine import RayOptions
 from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import DRAFTER, TARGET
-from edgedraft.exporter.models.eagle.telling import layer_source
+from edgedraft.exporter.models.eagle.telling import is_layer
 from edgedraft.exporter.models.pair import AnyPair, PairRequest, fitting_sources, prepare_pairs
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet
@@ -73,7 +73,11 @@ def with_default_precisions(
     references = {TARGET: inputs.target, DRAFTER: inputs.drafter}
     asked = {TARGET: inputs.target_precisions, DRAFTER: inputs.drafter_precisions}
     if any(AUTO in names for names in asked.values()):  # choosing a precision converts
-        fitting_sources(inputs.target, inputs.drafter, inputs.export_backend, cache, progress)
+        _, drafter = fitting_sources(inputs.target, inputs.drafter, inputs.export_backend, cache, progress)
+        if AUTO in asked[DRAFTER] and is_layer(drafter):
+            # A layer cannot answer without its target, and only the target decides a text.
+            asked[DRAFTER] = (DEFAULT,)
+            note(f"{DRAFTER} {drafter.name}: {DEFAULT}, the default of layers on a target")
     search = PrecisionSearch(
         export_backend=inputs.export_backend,
         threads=inputs.threads[0] if inputs.threads else usable_cores(),
@@ -82,10 +86,6 @@ def with_default_precisions(
         refused=tuple(refused),
     )
     chosen = {}
-    if AUTO in asked[DRAFTER] and (layer := layer_source(inputs.drafter, cache, progress)) is not None:
-        # A layer cannot answer without its target, and only the target decides a text.
-        asked[DRAFTER] = (DEFAULT,)
-        note(f"{DRAFTER} {layer.name}: {DEFAULT}, the default of layers on a target")
     for role in (role for role, names in asked.items() if AUTO in names):
         source = resolve(references[role], cache, progress)
         chosen[role] = default_precision(source, search, progress, note)

@@ -6,7 +6,7 @@ from pathlib import Path
 from edgedraft.exporter.models.eagle.fitting import description
 from edgedraft.exporter.models.eagle.reading import CONFIG, read_eagle
 from edgedraft.exporter.models.packaged_models import packaged_models
-from edgedraft.exporter.models.sources import ModelSource, hub_folder, is_on_disk, resolve
+from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource, hub_folder, is_on_disk, resolve
 from edgedraft.exporter.vocab.torch_files import read_torch
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
@@ -28,7 +28,12 @@ def layer_source(reference: str, cache: Path, progress: Progress = silent) -> Mo
         return None
     named = _NAME in reference.lower() or is_eagle(hub_folder(reference, cache, only=[CONFIG]))
     source = resolve(reference, cache, progress) if named else None
-    return source if source is not None and is_eagle(source.path) else None
+    return source if source is not None and is_layer(source) else None
+
+
+def is_layer(source: ModelSource) -> bool:
+    """Return whether a resolved model is an EAGLE layer."""
+    return source.kind == HUGGING_FACE and is_eagle(source.path)
 
 
 def refuse_eagle(folder: Path) -> None:
