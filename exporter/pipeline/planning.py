@@ -122,8 +122,8 @@ def longest_draft(pair: AnyPair) -> int:
 
 
 def _grid(case: PlanningCase) -> tuple[Sequence[int], Sequence[int]]:
-    pair = case.pairs[0]
-    return plan_grid(pair.most_draft_tokens, case.calibration, case.request, longest_draft(pair))
+    longest = case.calibration.trace.most_drafts or DRAFT_LENGTHS[-1]
+    return plan_grid(case.pairs[0].most_draft_tokens, case.calibration, case.request, longest)
 
 
 def plan_grid(

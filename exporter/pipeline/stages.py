@@ -14,7 +14,7 @@ from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, TARGET, Provider, cautions
 from edgedraft.exporter.graph.widths import head_rows
 from edgedraft.exporter.models.cache import cache_folder
-from edgedraft.exporter.models.pair import AnyPair, Pair, prepared_pair
+from edgedraft.exporter.models.pair import AnyPair, Pair, fitting_sources, prepared_pair
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair, require_trace_of
 from edgedraft.exporter.pipeline.default_precision import ChosenPrecision
@@ -67,6 +67,8 @@ def planned_pair(request: PlanRequest, progress: Progress, note: Note) -> Stages
     """
     names = (request.drafter, *request.other_drafters)
     works = [_Work(replace(request, drafter=name, other_drafters=()), progress, note) for name in names]
+    for work in works if len(works) > 1 else ():  # a wrong drafter is refused before minutes of work on the others
+        fitting_sources(request.target, work.request.drafter, request.export_backend, work.cache, progress)
     prepared = [work.prepared() for work in works]
     plans = works[0].plans(prepared)
     place = plans.index(fastest(plans))

@@ -58,6 +58,7 @@ _Steps = tuple[dict[str, LanguageModel], list[StepCase]]
 
 def _drafter_steps(pair: Pair, timed: "_Timed", order: Ids) -> _Steps:
     """Open an independent drafter whole and at the probed sizes; whole it is timed with two rows too."""
+    order = scored_first(order, pair.head_ids)
     models: dict[str, LanguageModel] = {timed.name: pair.drafter_model}
     cases = [_drafter_case(pair, timed, pair.most_draft_tokens, rows) for rows in (1, 2)]
     for size in _probed_sizes(pair):

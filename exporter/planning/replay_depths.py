@@ -7,6 +7,7 @@ walked position by position, all of them and all draft vocabulary sizes abreast.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -61,7 +62,10 @@ def walk(windows: AcceptanceWindows, sizes: Ids, draft_length: int) -> WalkCount
     return WalkCounts(rounds=rounds, accepted=accepted, evaluated=evaluated, full_rounds=full_rounds)
 
 
-def by_position(values: Sequence[npt.NDArray[np.generic]], offsets: Sequence[Ids]) -> npt.NDArray[np.generic]:
+Number = TypeVar("Number", np.int64, np.float64)
+
+
+def by_position(values: Sequence[npt.NDArray[Number]], offsets: Sequence[Ids]) -> npt.NDArray[Number]:
     """Lay out each depth's rows by the position that they decide: (positions of the longest answer, answers, depths).
 
     0 where no round reaches: in the first positions of an answer no draft is that deep.

@@ -94,6 +94,13 @@ def test_several_drafters_are_for_planning_alone(options, folders, capsys):
     assert line.startswith("edgedraft: --drafter: expected one here, got ")
 
 
+def test_a_wrong_drafter_is_refused_before_work_on_the_others(options, folders, capsys, tmp_path):
+    options = [*options, "--cache", str(tmp_path)]
+    assert main(["plan", "--drafter", str(folders["EAGLE-2"]), "--drafter", str(tmp_path / "nothing"), *options]) == 2
+    assert "nothing" in capsys.readouterr().err
+    assert not (tmp_path / "onnx").exists()
+
+
 def test_a_drafter_named_twice_is_refused(options, folders, capsys):
     assert main(["plan", *("--drafter", str(folders["EAGLE-2"])) * 2, *options]) == 2
     assert "drafters: expected each once" in capsys.readouterr().err

@@ -21,6 +21,7 @@ from edgedraft.runtime.core.sources import FirstOf
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from tests.laws.agreeing_eagle import AGREEING, open_pair
+from tests.laws.conftest import PassClock
 from tests.laws.exact_law import Law, Text, exact_law, p_value
 
 pytestmark = pytest.mark.usefixtures("torch_alone")
@@ -103,8 +104,10 @@ def walk(pairs, crowd, make_plan):
         target = OnnxGraph(pairs[name].checkpoint / "target.onnx", context).new_model()
         source = pairs[name].sources.new_source()
         for _ in walkers.ways():
-            drafter = TokenDrafter(*policy(source, times()))
-            rounds = list(speculative_rounds(target, drafter, PROMPT, sampled(settings, walkers)))
+            clock = PassClock()
+            drafter = TokenDrafter(*policy(source, times()), clock)
+            timed = clock.timed(target, lambda _: 1e-2)
+            rounds = list(speculative_rounds(timed, drafter, PROMPT, sampled(settings, walkers), clock=clock))
             text = tuple(token for round_ in rounds for token in round_.token_ids)
             found.chances[text] = found.chances.get(text, 0.0) + walkers.chance
             if walkers.walkers:

@@ -83,7 +83,7 @@ def examined(rounds: Sequence[Round]) -> list[tuple[int, int, bool]]:
 
 def open_stage(folder: Path, name: str, prompts: Sequence[Sequence[int]]) -> Stage:
     """Tokens are ranked by what the target says at temperature 1, so that trimming takes many good ones away."""
-    opened = open_pair(folder, name, CONTEXT)
+    opened = open_pair(folder, name, CONTEXT, mixed=0.2)
     target, rng, step = opened.target.new_model(), np.random.default_rng(1), opened.checkpoint / "step.onnx"
     fusing = opened.checkpoint / "fusing.onnx"
     fusing = fusing if fusing.is_file() else None
@@ -215,9 +215,9 @@ def test_a_replay_by_the_first_depth_alone_is_caught(name, stages, traces, promp
     windows, size = acceptance_windows(trace, ranks_of(stage.order)), SIZES[name][-1]
     deepest = max(len(round_.token_ids) for prompt in prompts[:7] for round_ in stage.run(prompt, size, 5)[1:])
     assert deepest > 3
-    fed = [windows.depths[depth].accepted(size) for depth in (1, 2, 3)]
-    read = [windows.accepted(size)[trace.positions_of(depth)] for depth in (1, 2, 3)]
-    assert any((own != given).any() for own, given in zip(fed, read, strict=True))
+    for depth in (1, 2, 3):
+        fed, read = windows.depths[depth].accepted(size), windows.accepted(size)[trace.positions_of(depth)]
+        assert 0.02 < (fed != read).mean() < 0.5
 
 
 @every_kind
