@@ -106,6 +106,9 @@ def convert_layer(source: ModelSource, target: OnnxFolder, precision: str, progr
     progress(what, 1, 1)
     outside = table_bytes_outside(load_step(path), locations(target.path, target.key).values())
     own_head, own_table = checkpoint.own_head, checkpoint.own_embedding
+    remarks = [description(checkpoint)]
+    if outside and not own_table:
+        remarks.append(f"{source.name}: {outside / 1e6:,.0f} MB of the target's token embedding had to be stored twice")
     return LayerFolder(
         path=path,
         source=source,
@@ -115,7 +118,7 @@ def convert_layer(source: ModelSource, target: OnnxFolder, precision: str, progr
         index_map=head_map(path, checkpoint.layout.vocab_size),
         borrowed=(TABLE,) * (not own_table) + (HEAD,) * (not own_head),
         context_length=longest,
-        remarks=(description(checkpoint),),
+        remarks=tuple(remarks),
         copied_bytes=0 if own_table else outside,
     )
 

@@ -103,7 +103,7 @@ def test_every_policy_gives_the_targets_own_text(bundle, precisions):
     for policy in POLICIES:
         said, accepted = texts(bundle, policy)
         assert said == plain or precisions[0] != "fp32"
-        assert accepted > 0 or policy in ("plain", "ngram", "adaptive")
+        assert accepted > 0 or policy != "fixed"  # others may decide not to draft
 
 
 @every_layer

@@ -77,6 +77,8 @@ export const MANIFEST: Manifest = {
   divergence: null,
   drafter_divergence: null,
   drafter_context_length: null,
+  drafter_kind: "independent",
+  layer: null,
 };
 
 export const CAPABILITIES: Capabilities = {
