@@ -42,7 +42,7 @@ def command(options, capsys):
 def test_drafters_are_weighed_in_one_table(command, folders):
     found = command("plan", "--drafter", folders["EAGLE-3"], "--drafter", folders["EAGLE-2"])
     rows = {row["drafter"]: row for row in found["drafters"]["options"]}
-    assert set(rows) == {"EAGLE-2", "EAGLE-3", "n-gram lookup", "none"}
+    assert set(rows) == {"eagle-2", "eagle-3", "n-gram lookup", "none"}
     taken = [name for name, row in rows.items() if row["taken"]]
     assert len(taken) == 1
     assert found["drafters"]["reason"].startswith(f"drafter: {taken[0]}, ")
@@ -51,7 +51,7 @@ def test_drafters_are_weighed_in_one_table(command, folders):
         assert row["draft_vocab_size"] == found["plan"]["draft_vocab_size"]
         assert row["draft_length"] == found["plan"]["draft_length"] <= 8
         assert row["tokens_per_second"] == pytest.approx(
-            max(rows[n]["tokens_per_second"] for n in ("EAGLE-2", "EAGLE-3"))
+            max(rows[n]["tokens_per_second"] for n in ("eagle-2", "eagle-3"))
         )
 
 
@@ -68,7 +68,7 @@ def test_an_export_plans_size_and_length_and_the_bundle_speaks_as_its_target(nam
     plan = found["plan"]
     assert plan["draft_vocab_size"] % ROW_TILE == 0
     assert 1 <= plan["draft_length"] <= 8
-    assert [row["drafter"] for row in found["drafters"]["options"] if row["kind"].startswith("eagle")] == [name]
+    assert [row["drafter"] for row in found["drafters"]["options"] if row["kind"].startswith("eagle")] == [name.lower()]
     engine = edgedraft.load(tmp_path / "bundle", threads=2, context_length=256)
     drafted = engine.generate("sort the list 3", max_new_tokens=30, speculate=True, policy="fixed", draft_length=3)
     alone = engine.generate("sort the list 3", max_new_tokens=30, speculate=False)

@@ -152,8 +152,8 @@ def test_drafters_are_weighed_by_their_own_traces(made, calibrated, small_sizes,
     answers = calibrated["EAGLE-2"].scoring_answers
     comparison = compare_drafters(plans, fastest(plans), answers)
     assert {(each.drafter, each.kind) for each in comparison.options} == {
-        ("EAGLE-2", "eagle"),
-        ("EAGLE-3", "eagle3"),
+        ("eagle-2", "eagle"),
+        ("eagle-3", "eagle3"),
         (LOOKUP, LOOKUP),
         (NONE, NONE),
     }
