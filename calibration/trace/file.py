@@ -63,7 +63,7 @@ def read_trace(path: Path) -> Trace:
 
 def _trace(record: type[Trace], tensors: dict[str, AnyArray], facts: dict[str, str]) -> Trace:
     """Build the record from a file's arrays and facts."""
-    shared = {"settings": _settings(facts["settings"])} if record is DrawnTrace else {}
+    shared: dict[str, Any] = {"settings": _settings(facts["settings"])} if record is DrawnTrace else {}
     caps = json.loads(facts["caps"]) if facts["format"] == DEPTHS_FORMAT else [int(facts["cap"])]
 
     def rows(depth: int, **deeper: Any) -> Trace:

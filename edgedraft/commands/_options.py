@@ -60,8 +60,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     from edgedraft.exporter.pipeline.requests import DRAFTER
 
     parser.add_argument("--target", metavar="MODEL", help=f"{_MODEL_HELP} (default: %(default)s)")
-    text = f"likewise, or an EAGLE drafter's folder; plan, export: repeat it to weigh drafters (default: {DRAFTER})"
-    parser.add_argument("--drafter", action="append", dest="drafters", metavar="MODEL", help=text)
+    of_drafter = f"likewise, or an EAGLE drafter; plan, export: repeat it to weigh drafters (default: {DRAFTER})"
+    parser.add_argument("--drafter", action="append", dest="drafters", metavar="MODEL", help=of_drafter)
     kinds = "; ".join(f"{name}: {TABLE[name].purpose}" for name in PRECISIONS)
     text = {
         "target": f"{kinds}; several are weighed against each other (default: {AUTO}, the smallest that "

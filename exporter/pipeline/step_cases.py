@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from edgedraft.devices.steps import DRAFTER, READING, TARGET, StepCase
 from edgedraft.exporter.models.convert import OnnxFolder
@@ -27,8 +28,12 @@ Conversion = OnnxFolder | LayerFolder
 
 def timed_kernels(folder: Conversion, settings: SessionSettings) -> tuple[str, ...]:
     """Return the kernels with which a model's passes are timed."""
-    graph = folder.path / STEP_NAME if isinstance(folder, LayerFolder) else folder.graph
-    return kernels_to_time(graph, settings.provider, settings.kernels)
+    return kernels_to_time(graph_of(folder), settings.provider, settings.kernels)
+
+
+def graph_of(folder: Conversion) -> Path:
+    """Return the graph of a model, or of a layer's step."""
+    return folder.path / STEP_NAME if isinstance(folder, LayerFolder) else folder.graph
 
 
 def step_cases(pairs: Sequence[AnyPair], order: Ids) -> tuple[dict[str, LanguageModel], list[StepCase]]:

@@ -261,8 +261,7 @@ def predicted_speeds(scan: Scan, latency: PairLatency) -> Float64Array:
     verifying = np.array([latency.target_seconds(length + 1) for length in lengths.tolist()])
     seconds = scan.rounds * (first + (lengths - 1) * following + verifying)
     seconds = seconds + scan.full_rounds * after_full + scan.accepted * per_accepted
-    result: Float64Array = scan.tokens / seconds
-    return result
+    return np.asarray(scan.tokens / seconds, dtype=np.float64)
 
 
 def predicted_seconds(outcome: Replay, size: int, draft_length: int, latency: PairLatency) -> Float64Array:
