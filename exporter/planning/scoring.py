@@ -269,7 +269,7 @@ def predicted_seconds(outcome: Replay, size: int, draft_length: int, latency: Pa
     costs = latency.draft_costs(size)
     per_round = costs.of_round(draft_length) + latency.target_seconds(draft_length + 1)
     more = outcome.full_rounds * costs.after_full + outcome.accepted * costs.per_accepted
-    result: Float64Array = outcome.rounds * per_round + more
+    result: Float64Array = np.asarray(outcome.rounds * per_round + more, dtype=np.float64)
     return result
 
 

@@ -65,10 +65,12 @@ PLAIN = {
     "divergence": {"precision": "int4", "kl_per_token": 0.02, "greedy_agreement": 0.95, "positions": 300},
     "drafter_divergence": None,
     "drafter_context_length": 512,
+    "drafter_kind": "independent",
+    "layer": None,
 }
 
 
-OPTIONAL = ("provider", "divergence", "drafter_divergence", "drafter_context_length")
+OPTIONAL = ("provider", "divergence", "drafter_divergence", "drafter_context_length", "drafter_kind", "layer")
 
 
 def read(**changes):
@@ -82,7 +84,7 @@ def test_a_manifest_reads_back():
 def test_what_nobody_measured_is_not_made_up():
     plain = {name: value for name, value in PLAIN.items() if name not in OPTIONAL}
     manifest = from_plain(BundleManifest, plain, "manifest")
-    assert [getattr(manifest, name) for name in OPTIONAL] == ["cpu", None, None, None]
+    assert [getattr(manifest, name) for name in OPTIONAL] == ["cpu", None, None, None, "independent", None]
 
 
 def test_a_context_of_nothing_is_refused():
@@ -124,7 +126,7 @@ def test_a_layer_is_read_and_its_graph_is_among_the_files():
             {"drafter_kind": "mtp", "layer": LAYER},
             "drafter_kind: this edgedraft runs independent, eagle, eagle3, got mtp",
         ),
-        ({"drafter_kind": "eagle"}, "layer: expected what an eagle drafter has, got None"),
+        ({"drafter_kind": "eagle"}, "layer: expected what an eagle drafter has - export the bundle again"),
         ({"layer": LAYER}, "layer: expected what an independent drafter has, got LayerEntry"),
     ],
 )
