@@ -14,10 +14,13 @@ from edgedraft.calibration.counts import RANKED_BY, TEXT, TokenCounts
 from edgedraft.calibration.data.samples import RANK, SCORE
 from edgedraft.calibration.prompts import Prompt, take
 from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray
-from edgedraft.calibration.run import Calibration, CalibrationJob, ModelHandle, calibrate
+from edgedraft.calibration.run import Calibration, CalibrationJob, LayerHandle, ModelHandle, calibrate
+from edgedraft.calibration.trace.file import Trace
 from edgedraft.exporter.graph.precisions import CHANNELS, TABLE
 from edgedraft.exporter.models.convert import OnnxFolder
-from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.eagle.pair import EaglePair
+from edgedraft.exporter.models.eagle.tracing import open_scorer
+from edgedraft.exporter.models.pair import AnyPair
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.kept import short_sum
 from edgedraft.runtime.base.progress import Progress, silent
@@ -75,7 +78,7 @@ class AnswerSettings:
 
 
 def calibrate_pair(
-    pair: Pair,
+    pair: AnyPair,
     prompts: PromptSet,
     cache: Path,
     progress: Progress = silent,
@@ -90,26 +93,43 @@ def calibrate_pair(
         sources=tuple(source for source in settings.sources if source != TEXT),
         draws=settings.draws,
         vocab_size=pair.vocab_size,
-        folder=cache / "calibration" / _key(pair, prompts, facts),
+        folder=cache / "calibration" / _key(pair, prompts, facts, pair.drafter.key),
+        target_folder=cache / "answers" / _key(pair, prompts, facts),
         options=facts,
     )
     limits = Limits(max_new_tokens=prompts.max_new_tokens, end_token_ids=pair.end_token_ids)
     spec = AnswerSpec(limits=limits, vocab_size=pair.vocab_size, draws=settings.draws)
-    by_drafter = _local(pair.drafter, lambda: pair.drafter_graph, limits, settings)
     by_target = (
         _local(pair.target, lambda: pair.target_graph, limits, settings)
         if settings.endpoint is None
         else _served(EndpointAnswering(endpoint=settings.endpoint, codec=pair.codec, spec=spec), settings.cluster)
     )
     target = ModelHandle(name=pair.target.key, answering=by_target, open_model=lambda: pair.target_model)
-    drafter = ModelHandle(name=pair.drafter.key, answering=by_drafter, open_model=lambda: pair.drafter_model)
-    made = calibrate(job, target, drafter, pair.codec, progress)
+    made = calibrate(job, target, _drafter(pair, limits, settings), pair.codec, progress)
     text = {TEXT: settings.text.fitted(pair.vocab_size)} if settings.text else {}
     everything = {**made.ranking, **text}
     return replace(made, ranking={source: everything[source] for source in settings.sources})
 
 
-def _check_text(pair: Pair, text: TokenCounts | None) -> None:
+def _drafter(pair: AnyPair, limits: Limits, settings: AnswerSettings) -> ModelHandle | LayerHandle:
+    name = pair.drafter.key
+    if isinstance(pair, EaglePair):
+        return LayerHandle(name=name, open_scorer=lambda depths: open_scorer(pair, depths))
+    answering = _local(pair.drafter, lambda: pair.drafter_graph, limits, settings)
+    return ModelHandle(name=name, answering=answering, open_model=lambda: pair.drafter_model)
+
+
+def require_trace_of(pair: AnyPair, trace: Trace, where: str) -> None:
+    """Refuse a saved trace of another kind of drafter: with depths of a layer, without them of an independent one."""
+    kinds = ("an independent drafter", "a drafter that reads the target's states")
+    own, traced = isinstance(pair, EaglePair), trace.most_drafts is not None
+    remedy = f"calibrate with {pair.drafter.source.name}"
+    require(
+        own == traced, f"{where}: expected the trace of {kinds[own]}", got=f"that of {kinds[traced]}", remedy=remedy
+    )
+
+
+def _check_text(pair: AnyPair, text: TokenCounts | None) -> None:
     """Refuse counts of another tokenizer before minutes of sampling."""
     if text is not None:
         counted = text.provenance.tokenizer_fingerprint
@@ -131,14 +151,14 @@ def _served(answering: EndpointAnswering, cluster: RayOptions | None) -> Answeri
     return answering if cluster is None else answering_on_ray(answering, cluster)
 
 
-def _key(pair: Pair, prompts: PromptSet, facts: Mapping[str, Any]) -> str:
-    """Name the folder of a calibration."""
+def _key(pair: AnyPair, prompts: PromptSet, facts: Mapping[str, Any], *drafter: str) -> str:
+    """Name the folder of a calibration; without a ``drafter`` that of the target's answers."""
     asked = [[prompt.id, prompt.split, prompt.digest] for prompt in prompts.prompts]
-    decided = [_ANSWERS_VERSION, pair.target.key, pair.drafter.key, facts, asked, *_text_facts(pair)]
+    decided = [_ANSWERS_VERSION, pair.target.key, *drafter, facts, asked, *_text_facts(pair)]
     return short_sum(decided)
 
 
-def _text_facts(pair: Pair) -> list[Any]:
+def _text_facts(pair: AnyPair) -> list[Any]:
     """Return what decides answers beside the models' own settings: other ends, and tokens that begin a bare prompt."""
     stated = read_json(pair.target.path / "genai_config.json")["model"]["eos_token_id"]
     own = set(stated if isinstance(stated, list) else [stated])
