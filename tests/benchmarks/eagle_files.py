@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,15 @@ def token_table(path: Path, target: str, precision: str) -> np.ndarray:
 def tokens_of(file: Path) -> int:
     """Return how many tokens an example has, without its states."""
     return len(torch.load(file, weights_only=True, mmap=True)["input_ids"])
+
+
+def token_order(files: Sequence[Path], vocab_size: int) -> np.ndarray:
+    """Return all tokens, those that the answers in these examples use most first, equal ones by their ids."""
+    counts = np.zeros(vocab_size, dtype=np.int64)
+    for file in files:
+        data = torch.load(file, weights_only=True, mmap=True)
+        np.add.at(counts, data["input_ids"][data["loss_mask"] == 1].numpy(), 1)
+    return np.argsort(-counts, kind="stable")
 
 
 def opened(folder: Path, start: Path | None, make: Callable[..., Any]) -> Any:

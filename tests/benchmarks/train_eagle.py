@@ -214,13 +214,9 @@ def _complete(folder: Path, number: int) -> bool:
     return marker.is_file() and bool(json.loads(marker.read_text())["complete"])
 
 
-def vocabulary(folder: Path, table: np.ndarray, files: list[Path]) -> Vocabulary:
+def vocabulary(table: np.ndarray, files: list[Path]) -> Vocabulary:
     """Return the tokens that the answers use most, and behind them those of the smallest ids."""
-    counts = np.zeros(len(table), dtype=np.int64)
-    for file in files:
-        data = torch.load(file, weights_only=True)
-        np.add.at(counts, data["input_ids"][data["loss_mask"] == 1].numpy(), 1)
-    ids = np.sort(np.argsort(-counts, kind="stable")[:DRAFT_VOCAB])
+    ids = np.sort(eagle_files.token_order(files, len(table))[:DRAFT_VOCAB])
     rows = np.full(len(table), -1)
     rows[ids] = np.arange(len(ids))
     head = torch.from_numpy(table[ids].astype(np.float32)).bfloat16()
@@ -249,7 +245,7 @@ def main() -> int:
                 folder, next(each for each in range(1, MOST_PROMPTS) if not _complete(folder, each)), options.prompts
             )
         files = examples(folder, "train")
-        words = vocabulary(folder, table, files)
+        words = vocabulary(table, files)
         held = {
             "held out": examples(folder, "eval")[:JUDGED],
             "humaneval": [*examples(folder, "train", True), *examples(folder, "eval", True)],

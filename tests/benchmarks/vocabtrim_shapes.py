@@ -4,9 +4,10 @@
     python -m tests.benchmarks.vocabtrim_shapes times [--folder FOLDER] [--seconds S] [--json FILE]
 
 ``build`` writes a target of the shape of Llama-3.2-3B and a layer of EAGLE-2, both int4 with random weights: bytes and
-time do not depend on values. The layer borrows the target's head of 128,256 rows, whole and trimmed to --kept. ``times`` takes turns between all passes, with a target's pass before each of the drafter's. MBSU is
-VocabTrim's τ / (c · γ + 1): c counted in parameters, in bytes and in measured time. The ratio is for equal τ; a loss of
-τ takes its own share off it. Source: VocabTrim, arXiv 2506.22694.
+time do not depend on values. The layer borrows the target's head of 128,256 rows, whole and trimmed to --kept rows.
+``times`` takes turns between all passes, with a target's pass before each of the drafter's. MBSU is VocabTrim's
+τ / (c · γ + 1), with c counted in parameters, in bytes and in measured time. The ratio is for equal τ; a loss of τ is
+not in it. Source: VocabTrim, arXiv 2506.22694.
 """
 
 import argparse
