@@ -64,11 +64,6 @@ def save_graph(model: ir.Model, path: Path, data_name: str, limit: int | None = 
     point_to_originals(path, copies)
 
 
-def save_beside(model: ir.Model, path: Path) -> None:
-    """Write the graph to ``path`` in the folder that it was loaded from; its weights stay in the data files there."""
-    ir.save(model, path)
-
-
 def add_constant(graph: ir.Graph, name: str, array: AnyArray) -> ir.Value:
     """Add a constant to ``graph`` that holds ``array``."""
     value = ir.val(name, const_value=ir.tensor(np.asarray(array, order="C"), name=name))

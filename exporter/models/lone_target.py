@@ -1,16 +1,18 @@
 """A target without a drafter: converted, with its tokens and the states that a drafter for it is trained on."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import onnx_ir as ir
+
 from edgedraft.exporter.graph.eagle.checkpoint import TargetShape
-from edgedraft.exporter.graph.loading import load_graph, save_beside
+from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.graph.taps import tap_for_training, target_shape
 from edgedraft.exporter.models.convert import OnnxFolder, context_length
 from edgedraft.exporter.models.eagle.fitting import default_taps, require_inside
 from edgedraft.exporter.models.end_tokens import end_token_ids
+from edgedraft.runtime.base.errors import unwritable_is_users
 from edgedraft.runtime.base.siblings import temporary_file
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.text.codec import TextCodec
@@ -18,10 +20,7 @@ from edgedraft.runtime.text.codec import TextCodec
 
 @dataclass(frozen=True, kw_only=True)
 class LoneTarget:
-    """A converted target, opened with ``settings``.
-
-    Raises `EdgedraftError` where its configuration states no token that ends an answer.
-    """
+    """A converted target, opened with ``settings``."""
 
     folder: OnnxFolder
     settings: SessionSettings
@@ -47,15 +46,15 @@ class LoneTarget:
         require_inside(taps, self.shape.layers, f"{self.folder.source.name}: tapped layers", "choose other layers")
         return taps
 
-    @contextmanager
-    def tapped(self, taps: Sequence[int]) -> Iterator[OnnxGraph]:
-        """Yield the target, loaded, with the features that `tap_for_training` adds.
+    def tapped(self, taps: Sequence[int]) -> OnnxGraph:
+        """Return the target, loaded, with the features that `tap_for_training` adds.
 
-        The graph with that output lies beside the target's own while it is loaded, and reads the same weights.
+        A graph with that output lies beside the target's own while it is loaded, and reads the same weights.
         """
         model = load_graph(self.folder.graph)
         tap_for_training(model, taps)
         longest = min(self.settings.context_length, context_length(self.folder.path))
-        with temporary_file(self.folder.graph) as path:
-            save_beside(model, path)
-            yield OnnxGraph(path, replace(self.settings, context_length=longest))
+        wanted = self.folder.graph.with_name("features.onnx")
+        with unwritable_is_users(wanted), temporary_file(wanted) as beside:
+            ir.save(model, beside)
+            return OnnxGraph(beside, replace(self.settings, context_length=longest))

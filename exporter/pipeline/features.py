@@ -148,12 +148,12 @@ class _Features:
     def report(self) -> FeaturesReport:
         """Write what the folder lacks."""
         self.mark(complete=False)
-        with self.target.tapped(self.taps) as graph:
-            answers = {split: self.answers(graph, split) for split in (RANK, SCORE)}
-            order = self.write_vocabulary(answers[RANK])
-            model = graph.new_model()
-            for split, entries in answers.items():
-                self.write_examples(model, split, entries)
+        graph = self.target.tapped(self.taps)
+        answers = {split: self.answers(graph, split) for split in (RANK, SCORE)}
+        order = self.write_vocabulary(answers[RANK])
+        model = graph.new_model()
+        for split, entries in answers.items():
+            self.write_examples(model, split, entries)
         self.mark(complete=True)
         return FeaturesReport(
             folder=str(self.folder),

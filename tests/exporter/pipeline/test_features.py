@@ -100,11 +100,10 @@ def test_an_example_holds_what_a_trainer_reads(written, model, tiny_pair):
 def test_states_are_transformers_before_they_are_rounded(asked, model, tiny_pair, tmp_path):
     target = open_target(asked(tmp_path), tiny_pair.cache)
     token_ids = list(range(3, 103))  # several pieces of a prompt
-    with target.tapped(TAPS) as graph:
-        found = read_states(graph.new_model(), token_ids)
+    found = read_states(target.tapped(TAPS).new_model(), token_ids)
     expected = states_of(model, token_ids)
     assert np.linalg.norm(found - expected) < 1e-5 * np.linalg.norm(expected)
-    assert not list(target.folder.path.glob(".model*")), "the tapped graph is gone"
+    assert not list(target.folder.path.glob(".features*")), "the tapped graph is gone"
 
 
 def test_map_and_configuration_are_what_the_product_reads(written):
