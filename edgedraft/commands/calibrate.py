@@ -55,14 +55,12 @@ def run(options: argparse.Namespace, console: Console) -> None:
 
 def _write_features(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import request_of
-    from edgedraft.exporter.pipeline.features import FeaturesRequest, write_features
+    from edgedraft.exporter.pipeline.features import write_features
+    from edgedraft.exporter.pipeline.requests import FeaturesRequest
 
     report = write_features(request_of(FeaturesRequest, options), console.progress, console.note)
-    for part, examples in report.examples.items():
-        console.say(f"{report.folder}/{part}: {examples:,} answers, {report.tokens[part]:,} tokens")
-    layers = ", ".join(map(str, report.tapped_layers))
-    console.say(f"States that enter layers {layers}, and the state after the final norm, as bfloat16.")
-    console.say(f"The {report.draft_vocab_size:,} draft tokens cover {report.coverage:.1%} of the held-out answers.")
+    for sentence in report.sentences:
+        console.say(sentence)
     console.result(report)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgedraft.calibration.answers.completions import AnswerSpec
 from edgedraft.calibration.answers.sampling import SampledAnswer, answer_all
-from edgedraft.calibration.counts import RANKED_BY, TARGET, TEXT, Provenance, TokenCounts, count_tokens
+from edgedraft.calibration.counts import TARGET, TEXT, Provenance, TokenCounts, count_tokens
 from edgedraft.calibration.data.samples import RANK, SCORE
 from edgedraft.calibration.prompts import take
 from edgedraft.exporter.models.cache import cache_folder
@@ -33,7 +33,7 @@ from edgedraft.exporter.pipeline.calibrating import (
     text_facts,
 )
 from edgedraft.exporter.pipeline.inputs import answer_settings, open_target, prompt_set
-from edgedraft.exporter.pipeline.requests import DRAFTER, PairInputs
+from edgedraft.exporter.pipeline.requests import FeaturesRequest
 from edgedraft.exporter.planning.ranking import coverage, index_map, rank_tokens
 from edgedraft.exporter.vocab.kinds import EAGLE3_CACHE, OFFSET
 from edgedraft.exporter.vocab.torch_files import require_torch
@@ -59,32 +59,6 @@ _FORMAT = "edgedraft features 1"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class FeaturesRequest(PairInputs):
-    """Write training data for a drafter of ``target`` to the folder ``features``; no drafter is read.
-
-    - ``layers``: the layers whose inputs the drafter reads; EAGLE-3's if empty.
-    - ``vocab_size``: the number of tokens that it can draft, ranked by ``rank_by``: the target's answers, own text.
-    """
-
-    features: str | Path
-    layers: tuple[int, ...] = ()
-    vocab_size: int = 32000
-
-    def __post_init__(self) -> None:
-        PairInputs.__post_init__(self)
-        rule = "features are the target's alone"
-        require(self.drafter == DRAFTER, rule, got=f"drafter {self.drafter}", remedy="leave the drafter out")
-        foreign = [source for source in self.sources if source not in (TARGET, TEXT)]
-        require(not foreign, f"{rule}: rank by {TARGET} or {TEXT}", got=", ".join(foreign))
-        require(self.vocab_size >= 1, "vocab_size: expected 1 or more", got=self.vocab_size)
-
-    @property
-    def sources(self) -> tuple[str, ...]:
-        """Return the sources that rank tokens; of the pair's usual ones the target's answers are left."""
-        return (TARGET,) if self.rank_by == RANKED_BY else self.rank_by
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class FeaturesReport:
     """What the folder holds: examples and tokens of each part, tapped layers, and the draft vocabulary's coverage.
 
@@ -97,6 +71,19 @@ class FeaturesReport:
     tapped_layers: tuple[int, ...]
     draft_vocab_size: int
     coverage: float
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Say what was written."""
+        layers = ", ".join(map(str, self.tapped_layers))
+        return (
+            *(
+                f"{self.folder}/{part}: {self.examples[part]:,} answers, {count:,} tokens"
+                for part, count in self.tokens.items()
+            ),
+            f"States that enter layers {layers}, and the state after the final norm, as bfloat16.",
+            f"The {self.draft_vocab_size:,} draft tokens cover {self.coverage:.1%} of the held-out answers.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

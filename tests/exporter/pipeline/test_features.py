@@ -9,8 +9,9 @@ import torch
 from edgedraft.__main__ import main
 from edgedraft.exporter.models.eagle.config_values import ConfigValues
 from edgedraft.exporter.models.eagle.layout import read_layout
-from edgedraft.exporter.pipeline.features import FeaturesRequest, read_states, write_features
+from edgedraft.exporter.pipeline.features import read_states, write_features
 from edgedraft.exporter.pipeline.inputs import open_target
+from edgedraft.exporter.pipeline.requests import FeaturesRequest
 from edgedraft.exporter.vocab.reading import read_vocab_map
 from edgedraft.runtime.base.errors import EdgedraftError
 
