@@ -1,6 +1,6 @@
 """Calibrating a pair: how its answers are made, in the cache folder that is named after all that decides them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.core.batch import BATCH_ROWS, Batch
 from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.onnx.session import OnnxGraph
+from edgedraft.runtime.text.codec import TextCodec
 
 _ANSWERS_VERSION = 2  # of how answers come about: raise it when the same facts would give other answers
 
@@ -86,7 +87,7 @@ def calibrate_pair(
 ) -> Calibration:
     """Calibrate, or take from ``cache`` what was done before."""
     settings = settings or AnswerSettings()
-    _check_text(pair, settings.text)
+    check_text(pair.codec, settings.text)
     facts = settings.facts(prompts.max_new_tokens)
     job = CalibrationJob(
         prompts=prompts.prompts,
@@ -100,9 +101,9 @@ def calibrate_pair(
     limits = Limits(max_new_tokens=prompts.max_new_tokens, end_token_ids=pair.end_token_ids)
     spec = AnswerSpec(limits=limits, vocab_size=pair.vocab_size, draws=settings.draws)
     by_target = (
-        _local(pair.target, lambda: pair.target_graph, limits, settings)
+        local_answering(pair.target, lambda: pair.target_graph, limits, settings)
         if settings.endpoint is None
-        else _served(EndpointAnswering(endpoint=settings.endpoint, codec=pair.codec, spec=spec), settings.cluster)
+        else served_answering(settings.endpoint, pair.codec, spec, settings.cluster)
     )
     target = ModelHandle(name=pair.target.key, answering=by_target, open_model=lambda: pair.target_model)
     made = calibrate(job, target, _drafter(pair, limits, settings), pair.codec, progress)
@@ -115,7 +116,7 @@ def _drafter(pair: AnyPair, limits: Limits, settings: AnswerSettings) -> ModelHa
     name = pair.drafter.key
     if isinstance(pair, EaglePair):
         return LayerHandle(name=name, open_scorer=lambda depths: open_scorer(pair, depths))
-    answering = _local(pair.drafter, lambda: pair.drafter_graph, limits, settings)
+    answering = local_answering(pair.drafter, lambda: pair.drafter_graph, limits, settings)
     return ModelHandle(name=name, answering=answering, open_model=lambda: pair.drafter_model)
 
 
@@ -129,15 +130,17 @@ def require_trace_of(pair: AnyPair, trace: Trace, where: str) -> None:
     )
 
 
-def _check_text(pair: AnyPair, text: TokenCounts | None) -> None:
+def check_text(codec: TextCodec, text: TokenCounts | None) -> None:
     """Refuse counts of another tokenizer before minutes of sampling."""
     if text is not None:
         counted = text.provenance.tokenizer_fingerprint
-        rule = f"counted text: expected the tokenizer {pair.fingerprint[:12]}"
-        require(pair.codec.has_fingerprint(counted), rule, got=counted[:12])
+        rule = f"counted text: expected the tokenizer {codec.fingerprint[:12]}"
+        require(codec.has_fingerprint(counted), rule, got=counted[:12])
 
 
-def _local(folder: OnnxFolder, graph: Callable[[], OnnxGraph], limits: Limits, settings: AnswerSettings) -> Answering:
+def local_answering(
+    folder: OnnxFolder, graph: Callable[[], OnnxGraph], limits: Limits, settings: AnswerSettings
+) -> Answering:
     """Answer by our own runtime, one at a time where a pass mixes what its rows hold."""
     alone = folder.precision in TABLE and TABLE[folder.precision].layout == CHANNELS
 
@@ -147,21 +150,28 @@ def _local(folder: OnnxFolder, graph: Callable[[], OnnxGraph], limits: Limits, s
     return batched_answering(batch, limits, settings.draws)
 
 
-def _served(answering: EndpointAnswering, cluster: RayOptions | None) -> Answering:
+def served_answering(endpoint: Endpoint, codec: TextCodec, spec: AnswerSpec, cluster: RayOptions | None) -> Answering:
+    """Answer by a server that runs the target; a ``cluster`` sends it the requests."""
+    answering = EndpointAnswering(endpoint=endpoint, codec=codec, spec=spec)
     return answering if cluster is None else answering_on_ray(answering, cluster)
 
 
 def _key(pair: AnyPair, prompts: PromptSet, facts: Mapping[str, Any], *drafter: str) -> str:
     """Name the folder of a calibration; without a ``drafter`` that of the target's answers."""
+    text = text_facts(pair.target.path, pair.codec, pair.end_token_ids)
+    return answers_key([pair.target.key, *drafter], prompts, facts, text)
+
+
+def answers_key(models: list[str], prompts: PromptSet, facts: Mapping[str, Any], text: list[Any]) -> str:
+    """Name answers of ``models`` to ``prompts`` after all that decides them; ``text`` is from `text_facts`."""
     asked = [[prompt.id, prompt.split, prompt.digest] for prompt in prompts.prompts]
-    decided = [_ANSWERS_VERSION, pair.target.key, *drafter, facts, asked, *_text_facts(pair)]
-    return short_sum(decided)
+    return short_sum([_ANSWERS_VERSION, *models, facts, asked, *text])
 
 
-def _text_facts(pair: AnyPair) -> list[Any]:
+def text_facts(folder: Path, codec: TextCodec, end_token_ids: Sequence[int]) -> list[Any]:
     """Return what decides answers beside the models' own settings: other ends, and tokens that begin a bare prompt."""
-    stated = read_json(pair.target.path / "genai_config.json")["model"]["eos_token_id"]
+    stated = read_json(folder / "genai_config.json")["model"]["eos_token_id"]
     own = set(stated if isinstance(stated, list) else [stated])
-    ends = [] if own == set(pair.end_token_ids) else [list(pair.end_token_ids)]
-    special = [] if pair.codec.has_template else [pair.codec.special.before, pair.codec.special.behind]
+    ends = [] if own == set(end_token_ids) else [list(end_token_ids)]
+    special = [] if codec.has_template else [codec.special.before, codec.special.behind]
     return [*ends, *special]

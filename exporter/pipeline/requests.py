@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.calibration.counts import RANKED_BY, SOURCES
+from edgedraft.calibration.counts import RANKED_BY, SOURCES, TEXT
+from edgedraft.calibration.counts import TARGET as TARGET_ANSWERS
 from edgedraft.exporter.graph.precisions import AUTO, PRECISIONS
 from edgedraft.exporter.graph.providers import CPU, PROVIDERS
 from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
@@ -80,6 +81,32 @@ class CalibrateRequest(PairInputs):
     """Sample a pair and report what draft vocabularies of each size would cover; save it to ``output`` if given."""
 
     output: str | Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeaturesRequest(PairInputs):
+    """Write training data for a drafter of ``target`` to the folder ``features``; no drafter is read.
+
+    - ``layers``: the layers whose inputs the drafter reads; EAGLE-3's if empty.
+    - ``vocab_size``: the number of tokens that it can draft, ranked by ``rank_by``: the target's answers, own text.
+    """
+
+    features: str | Path
+    layers: tuple[int, ...] = ()
+    vocab_size: int = 32000
+
+    def __post_init__(self) -> None:
+        PairInputs.__post_init__(self)
+        rule = "features are the target's alone"
+        require(self.drafter == DRAFTER, rule, got=f"drafter {self.drafter}", remedy="leave the drafter out")
+        foreign = [source for source in self.sources if source not in (TARGET_ANSWERS, TEXT)]
+        require(not foreign, f"{rule}: rank by {TARGET_ANSWERS} or {TEXT}", got=", ".join(foreign))
+        require(self.vocab_size >= 1, "vocab_size: expected 1 or more", got=self.vocab_size)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return the sources that rank tokens; of the pair's usual ones the target's answers are left."""
+        return (TARGET_ANSWERS,) if self.rank_by == RANKED_BY else self.rank_by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
