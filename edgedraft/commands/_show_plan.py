@@ -40,7 +40,7 @@ def show_drafters(console: Console, comparison: "DrafterComparison") -> None:
             "→" if each.taken else "",
             each.drafter,
             "" if each.kind == each.drafter else each.kind,
-            f"{each.draft_vocab_size or 0:,}",
+            f"{each.draft_vocab_size:,}" if each.draft_vocab_size else "",
             str(each.draft_length),
             f"{each.block_efficiency:.2f}",
             f"{each.acceptance_rate:.1%}",

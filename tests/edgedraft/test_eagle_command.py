@@ -5,6 +5,7 @@ import json
 import pytest
 
 import edgedraft
+from edgedraft import DecodingOptions
 from edgedraft.__main__ import main
 from edgedraft.exporter.graph.head import ROW_TILE
 from tests.laws.agreeing_eagle import save_pair
@@ -70,8 +71,9 @@ def test_an_export_plans_size_and_length_and_the_bundle_speaks_as_its_target(nam
     assert 1 <= plan["draft_length"] <= 8
     assert [row["drafter"] for row in found["drafters"]["options"] if row["kind"].startswith("eagle")] == [name.lower()]
     engine = edgedraft.load(tmp_path / "bundle", threads=2, context_length=256)
-    drafted = engine.generate("sort the list 3", max_new_tokens=30, speculate=True, policy="fixed", draft_length=3)
-    alone = engine.generate("sort the list 3", max_new_tokens=30, speculate=False)
+    always = DecodingOptions(policy="fixed", draft_length=3, speculate=True)
+    drafted = engine.generate("sort the list 3", max_new_tokens=30, options=always)
+    alone = engine.generate("sort the list 3", max_new_tokens=30, options=DecodingOptions(speculate=False))
     assert drafted.token_ids == alone.token_ids
     assert drafted.usage.accepted_tokens > 0
 
