@@ -1,0 +1,178 @@
+"""Connections, what each client still owes, and the choice of those that are dropped."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+
+from edgedraft.runtime.serving.front.limits import ClientLimits
+
+_SURELY_STALLED_SECONDS = 5.0
+"""Every download pauses while the network is busy; one that pauses for longer may make room for others."""
+
+
+class Owed(IntEnum):
+    """What a server waits for. Where connections must go, those that owe the first of these go first."""
+
+    HEAD = 1
+    BODY = 2
+    READING = 3
+
+
+class Connection(asyncio.Protocol):
+    """One connection: it passes everything on to an HTTP protocol and notes since when the client owes what.
+
+    ``cancel`` ends a connection that has no transport yet, as during a TLS handshake.
+    """
+
+    def __init__(self, client: str, clock: Callable[[], float], cancel: Callable[[], object] = lambda: None) -> None:
+        self.client, self.since = client, clock()
+        self.cancel, self.on_lost = cancel, lambda: None
+        self._clock, self._http = clock, asyncio.Protocol()
+        self._transport: asyncio.Transport | None = None
+        self._answering, self._body, self._paused, self._closing, self._unsent = 0, False, False, False, 0
+
+    def serve_with(self, http: asyncio.Protocol) -> "Connection":
+        """Pass everything on to ``http`` from now on."""
+        self._http = http
+        return self
+
+    @property
+    def opened(self) -> bool:
+        """True once there is a transport, with the TLS handshake done."""
+        return self._transport is not None
+
+    @property
+    def owed(self) -> Owed | None:
+        """What the client owes now; None while a complete request is being answered."""
+        if self._paused or self._closing:
+            return Owed.READING
+        if self._body:
+            return Owed.BODY
+        return None if self._answering else Owed.HEAD
+
+    def begin(self, *, body: bool) -> None:
+        """Note that the head of a request is complete, and whether a ``body`` follows."""
+        self._answering += 1
+        self._body, self.since = body, self._clock()
+
+    def body_ended(self) -> None:
+        """Note that the body of the request is complete."""
+        self._body = False
+
+    def end(self) -> None:
+        """Note that a request has been answered."""
+        self._answering -= 1
+        self._body, self.since = False, self._clock()
+
+    def drop(self) -> None:
+        """End the connection at once, whatever was not sent yet."""
+        if self._transport is None:
+            self.cancel()
+        else:
+            self._transport.abort()
+
+    def require_progress(self, limits: ClientLimits) -> None:
+        """Close the connection if its client is late; if it does not even take what was sent before, drop it."""
+        now, owed = self._clock(), self.owed
+        if owed is Owed.READING and self._transport is not None:
+            unsent = self._transport.get_write_buffer_size()
+            if unsent != self._unsent:
+                self._unsent, self.since = unsent, now
+        seconds = {Owed.HEAD: limits.head_seconds, Owed.BODY: limits.body_seconds, Owed.READING: limits.stall_seconds}
+        if owed is None or now - self.since <= seconds[owed]:
+            return
+        if owed is Owed.READING or self._transport is None:
+            self.drop()
+        else:
+            self._transport.close()
+            self._closing, self.since = True, now
+
+    # The callbacks of asyncio
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport, which can be aborted."""
+        assert isinstance(transport, asyncio.Transport)
+        self._transport = transport
+        self._http.connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what came."""
+        self._http.data_received(data)
+
+    def eof_received(self) -> bool | None:
+        """Pass on that nothing more comes."""
+        return self._http.eof_received()
+
+    def pause_writing(self) -> None:
+        """Note that the client does not take what is sent."""
+        self._paused, self.since, self._unsent = True, self._clock(), -1
+        self._http.pause_writing()
+
+    def resume_writing(self) -> None:
+        """Note that it does again."""
+        self._paused, self.since = False, self._clock()
+        self._http.resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Say so to whoever keeps the connection."""
+        self.on_lost()
+        self._http.connection_lost(exc)
+
+
+class Connections:
+    """The connections of a server, within its limits."""
+
+    def __init__(self, limits: ClientLimits, clock: Callable[[], float]) -> None:
+        self.limits, self._clock = limits, clock
+        self._kept: dict[Connection, None] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def make_room(self, client: str) -> bool:
+        """Make room for one more connection of ``client``, if need be by dropping the one that owes most for longest.
+
+        Returns False where every connection in question is being answered: then the new one has to go.
+        """
+        own = [each for each in self._kept if each.client == client]
+        if len(own) >= self.limits.per_client and not self._drop_one(own):
+            return False
+        return len(self._kept) < self.limits.total or self._drop_one(self._kept)
+
+    def free_one(self) -> bool:
+        """Drop the connection that owes most for longest; return False where there is none."""
+        return self._drop_one(self._kept)
+
+    def keep(self, connection: Connection) -> None:
+        """Keep a connection until it is lost."""
+        self._kept[connection] = None
+        connection.on_lost = lambda: self.forget(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """Keep the connection no longer."""
+        self._kept.pop(connection, None)
+
+    def sweep(self) -> None:
+        """End the connections of late clients."""
+        for connection in list(self._kept):
+            connection.require_progress(self.limits)
+
+    def drop_all(self) -> None:
+        """Drop every connection."""
+        for connection in list(self._kept):
+            connection.drop()
+
+    def _drop_one(self, candidates: Iterable[Connection]) -> bool:
+        now = self._clock()
+        ranked = [
+            (owed, each.since, place, each)
+            for place, each in enumerate(candidates)
+            if (owed := each.owed) is not None
+            and (owed is not Owed.READING or now - each.since > _SURELY_STALLED_SECONDS)
+        ]
+        if not ranked:
+            return False
+        *_, connection = min(ranked)
+        self.forget(connection)
+        connection.drop()
+        return True
