@@ -1,6 +1,7 @@
 """Parse JSON that strangers wrote: nesting, numbers and texts are bounded, and every fault is one line."""
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -23,7 +24,7 @@ def parsed_json(content: str | bytes, where: str) -> Any:
     """
     try:
         text = content if isinstance(content, str) else content.decode("utf-8")
-        value = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
+        value = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_once)
         _require_shallow(value)
         if _HALF.search(text) or (not text.isascii() and _SURROGATE.search(text)):
             json.dumps(value, ensure_ascii=False).encode()
@@ -38,6 +39,13 @@ def parsed_json(content: str | bytes, where: str) -> Any:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"{shown(digits)} does not fit a double")
+    return value
 
 
 def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

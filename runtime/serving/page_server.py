@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.json_text import parsed_json
 from edgedraft.runtime.serving.front.server import Front, FrontOptions
-from edgedraft.runtime.serving.guard import HEADERS, MAX_POST_BYTES, below_token, body_of, parsed
+from edgedraft.runtime.serving.guard import HEADERS, MAX_POST_BYTES, below_token, body_of, is_json
 from edgedraft.runtime.serving.site import Site, SiteFile, Taker
 
 if TYPE_CHECKING:
@@ -95,12 +96,14 @@ class _Answers:
         """Hand a post to its taker, one at a time, in a thread so that other answers go on."""
         from starlette.concurrency import run_in_threadpool
 
+        if not is_json(request.headers.get("content-type")):
+            return self._said(415, "expected application/json")
         body = await body_of(request.stream(), request.headers.get("content-length"))
         if body is None:
             return self._said(413, f"expected at most {MAX_POST_BYTES:,} bytes")
         try:
             async with self._taking:
-                await run_in_threadpool(lambda: taker(parsed(body)))
+                await run_in_threadpool(lambda: taker(parsed_json(body, "results")))
         except EdgedraftError as error:
             return self._said(400, " ".join(str(error).split())[:_LONGEST_LINE])
         return self._responses.Response(status_code=204)
