@@ -64,7 +64,8 @@ class _Answers:
     async def _answer(self, path: str, request: "Request") -> "Response":
         inside = below_token(path, self._token)
         if inside is None:
-            return self._said(403, "open the whole address that edgedraft printed")
+            # Closing ends what else this client sends, which nobody reads.
+            return self._said(403, "open the whole address that edgedraft printed", {"Connection": "close"})
         known = inside in self._site.files or inside in self._site.texts
         taker = self._site.takers.get(inside)
         if not known and taker is None:
@@ -96,11 +97,11 @@ class _Answers:
         """Hand a post to its taker, one at a time, in a thread so that other answers go on."""
         from starlette.concurrency import run_in_threadpool
 
-        if not is_json(request.headers.get("content-type")):
-            return self._said(415, "expected application/json")
         body = await body_of(request.stream(), request.headers.get("content-length"))
         if body is None:
             return self._said(413, f"expected at most {MAX_POST_BYTES:,} bytes")
+        if not is_json(request.headers.get("content-type")):
+            return self._said(415, "expected application/json")
         try:
             async with self._taking:
                 await run_in_threadpool(lambda: taker(parsed_json(body, "results")))

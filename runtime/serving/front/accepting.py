@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
 
-from edgedraft.runtime.serving.front.connections import Connection, Connections
+from edgedraft.runtime.serving.front.connections import Connection, Connections, HttpFactory
 
-BACKLOG = 1024
+BACKLOG = 2048
 """Connections that the system holds until they are accepted."""
 
 _PAUSE_SECONDS = 0.05
 _SWEEP_SECONDS = 0.5
+_SHARE_AT_ONCE = 8
+"""After an eighth of a client's connections all others are served: a request must be read before newer connections
+take its place."""
 
 
 class Acceptor:
@@ -21,29 +23,32 @@ class Acceptor:
     def __init__(
         self,
         connections: Connections,
-        http: Callable[[Connection], asyncio.Protocol],
+        http: HttpFactory,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._connections, self._http, self._tls = connections, http, tls
 
-    async def accept(self, listener: socket.socket, ended: Callable[[], bool]) -> None:
-        """Accept until ``ended`` returns True or the task is cancelled."""
+    async def accept(self, listener: socket.socket) -> None:
+        """Accept until the task is cancelled."""
         loop = asyncio.get_running_loop()
         listener.setblocking(False)
         listener.listen(BACKLOG)
-        while not ended():
+        accepts, at_once = 0, max(1, self._connections.limits.per_client // _SHARE_AT_ONCE)
+        while True:
             try:
                 accepted, address = await loop.sock_accept(listener)
             except OSError:  # no descriptor is left, or the client has gone already
                 self._connections.free_one()
                 await asyncio.sleep(_PAUSE_SECONDS)
                 continue
-            if ended() or not self._connections.make_room(address[0]):
+            if not self._connections.make_room(address[0]):
                 accepted.close()
             else:
                 self._start(accepted, address[0])
             # An accept that needs no waiting does not yield: a flood would stop everything else.
-            await asyncio.sleep(0)
+            accepts += 1
+            if accepts % at_once == 0:
+                await asyncio.sleep(0)
 
     async def sweep(self) -> None:
         """Drop late clients, until the task is cancelled."""
@@ -53,8 +58,7 @@ class Acceptor:
 
     def _start(self, accepted: socket.socket, client: str) -> None:
         loop = asyncio.get_running_loop()
-        connection = Connection(client, loop.time)
-        connection.serve_with(self._http(connection))
+        connection = Connection(client, loop.time, self._http)
         opening = loop.create_task(self._open(accepted, connection))
         connection.cancel = opening.cancel
         self._connections.keep(connection)

@@ -10,6 +10,9 @@ _SURELY_STALLED_SECONDS = 5.0
 """Every download pauses while the network is busy; one that pauses for longer may make room for others."""
 
 
+HttpFactory = Callable[["Connection"], asyncio.Protocol]
+
+
 class Owed(IntEnum):
     """What a server waits for. Where connections must go, those that owe the first of these go first."""
 
@@ -21,25 +24,29 @@ class Owed(IntEnum):
 class Connection(asyncio.Protocol):
     """One connection: it passes everything on to an HTTP protocol and notes since when the client owes what.
 
-    ``cancel`` ends a connection that has no transport yet, as during a TLS handshake.
+    ``http`` returns the protocol for this connection; it is called when the first bytes come, so that an idle
+    connection costs little. ``cancel`` ends a connection that has no transport yet, as during a TLS handshake.
     """
 
-    def __init__(self, client: str, clock: Callable[[], float], cancel: Callable[[], object] = lambda: None) -> None:
-        self.client, self.since = client, clock()
-        self.cancel, self.on_lost = cancel, lambda: None
-        self._clock, self._http = clock, asyncio.Protocol()
+    def __init__(self, client: str, clock: Callable[[], float], http: HttpFactory) -> None:
+        self.client, self.began = client, clock()
+        self.since = self.began
+        self.cancel: Callable[[], object] = lambda: None
+        self.on_lost: Callable[[], object] = lambda: None
+        self._clock, self._make_http = clock, http
+        self._http: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
         self._answering, self._body, self._paused, self._closing, self._unsent = 0, False, False, False, 0
-
-    def serve_with(self, http: asyncio.Protocol) -> "Connection":
-        """Pass everything on to ``http`` from now on."""
-        self._http = http
-        return self
 
     @property
     def opened(self) -> bool:
         """True once there is a transport, with the TLS handshake done."""
         return self._transport is not None
+
+    @property
+    def used(self) -> bool:
+        """True once the client has sent anything."""
+        return self._http is not None
 
     @property
     def owed(self) -> Owed | None:
@@ -93,30 +100,36 @@ class Connection(asyncio.Protocol):
         """Keep the transport, which can be aborted."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._http.connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         """Pass on what came."""
+        if self._http is None:
+            assert self._transport is not None
+            self._http = self._make_http(self)
+            self._http.connection_made(self._transport)
         self._http.data_received(data)
 
     def eof_received(self) -> bool | None:
         """Pass on that nothing more comes."""
-        return self._http.eof_received()
+        return self._http.eof_received() if self._http else None
 
     def pause_writing(self) -> None:
         """Note that the client does not take what is sent."""
         self._paused, self.since, self._unsent = True, self._clock(), -1
-        self._http.pause_writing()
+        if self._http:
+            self._http.pause_writing()
 
     def resume_writing(self) -> None:
         """Note that it does again."""
         self._paused, self.since = False, self._clock()
-        self._http.resume_writing()
+        if self._http:
+            self._http.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say so to whoever keeps the connection."""
         self.on_lost()
-        self._http.connection_lost(exc)
+        if self._http:
+            self._http.connection_lost(exc)
 
 
 class Connections:
@@ -130,7 +143,7 @@ class Connections:
         return len(self._kept)
 
     def make_room(self, client: str) -> bool:
-        """Make room for one more connection of ``client``, if need be by dropping the one that owes most for longest.
+        """Make room for one more connection of ``client``, if need be by dropping the oldest of those that owe most.
 
         Returns False where every connection in question is being answered: then the new one has to go.
         """
@@ -140,7 +153,7 @@ class Connections:
         return len(self._kept) < self.limits.total or self._drop_one(self._kept)
 
     def free_one(self) -> bool:
-        """Drop the connection that owes most for longest; return False where there is none."""
+        """Drop the oldest of the connections that owe most; return False where there is none."""
         return self._drop_one(self._kept)
 
     def keep(self, connection: Connection) -> None:
@@ -157,15 +170,17 @@ class Connections:
         for connection in list(self._kept):
             connection.require_progress(self.limits)
 
-    def drop_all(self) -> None:
-        """Drop every connection."""
+    def drop_unused(self) -> None:
+        """Drop every connection on which nothing has come."""
         for connection in list(self._kept):
-            connection.drop()
+            if not connection.used:
+                connection.drop()
 
     def _drop_one(self, candidates: Iterable[Connection]) -> bool:
+        # By their age, not by what they did last: those that send rubbish must not outlive a user's first request.
         now = self._clock()
         ranked = [
-            (owed, each.since, place, each)
+            (owed, each.began, place, each)
             for place, each in enumerate(candidates)
             if (owed := each.owed) is not None
             and (owed is not Owed.READING or now - each.since > _SURELY_STALLED_SECONDS)

@@ -5,10 +5,9 @@ no socket of its own.
 """
 
 import asyncio
-import contextlib
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,7 +41,8 @@ class Front:
 
     def __init__(self, app: Any, listener: socket.socket, options: FrontOptions) -> None:
         self._listener = listener
-        self._server = _server(_Watched(app), options)
+        self._server = _server(_Watched(app), options, self._close)
+        self._work: list[asyncio.Task[None]] = []
         self._connections = Connections(of_this_process(options.limits), time.monotonic)
 
     @property
@@ -62,16 +62,19 @@ class Front:
 
     async def _serve(self) -> None:
         acceptor = Acceptor(self._connections, self._protocol, self._server.config.ssl)
-        accepting = asyncio.create_task(acceptor.accept(self._listener, lambda: self._server.should_exit))
-        sweeping = asyncio.create_task(acceptor.sweep())
+        self._work = [asyncio.create_task(work) for work in (acceptor.accept(self._listener), acceptor.sweep())]
         try:
             await self._server.serve(sockets=[])
         finally:
-            self._connections.drop_all()
-            for task in (accepting, sweeping):
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
+            await self._close()
+
+    async def _close(self) -> None:
+        """Accept no more connections; uvicorn ends those on which something has come."""
+        for task in self._work:
+            task.cancel()
+        await asyncio.gather(*self._work, return_exceptions=True)
+        self._listener.close()
+        self._connections.drop_unused()
 
     def _protocol(self, connection: Connection) -> asyncio.Protocol:
         """Return uvicorn's protocol for one connection; requests find the connection in their state."""
@@ -110,8 +113,11 @@ def _has_body(headers: Any) -> bool:
     return any(name == b"transfer-encoding" or (name == b"content-length" and value != b"0") for name, value in headers)
 
 
-def _server(app: _Watched, options: FrontOptions) -> "uvicorn.Server":
-    """Set up uvicorn without logs of requests, since URLs may hold tokens, and without trust in headers of a proxy."""
+def _server(app: _Watched, options: FrontOptions, on_end: Callable[[], Awaitable[None]]) -> "uvicorn.Server":
+    """Set up uvicorn without logs of requests, since URLs may hold tokens, and without trust in headers of a proxy.
+
+    ``on_end`` is awaited when it begins to end.
+    """
     try:
         import uvicorn
     except ImportError as error:
@@ -132,7 +138,13 @@ def _server(app: _Watched, options: FrontOptions) -> "uvicorn.Server":
         ssl_certfile=options.certificate,
     )
     config.load()
-    return uvicorn.Server(config)
+
+    class Ending(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            await on_end()
+            await super().shutdown(sockets)
+
+    return Ending(config)
 
 
 def _protocol_class(headers: Sequence[tuple[str, str]]) -> Any:

@@ -45,7 +45,7 @@ def kept(clock):
 
 
 def connected(kept, clock, client="phone"):
-    connection = Connection(client, clock)
+    connection = Connection(client, clock, lambda connection: asyncio.Protocol())
     connection.connection_made(Transport())
     kept.keep(connection)
     return connection
@@ -123,7 +123,8 @@ def test_a_slow_reader_stays_as_long_as_it_reads(kept, clock):
 
 def test_a_handshake_that_takes_too_long_is_cancelled(kept, clock):
     cancelled = []
-    connection = Connection("phone", clock, lambda: cancelled.append(True))
+    connection = Connection("phone", clock, lambda connection: asyncio.Protocol())
+    connection.cancel = lambda: cancelled.append(True)
     kept.keep(connection)
     clock.now = 11
     kept.sweep()
@@ -139,6 +140,18 @@ def test_room_for_a_client_is_made_by_its_own_oldest(kept, clock):
     assert [ended(each) for each in own] == ["abort", "", ""]
     assert ended(stranger) == ""
     assert len(kept) == 3
+
+
+def test_sending_rubbish_keeps_nobody_young(kept, clock):
+    busy = connected(kept, clock)
+    clock.now = 1
+    user = connected(kept, clock)
+    clock.now = 2
+    busy.begin(body=False)
+    busy.end()
+    connected(kept, clock)
+    assert kept.make_room("phone")
+    assert (ended(busy), ended(user)) == ("abort", "")
 
 
 def test_room_for_all_is_made_by_the_oldest_of_all(kept, clock):
@@ -186,6 +199,15 @@ def test_a_lost_connection_is_kept_no_longer(kept, clock):
     assert len(kept) == 0
 
 
+def test_an_idle_connection_makes_no_protocol(clock):
+    connection = Connection("phone", clock, lambda connection: pytest.fail("made"))
+    connection.connection_made(Transport())
+    connection.pause_writing()
+    connection.resume_writing()
+    assert connection.eof_received() is None
+    connection.connection_lost(None)
+
+
 def test_everything_is_passed_on(clock):
     heard = []
 
@@ -208,7 +230,7 @@ def test_everything_is_passed_on(clock):
         def connection_lost(self, exc):
             heard.append("lost")
 
-    connection = Connection("phone", clock).serve_with(Http())
+    connection = Connection("phone", clock, lambda connection: Http())
     connection.connection_made(Transport())
     connection.data_received(b"GET")
     connection.pause_writing()
