@@ -7,6 +7,7 @@ import pytest
 from tests.needs import skip_without
 from tests.trust.kinds.damaged_caches import damage
 from tests.trust.kinds.power_losses import lose_power
+from tests.trust.kinds.soaks import answering, require_flat
 from tests.trust.subjects import tree
 from tests.trust.watching.scenes import COMMAND, SCENES, Scene, Stage, require_old_or_new, require_users_files
 from tests.trust.watching.watcher import COMPILER, GO, KILL, SKIP, Decision, Event, Job
@@ -72,6 +73,13 @@ def test_a_removal_before_the_swap_is_noticed(stage):
         require_old_or_new(where, scene, known, "")
     with pytest.raises(AssertionError, match=r"the user's notes\.txt: gone or changed"):
         require_users_files(where / scene.output, known.before)
+
+
+def test_a_leak_is_noticed(stage):
+    with answering(stage.set_again() / "bundle", 1, "leaking") as after:
+        first = after(20)
+        with pytest.raises(AssertionError, match="MiB more"):
+            require_flat(first, after(250))
 
 
 def test_damage_always_changes_a_file_and_no_time(tmp_path):
