@@ -9,7 +9,8 @@ from tests.trust.kinds.damaged_caches import damage
 from tests.trust.kinds.power_losses import lose_power
 from tests.trust.kinds.soaks import answering, require_flat
 from tests.trust.subjects import tree
-from tests.trust.watching.scenes import COMMAND, SCENES, Scene, Stage, require_old_or_new, require_users_files
+from tests.trust.watching.commands import SCENES
+from tests.trust.watching.scenes import COMMAND, Scene, Stage, require_old_or_new, require_users_files
 from tests.trust.watching.watcher import COMPILER, GO, KILL, SKIP, Decision, Event, Job
 
 _BY_NAME = {scene.name: scene for scene in SCENES}
