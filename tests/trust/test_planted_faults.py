@@ -1,10 +1,16 @@
 """The trust suite finds faults: a skipped sync, a skipped check, a file that is removed too early."""
 
+import contextlib
+import json
 from random import Random
 
 import pytest
 
 from tests.needs import skip_without
+from tests.trust.attacks.crowd import crowd
+from tests.trust.attacks.server import server_process
+from tests.trust.attacks.shapes import BENCH
+from tests.trust.kinds import servers
 from tests.trust.kinds.damaged_caches import damage
 from tests.trust.kinds.power_losses import lose_power
 from tests.trust.kinds.soaks import answering, require_flat
@@ -81,6 +87,28 @@ def test_a_leak_is_noticed(stage):
         first = after(20)
         with pytest.raises(AssertionError, match="MiB more"):
             require_flat(first, after(250))
+
+
+def test_a_server_that_keeps_every_connection_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(servers, "PATIENCE_SECONDS", 1.5)
+    for planted in ((), ("unbounded",)):
+        with (
+            contextlib.nullcontext() if not planted else pytest.raises(AssertionError, match="timed out"),
+            server_process(tmp_path / str(planted), *planted, files=64) as server,
+            crowd(server.port, Random(1), idle=100, slow=0, knowing=0),
+        ):
+            servers.ask(server, "beside idle connections")
+
+
+def test_a_server_that_checks_no_json_is_noticed(tmp_path):
+    for planted in ((), ("unchecked",)):
+        with server_process(tmp_path / str(planted), *planted) as server:
+            bench = json.dumps(BENCH).replace('"anything"', '"\\ud800"').encode()
+            if planted:
+                with pytest.raises(AssertionError, match="status 500"):
+                    servers.post(server, "results/bench", bench, {})
+            else:
+                assert servers.post(server, "results/bench", bench, {}) == 400
 
 
 def test_damage_always_changes_a_file_and_no_time(tmp_path):

@@ -7,13 +7,15 @@ import resource
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.devices.probing.phone import Naming, PhoneCase, PhoneProbe
 from edgedraft.exporter.pipeline.phone_results import PhoneResults
 from edgedraft.runtime.base.files import sha256
+from edgedraft.runtime.serving import page_server
+from edgedraft.runtime.serving.front.connections import Connections
 from edgedraft.runtime.serving.listening import listen
 from edgedraft.runtime.serving.page_server import Offer, PageServer
 from edgedraft.runtime.serving.site import Site, SiteFile
@@ -69,11 +71,15 @@ class ServerProcess:
 
 
 @contextlib.contextmanager
-def server_process(folder: Path, *, files: int = 1024, tls: bool = False) -> Iterator[ServerProcess]:
-    """Run a server that may open so many ``files``, with its certificate, results and log in ``folder``."""
+def server_process(folder: Path, *planted: str, files: int = 1024, tls: bool = False) -> Iterator[ServerProcess]:
+    """Run a server that may open so many ``files``, with its certificate, results and log in ``folder``.
+
+    ``planted`` names faults for the suite's own tests: "unbounded" drops no connection, "unchecked" takes any JSON.
+    """
     folder.mkdir(exist_ok=True)
     log = folder / "log"
-    command = [sys.executable, "-m", "tests.trust.attacks.server", str(folder), str(files), *(["tls"] if tls else [])]
+    options = [*planted, *(["tls"] if tls else [])]
+    command = [sys.executable, "-m", "tests.trust.attacks.server", str(folder), str(files), *options]
     with (
         log.open("wb") as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=_REPOSITORY) as process,
@@ -90,8 +96,13 @@ def server_process(folder: Path, *, files: int = 1024, tls: bool = False) -> Ite
             process.kill()
 
 
-def _main(folder: Path, files: int, tls: bool) -> None:
-    certificate = _certificate(folder) if tls else None
+def _main(folder: Path, files: int, options: Sequence[str]) -> None:
+    certificate = _certificate(folder) if "tls" in options else None
+    if "unbounded" in options:
+        Connections.make_room = lambda self, client: True  # type: ignore[method-assign]
+        Connections.free_one = Connections.sweep = lambda self: False  # type: ignore[method-assign, assignment]
+    if "unchecked" in options:
+        page_server.parsed_json = lambda body, where: json.loads(body)  # type: ignore[attr-defined]
     (folder / BIG).write_bytes(bytes(2**24))
     big = SiteFile(path=folder / BIG, root=folder, bytes=2**24, sha256=sha256(folder / BIG))
     results = PhoneResults(folder / "results", Naming(), lambda result: None)
@@ -113,4 +124,4 @@ def _certificate(folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), int(sys.argv[2]), "tls" in sys.argv[3:])
+    _main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])

@@ -54,7 +54,7 @@ def hostile_posts(folder: Path) -> Iterator[Trial]:
 
         def trial(number: int, rng: Random) -> Verdict:
             before = len(server.lines())
-            statuses = [_posted(server, *post) for post in posts(rng, _POSTED)]
+            statuses = [post(server, *each) for each in posts(rng, _POSTED)]
             ask(server, "after the posts")
             require_quiet(server)
             assert len(server.lines()) == before, f"logged: {server.lines()[-1]}"
@@ -82,7 +82,7 @@ def require_quiet(server: ServerProcess) -> None:
     assert len(lines) < MOST_LINES, f"{len(lines)} lines, such as {lines[0]}"
 
 
-def _posted(server: ServerProcess, path: str, body: bytes, headers: dict[str, str]) -> int:
+def post(server: ServerProcess, path: str, body: bytes, headers: dict[str, str]) -> int:
     """Post, check the status, and read what was kept; return the status."""
     try:
         status = server.status(path, body, **{"Content-Type": "application/json", **headers})
