@@ -83,11 +83,11 @@ def changed(sound: Any, rng: Random) -> Any:
             case 0:
                 del inside[key]
             case 1 if isinstance(inside, dict):
-                inside[rng.choice(("steps", "", "\ud800", "x" * 1000))] = rng.choice(_LEAVES)
+                inside[rng.choice(("steps", "", "\ud800", "x" * 1000))] = _leaf(rng)
             case 2 if isinstance(inside, list):
                 inside.append(copy.deepcopy(inside[key]))
             case _:
-                inside[key] = rng.choice(_LEAVES)
+                inside[key] = _leaf(rng)
     return value
 
 
@@ -95,7 +95,7 @@ def anything(rng: Random, depth: int) -> Any:
     """Return a random JSON value of at most this depth."""
     kind = rng.random() if depth else 0.0
     if kind < 0.4:
-        return rng.choice(_LEAVES)
+        return _leaf(rng)
     size = rng.randrange(4)
     if kind < 0.7:
         return [anything(rng, depth - 1) for _ in range(size)]
@@ -110,6 +110,11 @@ def damaged(text: bytes, rng: Random) -> bytes:
     for _ in range(rng.randrange(1, 6)):
         content[rng.randrange(len(content))] = rng.randrange(256)
     return bytes(content[: rng.choice((len(content), rng.randrange(len(content))))])
+
+
+def _leaf(rng: Random) -> Any:
+    """Return a copy: what is put into one post must not be changed by the next."""
+    return copy.deepcopy(rng.choice(_LEAVES))
 
 
 def _walk(value: Any) -> Iterator[Any]:
