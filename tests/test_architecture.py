@@ -66,7 +66,7 @@ ONE_FILE = {
     "tokenizers": {"runtime/text/codec.py", "runtime/text/special_tokens.py"},
     "jinja2": "runtime/text/chat_template.py",
     "starlette": "runtime/serving/page_server.py",
-    "uvicorn": "runtime/serving/page_server.py",
+    "uvicorn": "runtime/serving/front/server.py",
     "segno": "runtime/serving/listening.py",
     "cryptography": "runtime/serving/certificate.py",
     "adbutils": "runtime/serving/adb.py",

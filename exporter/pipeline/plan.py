@@ -25,8 +25,10 @@ from edgedraft.exporter.planning.ranking import token_order
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS
 from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.exporter.planning.search import SearchSettings
+from edgedraft.exporter.planning.search_storage import require_storage
 from edgedraft.exporter.planning.views import Term, explain
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
+from edgedraft.runtime.base.records import require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -49,6 +51,9 @@ def plan(request: PlanRequest, progress: Progress = silent, note: Note = unsaid)
     """Calibrate (or read what was saved), time passes or look them up, and choose; write the pictures if asked."""
     if request.pictures:
         require_pictures_folder(request.pictures)
+    if request.storage:
+        require(request.trials is not None, "--storage: keeps trials, and none are asked for", remedy="add --trials N")
+        require_storage(request.storage)
     stages = planned_pair(request, progress, note)
     planned = stages.planned
     best = planned.decision.best

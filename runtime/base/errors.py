@@ -2,11 +2,15 @@
 
 import contextlib
 import errno
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SHOWN_CHARACTERS = 60
+# Control characters, the signs that reorder the text around them, and halves of surrogate pairs.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_BLANKS = "\t\n\r"
 
 
 class EdgedraftError(ValueError):
@@ -21,7 +25,7 @@ class EdgedraftError(ValueError):
         self.remedy = remedy
         value = "" if got is None else f", got {got}"
         advice = "" if remedy is None else f" - {remedy}"
-        super().__init__(f"{rule}{value}{advice}")
+        super().__init__(printable(f"{rule}{value}{advice}", kept=_BLANKS))
 
 
 class MissingExtraError(EdgedraftError):
@@ -40,6 +44,18 @@ def naming_missing_extra(extra: str) -> Iterator[None]:
         if error.name is None or error.name.startswith("edgedraft"):
             raise  # our own module is missing: a bug, not an extra
         raise MissingExtraError(error.name, extra) from error
+
+
+def printable(text: str, kept: str = "") -> str:
+    """Return ``text`` with control characters written as Python does, such as ``\\x1b``, except those in ``kept``.
+
+    A terminal obeys them, so that a text of a stranger could clear the screen or hide what stands before it.
+    """
+
+    def written(match: re.Match[str]) -> str:
+        return match[0] if match[0] in kept else ascii(match[0])[1:-1]
+
+    return _UNPRINTABLE.sub(written, text)
 
 
 def first_line(error: BaseException) -> str:
