@@ -10,7 +10,6 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _SHOWN_CHARACTERS = 60
 # Control characters, the signs that reorder the text around them, and halves of surrogate pairs.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_BLANKS = "\t\n\r"
 
 
 class EdgedraftError(ValueError):
@@ -25,7 +24,7 @@ class EdgedraftError(ValueError):
         self.remedy = remedy
         value = "" if got is None else f", got {got}"
         advice = "" if remedy is None else f" - {remedy}"
-        super().__init__(printable(f"{rule}{value}{advice}", kept=_BLANKS))
+        super().__init__(printable(f"{rule}{value}{advice}"))
 
 
 class MissingExtraError(EdgedraftError):

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.plan import DecodingPlan
 
 SCHEMA_VERSION = 4
+_MOST_FILES, _LONGEST_NAME, _LONGEST_PART = 1024, 1024, 255
+_MOST_TOKENS, _MOST_CONTEXT, _MOST_ENDS = 2**24, 2**28, 1024
 MANIFEST_NAME = "edgedraft.json"
 ODD_TOKEN_TABLE = "GatherBlockQuantized/odd"
 """Listed among a model's operators when its packed token table has rows of an odd number of blocks.
@@ -27,6 +29,9 @@ class FileEntry:
 
     bytes: int
     sha256: str
+
+    def __post_init__(self) -> None:
+        require(self.bytes >= 0, "files: expected a size of 0 bytes or more", got=self.bytes)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +58,11 @@ class ModelEntry:
     half: bool
     operators: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for name in ("parameters", "weight_bytes", "largest_tensor_bytes"):
+            count = getattr(self, name)
+            require(count >= 0, f"{name}: expected 0 or more", got=count)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationEntry:
@@ -71,6 +81,14 @@ class CalibrationEntry:
     coverage_low: float
     coverage_high: float
     ranked_by: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("ranking_prompts", "scoring_prompts", "ranking_tokens", "scoring_tokens"):
+            count = getattr(self, name)
+            require(count >= 0, f"calibration: {name}: expected 0 or more", got=count)
+        for name in ("coverage", "coverage_low", "coverage_high"):
+            share = getattr(self, name)
+            require(0 <= share <= 1, f"calibration: {name}: expected a share in 0..1", got=share)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,11 +138,23 @@ class BundleManifest:
             got=self.plan.draft_vocab_size,
             remedy="export the bundle again",
         )
+        tokens = self.target_vocab_size
+        require(tokens <= _MOST_TOKENS, f"target_vocab_size: expected 1..{_MOST_TOKENS}", got=tokens)
         for length in (self.context_length, self.drafter_context_length):
-            require(length is None or length >= 1, "context lengths: expected 1 or more", got=length)
+            right = length is None or 1 <= length <= _MOST_CONTEXT
+            require(right, f"context lengths: expected 1..{_MOST_CONTEXT}", got=length)
+        self._check_ends()
+        require(len(self.files) <= _MOST_FILES, f"files: expected at most {_MOST_FILES}", got=len(self.files))
         models = (self.target, self.drafter)
         for name in (*self.files, *(name for model in models for name in (model.graph, *model.data)), self.index_map):
             _check_inside(name)
+
+    def _check_ends(self) -> None:
+        ends = self.end_token_ids
+        require(len(ends) <= _MOST_ENDS, f"end_token_ids: expected at most {_MOST_ENDS}", got=len(ends))
+        outside = next((each for each in ends if not 0 <= each < self.target_vocab_size), None)
+        rule = f"end_token_ids: expected ids in 0..{self.target_vocab_size - 1}"
+        require(outside is None, rule, got=outside, remedy="export the bundle again")
 
 
 def require_schema(version: int) -> None:
@@ -140,5 +170,7 @@ def require_schema(version: int) -> None:
 def _check_inside(name: str) -> None:
     """Raise `EdgedraftError` for a name that could lead outside the bundle, on Windows too."""
     path = PurePosixPath(name)
-    if not name or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
-        raise EdgedraftError("files: expected a relative path inside the bundle", got=repr(name))
+    plain = bool(name) and name == path.as_posix() and name.isprintable() and len(name) <= _LONGEST_NAME
+    short = all(len(part.encode()) <= _LONGEST_PART for part in path.parts) if plain else False
+    if not short or name == "." or path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name:
+        raise EdgedraftError("files: expected a relative path inside the bundle", got=shown(name))
