@@ -113,5 +113,3 @@ def _of_tensor(data: mmap.mmap, span: Span) -> Iterator[ExternalValue]:
             named = named or (texts(data, span, _TENSOR_NAME) or ["without a name"])[-1]
             for location in values or [""]:
                 yield ExternalValue(tensor=named, location=location)
-
-

@@ -78,7 +78,9 @@ def _check_file(bundle: Path, name: str, entry: FileEntry, verify_hashes: bool) 
     require(size == entry.bytes, f"{file}: expected {entry.bytes} bytes", got=size, remedy=_EXPORT_AGAIN)
     if verify_hashes:
         digest = sha256(file)
-        require(digest == entry.sha256, f"{file}: SHA-256: expected {entry.sha256[:64]}", got=digest, remedy=_EXPORT_AGAIN)
+        require(
+            digest == entry.sha256, f"{file}: SHA-256: expected {entry.sha256[:64]}", got=digest, remedy=_EXPORT_AGAIN
+        )
 
 
 def _check_listed(manifest: BundleManifest, where: Path) -> None:

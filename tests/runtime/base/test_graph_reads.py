@@ -101,7 +101,18 @@ def test_messages_that_protobuf_would_merge_are_all_seen(tmp_path):
 
 @pytest.mark.parametrize(
     "location",
-    ["../secret", "/etc/hostname", "a/../../secret", "link", "nothing", "", ".", "*/_ORT_MEM_ADDR_/*", "..\\x", "C:\\x"],
+    [
+        "../secret",
+        "/etc/hostname",
+        "a/../../secret",
+        "link",
+        "nothing",
+        "",
+        ".",
+        "*/_ORT_MEM_ADDR_/*",
+        "..\\x",
+        "C:\\x",
+    ],
 )
 @pytest.mark.parametrize("place", [among_initializers, in_a_function])
 def test_only_plain_files_of_the_graphs_folder_are_its_own(tmp_path, location, place):
@@ -138,7 +149,9 @@ def test_sparse_tensors_are_refused(tmp_path):
         external_values(saved(tmp_path, model))
 
 
-@pytest.mark.parametrize("content", [b"", b"\xff" * 1000, b"\x3a\xff\xff\xff\xff\x0f", bytes([0x3A, 2, 0x2A, 9]), b"\x08"])
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff" * 1000, b"\x3a\xff\xff\xff\xff\x0f", bytes([0x3A, 2, 0x2A, 9]), b"\x08"]
+)
 def test_bytes_that_are_no_model_are_refused(tmp_path, content):
     (tmp_path / "model.onnx").write_bytes(content)
     with pytest.raises(EdgedraftError, match="not an ONNX model that can be read"):
