@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from edgedraft.runtime.base.errors import EdgedraftError, shown
 
-
 _LARGEST = 2**63 - 1
 _SHOWN_KEYS = 4
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def plain_piece(piece: str) -> str:
 def tokenizer_settings(folder: Path) -> Mapping[str, Any]:
     """Read tokenizer_config.json of a model folder; empty where there is none."""
     path = folder / TOKENIZER_SETTINGS
-    content = read_json(path) if path.is_file() else {}
+    content = read_json(path) if os.path.lexists(path) else {}
     return content if isinstance(content, Mapping) else {}
 
 

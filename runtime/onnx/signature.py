@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.graph_file import input_readers
+from edgedraft.runtime.base.records import require
 
 IDS, MASK, POSITIONS, CACHE_POSITION = "input_ids", "attention_mask", "position_ids", "cache_position"
 LOGITS = "logits"

@@ -1,19 +1,49 @@
-"""Seeded mutations of files: bytes of any file, values of JSON and TOML, headers of safetensors, parts of ONNX graphs."""
+"""Seeded mutations of files: bytes of any file, values of JSON and TOML, headers of safetensors."""
 
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
 VALUES: tuple[Any, ...] = (
-    *(None, True, False, -1, 0, -0.0, 1, 7, 2**31 - 1, 2**31, 2**53, 2**63 - 1, 2**63, -(2**63), 2**64, 10**30, 1e308, 0.5),
+    *(
+        None,
+        True,
+        False,
+        -1,
+        0,
+        -0.0,
+        1,
+        7,
+        2**31 - 1,
+        2**31,
+        2**53,
+        2**63 - 1,
+        2**63,
+        -(2**63),
+        2**64,
+        10**30,
+        1e308,
+        0.5,
+    ),
     *("", "a", "a" * 300, "a" * 100_000, "../x", "/etc/hostname", "a\0b", "\x1b[2J\x07", "\u202e", "é", "CON", "a\nb"),
     *([], {}, [1], ["a"], [[]], {"a": 1}, [None], [-1], [2**63], [1.5, "x"], {"": {}}),
 )
-RAW = ("NaN", "Infinity", "-Infinity", "1e999", "9" * 5000, r'"\ud800"', "[" * 5000, "[" * 200 + "]" * 200, '{"a":1,"a":2}', "-0")
+RAW = (
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e999",
+    "9" * 5000,
+    r'"\ud800"',
+    "[" * 5000,
+    "[" * 200 + "]" * 200,
+    '{"a":1,"a":2}',
+    "-0",
+)
 """Texts that are no JSON value of Python, put in the place of one."""
 
 _MARK = "edgedraft-mark-5"
@@ -55,7 +85,9 @@ def _other_number(content: bytes, rng: Random) -> bytes:
     if not found:
         return content
     start, end = rng.choice(found)
-    new = rng.choice((b"0", b"-0", b"-1", b"9" * 20, b"9" * 400, b"9" * 5000, b"1e999", b"nan", b"inf", b"1.5", b"true"))
+    new = rng.choice(
+        (b"0", b"-0", b"-1", b"9" * 20, b"9" * 400, b"9" * 5000, b"1e999", b"nan", b"inf", b"1.5", b"true")
+    )
     return content[:start] + new + content[end:]
 
 
@@ -99,66 +131,6 @@ def mutate_safetensors(content: bytes, rng: Random) -> bytes:
     return stated.to_bytes(8, "little") + header + content[8 + length :]
 
 
-def mutate_graph(content: bytes, rng: Random) -> bytes:
-    """Return an ONNX file in which a tensor, a node, an input or an output is another."""
-    if rng.random() < 0.4:
-        return mutate_bytes(content, rng)
-    import onnx
-
-    model = onnx.ModelProto.FromString(content)
-    rng.choice(_GRAPH_CHANGES)(model, rng)
-    return bytes(model.SerializeToString())
-
-
-def _outside(model: Any, rng: Random) -> None:
-    tensor = rng.choice(model.graph.initializer)
-    tensor.ClearField("raw_data")
-    tensor.data_location = rng.choice((0, 1))
-    locations = ("../secret", "/etc/hostname", "edgedraft.json", "model.onnx", "", ".", "*/_ORT_MEM_ADDR_/*", "a" * 300)
-    tensor.external_data.add(key="location", value=rng.choice(locations))
-
-
-def _other_shape(model: Any, rng: Random) -> None:
-    tensor = rng.choice(model.graph.initializer)
-    tensor.dims[rng.randrange(len(tensor.dims))] = rng.choice((0, -1, 1, 2**31, 2**40, 2**62))
-
-
-def _other_axis(model: Any, rng: Random) -> None:
-    value = rng.choice([*model.graph.input, *model.graph.output])
-    axes = value.type.tensor_type.shape.dim
-    if axes:
-        rng.choice(axes).dim_value = rng.choice((0, 1, 2, -1, 2**20, 2**40, 2**62))
-
-
-def _other_node(model: Any, rng: Random) -> None:
-    node = rng.choice(model.graph.node)
-    match rng.choice(("op", "domain", "input", "remove", "file")):
-        case "op":
-            node.op_type = rng.choice(("Nope", "Identity", "Gather", "Loop", "If", "ConstantOfShape", "Range"))
-        case "domain":
-            node.domain = rng.choice(("strangers", "com.microsoft", "ai.onnx.ml"))
-        case "input":
-            node.input[rng.randrange(len(node.input))] = rng.choice(("", "nothing", "logits", "input_ids"))
-        case "remove":
-            model.graph.node.remove(node)
-        case "file":
-            node.op_type, node.domain = "EPContext", "com.microsoft"
-
-
-def _other_type(model: Any, rng: Random) -> None:
-    rng.choice(model.graph.initializer).data_type = rng.choice((0, 2, 3, 6, 7, 8, 9, 10, 16, 99))
-
-
-def _other_name(model: Any, rng: Random) -> None:
-    value = rng.choice([*model.graph.input, *model.graph.output, *model.graph.initializer])
-    value.name = rng.choice(("", "logits", "input_ids", "past_key_values.0.key", "x" * 1000, "\x1b[2J"))
-
-
-_GRAPH_CHANGES: tuple[Callable[[Any, Random], None], ...] = (
-    *(_outside, _other_shape, _other_axis, _other_node, _other_type, _other_name),
-)
-
-
 def mutate_template(content: bytes, rng: Random) -> bytes:
     """Return the template with a fragment of a hostile one, or with other bytes."""
     if rng.random() < 0.5:
@@ -171,8 +143,26 @@ def mutate_template(content: bytes, rng: Random) -> bytes:
 
 def _fragment(rng: Random, depth: int) -> str:
     """Return statements around statements, of operations that grow or repeat."""
-    values = ("messages", "n.s", "'a' * 9999", "range(99999)|list", "n.s ~ n.s", "[n.s, n.s]", "n.s + n.s", "10 ** 9999")
-    filters = ("upper", "tojson", "list", "sort", "join('x' * 999)", "center(99999)", "replace('a', 'a' * 999)", "string")
+    values = (
+        "messages",
+        "n.s",
+        "'a' * 9999",
+        "range(99999)|list",
+        "n.s ~ n.s",
+        "[n.s, n.s]",
+        "n.s + n.s",
+        "10 ** 9999",
+    )
+    filters = (
+        "upper",
+        "tojson",
+        "list",
+        "sort",
+        "join('x' * 999)",
+        "center(99999)",
+        "replace('a', 'a' * 999)",
+        "string",
+    )
     value = f"({rng.choice(values)})" + (f"|{rng.choice(filters)}" if rng.random() < 0.5 else "")
     inner = _fragment(rng, depth - 1) if depth else f"{{{{ {value} }}}}"
     shapes = (

@@ -1,5 +1,6 @@
 """Hostile bundles: any file of a bundle is mutated, with sums that are right again, and the bundle is opened."""
 
+import contextlib
 import hashlib
 import json
 import shutil
@@ -9,10 +10,10 @@ from random import Random
 from typing import Any
 
 from tests.trust.frame import Trial, Verdict, kind
+from tests.trust.graph_mutations import mutate_graph
 from tests.trust.isolated import Refusal, isolated
 from tests.trust.mutations import (
     mutate_bytes,
-    mutate_graph,
     mutate_json,
     mutate_safetensors,
     mutate_template,
@@ -37,7 +38,7 @@ def hostile_bundles(folder: Path) -> Iterator[Trial]:
     bundle = made_bundle(folder)
     usual, plain = isolated(lambda: answers(bundle))
     assert usual == plain, "the bundle itself answers wrongly"
-    names = sorted(json.loads((bundle / MANIFEST).read_text())["files"]) + [MANIFEST]
+    names = [*sorted(json.loads((bundle / MANIFEST).read_text())["files"]), MANIFEST]
 
     def trial(number: int, rng: Random) -> Verdict:
         return mutated_bundle(bundle, folder / "trial", names[number % len(names)], rng, usual)
@@ -48,8 +49,6 @@ def hostile_bundles(folder: Path) -> Iterator[Trial]:
 def made_bundle(folder: Path) -> Path:
     """Export a tiny bundle in a child, and load everything that later children need."""
     import onnx  # noqa: F401 - loaded before the forks, not in each
-
-    import edgedraft.runtime.engine
 
     make_pair(folder / "pair")
 
@@ -115,10 +114,8 @@ def relist(bundle: Path, name: str) -> None:
         from edgedraft.runtime.base.errors import EdgedraftError
         from edgedraft.runtime.base.tokenizer_files import tokenizer_fingerprint
 
-        try:
+        with contextlib.suppress(EdgedraftError):
             manifest["tokenizer_fingerprint"] = tokenizer_fingerprint(bundle / name)
-        except EdgedraftError:
-            pass
     (bundle / MANIFEST).write_text(json.dumps(manifest))
 
 
