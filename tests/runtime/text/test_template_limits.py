@@ -77,19 +77,29 @@ HOSTILE = {
 }
 LEGAL = (
     "{{ messages[-1].content }}{{ messages[:1]|length }}{{ messages[0]['content'][1:3] ~ 1 ~ none }}",
-    "{% for m in messages if m.role == 'user' %}{{ loop.index }}/{{ loop.length }}{{ loop.last }}{{ m.content }}{% endfor %}",
+    "{% for m in messages if m.role == 'user' %}{{ loop.index }}/{{ loop.length }}{{ loop.last }}{{ m.content"
+    " }}{% endfor %}",
     "{% for m in messages recursive %}{{ m.role }}{% else %}none{% endfor %}",
-    "{% macro f(a, b='x') %}<{{ a }}{{ b }}{{ caller() if caller }}>{% endmacro %}{{ f(1) }}{% call f(2) %}in{% endcall %}",
-    "{% set n = namespace(a=0, t='') %}{% for m in messages %}{% set n.a = n.a + 1 %}{% set n.t = n.t ~ m.role %}{% endfor %}{{ n.a }}{{ n.t }}",
+    "{% macro f(a, b='x') %}<{{ a }}{{ b }}{{ caller() if caller }}>{% endmacro %}{{ f(1) }}{% call f(2)"
+    " %}in{% endcall %}",
+    "{% set n = namespace(a=0, t='') %}{% for m in messages %}{% set n.a = n.a + 1 %}{% set n.t = n.t ~"
+    " m.role %}{% endfor %}{{ n.a }}{{ n.t }}",
     "{{ messages|tojson }}{{ messages|tojson(indent=4) }}{{ {'a': [1, 2.5, none]}|tojson(separators=(',', ':')) }}",
-    "{{ 'a,b'.split(',')|join(' ') }}{{ ' x '.strip()|upper }}{{ ['b', 'a']|sort|first }}{{ 'abc'.replace('b', 'xx') }}",
-    "{{ 1 < 2 < 3 }}{{ 'a' in 'abc' }}{{ 'a' not in ['b'] }}{{ messages == messages }}{{ 7 // 2 }}{{ 7 % 4 }}{{ 2 ** 5 }}{{ -3|abs }}",
+    "{{ 'a,b'.split(',')|join(' ') }}{{ ' x '.strip()|upper }}{{ ['b', 'a']|sort|first }}{{"
+    " 'abc'.replace('b', 'xx') }}",
+    "{{ 1 < 2 < 3 }}{{ 'a' in 'abc' }}{{ 'a' not in ['b'] }}{{ messages == messages }}{{ 7 // 2 }}{{ 7 % 4"
+    " }}{{ 2 ** 5 }}{{ -3|abs }}",
     "{{ '%s is %05.2f' % ('x', 1.5) }}{{ '{:>5}|{}'.format(1, 'y') }}{{ 'x'|center(7) }}{{ 'a\nb'|indent(2) }}",
-    "{{ messages|selectattr('role', 'equalto', 'user')|map(attribute='content')|join('+') }}{{ range(5)|batch(2)|list }}",
-    "{% set x %}block {{ 1 }}{% endset %}{{ x }}{% filter upper %}abc{% endfilter %}{{ missing is defined }}{{ missing }}",
-    "{{ [1, 2, 3]|sum }}{{ 'ß'|upper }}{{ 'x' * 3 }}{{ [1] * 2 + [3] }}{{ (1.25)|round(1) }}{{ 'A'|lower ~ 'b'|capitalize }}",
-    "{%- for key, value in {'b': 1, 'a': 2}|dictsort %}{{ key }}{{ value }}{% if not loop.last %}, {% endif %}{% endfor -%}",
-    "{% generation %}{{ 'x' }}{% endgeneration %}{% for i in range(9) %}{% if i == 3 %}{% break %}{% endif %}{{ i }}{% endfor %}",
+    "{{ messages|selectattr('role', 'equalto', 'user')|map(attribute='content')|join('+') }}{{"
+    " range(5)|batch(2)|list }}",
+    "{% set x %}block {{ 1 }}{% endset %}{{ x }}{% filter upper %}abc{% endfilter %}{{ missing is defined"
+    " }}{{ missing }}",
+    "{{ [1, 2, 3]|sum }}{{ 'ß'|upper }}{{ 'x' * 3 }}{{ [1] * 2 + [3] }}{{ (1.25)|round(1) }}{{ 'A'|lower ~"
+    " 'b'|capitalize }}",
+    "{%- for key, value in {'b': 1, 'a': 2}|dictsort %}{{ key }}{{ value }}{% if not loop.last %}, {% endif"
+    " %}{% endfor -%}",
+    "{% generation %}{{ 'x' }}{% endgeneration %}{% for i in range(9) %}{% if i == 3 %}{% break %}{% endif"
+    " %}{{ i }}{% endfor %}",
 )
 MESSAGES = [{"role": "user", "content": "héllo"}, {"role": "assistant", "content": "wörld"}]
 
