@@ -31,7 +31,7 @@ class Console:
     def say(self, text: str = "") -> None:
         """Print a line of the result."""
         if not self.as_json:
-            _write(printable(text, kept=_LAYOUT))
+            _write(_cleaned(text))
 
     def piece(self, text: str) -> None:
         """Print a piece of streamed text: as it is to a file or a pipe, without control characters to a terminal."""
@@ -52,7 +52,7 @@ class Console:
     def note(self, text: str) -> None:
         """Print a note about the work on stderr; a `Note`."""
         self._clear()
-        _tell(printable(text, kept=_LAYOUT))
+        _tell(_cleaned(text))
 
     def read_line(self, prompt: str) -> str | None:
         """Ask for a line of standard input, on a terminal behind ``prompt``; None at its end.
@@ -111,10 +111,15 @@ def flush_output() -> None:
     _write("", end="")
 
 
+def _cleaned(text: str) -> str:
+    """Return ``text`` without control characters, and with ``?`` for what no terminal can show."""
+    return printable(text.encode("utf-8", "replace").decode("utf-8"), kept=_LAYOUT)
+
+
 def _for_reader(text: str) -> str:
     """Return ``text`` as it is, or what a terminal may show of it: it would obey a model's control characters."""
     terminal = sys.stdout is not None and sys.stdout.isatty()
-    return printable(text, kept=_LAYOUT) if terminal else text
+    return _cleaned(text) if terminal else text
 
 
 def _write(text: str, end: str = "\n") -> None:

@@ -151,7 +151,8 @@ def _characters(value: object) -> int:
 def _form_of(source: str, tokens: tuple[tuple[str, str], ...], environment: Environment | None) -> TemplateForm:
     """Return the form of a template, tried once."""
     template = ChatTemplate(source=source, special_tokens=dict(tokens))
-    return template_form(source, lambda messages: template._render(messages, (), False, environment))
+    with new_budget():
+        return template_form(source, lambda messages: template._render(messages, (), False, environment))
 
 
 @lru_cache(maxsize=8)

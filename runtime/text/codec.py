@@ -19,6 +19,7 @@ from edgedraft.runtime.text.chat_template import read_chat_template
 from edgedraft.runtime.text.hidden import require_shown
 from edgedraft.runtime.text.messages import Message
 from edgedraft.runtime.text.special_tokens import SpecialTokens, read_special_tokens
+from edgedraft.runtime.text.template_budget import new_budget
 from edgedraft.runtime.text.tokenizer_limits import library_errors, require_bounded
 
 _CANNOT_ENCODE = "cannot encode this text"
@@ -143,8 +144,9 @@ class TextCodec:
 
         Raises `EdgedraftError` where the chat template leaves out a message, a call or the tools.
         """
-        require_shown(self.render_chat, messages, tools)
-        rendered = self.render_chat(messages, tools)
+        with new_budget():
+            require_shown(self.render_chat, messages, tools)
+            rendered = self.render_chat(messages, tools)
         return self.encode(rendered) if self.has_template else self.encode_prompt(rendered)
 
     def render_chat(self, messages: Sequence[Message], tools: Sequence[Message] = (), *, answer: bool = True) -> str:

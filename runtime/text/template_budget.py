@@ -13,13 +13,13 @@ from typing import Any
 
 from jinja2.exceptions import SecurityError
 
-MOST_STEPS = 4_000_000
+MOST_STEPS = 2_000_000
 """Nodes of the template that one rendering may evaluate; a step takes about a microsecond."""
 
 MOST_BYTES = 2**26
 """Bytes of all texts and lists that one rendering may make, whether or not they are kept."""
 
-_STEPS_A_CHARACTER, _BYTES_A_CHARACTER, _STEPS_A_VALUE = 16, 64, 4
+_STEPS_A_CHARACTER, _BYTES_A_CHARACTER, _STEPS_A_VALUE = 64, 64, 4
 _DEEPEST, _REFERENCE_BYTES, _CHARACTERS_A_STEP = 100, 64, 64
 _CONTAINERS = (list, tuple, dict, set, frozenset)
 
@@ -30,8 +30,13 @@ class Budget:
     __slots__ = ("bytes", "steps")
 
     def __init__(self, characters: int = 0) -> None:
-        self.steps = MOST_STEPS + _STEPS_A_CHARACTER * characters
-        self.bytes = MOST_BYTES + _BYTES_A_CHARACTER * characters
+        self.steps, self.bytes = MOST_STEPS, MOST_BYTES
+        self.add(characters)
+
+    def add(self, characters: int) -> None:
+        """Allow for ``characters`` more of the user's own text."""
+        self.steps += _STEPS_A_CHARACTER * characters
+        self.bytes += _BYTES_A_CHARACTER * characters
 
     def step(self, count: int) -> None:
         """Take ``count`` steps; raise `SecurityError` if there are not so many left."""
@@ -91,10 +96,17 @@ def budget() -> Budget:
 
 @contextmanager
 def new_budget(characters: int = 0) -> Iterator[Budget]:
-    """Give the block a budget of its own; ``characters`` of the user's own text add to it."""
-    before = getattr(_running, "budget", None)
+    """Give the block a budget; ``characters`` of the user's own text add to it.
+
+    Inside another such block its budget is used on, so that many renderings together cannot take many times as much.
+    """
+    around: Budget | None = getattr(_running, "budget", None)
+    if around is not None:
+        around.add(characters)
+        yield around
+        return
     _running.budget = made = Budget(characters)
     try:
         yield made
     finally:
-        _running.budget = before
+        _running.budget = None
