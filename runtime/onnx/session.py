@@ -15,7 +15,6 @@ import numpy as np
 
 from edgedraft.runtime.base.cores import require_threads
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
-from edgedraft.runtime.base.graph_reads import require_own_data
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.batch import Batch
@@ -215,7 +214,6 @@ def open_model(path: Path, settings: SessionSettings) -> OnnxModel:
 
 def _open(path: Path, settings: SessionSettings, *, alone: bool = False) -> tuple[OpenedSession, KernelChoice]:
     """Open a session on the shared pool, with kernels and huge pages by the settings; return it and its kernels."""
-    require_own_data(path)
     share_thread_pool(settings.threads)
     pages = huge_pages_under_new_memory() if settings.huge_pages and settings.provider == CPU else nullcontext()
     with chosen_kernels(path, settings.provider, settings.kernels) as kernels, pages:
