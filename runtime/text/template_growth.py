@@ -12,7 +12,7 @@ from edgedraft.runtime.text.template_budget import Budget
 
 _BYTES, _MOST_WIDTH, _MOST_INDENT = 4, 100_000, 16
 
-Shown = str | list | tuple | dict
+READ_LONGER: tuple[type, ...] = (str, list, tuple, dict)
 """Values whose reading takes longer the larger they are."""
 
 

@@ -17,7 +17,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
 from jinja2.utils import _PassArg
 
 from edgedraft.runtime.text.template_budget import Budget, budget
-from edgedraft.runtime.text.template_growth import FILTERS, METHODS, Shown, listed
+from edgedraft.runtime.text.template_growth import FILTERS, METHODS, READ_LONGER, listed
 
 _STEP, _GO_ON, _READ, _MADE, _JOINED = "_step", "_go_on", "_read", "_made", "_joined"
 _NOT_NEEDED = ("urlize", "xmlattr", "pprint", "random", "striptags")
@@ -181,7 +181,7 @@ def _go_on(context: Context, count: int) -> bool:
 
 @pass_context
 def _read(context: Context, value: Any) -> Any:
-    if isinstance(value, Shown):
+    if isinstance(value, READ_LONGER):
         budget().read(value)
     return value
 
