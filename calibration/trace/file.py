@@ -13,6 +13,7 @@ import numpy as np
 from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, naming
+from edgedraft.runtime.base.json_text import parsed_json
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 from edgedraft.runtime.core.sampling import SamplingSettings
@@ -57,7 +58,7 @@ def read_trace(path: Path) -> Trace:
             return _trace(record, tensors, facts)
     except EdgedraftError:
         raise
-    except (KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
         raise EdgedraftError(f"{path}: not an acceptance-trace file", got=f"{type(error).__name__} {error}") from error
 
 
@@ -91,6 +92,6 @@ def _arrays(record: type[Trace]) -> list[str]:
 
 def _settings(text: str) -> SamplingSettings:
     """JSON knows no numbers as keys."""
-    plain = json.loads(text)
+    plain = parsed_json(text, "settings")
     bias = {int(token): float(value) for token, value in plain.pop("logit_bias").items()}
     return SamplingSettings(logit_bias=bias, **plain)

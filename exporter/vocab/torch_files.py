@@ -14,6 +14,7 @@ import numpy as np
 
 from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.plain_files import require_plain_file
 from edgedraft.runtime.base.replacing import replacing_file
 
 _CODE = re.compile(r"GLOBAL ([\w.]+)|Unsupported (operand \d+)")
@@ -60,6 +61,7 @@ def write_torch(path: Path, value: Any, *, bfloat16: bool = False) -> None:
 
 def _load(path: Path) -> Any:
     require_torch()
+    require_plain_file(path)
     import torch
 
     try:

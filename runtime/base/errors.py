@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_SHOWN_CHARACTERS = 60
+_SHOWN_CHARACTERS, _LONGEST_LINE = 60, 2000
 # Control characters, the signs that reorder the text around them, and halves of surrogate pairs.
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-_BLANKS = "\t\n\r"
 
 
 class EdgedraftError(ValueError):
@@ -25,7 +24,7 @@ class EdgedraftError(ValueError):
         self.remedy = remedy
         value = "" if got is None else f", got {got}"
         advice = "" if remedy is None else f" - {remedy}"
-        super().__init__(printable(f"{rule}{value}{advice}", kept=_BLANKS))
+        super().__init__(printable(f"{rule}{value}{advice}"))
 
 
 class MissingExtraError(EdgedraftError):
@@ -61,12 +60,15 @@ def printable(text: str, kept: str = "") -> str:
 def first_line(error: BaseException) -> str:
     """Return the first line of a foreign error's text, or its class where it has none."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0][:_LONGEST_LINE] if lines else type(error).__name__
 
 
 def shown(value: object) -> str:
     """Return a value for an error's one line, shortened if it is long."""
-    line = repr(value)
+    try:
+        line = repr(value)
+    except (ValueError, RecursionError):  # Python writes no numbers of thousands of digits, and no deep lists
+        line = f"a {type(value).__name__} too large to show"
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"
 
 

@@ -4,8 +4,8 @@ import contextlib
 import os
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from edgedraft.runtime.base.errors import EdgedraftError
 
@@ -21,7 +21,7 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 
 @contextlib.contextmanager
-def opened_plain(path: Path, most_bytes: int | None = None) -> Iterator[BinaryIO]:
+def opened_plain(path: Path, most_bytes: int | None = None) -> Iterator[BufferedReader]:
     """Open the plain file at ``path`` for reading; a link to one counts as one.
 
     Raises `EdgedraftError` that names the path for a missing or unreadable file, for anything else than a plain file,

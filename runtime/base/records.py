@@ -81,7 +81,7 @@ def _scalar(hint: type, value: object, where: str) -> object:
     Numbers are finite, and whole ones fit 64 bits.
     """
     number = hint if hint in (int, float) and isinstance(value, int) and not isinstance(value, bool) else None
-    if number is not None and abs(value) > _LARGEST:  # type: ignore[operator, arg-type]
+    if number is not None and abs(value) > _LARGEST:  # type: ignore[arg-type]
         raise EdgedraftError(f"{where}: expected a number of at most 64 bits", got=shown(value))
     if number is float:
         return float(value)  # type: ignore[arg-type]
