@@ -8,6 +8,7 @@ changes a length. A graph that appends to its past has them copied (see `Growing
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,7 @@ from edgedraft.runtime.onnx.growing import GrowingCache, SequentialBatch
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.onnx.kernel_choice import KernelChoice, chosen_kernels
 from edgedraft.runtime.onnx.memory import Cache, LogitsBuffer, OnnxBatch, OnnxModel, SharedCache, cache_buffers
-from edgedraft.runtime.onnx.providers import (
-    OpenedSession,
-    open_session,
-    share_thread_pool,
-)
+from edgedraft.runtime.onnx.providers import OpenedSession, open_session, share_thread_pool
 from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, ROPE_SWITCH, GraphValue, read_signature
 from edgedraft.runtime.onnx.two_tables import ExactTwoTableModel, TwoTableModel
 
@@ -86,16 +83,18 @@ class OnnxGraph:
         self.feature_width = signature.feature_width
         self._path, self._rows = path, signature.rows
         self._switch = self._switch_length()
-        self.exactness = self._exactness(why_inexact(path, signature, settings.provider, self.kernels))
+        self._why_inexact = why_inexact(path, signature, settings.provider, self.kernels)
+        if settings.exact is not False:
+            self._require_exactness()
 
     def new_model(self, logits: LogitsBuffer | None = None, *, exact: bool | None = None) -> OnnxModel:
         """Return a model with an empty cache; models of one graph share its weights and, if given, ``logits``.
 
         Without ``exact`` it is exact if the session is.
         """
-        exact = self.exactness.exact if exact is None else exact
+        padded = self._padded if exact is None else exact and not self.kernels.independent_rows
         with self._enough_memory("a context"):
-            model = self._model(self._cache(self.settings.context_length), logits, exact=exact)
+            model = self._model(self._cache(self.settings.context_length), logits, padded=padded)
         if self._on_device is not None:
             self._try_out(model)
         return model
@@ -105,10 +104,25 @@ class OnnxGraph:
         with self._enough_memory("a context"):
             return self._cache(self.settings.context_length)
 
-    def _model(self, cache: Cache, logits: LogitsBuffer | None, *, exact: bool) -> OnnxModel:
+    @cached_property
+    def exactness(self) -> Exactness:
+        """The state of exact mode. It is on where it costs nothing, even if the settings do not ask for it."""
+        if self.settings.exact is False and not self.kernels.independent_rows:
+            return Exactness(exact=False, reason=self._why_inexact or SWITCHED_OFF)
+        reason = self._why_inexact
+        if reason is None and not rounds_rows_alike(self.new_model(exact=True)):
+            reason = MIXED_ROWS
+        return Exactness(exact=reason is None, reason=reason)
+
+    @property
+    def _padded(self) -> bool:
+        """Whether models have passes of two or more rows, which exact mode needs where attention is onnxruntime's."""
+        return not self.kernels.independent_rows and self.exactness.exact
+
+    def _model(self, cache: Cache, logits: LogitsBuffer | None, *, padded: bool) -> OnnxModel:
         if self._switch is None:
-            return (ExactModel if exact else OnnxModel)(self, cache, logits)
-        kind = ExactTwoTableModel if exact else TwoTableModel
+            return (ExactModel if padded else OnnxModel)(self, cache, logits)
+        kind = ExactTwoTableModel if padded else TwoTableModel
         return kind(self, cache, logits, switch_length=self._switch)
 
     def _switch_length(self) -> int | None:
@@ -120,20 +134,13 @@ class OnnxGraph:
         require(self.shared, rule, got=self.settings.context_length, remedy="choose a shorter context")
         return int(noted)
 
-    def _exactness(self, reason: str | None) -> Exactness:
-        """Return whether the models are exact; ``reason`` is a known reason against it.
-
-        Raises `EdgedraftError` if exact mode is required and not possible.
-        """
-        if self.settings.exact is False:
-            return Exactness(exact=False, reason=reason or SWITCHED_OFF)
-        if reason is None and not rounds_rows_alike(self.new_model(exact=True)):
-            reason = MIXED_ROWS
+    def _require_exactness(self) -> None:
+        """Raise `EdgedraftError` if exact mode is required and not possible."""
+        reason = self.exactness.reason
         if self.settings.exact:
             remedy = "leave exact mode out, or see docs/kernels.md"
             why = f"{reason} ({self.kernels.reason})" if reason == STOCK_KERNELS else reason
             require(reason is None, f"{self._path}: exact mode is not possible, {why}", remedy=remedy)
-        return Exactness(exact=reason is None, reason=reason)
 
     def _cache(self, context_length: int) -> Cache:
         if not self.shared:
@@ -145,13 +152,13 @@ class OnnxGraph:
     def batch(self, rows: int) -> Batch:
         """Return ``rows`` empty models that step together; memory is committed as their texts grow.
 
-        They step one after the other in four cases: if the graph appends to its past, which has one length for all
-        rows; on a device, where each model has its own keys and values; if rotary factors depend on the longest row;
-        and in exact mode, which needs two rows per pass.
+        They step one after the other if the graph appends to its past, which has one length for all rows; on a device,
+        where each model has its own keys and values; if rotary factors depend on the longest row; and in exact mode, if
+        that needs two rows per pass.
         """
         require(rows >= 1, "a batch needs at least one row", got=rows)
         together = self.shared and CACHE_POSITION not in self.feeds and self._on_device is None
-        if not together or self._switch is not None or self.exactness.exact:
+        if not together or self._switch is not None or self._padded:
             logits = LogitsBuffer(self.vocab_size)  # shared by all models, since only one runs at a time
             return SequentialBatch([self.new_model(logits) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)
