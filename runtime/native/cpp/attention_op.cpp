@@ -87,12 +87,6 @@ int input_type(const OrtCustomOp*, size_t index) {
 
 }  // namespace
 
-float* attention_memory(size_t floats) {
-  static thread_local std::vector<float> memory;
-  if (memory.size() < floats) memory.resize(floats);
-  return memory.data();
-}
-
 Operator attention_operator(const Kernel* kernel) {
   Operator op = plain_operator(kernel);
   op.name = [](const OrtCustomOp*) { return "GroupQueryAttention"; };
