@@ -112,10 +112,10 @@ def test_results_are_kept(source, search, converted, monkeypatch):
     [("psutil", "virtual_memory", {"available": 2**20}, "memory"), ("shutil", "disk_usage", {"free": 2**20}, "disk")],
 )
 def test_what_has_no_room_is_not_measured_and_says_so(
-    source, search, converted, monkeypatch, module, name, facts, what
+    source, search, converted, tmp_path, monkeypatch, module, name, facts, what
 ):
     monkeypatch.setattr(getattr(choosing, module), name, lambda *path: SimpleNamespace(**facts))
-    chosen = default_precision(source, search(0.0))
+    chosen = default_precision(source, dataclasses.replace(search(0.0), cache=tmp_path))
     assert (chosen.precision, chosen.divergence, converted) == ("int4", None, ["int4"])
     expected = f"int4, not measured against fp32: its fp32 build needs 0.0 GiB of {what}, 0.0 GiB are free"
     assert str(chosen) == expected
