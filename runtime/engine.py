@@ -28,7 +28,7 @@ from edgedraft.runtime.core.policies import (
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import ModelSources
-from edgedraft.runtime.onnx.planned_kernels import as_planned, exact_mode_is_free, opened_remark, padded_graph
+from edgedraft.runtime.onnx.planned_kernels import as_planned, exact_mode_may_be_free, opened_remark, padded_graph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
 from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
@@ -74,7 +74,7 @@ class Engine:
         self.kernels = PairKernels(target=target_graph.kernels.name, drafter=drafter_graph.kernels.name)
         self.exactness = replace(target_graph.exactness, fp32=manifest.target.precision == "fp32")
         self.plan = manifest.plan
-        if self.exactness.exact and not target_graph.kernels.independent_rows:
+        if self.exactness.exact and not target_graph.exact_mode_is_free:
             self.plan = manifest.plan.in_exact_mode()
         self._target_graph = target_graph
         self.slots = SlotPool(
@@ -109,7 +109,9 @@ class Engine:
             provider=target_provider,
             exact=exact,
         )
-        if not (plan.exact_is_cheap or exact or exact_mode_is_free(settings, bundle.target_graph, plan.kernels.target)):
+        if not (
+            plan.exact_is_cheap or exact or exact_mode_may_be_free(settings, bundle.target_graph, plan.kernels.target)
+        ):
             settings = replace(settings, exact=False)
         # A drafter whose context is shorter drafts nothing behind it.
         longest = min(settings.context_length, manifest.drafter_context_length or settings.context_length)
@@ -119,7 +121,7 @@ class Engine:
 
     def inexact_target(self) -> LanguageModel | None:
         """Return another target without exact mode, with its own cache; None if exact mode is off or costs nothing."""
-        costs = self.exactness.exact and not self._target_graph.kernels.independent_rows
+        costs = self.exactness.exact and not self._target_graph.exact_mode_is_free
         return self._target_graph.new_model(exact=False) if costs else None
 
     @property

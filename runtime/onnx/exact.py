@@ -16,6 +16,7 @@ import numpy as np
 
 from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import prompt_pieces
 from edgedraft.runtime.onnx.block_products import block_products
 from edgedraft.runtime.onnx.kernel_choice import KernelChoice
@@ -93,6 +94,14 @@ def why_inexact(path: Path, signature: Signature, provider: str, kernels: Kernel
     if kernels.library is None and block_products(path):
         return STOCK_KERNELS
     return None
+
+
+def require_exact(path: Path, exactness: Exactness, kernels: KernelChoice, *, required: bool) -> None:
+    """Raise `EdgedraftError` if exact mode is ``required`` of the graph in ``path`` and not possible."""
+    reason = exactness.reason
+    why = f"{reason} ({kernels.reason})" if reason == STOCK_KERNELS else reason
+    remedy = "leave exact mode out, or see docs/kernels.md"
+    require(not required or exactness.exact, f"{path}: exact mode is not possible, {why}", remedy=remedy)
 
 
 def rounds_rows_alike(model: OnnxModel) -> bool:

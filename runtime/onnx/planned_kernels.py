@@ -26,8 +26,8 @@ def as_planned(settings: SessionSettings, graph: Path, planned: str) -> SessionS
     return settings if settings.exact and kernels == STOCK else replace(settings, kernels=kernels)
 
 
-def exact_mode_is_free(settings: SessionSettings, graph: Path, planned: str) -> bool:
-    """Return whether a session on ``graph`` would have kernels that make it exact at no cost."""
+def exact_mode_may_be_free(settings: SessionSettings, graph: Path, planned: str) -> bool:
+    """Return whether a session on ``graph`` would have kernels whose rows are independent."""
     with chosen_kernels(graph, settings.provider, as_planned(settings, graph, planned).kernels) as choice:
         return choice.independent_rows
 
