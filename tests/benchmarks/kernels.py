@@ -135,7 +135,7 @@ def gains(taken, first: str, others) -> list[str]:
     found = (
         median_interval([slow / fast for fast, slow in zip(taken[first], taken[way], strict=True)]) for way in others
     )
-    return [f"{gain.value:.2f}× [{gain.low:.2f}–{gain.high:.2f}]" for gain in found]
+    return [gain.text(2, "×") for gain in found]
 
 
 if __name__ == "__main__":
