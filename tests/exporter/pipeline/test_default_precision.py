@@ -96,8 +96,9 @@ def test_a_trial_is_packed_once_beside_the_whole_build(tiny_opened, tmp_path):
     assert folder.file_bytes < tiny_opened.target.file_bytes / 3
 
 
-def test_refused_precisions_are_left_out(source, search, converted):
-    assert default_precision(source, search(100.0, refused=("int4",))).precision == "int4-block64"
+def test_refused_precisions_are_left_out(source, search, converted, tmp_path):
+    asked = dataclasses.replace(search(100.0, refused=("int4",)), cache=tmp_path)
+    assert default_precision(source, asked).precision == "int4-block64"
     assert converted[0] == "int4-block64"
 
 
