@@ -45,7 +45,7 @@ def compare(source: Path, built: Path) -> Deviation:
     try:
         ir.save(graph, openable)
         # Some models make constants in their weights' type; what differs is compared with the model in float32.
-        found = None
+        found: Deviation | None = None
         for whole in (False, True):
             if whole and (reason := missing_memory(built, whole=True)):
                 if found is not None and found.share <= REPORTED_ABOVE:

@@ -120,11 +120,11 @@ class _Search:
                 return ChosenPrecision(precision=name, unmeasured=unmeasured)
             measured = measured or self._measured(name)
             if measured.kl_per_token <= self._search.bound or name == names[-1]:
-                break
+                return ChosenPrecision(precision=measured.precision, divergence=measured)
             if name == names[0] and measured.kl_per_token > _FINER_BLOCKS_HELP * self._search.bound:
                 coarse = precision_named(name).bits
             self._note(f"{self._source.name} {measured.precision}: {shown_divergence(measured)}, which is too far")
-        return ChosenPrecision(precision=measured.precision, divergence=measured)
+        raise AssertionError("the last candidate is taken in any case")
 
     def _known(self, precision: str) -> DivergenceEntry | None:
         """Return the divergence that an earlier search measured, which needs no room and no model."""
