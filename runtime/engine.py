@@ -28,7 +28,7 @@ from edgedraft.runtime.core.policies import (
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.onnx.bundle_drafter import check_widths, open_drafter
-from edgedraft.runtime.onnx.planned_kernels import as_planned, opened_remark, padded_graph
+from edgedraft.runtime.onnx.planned_kernels import as_planned, exact_mode_may_be_free, opened_remark, padded_graph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
 from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
@@ -71,8 +71,10 @@ class Engine:
         opened = open_drafter(bundle, drafter)
         check_widths(bundle, target_graph, opened)
         self.kernels = PairKernels(target=target_graph.kernels.name, drafter=opened.graph.kernels.name)
-        self.exactness = target_graph.exactness
-        self.plan = manifest.plan.in_exact_mode() if self.exactness.exact else manifest.plan
+        self.exactness = replace(target_graph.exactness, fp32=manifest.target.precision == "fp32")
+        self.plan = manifest.plan
+        if self.exactness.exact and not target_graph.exact_mode_is_free:
+            self.plan = manifest.plan.in_exact_mode()
         self._target_graph = target_graph
         self.slots = SlotPool(
             padded_graph(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
@@ -101,8 +103,12 @@ class Engine:
             threads=min(plan.threads, usable_cores()) if threads is None else threads,
             context_length=min(context_length, manifest.context_length),
             provider=target_provider,
-            exact=exact if exact is not None or plan.exact_is_cheap else False,
+            exact=exact,
         )
+        if not (
+            plan.exact_is_cheap or exact or exact_mode_may_be_free(settings, bundle.target_graph, plan.kernels.target)
+        ):
+            settings = replace(settings, exact=False)
         # A drafter whose context is shorter drafts nothing behind it.
         longest = min(settings.context_length, manifest.drafter_context_length or settings.context_length)
         # Whatever is drafted, only the target decides a text.
@@ -110,8 +116,9 @@ class Engine:
         return cls(bundle, settings, drafter)
 
     def inexact_target(self) -> LanguageModel | None:
-        """Return another target without exact mode, with its own cache; None if exact mode is off."""
-        return self._target_graph.new_model(exact=False) if self.exactness.exact else None
+        """Return another target without exact mode, with its own cache; None if exact mode is off or costs nothing."""
+        costs = self.exactness.exact and not self._target_graph.exact_mode_is_free
+        return self._target_graph.new_model(exact=False) if costs else None
 
     @property
     def kernels_remark(self) -> str | None:

@@ -36,7 +36,7 @@ def probe_machine(
     machine, began = this_machine(), clock()
     end = began + settings.seconds
     library = own_kernels()
-    undecided = library.measurable() if library is not None else ()
+    undecided = library.undecided() if library is not None else ()
     probing = _Probing(settings, progress, jobs(settings, machine, sorted(available_providers()), undecided))
     with ExitStack() as stack:
         for job in probing.jobs:

@@ -24,7 +24,7 @@ from edgedraft.runtime.base.records import from_plain, require, to_plain
 from edgedraft.runtime.core.model import Clock
 from edgedraft.runtime.native.library import AUTO
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
-from edgedraft.runtime.onnx.kernel_choice import kernels_or_auto
+from edgedraft.runtime.onnx.kernel_choice import setting_or_auto
 from edgedraft.runtime.onnx.session import BoundPass, PlainGraph, SessionSettings
 
 READER = "reader"
@@ -141,7 +141,7 @@ def _loaded(graph: bytes, settings: SessionSettings) -> PlainGraph:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
         path.write_bytes(graph)
-        return PlainGraph(path, replace(settings, kernels=kernels_or_auto(path, settings.provider, settings.kernels)))
+        return PlainGraph(path, replace(settings, kernels=setting_or_auto(path, settings.provider, settings.kernels)))
 
 
 def _timed(bound: BoundPass, request: Request, clock: Clock) -> list[float]:

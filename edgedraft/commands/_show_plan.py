@@ -71,8 +71,8 @@ def show_decision(console: Console, decision: "Decision") -> None:
     console.say(f"{plan.reason[0].upper()}{plan.reason[1:]}.")
     if decision.best.setup.provider == CPU:
         state = "on" if plan.exact_is_cheap else "off"
-        cost = f"a step without drafts takes {plan.exact_step_cost:.0%} longer, one with drafts does not"
-        console.say(f"Exact mode is {state} by default, where a session can be exact: {cost}.")
+        cost = f"a step without drafts takes up to {plan.exact_step_cost:.0%} longer, one with drafts does not"
+        console.say(f"Exact mode is {state} by default, and on wherever it costs nothing: {cost}.")
 
 
 def show_terms(console: Console, terms: "Sequence[Term]", tokens: float) -> None:

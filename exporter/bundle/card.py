@@ -10,6 +10,7 @@ from edgedraft.runtime.base.tables import markdown_table
 from edgedraft.runtime.bench import BenchReport, WayReport
 from edgedraft.runtime.bundle.manifest import HEAD, TABLE, BundleManifest, DivergenceEntry, LayerEntry
 from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.onnx.exact import SWITCHED_OFF, Exactness
 
 _CARD = """---
 {front_matter}
@@ -50,8 +51,8 @@ _MEASURED = """## Measured
 {table}
 
 Medians over {prompts} prompts of at most {tokens} new tokens each, with the quartiles in brackets, by `edgedraft bench`
-on {machine}, {threads} threads, ONNX Runtime {onnxruntime}{kernels}. Speeds are of decoding, the reading of the
-prompt left out. τ is the mean of tokens emitted in a pass of the target."""
+on {machine}, {threads} threads, ONNX Runtime {onnxruntime}{kernels}. {exactness}Speeds are of decoding, the reading of
+the prompt left out; speed-ups are against the {speed_base}. τ is the mean of tokens emitted in a pass of the target."""
 
 _PREDICTED = """## Predicted
 
@@ -71,6 +72,7 @@ class MeasuredSpeeds:
     onnxruntime: str
     report: BenchReport
     kernels: PairKernels = UNRECORDED
+    exactness: Exactness | None = None
 
 
 def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None) -> str:
@@ -145,7 +147,18 @@ def _measured(measured: MeasuredSpeeds) -> str:
         threads=measured.threads,
         onnxruntime=measured.onnxruntime,
         kernels="" if measured.kernels == UNRECORDED else f", {measured.kernels}",
+        exactness=_exactness(measured.exactness),
+        speed_base=report.speed_base,
     )
+
+
+def _exactness(exactness: Exactness | None) -> str:
+    if exactness is None:
+        return ""
+    if exactness.exact:
+        return "Exact mode was on: every text must equal the target's own. "
+    reason = "" if exactness.reason in (None, SWITCHED_OFF) else f" ({exactness.reason})"
+    return f"Exact mode was off{reason}: texts are {exactness.label}. "
 
 
 def _way_row(name: str, way: WayReport, prompts: int) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transformers import AutoConfig
 
-from edgedraft.exporter.equality.comparing import compare, missing_memory
+from edgedraft.exporter.equality.comparing import TooLittleMemoryError, compare, missing_memory
 from edgedraft.exporter.equality.result import EqualityResult
 from edgedraft.exporter.equality.tiny_copy import write_tiny_copy
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
@@ -34,6 +34,8 @@ def check_configuration(source: Path, convert: Converter, scratch: Path) -> Equa
         write_tiny_copy(source, tiny)
         convert(tiny, built)
         return replace(result, configuration=compare(tiny, built))
+    except TooLittleMemoryError as error:
+        return replace(result, not_checked=(first_line(error),))
     except (NotImplementedError, EdgedraftError) as error:
         return replace(result, refusal=first_line(error).replace(str(tiny), result.family).replace(str(built), ""))
     except Exception as error:  # the copy may miss what an architecture needs; the weights are compared all the same
@@ -47,4 +49,7 @@ def check_weights(source: Path, built: Path, result: EqualityResult) -> Equality
     reason = missing_memory(built)
     if reason:
         return replace(result, not_checked=(*result.not_checked, reason))
-    return replace(result, weights=compare(source, built))
+    try:
+        return replace(result, weights=compare(source, built))
+    except TooLittleMemoryError as error:
+        return replace(result, not_checked=(*result.not_checked, first_line(error)))

@@ -14,7 +14,7 @@ from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.exporter.graph.loading import load_graph, model_size
 from edgedraft.exporter.graph.precisions import CANDIDATES, DEFAULT, precision_named
-from edgedraft.exporter.models.convert import OnnxFolder, context_length, convert
+from edgedraft.exporter.models.convert import Conversion, OnnxFolder, context_length, convert
 from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.packaged_models import packaged_models
 from edgedraft.exporter.models.sources import ONNX, ModelSource
@@ -24,6 +24,7 @@ from edgedraft.exporter.pipeline.quality import (
     MAX_DIVERGENCE,
     BuildComparison,
     kept_divergence,
+    known_divergence,
     shown_divergence,
 )
 from edgedraft.runtime.base.kept import kept, record_reader, short_sum, write_record
@@ -108,20 +109,44 @@ class _Search:
         self._progress, self._note = progress, note
 
     def result(self) -> ChosenPrecision:
-        smallest, *others = (name for name in CANDIDATES if name not in self._search.refused)
-        unmeasured = self._too_large(self._converted(smallest))
-        if unmeasured:
-            return ChosenPrecision(precision=smallest, unmeasured=unmeasured)
-        measured = self._measured(smallest)
-        hopeless = measured.kl_per_token > _FINER_BLOCKS_HELP * self._search.bound
-        for name in others:
-            if measured.kl_per_token <= self._search.bound:
-                break
-            if hopeless and precision_named(name).bits == precision_named(smallest).bits:
+        """Try candidates, the smallest first, until one is near enough or cannot be measured."""
+        names = [name for name in CANDIDATES if name not in self._search.refused]
+        coarse: int | None = None  # bits that no finer blocks bring near enough
+        for name in names:
+            if precision_named(name).bits == coarse:
                 continue
+            measured = self._known(name)
+            if measured is None and (unmeasured := self._no_room):
+                return ChosenPrecision(precision=name, unmeasured=unmeasured)
+            measured = measured or self._measured(name)
+            if measured.kl_per_token <= self._search.bound or name == names[-1]:
+                return ChosenPrecision(precision=measured.precision, divergence=measured)
+            if name == names[0] and measured.kl_per_token > _FINER_BLOCKS_HELP * self._search.bound:
+                coarse = precision_named(name).bits
             self._note(f"{self._source.name} {measured.precision}: {shown_divergence(measured)}, which is too far")
-            measured = self._measured(name)
-        return ChosenPrecision(precision=measured.precision, divergence=measured)
+        raise AssertionError("the last candidate is taken in any case")
+
+    def _known(self, precision: str) -> DivergenceEntry | None:
+        """Return the divergence that an earlier search measured, which needs no room and no model."""
+        reference = self._key(FLOAT)
+        answers = kept(record_reader(_KeptAnswers), self._answers_file(reference))
+        if answers is None:
+            return None
+        return known_divergence(self._key(precision), reference, answers.answers, self._search.cache)
+
+    def _key(self, precision: str) -> str:
+        backend, cache = self._search.export_backend, self._search.cache
+        found = precision_named(precision)
+        return Conversion(source=self._source, precision=found, export_backend=backend, cache=cache).folder.name
+
+    def _answers_file(self, reference_key: str) -> Path:
+        facts = [reference_key, _ANSWERS, _ANSWER_TOKENS, _CONTEXT_LENGTH]
+        return self._search.cache / "quality" / f"answers-{short_sum(facts)}.json"
+
+    @cached_property
+    def _no_room(self) -> str:
+        """Why the fp32 build cannot be made and opened here; empty if it can."""
+        return self._too_large(self._converted(next(n for n in CANDIDATES if n not in self._search.refused)))
 
     def _too_large(self, packed: OnnxFolder) -> str:
         """Return why there is no room for the fp32 build of a packed model; nothing where there is."""
@@ -154,8 +179,7 @@ class _Search:
     @cached_property
     def _answers(self) -> tuple[SampledAnswer, ...]:
         """Return the fp32 build's own answers to a few shipped prompts, from the cache if it has them."""
-        facts = [self._float.key, _ANSWERS, _ANSWER_TOKENS, _CONTEXT_LENGTH]
-        path = self._search.cache / "quality" / f"answers-{short_sum(facts)}.json"
+        path = self._answers_file(self._float.key)
         if (known := kept(record_reader(_KeptAnswers), path)) is not None:
             return known.answers
         made = self._generated()
@@ -164,11 +188,13 @@ class _Search:
 
     def _generated(self) -> tuple[SampledAnswer, ...]:
         codec, ends = TextCodec(self._float.path), end_token_ids(self._float.path)
+        context = self._settings.context_length
+        most = min(_ANSWER_TOKENS, context // 2)  # a short context is half prompt, half answer
         answers = []
         for done, prompt in enumerate(take(shipped_prompts(), SCORE, _ANSWERS)):
             self._progress(f"answers of {self._source.name} in fp32", done, _ANSWERS)
-            ids = list(codec.encode_chat(prompt.messages))[-(self._settings.context_length - _ANSWER_TOKENS) :]
-            answer = _greedy(self._reference, ids, ends)
+            ids = list(codec.encode_chat(prompt.messages))[-(context - most) :]
+            answer = _greedy(self._reference, ids, ends, most)
             answers.append(SampledAnswer(prompt_id=prompt.id, prompt_ids=tuple(ids), token_ids=tuple(answer)))
         self._progress(f"answers of {self._source.name} in fp32", _ANSWERS, _ANSWERS)
         return tuple(answers)
@@ -188,10 +214,10 @@ class _Search:
         return kept_divergence(comparison, self._answers, self._search.cache, self._progress)
 
 
-def _greedy(model: LanguageModel, prompt_ids: Sequence[int], ends: Sequence[int]) -> list[int]:
-    """Return the model's greedy answer, cut off at `_ANSWER_TOKENS`."""
+def _greedy(model: LanguageModel, prompt_ids: Sequence[int], ends: Sequence[int], most: int) -> list[int]:
+    """Return the model's greedy answer, cut off at ``most`` tokens."""
     model.rewind(0)
     answer = greedy_choices(prefill(model, prompt_ids)[None])[:1]
-    while len(answer) < _ANSWER_TOKENS and answer[-1] not in ends:
+    while len(answer) < most and answer[-1] not in ends:
         answer.append(greedy_choices(model.read(answer[-1:]).logits)[0])
     return answer

@@ -92,5 +92,6 @@ def _measured(request: PushRequest) -> MeasuredSpeeds | None:
         threads=measured.threads,
         onnxruntime=measured.onnxruntime,
         kernels=measured.kernels,
+        exactness=measured.exactness,
         report=measured.report,
     )

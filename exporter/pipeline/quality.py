@@ -85,15 +85,25 @@ def kept_divergence(
     comparison: BuildComparison, answers: Sequence[SampledAnswer], cache: Path, progress: Progress = silent
 ) -> DivergenceEntry:
     """Measure the divergence of a conversion from its fp32 build on ``answers``, or read it from ``cache``."""
-    texts = [[*entry.prompt_ids, -1, *entry.token_ids] for entry in answers]
-    facts = [comparison.folder.key, comparison.reference.key, texts]
-    path = cache / "quality" / f"{short_sum(facts)}.json"
-    if (known := kept(record_reader(DivergenceEntry), path)) is not None:
+    known = known_divergence(comparison.folder.key, comparison.reference.key, answers, cache)
+    if known is not None:
         return known
     reference, model = comparison.opened()
     measured = divergence(comparison.folder.precision, reference, model, answers, progress)
-    write_record(path, measured)
+    write_record(_divergence_file(comparison.folder.key, comparison.reference.key, answers, cache), measured)
     return measured
+
+
+def known_divergence(
+    key: str, reference_key: str, answers: Sequence[SampledAnswer], cache: Path
+) -> DivergenceEntry | None:
+    """Return the divergence of the conversion called ``key`` that was measured before; None if ``cache`` has none."""
+    return kept(record_reader(DivergenceEntry), _divergence_file(key, reference_key, answers, cache))
+
+
+def _divergence_file(key: str, reference_key: str, answers: Sequence[SampledAnswer], cache: Path) -> Path:
+    texts = [[*entry.prompt_ids, -1, *entry.token_ids] for entry in answers]
+    return cache / "quality" / f"{short_sum([key, reference_key, texts])}.json"
 
 
 def divergence(

@@ -5,6 +5,7 @@ weights are skipped by their length, so that large files take milliseconds, with
 """
 
 import mmap
+import struct
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,8 +71,14 @@ def last_number(data: mmap.mmap, span: Span, field_number: int) -> int:
     return (values[-1] ^ 1 << 63) - (1 << 63) if values else 0
 
 
-def fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int | Span]]:
-    """Yield each field's number, with its integer, or with the byte range of a text or message; skip floats."""
+def last_float(data: mmap.mmap, span: Span, field_number: int) -> float:
+    """Return the last 32-bit float with that field number in ``span``; 0 if none."""
+    values = [value for number, value in fields(data, span) if number == field_number and isinstance(value, float)]
+    return values[-1] if values else 0.0
+
+
+def fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int | float | Span]]:
+    """Yield each field's number, with its number, or with the byte range of a text or message; skip 64-bit floats."""
     place, end = span
     while place < end:
         key, place = _varint(data, place)
@@ -79,8 +86,13 @@ def fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int | Span]]:
         if wire_type == _VARINT:
             integer, place = _varint(data, place)
             yield key >> 3, integer
-        elif wire_type in (_EIGHT_BYTES, _FOUR_BYTES):
-            place += 8 if wire_type == _EIGHT_BYTES else 4
+        elif wire_type == _EIGHT_BYTES:
+            place += 8
+        elif wire_type == _FOUR_BYTES:
+            if place + 4 > end:
+                raise ValueError("a field ends behind its message")
+            yield key >> 3, struct.unpack("<f", data[place : place + 4])[0]
+            place += 4
         elif wire_type == _LENGTH_DELIMITED:
             length, place = _varint(data, place)
             if place + length > end:

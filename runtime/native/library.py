@@ -1,7 +1,7 @@
 """Find and load the library of own kernels, which `pip install` builds where there is a C++ compiler.
 
-The library replaces onnxruntime's product with int4 and int8 weights in sessions that it is registered with. Nothing
-here opens a session.
+The library replaces onnxruntime's product with int4 and int8 weights, and its attention, in sessions that it is
+registered with. Nothing here opens a session.
 """
 
 import ctypes
@@ -46,9 +46,13 @@ class KernelLibrary:
             names[name.decode()] = bool(self.functions.edgedraft_kernel_runs_here(name))
         return names
 
-    def prefer(self, name: str) -> None:
-        """Choose the kernel for sessions that this thread opens; an empty name follows the environment again."""
+    def prefer(self, name: str, *, attention: bool = False) -> None:
+        """Choose the kernel for sessions that this thread opens; an empty name follows the environment again.
+
+        With ``attention`` the sessions take attention from the library, too.
+        """
         self.functions.edgedraft_prefer_kernel(name.encode())
+        self.functions.edgedraft_prefer_attention(int(attention))
 
     def chosen(self) -> str:
         """Return the kernel that new sessions get, or "stock". Raises `EdgedraftError` if it cannot run here."""
@@ -58,12 +62,12 @@ class KernelLibrary:
             raise EdgedraftError(text.value.decode(), remedy="set EDGEDRAFT_KERNELS to auto, or leave it out")
         return text.value.decode()
 
-    def automatic(self) -> str:
+    def default(self) -> str:
         """Return the kernel that "auto" means here: one that was measured faster, or the one that the user forced."""
         name = self.chosen()
         return name if forced() or name in MEASURED_FASTER else STOCK
 
-    def measurable(self) -> tuple[str, ...]:
+    def undecided(self) -> tuple[str, ...]:
         """Return the kernels to time on this machine; empty where "auto" knows which are faster.
 
         They are "stock" and the best kernels that run here, or those that the user forced, if these were never
@@ -76,20 +80,29 @@ class KernelLibrary:
         """Return how many products the library has computed in this process, in all sessions."""
         return int(self.functions.edgedraft_products())
 
+    def attentions(self) -> int:
+        """Return how many attentions (one a layer and pass) the library has computed in this process."""
+        return int(self.functions.edgedraft_attentions())
+
     def portable_products(self) -> int:
         """Return how many of the products took the portable kernel."""
         return int(self.functions.edgedraft_portable_products())
 
 
 def load_library(path: Path) -> KernelLibrary:
-    """Load the library at ``path``. Raises `EdgedraftError` if the system cannot load it."""
+    """Load the library at ``path``. Raises `EdgedraftError` if it cannot be loaded or is of another version."""
     try:
         functions = ctypes.CDLL(str(path))
     except OSError as error:
         raise EdgedraftError(f"{path}: cannot be loaded", got=str(error), remedy="install edgedraft again") from error
-    functions.edgedraft_kernel_name.restype = ctypes.c_char_p
-    functions.edgedraft_products.restype = ctypes.c_int64
-    functions.edgedraft_portable_products.restype = ctypes.c_int64
+    try:
+        functions.edgedraft_kernel_name.restype = ctypes.c_char_p
+        functions.edgedraft_products.restype = ctypes.c_int64
+        functions.edgedraft_attentions.restype = ctypes.c_int64
+        functions.edgedraft_portable_products.restype = ctypes.c_int64
+    except AttributeError as error:
+        rule = f"{path}: expected the kernels of this version"
+        raise EdgedraftError(rule, got=str(error), remedy="install edgedraft again") from error
     return KernelLibrary(path=path, functions=functions)
 
 
@@ -119,4 +132,4 @@ def kernel_state() -> KernelState:
     library = own_kernels()
     if library is None:
         return KernelState(library=None, kernels={}, chosen=STOCK)
-    return KernelState(library=str(library.path), kernels=library.kernels(), chosen=library.automatic())
+    return KernelState(library=str(library.path), kernels=library.kernels(), chosen=library.default())

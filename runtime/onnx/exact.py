@@ -1,10 +1,11 @@
 """Exact mode: a token's logits have the same bits in every pass, so that drafts cannot change a text.
 
-Own kernels compute each row independently, and so do onnxruntime's float products with constant weights. In
-onnxruntime's attention (GroupQueryAttention) the rounding of a row depends on the pass in three cases, which exact mode
-avoids. A single row uses another kernel than several rows. A long pass is split into blocks of rows, and the last block
-may have a single row: a block has twice as many rows as the head's width, or fewer if the second-level cache is smaller
-than 256 KB. Sums over more than `WIDEST_HEAD` values are split at places that depend on the length of the text.
+Own kernels compute each row independently, and so do onnxruntime's float products with constant weights. Where
+attention is ours, too, nothing else is needed, and exact mode costs nothing. In onnxruntime's attention
+(GroupQueryAttention) the rounding of a row depends on the pass in three cases, which exact mode avoids. A single row
+uses another kernel than several rows. A long pass is split into blocks of rows, and the last block may have a single
+row: a block has twice as many rows as the head's width, or fewer if the second-level cache is smaller than 256 KB. Sums
+over more than `WIDEST_HEAD` values are split at places that depend on the length of the text.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import numpy as np
 
 from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import prompt_pieces
 from edgedraft.runtime.onnx.block_products import block_products
 from edgedraft.runtime.onnx.kernel_choice import KernelChoice
@@ -36,15 +38,19 @@ _TRIED_TOKENS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Exactness:
-    """The state of exact mode in a session: on or off, and the reason if it is off."""
+    """The state of exact mode in a session: on or off, and the reason if it is off.
+
+    ``fp32`` says that weights are fp32: without exact mode, rows then differ by little more than fp32 rounding.
+    """
 
     exact: bool
     reason: str | None = None
+    fp32: bool = False
 
     @property
     def label(self) -> str:
-        """Return "exact" or "inexact"."""
-        return "exact" if self.exact else "inexact"
+        """Return what is promised of texts: "exact", "equal up to fp32 rounding" or "inexact"."""
+        return "exact" if self.exact else "equal up to fp32 rounding" if self.fp32 else "inexact"
 
     def __str__(self) -> str:
         return self.label if self.reason is None else f"{self.label}: {self.reason}"
@@ -80,12 +86,22 @@ def why_inexact(path: Path, signature: Signature, provider: str, kernels: Kernel
         return "only passes on the CPU can be exact"
     if not signature.shared:
         return "the graph does not write keys and values in place"
+    if kernels.independent_rows:
+        return None
     widest = max(cache.width for cache in signature.caches)
     if widest > WIDEST_HEAD:
         return f"attention with heads of {widest} rounds a row by the rows beside it"
     if kernels.library is None and block_products(path):
         return STOCK_KERNELS
     return None
+
+
+def require_exact(path: Path, exactness: Exactness, kernels: KernelChoice, *, required: bool) -> None:
+    """Raise `EdgedraftError` if exact mode is ``required`` of the graph in ``path`` and not possible."""
+    reason = exactness.reason
+    why = f"{reason} ({kernels.reason})" if reason == STOCK_KERNELS else reason
+    remedy = "leave exact mode out, or see docs/kernels.md"
+    require(not required or exactness.exact, f"{path}: exact mode is not possible, {why}", remedy=remedy)
 
 
 def rounds_rows_alike(model: OnnxModel) -> bool:

@@ -9,7 +9,7 @@ from edgedraft.runtime.base.kernel_names import NOT_RECORDED, PairKernels
 from edgedraft.runtime.bundle.reading import Bundle
 from edgedraft.runtime.core.padding import PaddedGraph
 from edgedraft.runtime.native.library import AUTO, STOCK
-from edgedraft.runtime.onnx.kernel_choice import preferred_kernels, session_kernels
+from edgedraft.runtime.onnx.kernel_choice import chosen_kernels, planned_setting, session_kernels
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 
 PLAN_AGAIN = "plan again on this machine (edgedraft export)"
@@ -22,8 +22,14 @@ def as_planned(settings: SessionSettings, graph: Path, planned: str) -> SessionS
     """
     if settings.kernels != AUTO:
         return settings
-    kernels = preferred_kernels(graph, settings.provider, planned)
+    kernels = planned_setting(graph, settings.provider, planned)
     return settings if settings.exact and kernels == STOCK else replace(settings, kernels=kernels)
+
+
+def exact_mode_may_be_free(settings: SessionSettings, graph: Path, planned: str) -> bool:
+    """Return whether a session on ``graph`` would have kernels whose rows are independent."""
+    with chosen_kernels(graph, settings.provider, as_planned(settings, graph, planned).kernels) as choice:
+        return choice.independent_rows
 
 
 def timed_as_run(planned: str, running: str) -> bool:
@@ -35,14 +41,14 @@ def timed_as_run(planned: str, running: str) -> bool:
 
 
 def kernels_remark(
-    planned: PairKernels, running: PairKernels, usual: PairKernels, remedy: str = PLAN_AGAIN
+    planned: PairKernels, running: PairKernels, default: PairKernels, remedy: str = PLAN_AGAIN
 ) -> str | None:
-    """Return one line where a plan is not for the kernels that run, or holds back faster ``usual`` ones; else None."""
+    """Return one line where a plan is not for the kernels that run, or holds back faster default ones; else None."""
     if not timed_as_run(planned.target, running.target) or not timed_as_run(planned.drafter, running.drafter):
         rule = f"plan: expected pass times of {running}, which run here"
         return str(EdgedraftError(rule, got=f"those of {planned}", remedy=remedy))
-    if any(ours == STOCK != theirs for ours, theirs in _by_role(running, usual)):
-        rule = f"plan: expected {usual}, which run here and are faster"
+    if any(ours == STOCK != theirs for ours, theirs in _by_role(running, default)):
+        rule = f"plan: expected {default}, which run here and are faster"
         return str(EdgedraftError(rule, got=f"{running}, as planned", remedy=remedy))
     return None
 
@@ -51,7 +57,7 @@ def _by_role(first: PairKernels, second: PairKernels) -> tuple[tuple[str, str], 
     return (first.target, second.target), (first.drafter, second.drafter)
 
 
-def usual_kernels(bundle: Bundle, provider: str) -> PairKernels:
+def default_kernels(bundle: Bundle, provider: str) -> PairKernels:
     """Return the kernels that a bundle's sessions take on ``provider`` without a plan."""
     return _pair([session_kernels(graph, provider, AUTO) for graph in (bundle.target_graph, bundle.drafter_graph)])
 
@@ -69,13 +75,13 @@ def graphs_remark(
     graphs: tuple[Path, Path], planned: PairKernels, provider: str, remedy: str = PLAN_AGAIN
 ) -> str | None:
     """Return `kernels_remark` for the graphs of target and drafter, as a plan with these kernels would open them."""
-    wanted = (
-        preferred_kernels(graph, provider, each)
+    setting = (
+        planned_setting(graph, provider, each)
         for graph, each in zip(graphs, (planned.target, planned.drafter), strict=True)
     )
-    running = [session_kernels(graph, provider, each) for graph, each in zip(graphs, wanted, strict=True)]
-    usual = [session_kernels(graph, provider, AUTO) for graph in graphs]
-    return kernels_remark(planned, _pair(running), _pair(usual), remedy)
+    running = [session_kernels(graph, provider, each) for graph, each in zip(graphs, setting, strict=True)]
+    default = [session_kernels(graph, provider, AUTO) for graph in graphs]
+    return kernels_remark(planned, _pair(running), _pair(default), remedy)
 
 
 def _pair(names: Sequence[str]) -> PairKernels:
@@ -93,8 +99,8 @@ def opened_remark(
     if any(each.provider != bundle.manifest.provider for each in settings):
         return None
     chosen = any(each.kernels != AUTO for each in settings)
-    usual = running if chosen else usual_kernels(bundle, settings[0].provider)
-    return kernels_remark(bundle.manifest.plan.kernels, running, usual)
+    default = running if chosen else default_kernels(bundle, settings[0].provider)
+    return kernels_remark(bundle.manifest.plan.kernels, running, default)
 
 
 def padded_graph(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str, kernels: str) -> PaddedGraph:

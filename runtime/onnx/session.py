@@ -8,6 +8,7 @@ changes a length. A graph that appends to its past has them copied (see `Growing
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from edgedraft.runtime.native.library import AUTO
 from edgedraft.runtime.onnx.device_cache import DeviceCache
 from edgedraft.runtime.onnx.exact import (
     MIXED_ROWS,
-    STOCK_KERNELS,
     SWITCHED_OFF,
     ExactModel,
     Exactness,
+    require_exact,
     rounds_rows_alike,
     why_inexact,
 )
@@ -34,12 +35,8 @@ from edgedraft.runtime.onnx.growing import GrowingCache, SequentialBatch
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.onnx.kernel_choice import KernelChoice, chosen_kernels
 from edgedraft.runtime.onnx.memory import Cache, LogitsBuffer, OnnxBatch, OnnxModel, SharedCache, cache_buffers
-from edgedraft.runtime.onnx.providers import (
-    OpenedSession,
-    open_session,
-    share_thread_pool,
-)
-from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, ROPE_SWITCH, GraphValue, read_signature
+from edgedraft.runtime.onnx.providers import OpenedSession, open_session, share_thread_pool
+from edgedraft.runtime.onnx.signature import CACHE_POSITION, ROPE_SWITCH, ones_for, read_signature
 from edgedraft.runtime.onnx.two_tables import ExactTwoTableModel, TwoTableModel
 
 
@@ -86,16 +83,21 @@ class OnnxGraph:
         self.feature_width = signature.feature_width
         self._path, self._rows = path, signature.rows
         self._switch = self._switch_length()
-        self.exactness = self._exactness(why_inexact(path, signature, settings.provider, self.kernels))
+        self._why_inexact = why_inexact(path, signature, settings.provider, self.kernels)
+        if settings.exact is not False:
+            require_exact(path, self.exactness, self.kernels, required=settings.exact is True)
 
     def new_model(self, logits: LogitsBuffer | None = None, *, exact: bool | None = None) -> OnnxModel:
         """Return a model with an empty cache; models of one graph share its weights and, if given, ``logits``.
 
         Without ``exact`` it is exact if the session is.
         """
-        exact = self.exactness.exact if exact is None else exact
+        needed = self._asked_and_exact if exact is None else exact
+        return self._new_model(logits, padded=needed and not self.exact_mode_is_free)
+
+    def _new_model(self, logits: LogitsBuffer | None = None, *, padded: bool) -> OnnxModel:
         with self._enough_memory("a context"):
-            model = self._model(self._cache(self.settings.context_length), logits, exact=exact)
+            model = self._model(self._cache(self.settings.context_length), logits, padded=padded)
         if self._on_device is not None:
             self._try_out(model)
         return model
@@ -105,10 +107,30 @@ class OnnxGraph:
         with self._enough_memory("a context"):
             return self._cache(self.settings.context_length)
 
-    def _model(self, cache: Cache, logits: LogitsBuffer | None, *, exact: bool) -> OnnxModel:
+    @cached_property
+    def exactness(self) -> Exactness:
+        """The state of exact mode. It is on where it costs nothing, even if the settings do not ask for it."""
+        reason = self._why_inexact
+        if self.settings.exact is False and not self.exact_mode_is_free:
+            reason = reason or SWITCHED_OFF
+        elif reason is None and not (self.exact_mode_is_free or rounds_rows_alike(self._new_model(padded=True))):
+            reason = MIXED_ROWS
+        return Exactness(exact=reason is None, reason=reason)
+
+    @property
+    def _asked_and_exact(self) -> bool:
+        return self.settings.exact is not False and self.exactness.exact
+
+    @cached_property
+    def exact_mode_is_free(self) -> bool:
+        """Whether models are exact in passes of any size; otherwise exact mode needs two rows or more in each."""
+        known = self.kernels.independent_rows and self._why_inexact is None
+        return known and rounds_rows_alike(self._new_model(padded=False))
+
+    def _model(self, cache: Cache, logits: LogitsBuffer | None, *, padded: bool) -> OnnxModel:
         if self._switch is None:
-            return (ExactModel if exact else OnnxModel)(self, cache, logits)
-        kind = ExactTwoTableModel if exact else TwoTableModel
+            return (ExactModel if padded else OnnxModel)(self, cache, logits)
+        kind = ExactTwoTableModel if padded else TwoTableModel
         return kind(self, cache, logits, switch_length=self._switch)
 
     def _switch_length(self) -> int | None:
@@ -120,21 +142,6 @@ class OnnxGraph:
         require(self.shared, rule, got=self.settings.context_length, remedy="choose a shorter context")
         return int(noted)
 
-    def _exactness(self, reason: str | None) -> Exactness:
-        """Return whether the models are exact; ``reason`` is a known reason against it.
-
-        Raises `EdgedraftError` if exact mode is required and not possible.
-        """
-        if self.settings.exact is False:
-            return Exactness(exact=False, reason=reason or SWITCHED_OFF)
-        if reason is None and not rounds_rows_alike(self.new_model(exact=True)):
-            reason = MIXED_ROWS
-        if self.settings.exact:
-            remedy = "leave exact mode out, or see docs/kernels.md"
-            why = f"{reason} ({self.kernels.reason})" if reason == STOCK_KERNELS else reason
-            require(reason is None, f"{self._path}: exact mode is not possible, {why}", remedy=remedy)
-        return Exactness(exact=reason is None, reason=reason)
-
     def _cache(self, context_length: int) -> Cache:
         if not self.shared:
             return GrowingCache(self, context_length)
@@ -145,13 +152,14 @@ class OnnxGraph:
     def batch(self, rows: int) -> Batch:
         """Return ``rows`` empty models that step together; memory is committed as their texts grow.
 
-        They step one after the other in four cases: if the graph appends to its past, which has one length for all
-        rows; on a device, where each model has its own keys and values; if rotary factors depend on the longest row;
-        and in exact mode, which needs two rows per pass.
+        They step one after the other if the graph appends to its past, which has one length for all rows; on a device,
+        where each model has its own keys and values; if rotary factors depend on the longest row; and in exact mode, if
+        that needs two rows per pass.
         """
         require(rows >= 1, "a batch needs at least one row", got=rows)
+        padded = self._asked_and_exact and not self.exact_mode_is_free
         together = self.shared and CACHE_POSITION not in self.feeds and self._on_device is None
-        if not together or self._switch is not None or self.exactness.exact:
+        if not together or self._switch is not None or padded:
             logits = LogitsBuffer(self.vocab_size)  # shared by all models, since only one runs at a time
             return SequentialBatch([self.new_model(logits) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)
@@ -182,7 +190,7 @@ class PlainGraph:
         self._session = opened.session
         if opened.on_device is not None:
             with _first_pass(path, settings):
-                self.bind(_ones_for(self._session.get_inputs()[0])).run()
+                self.bind(ones_for(self._session.get_inputs()[0])).run()
 
     def bind(self, values: np.ndarray) -> "BoundPass":
         """Return a pass over ``values``, which stay bound to the input; a GPU copies them once, here."""
@@ -236,9 +244,3 @@ def _require_scores(scores: np.ndarray) -> None:
     """Refuse logits that are not finite or all equal: some drivers skip what they cannot compute, without an error."""
     sound = bool(np.isfinite(scores).all()) and float(np.ptp(scores)) > 0
     require(sound, "scores must be finite, and not all alike", got=float(scores[0]))
-
-
-def _ones_for(declared: GraphValue) -> np.ndarray:
-    """Return ones for an input, with size 1 along every axis that has no fixed size."""
-    shape = [size if isinstance(size, int) else 1 for size in declared.shape]
-    return np.ones(shape, dtype=FLOATS[declared.type])

@@ -204,3 +204,9 @@ def _is_shared(path: Path, pasts: Sequence[GraphValue], presents: Mapping[str, G
     unlike = [past.name for past in pasts if past.shape[2] is None or past.shape[2] != presents[past.name].shape[2]]
     readers = input_readers(path, unlike) if unlike else {}
     return all(readers[name] and readers[name] <= IN_PLACE for name in unlike)
+
+
+def ones_for(declared: GraphValue) -> np.ndarray:
+    """Return ones for an input, with size 1 along every axis that has no fixed size."""
+    shape = [size if isinstance(size, int) else 1 for size in declared.shape]
+    return np.ones(shape, dtype=FLOATS[declared.type])

@@ -17,7 +17,7 @@ from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.engine import DecodingOptions, Engine
-from tests.runtime.native.conftest import kernels, library  # noqa: F401
+from tests.runtime.native.conftest import kernels, library, stock_attention  # noqa: F401
 
 NEW_TOKENS = 16
 WAYS = {
@@ -129,6 +129,15 @@ def test_a_drawn_text_repeats_whatever_was_read_before(engine, random_prompts):
     assert said(engine, prompt, **drawn) == first
 
 
+def test_exact_mode_is_on_where_it_costs_nothing(int4_bundle, kernel, monkeypatch):
+    monkeypatch.setattr(DecodingPlan, "exact_is_cheap", False)
+    for exact in (None, True, False):
+        opened = Engine.open(int4_bundle, context_length=64, exact=exact)
+        assert (opened.exactness.exact, opened.inexact_target()) == (True, None)
+        assert opened.plan == opened.bundle.manifest.plan
+
+
+@pytest.mark.usefixtures("stock_attention")
 def test_exact_mode_is_the_default_where_the_plan_says_that_it_costs_little(int4_bundle, kernel, monkeypatch):
     """Only the target is exact, because it alone decides the text."""
     for cheap in (True, False):
@@ -143,16 +152,24 @@ def test_exact_mode_is_the_default_where_the_plan_says_that_it_costs_little(int4
         Engine.open(int4_bundle, context_length=64, exact=True)
 
 
+@pytest.mark.usefixtures("stock_attention")
 def test_bench_in_exact_mode_shows_what_the_mode_costs(int4_bundle, kernel, capsys):
     arguments = ["bench", str(int4_bundle), "-n", "2", "--max-new-tokens", "6"]
     assert main([*arguments, "--exact", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found["exactness"] == {"exact": True, "reason": None}
+    assert found["exactness"] == {"exact": True, "reason": None, "fp32": False}
     ways = found["report"]["ways"]
     assert {way["equal_texts"] for name, way in ways.items() if name != INEXACT} == {2}
     assert ways[INEXACT]["speed_up"] == {"median": 1.0, "low": 1.0, "high": 1.0}
     assert main([*arguments, "--no-exact"]) == 0
     assert "; inexact: exact mode is off" in capsys.readouterr().out
+
+
+def test_bench_measures_nothing_more_where_exact_mode_costs_nothing(int4_bundle, kernel, capsys):
+    assert main(["bench", str(int4_bundle), "-n", "2", "--max-new-tokens", "6", "--no-exact", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["exactness"]["exact"], INEXACT in found["report"]["ways"]) == (True, False)
+    assert {way["equal_texts"] for way in found["report"]["ways"].values()} == {2}
 
 
 def test_without_own_kernels_bench_says_so_once_and_is_inexact(int4_bundle, monkeypatch, capsys):
@@ -166,6 +183,7 @@ def test_without_own_kernels_bench_says_so_once_and_is_inexact(int4_bundle, monk
     assert "(own kernels were not built when edgedraft was installed) - leave exact mode out" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("stock_attention")
 def test_without_exact_mode_bits_differ(int4_bundle, kernel, alone, random_prompts):
     inexact = Engine.open(int4_bundle, context_length=128, exact=False)
     prompts = random_prompts(6, seed=207, longest=30)

@@ -8,6 +8,7 @@
 
 #include <immintrin.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -26,6 +27,8 @@
 #include "avx2_common.h"
 #include "panel.h"
 #include "quantize.h"
+
+#include "attend.h"
 
 namespace edgedraft {
 namespace {
@@ -96,6 +99,7 @@ struct Avx2 : Avx2Base {
 extern const Kernel kAvx2;
 const Kernel kAvx2 = {
     "avx2", Avx2::layout, cpu_has_avx2, is_common, quantize_rows, multiply<Avx2>,
+    {prepare_rows, attend<Avx2>},
 };
 
 }  // namespace edgedraft

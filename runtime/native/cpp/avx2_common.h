@@ -1,6 +1,8 @@
 // What the two kernels with 256-bit registers share. Included after a target pragma.
 #pragma once
 
+#include "avx_transpose.h"
+
 namespace edgedraft {
 namespace {
 
@@ -24,6 +26,10 @@ struct Avx2Base {
   static Floats plus_product(Floats sum, Floats a, Floats b) { return _mm256_fmadd_ps(a, b, sum); }
   static Floats minus_product(Floats sum, Floats a, Floats b) { return _mm256_fnmadd_ps(a, b, sum); }
   static void store(float* place, Floats values) { _mm256_storeu_ps(place, values); }
+
+  static int64_t transpose(const float* keys, int64_t width, float* into) {
+    return transpose_by_8<2 * 8>(keys, width, into);
+  }
 
   static Ints unsigned_bytes(const uint8_t* place) {
     return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(place)));

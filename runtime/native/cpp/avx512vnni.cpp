@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -18,8 +19,11 @@
 #pragma GCC target("avx512f,avx512bw,avx512vl,avx512vnni")
 #endif
 
+#include "avx_transpose.h"
 #include "panel.h"
 #include "quantize.h"
+
+#include "attend.h"
 
 namespace edgedraft {
 namespace {
@@ -47,6 +51,10 @@ struct Avx512Vnni {
   static Floats minus_product(Floats sum, Floats a, Floats b) { return _mm512_fnmadd_ps(a, b, sum); }
   static void store(float* place, Floats values) { _mm512_storeu_ps(place, values); }
 
+  static int64_t transpose(const float* keys, int64_t width, float* into) {
+    return transpose_by_8<2 * 16>(keys, width, into);
+  }
+
   template <int Bits>
   static Floats zero_points(const uint8_t* place) {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(place))));
@@ -62,6 +70,7 @@ struct Avx512Vnni {
 extern const Kernel kAvx512Vnni;
 const Kernel kAvx512Vnni = {
     "avx512vnni", Avx512Vnni::layout, cpu_has_avx512vnni, is_common, quantize_rows, multiply<Avx512Vnni>,
+    {prepare_rows, attend<Avx512Vnni>},
 };
 
 }  // namespace edgedraft

@@ -3,6 +3,7 @@
 
 #include <immintrin.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -21,6 +22,8 @@
 #include "avx2_common.h"
 #include "panel.h"
 #include "quantize.h"
+
+#include "attend.h"
 
 namespace edgedraft {
 namespace {
@@ -46,6 +49,7 @@ struct AvxVnni : Avx2Base {
 extern const Kernel kAvxVnni;
 const Kernel kAvxVnni = {
     "avxvnni", AvxVnni::layout, cpu_has_avxvnni, is_common, quantize_rows, multiply<AvxVnni>,
+    {prepare_rows, attend<AvxVnni>},
 };
 
 }  // namespace edgedraft

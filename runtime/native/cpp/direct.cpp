@@ -5,13 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "exported.h"
 #include "matrix.h"
-
-#if defined(_WIN32)
-#define EDGEDRAFT_EXPORT extern "C" __declspec(dllexport)
-#else
-#define EDGEDRAFT_EXPORT extern "C" __attribute__((visibility("default")))
-#endif
 
 namespace {
 

@@ -46,28 +46,28 @@ std::string names() {
   return text;
 }
 
-thread_local std::string preferred;
+thread_local std::string setting_of_thread;
 
-const char* wanted_name() {
-  if (!preferred.empty()) return preferred.c_str();
-  const char* wanted = std::getenv("EDGEDRAFT_KERNELS");
-  return wanted && *wanted ? wanted : "auto";
+const char* setting_name() {
+  if (!setting_of_thread.empty()) return setting_of_thread.c_str();
+  const char* setting = std::getenv("EDGEDRAFT_KERNELS");
+  return setting && *setting ? setting : "auto";
 }
 
 }  // namespace
 
-void prefer_kernel(const char* name) { preferred = name; }
+void prefer_kernel(const char* name) { setting_of_thread = name; }
 
 const Kernel* chosen_kernel() {
-  const char* wanted = wanted_name();
-  if (std::strcmp(wanted, "auto") == 0) return best_kernel();
-  if (std::strcmp(wanted, "stock") == 0) return nullptr;
-  const Kernel* kernel = kernel_named(wanted);
+  const char* setting = setting_name();
+  if (std::strcmp(setting, "auto") == 0) return best_kernel();
+  if (std::strcmp(setting, "stock") == 0) return nullptr;
+  const Kernel* kernel = kernel_named(setting);
   if (!kernel) {
-    throw std::invalid_argument("kernels: expected one of " + names() + ", got " + wanted);
+    throw std::invalid_argument("kernels: expected one of " + names() + ", got " + setting);
   }
   if (!kernel->runs_here()) {
-    throw std::invalid_argument(std::string("kernels: this CPU lacks what ") + wanted + " needs");
+    throw std::invalid_argument(std::string("kernels: this CPU lacks what ") + setting + " needs");
   }
   return kernel;
 }

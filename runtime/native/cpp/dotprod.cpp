@@ -5,6 +5,7 @@
 
 #include <arm_neon.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -22,6 +23,8 @@
 #include "neon_common.h"
 #include "panel.h"
 #include "quantize.h"
+
+#include "attend.h"
 
 namespace edgedraft {
 namespace {
@@ -49,6 +52,7 @@ struct DotProd : NeonBase {
 extern const Kernel kDotProd;
 const Kernel kDotProd = {
     "dotprod", DotProd::layout, cpu_has_dotprod, is_common, quantize_rows, multiply<DotProd>,
+    {prepare_rows, attend<DotProd>},
 };
 
 }  // namespace edgedraft

@@ -5,6 +5,7 @@
 
 #include <arm_neon.h>
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -22,6 +23,8 @@
 #include "neon_common.h"
 #include "panel.h"
 #include "quantize.h"
+
+#include "attend.h"
 
 namespace edgedraft {
 namespace {
@@ -92,6 +95,7 @@ struct I8mm : NeonBase {
 extern const Kernel kI8mm;
 const Kernel kI8mm = {
     "i8mm", I8mm::packed, cpu_has_i8mm, is_common, quantize_rows, multiply<I8mm>,
+    {prepare_rows, attend<I8mm>},
 };
 
 }  // namespace edgedraft

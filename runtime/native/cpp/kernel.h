@@ -11,6 +11,8 @@
 
 #include <cstdint>
 
+#include "attention.h"
+
 namespace edgedraft {
 
 // A matrix as MatMulNBits describes it: `columns` is its N, `depth` its K, cut into blocks along K.
@@ -60,6 +62,7 @@ struct Kernel {
   void (*quantize)(const Shape&, const float* x, int64_t first, int64_t last, const Activations&);
   // Writes the columns of the panels from `first` to before `last`, for all rows; y has `columns` floats a row.
   void (*multiply)(const Weights&, const Activations&, int64_t first, int64_t last, float* y);
+  AttentionKernel attention;
 };
 
 // The kernels that were compiled, the best first; the last is the portable one. Ends with null.

@@ -22,6 +22,24 @@ struct NeonBase {
   static Floats minus_product(Floats sum, Floats a, Floats b) { return vfmsq_f32(sum, a, b); }
   static void store(float* place, Floats values) { vst1q_f32(place, values); }
 
+  static int64_t transpose(const float* keys, int64_t width, float* into) {
+    const int64_t done = width / 4 * 4;
+    for (int64_t i = 0; i < done; i += 4) {
+      for (int j = 0; j < 8; j += 4) transpose_4x4(keys + j * width + i, width, into + i * 8 + j);
+    }
+    return done;
+  }
+  // Writes column i of 4 x 4 numbers, whose rows are `width` apart, to `into + 8 * i`.
+  static void transpose_4x4(const float* rows, int64_t width, float* into) {
+    const Floats a = vld1q_f32(rows), b = vld1q_f32(rows + width);
+    const Floats c = vld1q_f32(rows + 2 * width), d = vld1q_f32(rows + 3 * width);
+    const float32x4x2_t ab = vtrnq_f32(a, b), cd = vtrnq_f32(c, d);
+    vst1q_f32(into, vcombine_f32(vget_low_f32(ab.val[0]), vget_low_f32(cd.val[0])));
+    vst1q_f32(into + 8, vcombine_f32(vget_low_f32(ab.val[1]), vget_low_f32(cd.val[1])));
+    vst1q_f32(into + 16, vcombine_f32(vget_high_f32(ab.val[0]), vget_high_f32(cd.val[0])));
+    vst1q_f32(into + 24, vcombine_f32(vget_high_f32(ab.val[1]), vget_high_f32(cd.val[1])));
+  }
+
   template <int Bits>
   static Floats zero_points(const uint8_t* place) {
     int32_t bytes;

@@ -22,7 +22,7 @@ namespace edgedraft {
 constexpr uint32_t kApiVersion = 22;  // any onnxruntime from 1.22 on gives it
 
 constexpr int kInvalidArgument = 2, kFail = 1;                 // OrtErrorCode
-constexpr int kFloat = 1, kUint8 = 2, kInt32 = 6;              // ONNXTensorElementDataType
+constexpr int kFloat = 1, kUint8 = 2, kInt32 = 6, kInt64 = 7;              // ONNXTensorElementDataType
 constexpr int kRequired = 0, kOptional = 1;                    // OrtCustomOpInputOutputCharacteristic
 constexpr int kDefaultMemory = 0;                              // OrtMemType
 
@@ -66,6 +66,9 @@ struct OrtApi {
   }
   OrtStatus* type_and_shape(const OrtValue* value, OrtTensorTypeAndShapeInfo** info) const {
     return as<OrtStatus* (*)(const OrtValue*, OrtTensorTypeAndShapeInfo**)>(slots[65])(value, info);
+  }
+  OrtStatus* float_attribute(const OrtKernelInfo* info, const char* name, float* value) const {
+    return as<OrtStatus* (*)(const OrtKernelInfo*, const char*, float*)>(slots[85])(info, name, value);
   }
   OrtStatus* int_attribute(const OrtKernelInfo* info, const char* name, int64_t* value) const {
     return as<OrtStatus* (*)(const OrtKernelInfo*, const char*, int64_t*)>(slots[86])(info, name, value);

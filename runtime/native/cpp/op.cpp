@@ -2,84 +2,22 @@
 // in every session whose options it was registered with.
 #include <algorithm>
 #include <atomic>
-#include <exception>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "exported.h"
 #include "matrix.h"
 #include "memory.h"
-#include "onnxruntime_abi.h"
-
-#if defined(_WIN32)
-#define EDGEDRAFT_EXPORT extern "C" __declspec(dllexport)
-#else
-#define EDGEDRAFT_EXPORT extern "C" __attribute__((visibility("default")))
-#endif
+#include "ort_calls.h"
 
 namespace edgedraft {
 namespace {
 
 enum Input { kA, kB, kScales, kZeroPoints, kGroupIndex, kBias, kInputs };
 
-std::atomic<const OrtApi*> api{nullptr};
 std::atomic<int64_t> products{0}, portable_products{0};
-
-struct Operator : OrtCustomOp {
-  const Kernel* kernel;
-};
-
-// Turns a status into an exception, so that the functions below read from top to bottom.
-void check(OrtStatus* status) {
-  if (!status) return;
-  const std::string message = api.load()->error_message(status);
-  api.load()->release_status(status);
-  throw std::runtime_error(message);
-}
-
-// Runs `body`; no exception may cross into onnxruntime.
-template <class Body>
-OrtStatus* guarded(Body body) {
-  try {
-    body();
-    return nullptr;
-  } catch (const std::invalid_argument& error) {
-    return api.load()->create_status(kInvalidArgument, error.what());
-  } catch (const std::bad_alloc&) {
-    return api.load()->create_status(kFail, "MatMulNBits: not enough memory");
-  } catch (const std::exception& error) {
-    return api.load()->create_status(kFail, error.what());
-  }
-}
-
-struct Tensor {
-  std::vector<int64_t> sizes;
-  void* data = nullptr;
-
-  int64_t count() const {
-    int64_t product = 1;
-    for (const int64_t size : sizes) product *= size;
-    return product;
-  }
-};
-
-Tensor tensor_of(const OrtValue* value, int type, const char* name) {
-  OrtTensorTypeAndShapeInfo* info;
-  check(api.load()->type_and_shape(value, &info));
-  const std::unique_ptr<OrtTensorTypeAndShapeInfo, void (*)(OrtTensorTypeAndShapeInfo*)> owner(
-      info, [](OrtTensorTypeAndShapeInfo* each) { api.load()->release_shape(each); });
-  int found;
-  check(api.load()->element_type(info, &found));
-  if (found != type) throw std::invalid_argument(std::string("MatMulNBits: ") + name + ": unexpected element type");
-  size_t count;
-  check(api.load()->dimension_count(info, &count));
-  Tensor tensor;
-  tensor.sizes.resize(count);
-  check(api.load()->dimensions(info, tensor.sizes.data(), count));
-  check(api.load()->tensor_data(const_cast<OrtValue*>(value), &tensor.data));
-  return tensor;
-}
 
 // The constant behind an input, or null where it is absent or computed by the graph.
 const OrtValue* constant_at(const OrtKernelInfo* info, size_t index) {
@@ -90,15 +28,6 @@ const OrtValue* constant_at(const OrtKernelInfo* info, size_t index) {
     return nullptr;
   }
   return constant ? value : nullptr;
-}
-
-int64_t attribute(const OrtKernelInfo* info, const char* name, int64_t otherwise) {
-  int64_t value;
-  if (OrtStatus* status = api.load()->int_attribute(info, name, &value)) {
-    api.load()->release_status(status);
-    return otherwise;
-  }
-  return value;
 }
 
 struct Node {
@@ -114,7 +43,7 @@ void read_constant(const OrtKernelInfo* info, Input input, const char* name, int
   check(api.load()->declared_input_count(info, &inputs));
   const OrtValue* value = size_t(input) < inputs ? constant_at(info, input) : nullptr;
   if (!value) return;
-  const Tensor tensor = tensor_of(value, type, name);
+  const Tensor tensor = tensor_of(value, type, std::string("MatMulNBits: ") + name);
   data = static_cast<const Element*>(tensor.data);
   count = tensor.count();
   node.has_constant[input] = true;
@@ -124,10 +53,10 @@ OrtStatus* create(const OrtCustomOp* op, const OrtApi*, const OrtKernelInfo* inf
   return guarded([&] {
     auto node = std::make_unique<Node>();
     RawMatrix raw = {};
-    raw.columns = attribute(info, "N", 0);
-    raw.depth = attribute(info, "K", 0);
-    raw.bits = attribute(info, "bits", 4);
-    raw.block_size = attribute(info, "block_size", 0);
+    raw.columns = attribute(info, "N", int64_t(0));
+    raw.depth = attribute(info, "K", int64_t(0));
+    raw.bits = attribute(info, "bits", int64_t(4));
+    raw.block_size = attribute(info, "block_size", int64_t(0));
     read_constant(info, kB, "B", kUint8, *node, raw.weights, raw.weight_count);
     read_constant(info, kScales, "scales", kFloat, *node, raw.scales, raw.scale_count);
     read_constant(info, kZeroPoints, "zero_points", kUint8, *node, raw.zero_points, raw.zero_point_count);
@@ -198,7 +127,7 @@ OrtStatus* compute(void* kernel, OrtKernelContext* context) {
     require_no_computed_input(node, context);
     const OrtValue* input;
     check(api.load()->input(context, kA, &input));
-    const Tensor x = tensor_of(input, kFloat, "A");
+    const Tensor x = tensor_of(input, kFloat, "MatMulNBits: A");
     const Shape& shape = node.matrix->shape();
     if (x.sizes.empty() || x.sizes.back() != shape.depth) {
       throw std::invalid_argument("MatMulNBits: the last dimension of A must be K = " + std::to_string(shape.depth));
@@ -221,51 +150,24 @@ int input_type(const OrtCustomOp*, size_t index) {
   return types[index];
 }
 
-Operator operator_for(const Kernel* kernel) {
-  Operator op = {};
-  op.version = kApiVersion;
-  op.kernel = kernel;
+}  // namespace
+
+std::atomic<const OrtApi*> api{nullptr};
+
+Operator product_operator(const Kernel* kernel) {
+  Operator op = plain_operator(kernel);
   op.name = [](const OrtCustomOp*) { return "MatMulNBits"; };
-  op.execution_provider = [](const OrtCustomOp*) -> const char* { return nullptr; };
   op.input_type = input_type;
   op.input_count = [](const OrtCustomOp*) { return size_t(kInputs); };
-  op.output_type = [](const OrtCustomOp*, size_t) { return kFloat; };
   op.output_count = [](const OrtCustomOp*) { return size_t(1); };
   op.destroy = [](void* node) { delete static_cast<Node*>(node); };
   op.input_characteristic = [](const OrtCustomOp*, size_t index) { return index < kZeroPoints ? kRequired : kOptional; };
-  op.output_characteristic = [](const OrtCustomOp*, size_t) { return kRequired; };
-  op.input_memory = [](const OrtCustomOp*, size_t) { return kDefaultMemory; };
-  const auto one = [](const OrtCustomOp*) { return 1; };
-  op.variadic_input_least = op.variadic_input_homogeneous = one;
-  op.variadic_output_least = op.variadic_output_homogeneous = op.first_version = one;
-  op.last_version = [](const OrtCustomOp*) { return 1 << 30; };
   op.create_kernel_v2 = create;
   op.compute_v2 = compute;
   return op;
 }
 
-// Operators and their domains live as long as the process: sessions keep pointers to them.
-OrtCustomOpDomain* domain_of(const Kernel* kernel) {
-  OrtCustomOpDomain* domain;
-  check(api.load()->create_domain("com.microsoft", &domain));
-  check(api.load()->add_op(domain, new Operator(operator_for(kernel))));
-  return domain;
-}
-
-}  // namespace
 }  // namespace edgedraft
-
-// What onnxruntime calls when this library is registered with a session's options. Registers nothing where
-// EDGEDRAFT_KERNELS is "stock", or where only the portable kernel would run.
-EDGEDRAFT_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
-  using namespace edgedraft;
-  const OrtApi* offered = base->get_api(kApiVersion);
-  if (!offered) return nullptr;  // an older onnxruntime: it has printed so, and keeps its own kernels
-  api = offered;
-  return guarded([&] {
-    if (const Kernel* kernel = chosen_kernel()) check(offered->add_domain(options, domain_of(kernel)));
-  });
-}
 
 // Products since the library was loaded, of all sessions; tests ask whether our kernels ran.
 EDGEDRAFT_EXPORT int64_t edgedraft_products() { return edgedraft::products; }

@@ -4,10 +4,14 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "kernel.h"
 #include "packing.h"
+#include "panel.h"
 #include "quantize.h"
+
+#include "attend.h"
 
 namespace edgedraft {
 namespace {
@@ -50,11 +54,27 @@ void multiply_columns(const Weights& w, const Activations& x, int64_t first, int
   }
 }
 
+struct Single {
+  using Floats = float;
+
+  static float all(float value) { return value; }
+  static float load_floats(const uint8_t* place) {
+    float value;
+    std::memcpy(&value, place, sizeof value);
+    return value;
+  }
+  static float times(float a, float b) { return a * b; }
+  static float plus_product(float sum, float a, float b) { return std::fma(a, b, sum); }
+  static void store(float* place, float value) { *place = value; }
+  static int64_t transpose(const float*, int64_t, float*) { return 0; }
+};
+
 bool always() { return true; }
 bool takes_all(const Shape&) { return true; }
 
 }  // namespace
 
-const Kernel kPortable = {"portable", kColumn, always, takes_all, quantize_rows, multiply_columns};
+const Kernel kPortable = {"portable", kColumn, always, takes_all, quantize_rows, multiply_columns,
+                           {prepare_rows, attend<Single>}};
 
 }  // namespace edgedraft

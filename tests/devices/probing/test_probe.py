@@ -111,7 +111,7 @@ def test_every_step_is_told_with_what_was_timed():
 
 
 def undecided(monkeypatch, *names):
-    monkeypatch.setattr(probing, "own_kernels", lambda: SimpleNamespace(measurable=lambda: names))
+    monkeypatch.setattr(probing, "own_kernels", lambda: SimpleNamespace(undecided=lambda: names))
 
 
 def test_kernels_that_nobody_measured_are_timed_beside_stock_and_the_faster_are_taken(monkeypatch):

@@ -2,20 +2,21 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import huggingface_hub
 import pytest
 from huggingface_hub import ModelCard, constants
 
 from edgedraft.__main__ import main
-from edgedraft.exporter.bundle.card import MeasuredSpeeds
+from edgedraft.exporter.bundle.card import MeasuredSpeeds, model_card
 from edgedraft.exporter.bundle.push import Repository, push_bundle
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.kernel_names import PairKernels
-from edgedraft.runtime.bench import BenchReport, WayReport
+from edgedraft.runtime.bench import INEXACT, BenchReport, WayReport
 from edgedraft.runtime.bundle.reading import read_bundle
-from edgedraft.runtime.onnx.exact import Exactness
+from edgedraft.runtime.onnx.exact import SWITCHED_OFF, Exactness
 from tests.exporter.hub import REVISION, TOKEN, Stored, running_hub
 
 NAME = "org/my-bundle"
@@ -133,6 +134,32 @@ def test_what_an_earlier_bundle_left_goes_and_the_users_own_files_stay(hub, bund
     assert set(stored.files) == {*wanted, ".gitattributes", "LICENSE", "drawing.png"}
     gone = [path for key, path in stored.commits[1] if key == "deletedFile"]
     assert gone == ["chat_template.jinja", "drafter/model_1.onnx.data"]
+
+
+@pytest.mark.parametrize(
+    ("exactness", "said"),
+    [
+        (None, "avx2 kernels. Speeds are of decoding"),
+        (Exactness(exact=True), "Exact mode was on: every text must equal the target's own. Speeds"),
+        (Exactness(exact=False, reason=SWITCHED_OFF), "Exact mode was off: texts are inexact. Speeds"),
+        (Exactness(exact=False, reason="why"), "Exact mode was off (why): texts are inexact. Speeds"),
+        (
+            Exactness(exact=False, reason=SWITCHED_OFF, fp32=True),
+            "Exact mode was off: texts are equal up to fp32 rounding. Speeds",
+        ),
+    ],
+)
+def test_the_card_says_if_the_bench_ran_in_exact_mode(bundle, measured, exactness, said):
+    card = model_card(read_bundle(bundle).manifest, replace(measured, exactness=exactness))
+    assert said in " ".join(card.split())
+
+
+def test_speed_ups_on_the_card_are_against_the_way_that_bench_used(bundle, measured):
+    manifest, ways = read_bundle(bundle).manifest, measured.report.ways
+    assert "speed-ups are against the target alone. τ" in " ".join(model_card(manifest, measured).split())
+    report = replace(measured.report, ways=ways | {INEXACT: ways["target alone"]})
+    card = " ".join(model_card(manifest, replace(measured, report=report)).split())
+    assert "speed-ups are against the target alone, inexact. τ" in card
 
 
 def test_measured_speeds_stand_on_the_card_and_its_sum_in_the_manifest(hub, bundle, measured, tmp_path):

@@ -1,5 +1,7 @@
 """How differences of logits are measured and reported, and which configurations have far borders."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,29 @@ def test_a_model_too_large_for_this_machine_is_told_to_be_unchecked(tmp_path, mo
     needs = "comparing it with its source needs 3.0 GiB of memory, 1.5 GiB are free"
     assert result.remarks("mine") == (f"mine: not checked: {needs}",)
     assert result.acceptable
+
+
+def test_a_source_too_large_to_load_in_float32_is_told_to_be_unchecked(tiny_pair, tiny_opened, monkeypatch):
+    """A source that needs float32 throughout takes more memory than the first try; what is known by then counts."""
+    folder = tiny_opened.target.path
+    graph = sum(file.stat().st_size for file in folder.glob("model.onnx*"))
+    free = SimpleNamespace(available=int(1.2 * graph) + (1 << 30))
+    monkeypatch.setattr(comparing.psutil, "virtual_memory", lambda: free)
+    tried = []
+
+    def narrow(*arguments, whole):
+        tried.append(whole)
+        raise RuntimeError("expected m1 and m2 to have the same dtype")
+
+    monkeypatch.setattr(comparing, "source_logits", narrow)
+    result = check_weights(tiny_pair.target, folder, EqualityResult(family="Some"))
+    assert (result.weights, result.acceptable, tried) == (None, True, [False])
+    assert "comparing it with its source needs" in result.not_checked[0]
+    for share, known in ((0.0009, True), (0.0011, False)):
+        monkeypatch.setattr(comparing, "source_logits", lambda *arguments, whole: None)
+        monkeypatch.setattr(comparing, "_deviation", lambda *arguments, share=share: deviation(share))
+        result = check_weights(tiny_pair.target, folder, EqualityResult(family="Some"))
+        assert (result.weights is not None, result.not_checked == ()) == (known, known)
 
 
 # --- borders ---------------------------------------------------------------------------------------------------------

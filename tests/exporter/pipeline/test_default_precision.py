@@ -7,12 +7,13 @@ import pytest
 
 from edgedraft.exporter.graph.precisions import CANDIDATES
 from edgedraft.exporter.graph.worker_pack import pack_graph
-from edgedraft.exporter.models.packaged_models import packaged_model
+from edgedraft.exporter.models.packaged_models import packaged_models
 from edgedraft.exporter.models.sources import GGUF, ONNX
 from edgedraft.exporter.models.trial import pack_trial, trial_folder
 from edgedraft.exporter.pipeline import default_precision as choosing
 from edgedraft.exporter.pipeline.default_precision import PrecisionSearch, default_precision
 from edgedraft.exporter.pipeline.inputs import with_default_precisions
+from edgedraft.exporter.pipeline.quality import MAX_DIVERGENCE
 from edgedraft.exporter.pipeline.requests import PairInputs
 from edgedraft.runtime.base.errors import EdgedraftError
 
@@ -95,8 +96,9 @@ def test_a_trial_is_packed_once_beside_the_whole_build(tiny_opened, tmp_path):
     assert folder.file_bytes < tiny_opened.target.file_bytes / 3
 
 
-def test_refused_precisions_are_left_out(source, search, converted):
-    assert default_precision(source, search(100.0, refused=("int4",))).precision == "int4-block64"
+def test_refused_precisions_are_left_out(source, search, converted, tmp_path):
+    asked = dataclasses.replace(search(100.0, refused=("int4",)), cache=tmp_path)
+    assert default_precision(source, asked).precision == "int4-block64"
     assert converted[0] == "int4-block64"
 
 
@@ -111,13 +113,29 @@ def test_results_are_kept(source, search, converted, monkeypatch):
     [("psutil", "virtual_memory", {"available": 2**20}, "memory"), ("shutil", "disk_usage", {"free": 2**20}, "disk")],
 )
 def test_what_has_no_room_is_not_measured_and_says_so(
-    source, search, converted, monkeypatch, module, name, facts, what
+    source, search, converted, tmp_path, monkeypatch, module, name, facts, what
 ):
     monkeypatch.setattr(getattr(choosing, module), name, lambda *path: SimpleNamespace(**facts))
-    chosen = default_precision(source, search(0.0))
+    chosen = default_precision(source, dataclasses.replace(search(0.0), cache=tmp_path))
     assert (chosen.precision, chosen.divergence, converted) == ("int4", None, ["int4"])
     expected = f"int4, not measured against fp32: its fp32 build needs 0.0 GiB of {what}, 0.0 GiB are free"
     assert str(chosen) == expected
+
+
+def test_what_was_measured_once_needs_no_room(source, search, converted, monkeypatch):
+    first = default_precision(source, search(100.0))
+    monkeypatch.setattr(choosing.psutil, "virtual_memory", lambda: SimpleNamespace(available=0))
+    converted.clear()
+    assert default_precision(source, search(100.0)) == first
+    assert (first.divergence is not None, converted) == (True, [])
+
+
+@pytest.mark.parametrize("context", [1, 2, 40, 48, 49])
+def test_short_contexts_hold_a_prompt_and_an_answer(source, search, converted, tmp_path, monkeypatch, context):
+    monkeypatch.setattr(choosing, "context_length", lambda folder: context)
+    chosen = default_precision(source, dataclasses.replace(search(100.0), cache=tmp_path))
+    assert chosen.precision == "int4"
+    assert 6 <= chosen.divergence.positions <= 6 * max(1, context // 2)
 
 
 def test_an_exported_folder_stays_as_it_is(source, search, converted):
@@ -126,11 +144,13 @@ def test_an_exported_folder_stays_as_it_is(source, search, converted):
     assert converted == []
 
 
-def test_packaged_models_were_measured_before(source, search, converted):
-    model = packaged_model("qwen2.5-coder-1.5b-instruct")
+@pytest.mark.parametrize("model", packaged_models(), ids=lambda model: model.name)
+def test_packaged_models_were_measured_before(source, search, converted, tmp_path, model):
+    """What quickstart needs of them is never built: neither an fp32 build nor a trial."""
     packaged = dataclasses.replace(source, kind=GGUF, identity=model.sha256)
-    chosen = default_precision(packaged, search(0.05))
-    assert (chosen.precision, chosen.divergence.kl_per_token, converted) == ("int4", 0.0217, [])
+    chosen = default_precision(packaged, dataclasses.replace(search(MAX_DIVERGENCE), cache=tmp_path))
+    assert chosen.divergence in model.divergences
+    assert (chosen.precision, converted, list(tmp_path.iterdir())) == ("int4", [], [])
 
 
 def test_a_request_gets_a_precision_for_each_auto_and_says_which(tiny_pair, converted, cache):

@@ -128,6 +128,74 @@ void refuse(const Kernel& kernel) {
   fail("took a matrix that is none", kernel, c);
 }
 
+// A text of several rows behind others; its arrays have exact lengths on the heap.
+struct Text {
+  AttentionShape shape = {};
+  int64_t begin = 0;
+  std::vector<float> rows, cosines, sines, keys, values;
+
+  int64_t row_floats() const { return (shape.heads + 2 * shape.key_heads) * shape.width; }
+};
+
+Text random_text() {
+  Text text;
+  AttentionShape& shape = text.shape;
+  shape.batch = 1, shape.rows = between(1, 20), shape.key_heads = between(1, 3);
+  shape.heads = shape.key_heads * between(1, 9), shape.width = between(1, 70);
+  shape.rotary_half = between(0, shape.width / 2), shape.interleaved = between(0, 1) != 0;
+  shape.scale = 1.0f / std::sqrt(float(shape.width));
+  text.begin = between(0, 1) ? between(0, 90) : 0;
+  shape.capacity = text.begin + shape.rows + between(0, 9);
+  text.rows.resize(size_t(shape.rows * text.row_floats()));
+  text.cosines.resize(size_t(shape.rotary_half * (text.begin + shape.rows)));
+  text.sines.resize(text.cosines.size());
+  text.keys.resize(size_t(shape.key_heads * shape.capacity * shape.width));
+  text.values.resize(text.keys.size());
+  const float size = between(0, 9) ? 1.0f : 1e4f;  // of scores that exp cannot tell apart, too
+  for (auto* each : {&text.rows, &text.cosines, &text.sines, &text.keys, &text.values}) {
+    for (auto& value : *each) value = size * real();
+  }
+  return text;
+}
+
+// Rows from `first` to before `last`, whose predecessors stand in `text.keys` already.
+std::vector<float> attended(const Kernel& kernel, Text& text, int64_t first, int64_t last, int64_t chunk_rows) {
+  AttentionJob job = {};
+  job.shape = text.shape;
+  job.shape.rows = last - first;
+  const int64_t heads = job.shape.heads, width = job.shape.width, begin = text.begin + first;
+  std::vector<int64_t> positions;
+  for (int64_t row = first; row < last; ++row) positions.push_back(text.begin + row);
+  const std::vector<float> rows(text.rows.begin() + first * text.row_floats(),
+                                text.rows.begin() + last * text.row_floats());
+  std::vector<float> rotated(size_t(job.shape.rows * heads * width)), output(rotated.size());
+  job.query = rows.data(), job.key = job.query + heads * width, job.value = job.key + job.shape.key_heads * width;
+  job.query_stride = job.key_stride = job.value_stride = text.row_floats();
+  job.cosines = text.cosines.data(), job.sines = text.sines.data(), job.positions = positions.data();
+  job.begins = &begin, job.keys = text.keys.data(), job.values = text.values.data();
+  job.rotated = rotated.data(), job.output = output.data(), job.chunk_rows = chunk_rows;
+  kernel.attention.prepare(job, 0, job.shape.rows);
+  kernel.attention.attend(job, 0, job.attend_items());
+  return output;
+}
+
+void compare_attention(const Kernel& kernel) {
+  Text text = random_text(), again = text;
+  const int64_t rows = text.shape.rows, row_floats = text.shape.heads * text.shape.width;
+  const std::vector<float> expected = attended(kPortable, text, 0, rows, rows);
+  std::vector<float> y;
+  for (int64_t first = 0; first < rows;) {
+    const int64_t last = between(first + 1, rows);
+    const std::vector<float> piece = attended(kernel, again, first, last, between(1, 5));
+    y.insert(y.end(), piece.begin(), piece.end());
+    first = last;
+  }
+  if (same(expected.data(), y.data(), size_t(rows * row_floats))) return;
+  std::printf("attention differs: %s: heads %d of %d width %d rows %d behind %d\n", kernel.name, int(text.shape.heads),
+              int(text.shape.key_heads), int(text.shape.width), int(rows), int(text.begin));
+  std::exit(1);
+}
+
 }  // namespace
 
 int main(int count, char** arguments) {
@@ -135,7 +203,7 @@ int main(int count, char** arguments) {
   generator.seed(count > 2 ? unsigned(std::atoi(arguments[2])) : 1);
   for (const Kernel* const* kernel = kKernels; *kernel; ++kernel) {
     const bool here = (*kernel)->runs_here();
-    for (int i = 0; here && i < shapes; ++i) compare(**kernel), refuse(**kernel);
+    for (int i = 0; here && i < shapes; ++i) compare(**kernel), refuse(**kernel), compare_attention(**kernel);
     std::printf("%s: %s\n", (*kernel)->name, here ? "equal" : "not run: this CPU lacks it");
   }
   return 0;

@@ -29,6 +29,12 @@ def library():
     return load_library(path)
 
 
+@pytest.fixture
+def stock_attention(monkeypatch):
+    """Sessions of this test keep onnxruntime's attention."""
+    monkeypatch.setattr("edgedraft.runtime.onnx.kernel_choice.why_stock_attention", lambda path: "asked for")
+
+
 @pytest.fixture(scope="session")
 def kernels(library):
     """The names of the kernels that this CPU can run."""

@@ -14,6 +14,7 @@ from tests.needs import need_program, skip_without
 from tests.runtime.native.conftest import COMPILER, OTHER_BUILD, REPOSITORY
 
 SOURCES = REPOSITORY / "runtime" / "native" / "cpp"
+WITH_ONNXRUNTIME = ("op", "attention_op", "registration", "direct")
 COMPARISON = Path(__file__).with_name("compare_kernels.cpp")
 FLAGS = ["-std=c++17", "-ffp-contract=off", "-fno-math-errno", "-pthread", "-Wall", "-Wextra", "-Werror"]
 SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -26,8 +27,8 @@ pytestmark = pytest.mark.compilers
 
 
 def comparison(compiler, folder, *flags):
-    """Compile the program that compares all kernels of a processor; the operator itself needs onnxruntime."""
-    sources = [str(path) for path in sorted(SOURCES.glob("*.cpp")) if path.stem not in ("op", "direct")]
+    """Compile the program that compares all kernels of a processor; the operators themselves need onnxruntime."""
+    sources = [str(path) for path in sorted(SOURCES.glob("*.cpp")) if path.stem not in WITH_ONNXRUNTIME]
     program = folder / "compare_kernels"
     # GCC 12 warns about uninitialized values inside its own AVX-512 headers.
     command = [compiler, *FLAGS, "-Wno-maybe-uninitialized", *flags, f"-I{SOURCES}", *sources, str(COMPARISON)]
@@ -60,7 +61,7 @@ def test_sessions_read_nothing_past_its_end_under_sanitizers(tmp_path):
     # The sanitizer looks for C++'s exceptions when it is loaded. Python keeps memory until it ends: no leak of ours.
     preloaded = " ".join(library_of(compiler, name) for name in ("libasan.so", "libstdc++.so"))
     sanitized = {"LD_PRELOAD": preloaded, "ASAN_OPTIONS": "detect_leaks=0", OTHER_BUILD: str(library)}
-    tests = [f"tests/runtime/native/{name}" for name in ("test_operator.py", "test_products.py")]
+    tests = [f"tests/runtime/native/{name}" for name in ("test_operator.py", "test_products.py", "test_attention.py")]
     command = [sys.executable, "-m", "pytest", "-q", "--capture=no", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(command, cwd=REPOSITORY, env=os.environ | sanitized, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]

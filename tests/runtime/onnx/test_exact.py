@@ -11,7 +11,7 @@ from edgedraft.exporter.graph.precisions import TABLE as PRECISIONS
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from tests.plain_llama import Style, save_plain_llama
-from tests.runtime.native.conftest import kernels, library  # noqa: F401
+from tests.runtime.native.conftest import kernels, library, stock_attention  # noqa: F401
 
 CONTEXT = 48
 TEXT = [int(token) for token in np.random.default_rng(3).integers(10, 1000, CONTEXT)]
@@ -46,7 +46,21 @@ def read_in_pieces(model, sizes):
 PIECES = ([1], [2], [3], [1, 4], [7, 1, 1], [16], [17, 5], [CONTEXT - 1], [1, 2, 3, 5, 8, 13])
 
 
-def test_logits_do_not_depend_on_what_is_read_in_one_pass(path, kernels):  # noqa: F811
+@pytest.fixture(params=["ours", "onnxruntime's"])
+def attention(request):
+    """Whose attention sessions of this test have."""
+    if request.param != "ours":
+        request.getfixturevalue("stock_attention")
+    return request.param
+
+
+def test_attention_is_ours_where_products_are(path, library, attention):  # noqa: F811
+    model, before = opened(path), library.attentions()
+    model.read(TEXT[:1])
+    assert (library.attentions() > before) == (attention == "ours")
+
+
+def test_logits_do_not_depend_on_what_is_read_in_one_pass(path, kernels, attention):  # noqa: F811
     expected = None
     for kernel in kernels:
         model = opened(path, kernels=kernel, exact=True)
@@ -57,7 +71,16 @@ def test_logits_do_not_depend_on_what_is_read_in_one_pass(path, kernels):  # noq
             np.testing.assert_array_equal(read_in_pieces(model, sizes), whole, err_msg=f"{kernel} {sizes}")
 
 
-def test_a_rejected_draft_leaves_no_trace(path):
+def test_rows_of_a_batch_are_read_like_single_texts(path, attention):
+    graph = OnnxGraph(path, SessionSettings(threads=2, context_length=CONTEXT, exact=True))
+    batch, whole = graph.batch(3), read_in_pieces(graph.new_model(), [CONTEXT])
+    for row, length in zip(batch.rows, (3, 9, 20), strict=True):
+        row.read(TEXT[:length])
+    logits = batch.step([TEXT[3], TEXT[9], TEXT[20]])
+    np.testing.assert_array_equal(logits, whole[[3, 9, 20]])
+
+
+def test_a_rejected_draft_leaves_no_trace(path, attention):
     model = opened(path, exact=True)
     whole = read_in_pieces(model, [CONTEXT])
     model.rewind(20)
@@ -70,7 +93,7 @@ def test_a_rejected_draft_leaves_no_trace(path):
     np.testing.assert_array_equal(model.read(TEXT[21:24]).logits, whole[21:24])
 
 
-def test_without_it_they_do(path):
+def test_without_it_they_do(path, stock_attention):  # noqa: F811
     model = opened(path)
     whole = read_in_pieces(model, [CONTEXT])
     assert (read_in_pieces(model, [1]) != whole).any()
@@ -88,7 +111,8 @@ def test_a_session_that_cannot_be_exact_is_refused_or_labelled(path):
 
 
 @pytest.mark.parametrize(("exact", "label"), [(None, "exact"), (True, "exact"), (False, "inexact: exact mode is off")])
-def test_a_session_says_if_it_is_exact(path, exact, label):
+def test_a_session_says_if_it_is_exact(path, exact, label, attention):
+    label = "exact" if attention == "ours" else label  # it costs nothing there, so that nothing is to be switched off
     assert str(OnnxGraph(path, SessionSettings(threads=2, context_length=CONTEXT, exact=exact)).exactness) == label
 
 

@@ -10,7 +10,7 @@ from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import from_plain
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME
 from edgedraft.runtime.engine import Engine
-from edgedraft.runtime.onnx.kernel_choice import kernels_or_auto, kernels_to_time, preferred_kernels
+from edgedraft.runtime.onnx.kernel_choice import kernels_to_time, planned_setting, setting_or_auto
 from edgedraft.runtime.onnx.planned_kernels import as_planned, kernels_remark, timed_as_run
 from edgedraft.runtime.onnx.session import SessionSettings
 from tests.runtime.native.conftest import library  # noqa: F401
@@ -63,7 +63,7 @@ def test_kernels_that_the_user_forces_are_timed_beside_stock(path, best, monkeyp
     best("avx2")
     monkeypatch.setenv("EDGEDRAFT_KERNELS", "avx2")
     assert kernels_to_time(path, "cpu", "auto") == ("stock", "avx2")
-    assert kernels_or_auto(path, "cpu", "stock") == "stock"
+    assert setting_or_auto(path, "cpu", "stock") == "stock"
 
 
 def test_nothing_is_left_to_timing_where_only_one_choice_runs(path, best, monkeypatch):
@@ -98,14 +98,14 @@ def test_settings_go_before_the_plan(path, best, settings):
 def test_the_environment_goes_before_the_plan(path, best, monkeypatch):
     best("avx2")
     monkeypatch.setenv("EDGEDRAFT_KERNELS", "avx2")
-    assert preferred_kernels(path, "cpu", "stock") == "auto"
+    assert planned_setting(path, "cpu", "stock") == "auto"
 
 
 def test_kernels_that_do_not_run_here_leave_the_choice_to_the_session(path, monkeypatch):
-    assert preferred_kernels(path, "cpu", "avx9000") == "auto"
-    assert preferred_kernels(path, "webgpu", "avx2") == "auto"
+    assert planned_setting(path, "cpu", "avx9000") == "auto"
+    assert planned_setting(path, "webgpu", "avx2") == "auto"
     monkeypatch.setattr(BUILT, lambda: None)
-    assert preferred_kernels(path, "cpu", "avx2") == "auto"
+    assert planned_setting(path, "cpu", "avx2") == "auto"
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_times_hold_for_the_kernels_they_are_of(planned, running, holds):
 
 
 @pytest.mark.parametrize(
-    ("planned", "running", "usual", "remark"),
+    ("planned", "running", "default", "remark"),
     [
         (VNNI, VNNI, VNNI, None),
         (UNRECORDED, STOCK, STOCK, None),
@@ -150,9 +150,9 @@ def test_times_hold_for_the_kernels_they_are_of(planned, running, holds):
         ),
     ],
 )
-def test_a_plan_of_other_kernels_is_told_in_one_line(planned, running, usual, remark):
+def test_a_plan_of_other_kernels_is_told_in_one_line(planned, running, default, remark):
     expected = remark and f"plan: {remark} - plan again on this machine (edgedraft export)"
-    assert kernels_remark(planned, running, usual) == expected
+    assert kernels_remark(planned, running, default) == expected
 
 
 @pytest.mark.parametrize("name", ["AVX2", "a b", "avx2\n", "x" * 33, "\x1b[31m"])
