@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgedraft.runtime.base.intervals import Interval
+from edgedraft.exporter.graph.providers import DRAFTER
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
+from edgedraft.runtime.base.tables import markdown_table
 from edgedraft.runtime.bench import BenchReport, WayReport
-from edgedraft.runtime.bundle.manifest import BundleManifest, DivergenceEntry
+from edgedraft.runtime.bundle.manifest import HEAD, TABLE, BundleManifest, DivergenceEntry, LayerEntry
 from edgedraft.runtime.core.plan import DecodingPlan
 
 _CARD = """---
@@ -16,9 +17,9 @@ _CARD = """---
 
 # {target_name} with a trimmed {drafter_name} drafter
 
-An edgedraft bundle: `target/` verifies what `drafter/` proposes. The drafter's LM head keeps {size:,} of
+An edgedraft bundle: `target/` verifies what `{drafter_place}` proposes. The drafter's LM head keeps {size:,} of
 {vocab:,} tokens ({share:.1%}); `drafter/index_map.safetensors` maps its ids back. Output is the target's own.
-
+{layer}
 | | target | drafter |
 | --- | --- | --- |
 | model | {target_name} | {drafter_name} |
@@ -58,6 +59,7 @@ _PREDICTED = """## Predicted
 
 These are the plan's predictions, not measurements: τ {tau:.2f}, {accepted:.1%} of the examined drafts kept, and a
 speed-up between {low:.2f}× and {high:.2f}× (80 % interval). Measure your own machine with `edgedraft bench .`"""
+_WAYS_HEADER = ("", "tokens/s", "speed-up", "τ", "drafts kept", "same text as the target alone")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +86,8 @@ def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None)
         drafter_divergence=_divergence(manifest.drafter_divergence),
         target_megabytes=target.weight_bytes / 1e6,
         drafter_name=drafter.name,
+        drafter_place=f"{DRAFTER}/" if manifest.layer is None else drafter.graph,
+        layer="" if manifest.layer is None else _layer(manifest.drafter_kind, manifest.layer),
         drafter_base=drafter.base_model,
         drafter_license=drafter.license,
         drafter_precision=drafter.precision,
@@ -107,6 +111,20 @@ def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None)
     )
 
 
+def _layer(kind: str, layer: LayerEntry) -> str:
+    """Say what a drafter that is a layer on the target reads of the target, and which engines run it."""
+    taps = ", ".join(map(str, layer.tapped_layers))
+    states = f"the states that enter its layers {taps}" if taps else "its state after the final norm"
+    parts = [part for part, name in (("token embedding", TABLE), ("LM head", HEAD)) if name in layer.borrowed]
+    own = [part for part, name in (("token embedding", TABLE), ("LM head", HEAD)) if name not in layer.borrowed]
+    owners = [f"{' and '.join(parts)} of the target"] * bool(parts) + [f"{' and '.join(own)} of its own"] * bool(own)
+    return (
+        f"\nThe drafter ({kind}) is one layer that reads the target's hidden states: {states}. It has the "
+        f"{', and the '.join(owners)}. edgedraft runs it; onnxruntime-genai has no loop for such drafters and runs the "
+        "target alone.\n"
+    )
+
+
 def _both_licences(of_target: str, of_drafter: str) -> str:
     """Name both licences where they differ."""
     if of_target == of_drafter:
@@ -118,7 +136,9 @@ def _measured(measured: MeasuredSpeeds) -> str:
     report = measured.report
     rows = [_way_row(name, way, report.prompts) for name, way in report.ways.items()]
     return _MEASURED.format(
-        table=_table(("", "tokens/s", "speed-up", "τ", "drafts kept", "same text as the target alone"), rows),
+        table="\n".join(
+            markdown_table(("", "tokens/s", "speed-up", "τ", "drafts kept", "same text as the target alone"), rows)
+        ),
         prompts=report.prompts,
         tokens=report.max_new_tokens,
         machine=measured.machine,
@@ -130,7 +150,7 @@ def _measured(measured: MeasuredSpeeds) -> str:
 
 def _way_row(name: str, way: WayReport, prompts: int) -> tuple[str, ...]:
     kept = f"{way.acceptance_rate:.1%}" if way.draft_tokens_proposed else "–"
-    speed, gain = _spread(way.tokens_per_second, 1), _spread(way.speed_up, 2)
+    speed, gain = way.tokens_per_second.text(1), way.speed_up.text(2)
     return name, speed, gain, f"{way.block_efficiency:.2f}", kept, f"{way.equal_texts} of {prompts}"
 
 
@@ -141,22 +161,12 @@ def _predicted(plan: DecodingPlan) -> str:
         ("with the drafter", f"{drafted:.1f}", f"{plan.predicted_speed_up:.2f}"),
     ]
     return _PREDICTED.format(
-        table=_table(("", "tokens/s", "speed-up"), rows),
+        table="\n".join(markdown_table(("", "tokens/s", "speed-up"), rows)),
         tau=plan.predicted_block_efficiency,
         accepted=plan.predicted_acceptance_rate,
         low=plan.speed_up_low,
         high=plan.speed_up_high,
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a Markdown table; the first column names the rows."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
-
-
-def _spread(value: Interval, digits: int) -> str:
-    return f"{value.value:.{digits}f} [{value.low:.{digits}f}–{value.high:.{digits}f}]"
 
 
 def _sources(names: Sequence[str]) -> str:

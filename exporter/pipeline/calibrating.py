@@ -14,10 +14,13 @@ from edgedraft.calibration.counts import RANKED_BY, TEXT, TokenCounts
 from edgedraft.calibration.data.samples import RANK, SCORE
 from edgedraft.calibration.prompts import Prompt, take
 from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray
-from edgedraft.calibration.run import Calibration, CalibrationJob, ModelHandle, calibrate
+from edgedraft.calibration.run import Calibration, CalibrationJob, LayerHandle, ModelHandle, calibrate
+from edgedraft.calibration.trace.file import Trace
 from edgedraft.exporter.graph.precisions import CHANNELS, TABLE
 from edgedraft.exporter.models.convert import OnnxFolder
-from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.eagle.pair import EaglePair
+from edgedraft.exporter.models.eagle.tracing import open_scorer
+from edgedraft.exporter.models.pair import AnyPair
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.kept import short_sum
 from edgedraft.runtime.base.progress import Progress, silent
@@ -76,7 +79,7 @@ class AnswerSettings:
 
 
 def calibrate_pair(
-    pair: Pair,
+    pair: AnyPair,
     prompts: PromptSet,
     cache: Path,
     progress: Progress = silent,
@@ -91,23 +94,40 @@ def calibrate_pair(
         sources=tuple(source for source in settings.sources if source != TEXT),
         draws=settings.draws,
         vocab_size=pair.vocab_size,
-        folder=cache / "calibration" / _key(pair, prompts, facts),
+        folder=cache / "calibration" / _key(pair, prompts, facts, pair.drafter.key),
+        target_folder=cache / "answers" / _key(pair, prompts, facts),
         options=facts,
     )
     limits = Limits(max_new_tokens=prompts.max_new_tokens, end_token_ids=pair.end_token_ids)
     spec = AnswerSpec(limits=limits, vocab_size=pair.vocab_size, draws=settings.draws)
-    by_drafter = local_answering(pair.drafter, lambda: pair.drafter_graph, limits, settings)
     by_target = (
         local_answering(pair.target, lambda: pair.target_graph, limits, settings)
         if settings.endpoint is None
         else served_answering(settings.endpoint, pair.codec, spec, settings.cluster)
     )
     target = ModelHandle(name=pair.target.key, answering=by_target, open_model=lambda: pair.target_model)
-    drafter = ModelHandle(name=pair.drafter.key, answering=by_drafter, open_model=lambda: pair.drafter_model)
-    made = calibrate(job, target, drafter, pair.codec, progress)
+    made = calibrate(job, target, _drafter(pair, limits, settings), pair.codec, progress)
     text = {TEXT: settings.text.fitted(pair.vocab_size)} if settings.text else {}
     everything = {**made.ranking, **text}
     return replace(made, ranking={source: everything[source] for source in settings.sources})
+
+
+def _drafter(pair: AnyPair, limits: Limits, settings: AnswerSettings) -> ModelHandle | LayerHandle:
+    name = pair.drafter.key
+    if isinstance(pair, EaglePair):
+        return LayerHandle(name=name, open_scorer=lambda depths: open_scorer(pair, depths))
+    answering = local_answering(pair.drafter, lambda: pair.drafter_graph, limits, settings)
+    return ModelHandle(name=name, answering=answering, open_model=lambda: pair.drafter_model)
+
+
+def require_trace_of(pair: AnyPair, trace: Trace, where: str) -> None:
+    """Refuse a saved trace of another kind of drafter: with depths of a layer, without them of an independent one."""
+    kinds = ("an independent drafter", "a drafter that reads the target's states")
+    own, traced = isinstance(pair, EaglePair), trace.most_drafts is not None
+    remedy = f"calibrate with {pair.drafter.source.name}"
+    require(
+        own == traced, f"{where}: expected the trace of {kinds[own]}", got=f"that of {kinds[traced]}", remedy=remedy
+    )
 
 
 def check_text(codec: TextCodec, text: TokenCounts | None) -> None:
@@ -136,13 +156,13 @@ def served_answering(endpoint: Endpoint, codec: TextCodec, spec: AnswerSpec, clu
     return answering if cluster is None else answering_on_ray(answering, cluster)
 
 
-def _key(pair: Pair, prompts: PromptSet, facts: Mapping[str, Any]) -> str:
-    """Name the folder of a calibration."""
-    models = [pair.target.key, pair.drafter.key]
-    return answers_key(models, prompts, facts, text_facts(pair.target.path, pair.codec, pair.end_token_ids))
+def _key(pair: AnyPair, prompts: PromptSet, facts: Mapping[str, Any], *drafter: str) -> str:
+    """Name the folder of a calibration; without a ``drafter`` that of the target's answers."""
+    text = text_facts(pair.target.path, pair.codec, pair.end_token_ids)
+    return answers_key([pair.target.key, *drafter], prompts, facts, text)
 
 
-def answers_key(models: list[str], prompts: PromptSet, facts: Mapping[str, Any], text: list[Any]) -> str:
+def answers_key(models: Sequence[str], prompts: PromptSet, facts: Mapping[str, Any], text: Sequence[Any]) -> str:
     """Name answers of ``models`` to ``prompts`` after all that decides them; ``text`` is from `text_facts`."""
     asked = [[prompt.id, prompt.split, prompt.digest] for prompt in prompts.prompts]
     return short_sum([_ANSWERS_VERSION, *models, facts, asked, *text])

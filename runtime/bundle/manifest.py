@@ -1,13 +1,18 @@
 """BundleManifest: the contents of a bundle, as written in its edgedraft.json."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.plan import DecodingPlan
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
+READ_VERSIONS = (4, 5)
+"""Schema 4 knows independent drafters alone; such a manifest is one of schema 5 without a `LayerEntry`."""
+
 MANIFEST_NAME = "edgedraft.json"
 ODD_TOKEN_TABLE = "GatherBlockQuantized/odd"
 """Listed among a model's operators when its packed token table has rows of an odd number of blocks.
@@ -19,6 +24,12 @@ ROPE_SWITCH_AT = "RotaryTables/"
 
 A page, which keeps to the first table, ends its context there.
 """
+
+INDEPENDENT, EAGLE, EAGLE3 = "independent", "eagle", "eagle3"
+DRAFTER_KINDS = (INDEPENDENT, EAGLE, EAGLE3)
+"""A model that decodes by itself, or one layer that reads its target's states: EAGLE-1 and 2, or EAGLE-3."""
+TABLE, HEAD = "table", "head"
+"""Parts that a layer may borrow from its target: the token embedding and the LM head."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +63,23 @@ class ModelEntry:
     largest_tensor_bytes: int
     half: bool
     operators: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayerEntry:
+    """How a drafter that is a layer on its target reads the target's states.
+
+    The states that enter ``tapped_layers`` make a row of features, ``feature_width`` numbers; without tapped layers it
+    is the state after the final norm. ``fusing`` is the ONNX file that makes the layer's states from features; None
+    where the layer reads them itself. ``borrowed`` names the parts that are the target's (`TABLE`, `HEAD`), and
+    ``copied_bytes`` the bytes of a borrowed token embedding that had to be stored a second time.
+    """
+
+    tapped_layers: tuple[int, ...]
+    feature_width: int
+    fusing: str | None
+    borrowed: tuple[str, ...]
+    copied_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +121,8 @@ class BundleManifest:
 
     ``provider`` is the execution provider that the bundle was planned for. ``divergence`` is the target's distance from
     fp32, ``drafter_divergence`` the drafter's, None where it was not measured. ``context_length`` is the target's,
-    ``drafter_context_length`` the drafter's own, None in older bundles.
+    ``drafter_context_length`` the drafter's own, None in older bundles. ``layer`` describes a drafter of any kind but
+    `INDEPENDENT`.
     """
 
     schema_version: int
@@ -111,9 +140,13 @@ class BundleManifest:
     divergence: DivergenceEntry | None = None
     drafter_divergence: DivergenceEntry | None = None
     drafter_context_length: int | None = None
+    drafter_kind: str = INDEPENDENT
+    layer: LayerEntry | None = None
 
     def __post_init__(self) -> None:
-        require_schema(self.schema_version)
+        require(
+            self.schema_version == SCHEMA_VERSION, f"schema_version: expected {SCHEMA_VERSION}", got=self.schema_version
+        )
         require(
             1 <= self.plan.draft_vocab_size <= self.target_vocab_size,
             f"draft_vocab_size: expected 1..{self.target_vocab_size}",
@@ -122,19 +155,42 @@ class BundleManifest:
         )
         for length in (self.context_length, self.drafter_context_length):
             require(length is None or length >= 1, "context lengths: expected 1 or more", got=length)
-        models = (self.target, self.drafter)
-        for name in (*self.files, *(name for model in models for name in (model.graph, *model.data)), self.index_map):
+        kind, remedy = self.drafter_kind, "export the bundle again or install a matching edgedraft"
+        known = f"drafter_kind: this edgedraft runs {', '.join(DRAFTER_KINDS)}"
+        require(kind in DRAFTER_KINDS, known, got=kind, remedy=remedy)
+        fits = (self.layer is None) == (kind == INDEPENDENT)
+        require(fits, f"layer: expected what an {kind} drafter has", got=self.layer, remedy=remedy)
+        for name in (*self.files, *self.named_files):
             _check_inside(name)
+
+    @property
+    def named_files(self) -> tuple[str, ...]:
+        """Return the files that a graph is read from, and the index map's."""
+        models = (name for model in (self.target, self.drafter) for name in (model.graph, *model.data))
+        fusing = (self.layer.fusing,) if self.layer is not None and self.layer.fusing is not None else ()
+        return (*models, *fusing, self.index_map)
 
 
 def require_schema(version: int) -> None:
-    """Raise `EdgedraftError` for a manifest of any schema but the one that this version reads."""
+    """Raise `EdgedraftError` for a manifest of a schema that this version does not read."""
     require(
-        version == SCHEMA_VERSION,
-        f"schema_version: this edgedraft reads {SCHEMA_VERSION}",
+        version in READ_VERSIONS,
+        f"schema_version: this edgedraft reads {' and '.join(map(str, READ_VERSIONS))}",
         got=version,
         remedy="export the bundle again or install a matching edgedraft",
     )
+
+
+def migrated(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a manifest's parsed JSON as one of `SCHEMA_VERSION`.
+
+    Raises `EdgedraftError` for a schema that is not read; first of all checks, because it may hold keys unknown here.
+    """
+    version = data.get("schema_version")
+    if not isinstance(version, int):
+        return dict(data)  # its reader says what is wrong
+    require_schema(version)
+    return {**data, "schema_version": SCHEMA_VERSION}
 
 
 def _check_inside(name: str) -> None:

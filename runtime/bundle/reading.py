@@ -9,7 +9,7 @@ from edgedraft.runtime.base.one_folder import from_one_folder
 from edgedraft.runtime.base.records import from_plain, require
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, TOKENIZER, has_fingerprint, tokenizer_fingerprint
 from edgedraft.runtime.bundle.index_map_file import read_index_map
-from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest, FileEntry, require_schema
+from edgedraft.runtime.bundle.manifest import HEAD, MANIFEST_NAME, BundleManifest, FileEntry, migrated
 from edgedraft.runtime.core.index_map import IndexMap
 
 _LINKED = "replace the link by the file; from a hub, download with hf download --local-dir FOLDER"
@@ -31,8 +31,14 @@ class Bundle:
 
     @property
     def drafter_graph(self) -> Path:
-        """The trimmed drafter's ONNX file."""
+        """The trimmed drafter's ONNX file; of a layer, that of one step."""
         return self.path / self.manifest.drafter.graph
+
+    @property
+    def fusing_graph(self) -> Path | None:
+        """The ONNX file that makes a layer's states from the target's features; None where there is none."""
+        layer = self.manifest.layer
+        return None if layer is None or layer.fusing is None else self.path / layer.fusing
 
 
 def read_bundle(path: Path, *, verify_hashes: bool = True) -> Bundle:
@@ -49,9 +55,7 @@ def _read(path: Path, verify_hashes: bool) -> Bundle:
     require(path.is_dir(), f"{path}: no such bundle folder", remedy="name a folder written by edgedraft export")
     data = read_json(manifest_path)
     with naming(manifest_path):
-        if isinstance(data, dict) and isinstance(data.get("schema_version"), int):
-            require_schema(data["schema_version"])  # first: a newer manifest may hold keys unknown here
-        manifest = from_plain(BundleManifest, data, "manifest")
+        manifest = from_plain(BundleManifest, migrated(data) if isinstance(data, dict) else data, "manifest")
     for name, entry in manifest.files.items():
         _check_file(path, name, entry, verify_hashes)
     _check_listed(manifest, manifest_path)
@@ -80,8 +84,7 @@ def _check_file(bundle: Path, name: str, entry: FileEntry, verify_hashes: bool) 
 def _check_listed(manifest: BundleManifest, where: Path) -> None:
     """Check that every file that anything reads is listed, and thereby hashed."""
     texts = [name for name in TEXT_FILES if (where.parent / name).exists()]
-    models = [name for model in (manifest.target, manifest.drafter) for name in (model.graph, *model.data)]
-    for name in (*models, manifest.index_map, "tokenizer.json", *texts):
+    for name in (*manifest.named_files, "tokenizer.json", *texts):
         require(name in manifest.files, f"{where}: files: {name} is not listed", remedy=_EXPORT_AGAIN)
 
 
@@ -93,6 +96,8 @@ def _check_map(index_map: IndexMap, manifest: BundleManifest, where: Path) -> No
         got=index_map.draft_vocab_size,
         remedy=_EXPORT_AGAIN,
     )
+    if manifest.layer is not None and HEAD not in manifest.layer.borrowed:
+        return  # a head of its own was trained for whatever tokens it has
     require(
         index_map.holds(manifest.end_token_ids),
         f"{where}: the index map must hold the end-of-turn ids {list(manifest.end_token_ids)}",

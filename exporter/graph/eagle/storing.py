@@ -1,6 +1,6 @@
 """Store an EAGLE layer's graph so that it reads the target's tensors from the target's own data file."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,24 +44,28 @@ class SharedFiles:
         return None
 
 
-def save_sharing(model: ir.Model, graph: Path, own: DataFile, target: SharedFiles) -> None:
-    """Write ``model`` to the file ``graph``, and its tensors of over `INLINE_BYTES` to the data file ``own``.
+def share(model: ir.Model, target: SharedFiles) -> list[ir.Value]:
+    """Make ``model``, in place, read from the target's files whatever stands there; return its other constants.
 
-    Tensors of the target, and others with the same bytes as one of the target's, are not copied: the graph reads them
-    from the target's files. ``model`` is changed in place.
+    These are tensors of the target, and others with the same bytes as one of the target's.
     """
-    kept = []
+    own = []
     for value in model.graph.initializers.values():
-        tensor = value.const_value
-        there = None if tensor is None else target.holding(tensor)
+        there = None if value.const_value is None else target.holding(value.const_value)
         if there is not None:
             value.const_value = there
-        elif tensor is not None and tensor.nbytes > INLINE_BYTES:
-            kept.append(value)
-    tensors = [value.const_value for value in kept if value.const_value is not None]
-    stored = ir.external_data.convert_tensors_to_external(tensors, own.path.parent, own.path.name)
-    for value, tensor in zip(kept, stored, strict=True):
-        value.const_value = placed(tensor, own.location)
+        else:
+            own.append(value)
+    return own
+
+
+def save_shared(model: ir.Model, own: Sequence[ir.Value], graph: Path, data: DataFile) -> None:
+    """Write ``model``, which was shared, to ``graph``; its own constants of over `INLINE_BYTES` go to ``data``."""
+    large = [value for value in own if value.const_value is not None and value.const_value.nbytes > INLINE_BYTES]
+    tensors = [value.const_value for value in large if value.const_value is not None]
+    stored = ir.external_data.convert_tensors_to_external(tensors, data.path.parent, data.path.name)
+    for value, tensor in zip(large, stored, strict=True):
+        value.const_value = placed(tensor, data.location)
     ir.save(model, graph)
 
 

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from edgedraft.exporter.graph.eagle.assembling import assemble
 from edgedraft.exporter.graph.eagle.checkpoint import EagleCheckpoint, EagleLayout
-from edgedraft.exporter.graph.eagle.storing import DataFile, SharedFiles, save_sharing, table_bytes_outside
+from edgedraft.exporter.graph.eagle.storing import DataFile, SharedFiles, save_shared, share, table_bytes_outside
 from edgedraft.exporter.graph.external import check_external
 from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.needs import graph_needs
@@ -21,13 +21,12 @@ from edgedraft.exporter.models.sources import ModelSource
 from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.runtime.base.kept import short_sum
 from edgedraft.runtime.base.progress import Progress, silent
-from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.replacing import replacing_folder
+from edgedraft.runtime.bundle.index_map_file import read_index_map, write_index_map
+from edgedraft.runtime.bundle.manifest import HEAD, TABLE
 from edgedraft.runtime.core.index_map import IndexMap
 
-STEP_NAME, FUSING_NAME = "step.onnx", "fusing.onnx"
-TABLE, HEAD = "table", "head"
-"""The parts that a layer may borrow from its target."""
+STEP_NAME, FUSING_NAME, HEAD_MAP_NAME = "step.onnx", "fusing.onnx", "head_map.safetensors"
 
 _ASSEMBLING = 1
 """Raise this when a layer's graphs get other numbers: those in caches are then made again."""
@@ -83,6 +82,11 @@ def load_step(folder: Path) -> ir.Model:
     return model
 
 
+def head_map(folder: Path, vocab_size: int) -> IndexMap:
+    """Return the target's token of each row of the whole head of the converted layer in ``folder``."""
+    return read_index_map(folder / HEAD_MAP_NAME, vocab_size)
+
+
 def convert_layer(source: ModelSource, target: OnnxFolder, precision: str, progress: Progress = silent) -> LayerFolder:
     """Return the layer's graphs for ``target``, made on the first call, beside the target's conversion.
 
@@ -100,24 +104,21 @@ def convert_layer(source: ModelSource, target: OnnxFolder, precision: str, progr
             _make(checkpoint, whole, target, precision, longest, temporary, path.name)
             write_sums(temporary)
     progress(what, 1, 1)
-    ids, outside = (
-        checkpoint.target_ids,
-        table_bytes_outside(load_step(path), locations(target.path, target.key).values()),
-    )
-    vocab_size = checkpoint.layout.vocab_size
+    outside = table_bytes_outside(load_step(path), locations(target.path, target.key).values())
     own_head, own_table = checkpoint.own_head, checkpoint.own_embedding
+    remarks = [description(checkpoint)]
+    if outside and not own_table:
+        remarks.append(f"{source.name}: {outside / 1e6:,.0f} MB of the target's token embedding had to be stored twice")
     return LayerFolder(
         path=path,
         source=source,
         target=target,
         precision=precision,
         layout=checkpoint.layout,
-        index_map=(
-            IndexMap.identity(vocab_size) if ids is None else IndexMap(target_ids=ids, target_vocab_size=vocab_size)
-        ),
+        index_map=head_map(path, checkpoint.layout.vocab_size),
         borrowed=(TABLE,) * (not own_table) + (HEAD,) * (not own_head),
         context_length=longest,
-        remarks=(description(checkpoint),),
+        remarks=tuple(remarks),
         copied_bytes=0 if own_table else outside,
     )
 
@@ -135,7 +136,9 @@ def _make(
     made = assemble(checkpoint, whole, precision_named(precision), longest)
     data = f"{GRAPH_NAME}.data"
     own = DataFile(path=folder / data, location=f"{name}/{data}")
-    save_sharing(made.step, folder / STEP_NAME, own, SharedFiles(whole, locations(target.path, target.key)))
+    parts = share(made.step, SharedFiles(whole, locations(target.path, target.key)))
+    save_shared(made.step, parts, folder / STEP_NAME, own)
+    write_index_map(folder / HEAD_MAP_NAME, made.index_map)
     if made.fusing is not None:
         save_graph(made.fusing, folder / FUSING_NAME, f"{FUSING_NAME}.data")
 

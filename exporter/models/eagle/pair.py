@@ -2,9 +2,7 @@
 
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
-import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.head import head_row_size, trim_head
@@ -12,12 +10,13 @@ from edgedraft.exporter.graph.loading import ModelSize, cache_bytes_per_token, l
 from edgedraft.exporter.graph.sharing import repeated_bytes
 from edgedraft.exporter.graph.taps import tap_target
 from edgedraft.exporter.models.convert import OnnxFolder, context_length
-from edgedraft.exporter.models.eagle.converting import HEAD, LayerFolder
+from edgedraft.exporter.models.eagle.converting import LayerFolder
 from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.errors import unwritable_is_users
 from edgedraft.runtime.base.siblings import temporary_file
 from edgedraft.runtime.base.tokenizer_files import TOKENIZER, read_vocabulary
+from edgedraft.runtime.bundle.manifest import HEAD
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.onnx.eagle import EagleGraph
 from edgedraft.runtime.onnx.eagle_source import EagleSources
@@ -131,9 +130,3 @@ def rows_of(kept: IndexMap, head: IndexMap) -> IndexMap:
     """Return the rows of ``head`` that score the tokens in ``kept``, which must all be among its tokens."""
     rows = head.to_draft(kept.target_ids.tolist())
     return IndexMap(target_ids=rows, target_vocab_size=head.draft_vocab_size)
-
-
-def draftable_by(order: Ids, head_ids: Ids) -> Ids:
-    """Return ``order`` with the tokens that no row of the head scores moved to the end."""
-    able = np.isin(order, head_ids)
-    return np.concatenate([order[able], order[~able]])

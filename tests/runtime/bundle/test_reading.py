@@ -207,7 +207,7 @@ def test_a_bundle_may_itself_be_a_link(folder):
 @pytest.mark.parametrize("more", [{}, {"new_in_two": True}])
 def test_an_unknown_schema_version_is_named(folder, more, raises_exactly):
     change_manifest(folder, schema_version=SCHEMA_VERSION + 1, **more)
-    rule = f"schema_version: this edgedraft reads {SCHEMA_VERSION}, got {SCHEMA_VERSION + 1}"
+    rule = f"schema_version: this edgedraft reads 4 and {SCHEMA_VERSION}, got {SCHEMA_VERSION + 1}"
     remedy = "export the bundle again or install a matching edgedraft"
     with raises_exactly(f"{folder}/{MANIFEST_NAME}: {rule} - {remedy}"):
         read_bundle(folder)
