@@ -162,7 +162,7 @@ def _key(pair: AnyPair, prompts: PromptSet, facts: Mapping[str, Any], *drafter: 
     return answers_key([pair.target.key, *drafter], prompts, facts, text)
 
 
-def answers_key(models: list[str], prompts: PromptSet, facts: Mapping[str, Any], text: list[Any]) -> str:
+def answers_key(models: Sequence[str], prompts: PromptSet, facts: Mapping[str, Any], text: Sequence[Any]) -> str:
     """Name answers of ``models`` to ``prompts`` after all that decides them; ``text`` is from `text_facts`."""
     asked = [[prompt.id, prompt.split, prompt.digest] for prompt in prompts.prompts]
     return short_sum([_ANSWERS_VERSION, *models, facts, asked, *text])

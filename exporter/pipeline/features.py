@@ -130,7 +130,7 @@ class _Features:
         self.facts = settings.facts(prompts.max_new_tokens)
         text = text_facts(target.folder.path, target.codec, target.end_token_ids)
         self.answers_key = answers_key([target.folder.key], prompts, self.facts, text)
-        self.cache = cache_folder(request.cache) / "calibration" / self.answers_key
+        self.cache = cache_folder(request.cache) / "answers" / self.answers_key  # where a calibration keeps them, too
 
     def report(self) -> FeaturesReport:
         """Write what the folder lacks."""

@@ -98,7 +98,8 @@ class FeaturesRequest(PairInputs):
     def __post_init__(self) -> None:
         PairInputs.__post_init__(self)
         rule = "features are the target's alone"
-        require(self.drafter == DRAFTER, rule, got=f"drafter {self.drafter}", remedy="leave the drafter out")
+        named = (self.drafter, *self.other_drafters)
+        require(named == (DRAFTER,), rule, got=f"drafter {', '.join(named)}", remedy="leave the drafter out")
         foreign = [source for source in self.sources if source not in (TARGET_ANSWERS, TEXT)]
         require(not foreign, f"{rule}: rank by {TARGET_ANSWERS} or {TEXT}", got=", ".join(foreign))
         require(self.vocab_size >= 1, "vocab_size: expected 1 or more", got=self.vocab_size)
