@@ -184,10 +184,15 @@ def drop_cache_windows(model: ir.Model) -> bool:
 
 
 def _head_size(past: ir.Value) -> int:
-    """Return the head size, from the attention node that reads ``past`` and the projection behind it."""
+    """Return the head size, from the attention node that reads ``past`` and the projection behind it.
+
+    A gate may stand between the two.
+    """
     for attention in past.consumers():
         heads = attention.attributes.get("num_heads")
-        widths = [_input_width(projection) for projection in attention.outputs[0].consumers()]
+        gates = [node for node in attention.outputs[0].consumers() if node.op_type == "Mul"]
+        read = [attention.outputs[0], *(gate.outputs[0] for gate in gates)]
+        widths = [_input_width(projection) for value in read for projection in value.consumers()]
         width = next((width for width in widths if width is not None), None)
         if heads is not None and width is not None:
             return width // heads.as_int()

@@ -40,6 +40,8 @@ from edgedraft.runtime.onnx.providers import (
     share_thread_pool,
 )
 from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, ROPE_SWITCH, GraphValue, read_signature
+from edgedraft.runtime.onnx.stateful import StatefulModel
+from edgedraft.runtime.onnx.states import RecurrentStates, StatefulCache
 from edgedraft.runtime.onnx.two_tables import ExactTwoTableModel, TwoTableModel
 
 
@@ -83,9 +85,11 @@ class OnnxGraph:
         signature = read_signature(path, self.session.get_inputs(), self.session.get_outputs(), layer=layer)
         self.feeds, self.caches = signature.feeds, signature.caches
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
-        self.feature_width = signature.feature_width
+        self.feature_width, self.position_planes = signature.feature_width, signature.position_planes
+        self.states, self._checkpoints = signature.states, signature.checkpoints
         self._path, self._rows = path, signature.rows
         self._switch = self._switch_length()
+        self._require_own_states()
         self.exactness = self._exactness(why_inexact(path, signature, settings.provider, self.kernels))
 
     def new_model(self, logits: LogitsBuffer | None = None, *, exact: bool | None = None) -> OnnxModel:
@@ -106,6 +110,8 @@ class OnnxGraph:
             return self._cache(self.settings.context_length)
 
     def _model(self, cache: Cache, logits: LogitsBuffer | None, *, exact: bool) -> OnnxModel:
+        if isinstance(cache, StatefulCache):
+            return StatefulModel(self, cache, logits)
         if self._switch is None:
             return (ExactModel if exact else OnnxModel)(self, cache, logits)
         kind = ExactTwoTableModel if exact else TwoTableModel
@@ -119,6 +125,14 @@ class OnnxGraph:
         rule = f"{self._path}: a context of more than {noted} tokens needs keys and values that are written in place"
         require(self.shared, rule, got=self.settings.context_length, remedy="choose a shorter context")
         return int(noted)
+
+    def _require_own_states(self) -> None:
+        """Refuse recurrent states on a GPU, and beside rotary factors that change with the text."""
+        rule = f"{self._path}: recurrent states are kept in the system's memory"
+        own = not self.states or self._on_device is None
+        require(own, rule, got=self.settings.provider, remedy=f"use {CPU}")
+        rule = f"{self._path}: recurrent states need rotary factors that do not change with the length of a text"
+        require(not self.states or self._switch is None, rule, remedy="choose a shorter context")
 
     def _exactness(self, reason: str | None) -> Exactness:
         """Return whether the models are exact; ``reason`` is a known reason against it.
@@ -136,22 +150,28 @@ class OnnxGraph:
         return Exactness(exact=reason is None, reason=reason)
 
     def _cache(self, context_length: int) -> Cache:
+        if self.states:
+            states = RecurrentStates(self.states, checkpoints=self._checkpoints)
+            return StatefulCache(self._keys_and_values(context_length), states)
+        return self._keys_and_values(context_length)
+
+    def _keys_and_values(self, context_length: int) -> Cache:
         if not self.shared:
             return GrowingCache(self, context_length)
         if self._on_device is not None:
             return DeviceCache(self.session.io_binding(), self.caches, context_length, self._on_device)
-        return SharedCache(self, cache_buffers(self, 1, context_length))
+        return SharedCache(self, cache_buffers(self, 1, context_length), context_length)
 
     def batch(self, rows: int) -> Batch:
         """Return ``rows`` empty models that step together; memory is committed as their texts grow.
 
-        They step one after the other in four cases: if the graph appends to its past, which has one length for all
+        They step one after the other in five cases: if the graph appends to its past, which has one length for all
         rows; on a device, where each model has its own keys and values; if rotary factors depend on the longest row;
-        and in exact mode, which needs two rows per pass.
+        in exact mode, which needs two rows per pass; and with recurrent states, which each model keeps by itself.
         """
         require(rows >= 1, "a batch needs at least one row", got=rows)
         together = self.shared and CACHE_POSITION not in self.feeds and self._on_device is None
-        if not together or self._switch is not None or self.exactness.exact:
+        if not together or self._switch is not None or self.exactness.exact or self.states:
             logits = LogitsBuffer(self.vocab_size)  # shared by all models, since only one runs at a time
             return SequentialBatch([self.new_model(logits) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)
