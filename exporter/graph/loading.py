@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.signature import IN_PLACE, cache_slot
+from edgedraft.runtime.onnx.state_inputs import state_slot
 
 LOGITS = "logits"
 MICROSOFT = "com.microsoft"
@@ -155,6 +157,17 @@ def cache_bytes_per_token(model: ir.Model) -> int:
         # The runtime keeps one buffer where the graph writes in place; else past and present are alive together.
         total += heads * size * int(past.dtype.itemsize) * (1 if in_place(past, present) else 2)
     return total
+
+
+def state_bytes(model: ir.Model) -> int:
+    """Return the bytes of one copy of all recurrent states, which do not grow with the text."""
+    states = [value for value in model.graph.inputs if state_slot(str(value.name)) is not None]
+    return sum(_state_size(value) for value in states)
+
+
+def _state_size(value: ir.Value) -> int:
+    assert value.shape is not None and value.dtype is not None
+    return int(value.dtype.itemsize) * prod(size for size in value.shape.dims[1:] if isinstance(size, int))
 
 
 def fix_cache_shapes(model: ir.Model) -> None:

@@ -19,6 +19,9 @@ from edgedraft.runtime.onnx.state_inputs import CHECKPOINT_ROWS, StateInput
 KEPT_STATES = 8
 """States kept of one text beside the empty one: dense at its end, sparse at its beginning."""
 
+MOST_STATES = KEPT_STATES + 3
+"""States of one text in memory at most: those kept, that of the empty text, and the two that a pass writes."""
+
 _LATEST = 3
 """States that are always kept: those before, within and after the last pass."""
 
@@ -32,7 +35,7 @@ class KeptState:
 
 
 class RecurrentStates:
-    """The kept states of one text; the first is that of the empty text.
+    """The kept states of one text, by length; the first is that of the empty text.
 
     With ``checkpoints`` the graph also gives the states after some of a pass's tokens; see `CHECKPOINT_ROWS`.
     """
@@ -49,7 +52,7 @@ class RecurrentStates:
         return self._before(length).length
 
     def _before(self, length: int) -> KeptState:
-        return max((kept for kept in self._kept if kept.length <= length), key=lambda kept: kept.length)
+        return next(kept for kept in reversed(self._kept) if kept.length <= length)
 
     def forget_after(self, length: int) -> None:
         """Forget all states of more than ``length`` tokens."""
@@ -62,20 +65,32 @@ class RecurrentStates:
         A graph with checkpoints writes those after ``checkpoint`` tokens, too, which lie within the pass.
         """
         self._spare += [given_up.arrays for given_up in self._written]  # of a pass that failed
-        before, after = self._before(start), self._new(total)
-        self._written = [after]
-        for state, past, present in zip(self._inputs, before.arrays, after.arrays, strict=True):
+        before = self._before(start)
+        for state, past in zip(self._inputs, before.arrays, strict=True):
             binding.bind_input(state.name, "cpu", 0, past.dtype, past.shape, past.ctypes.data)
-            binding.bind_output(state.present, "cpu", 0, present.dtype, present.shape, present.ctypes.data)
-        if self._checkpoints:
-            self._bind_checkpoint(binding, checkpoint - start, self._new(checkpoint))
-
-    def _bind_checkpoint(self, binding: Binding, rows: int, within: KeptState) -> None:
-        self._written.append(within)
-        self._rows[0] = rows
+        if not self._checkpoints:
+            self._written = [self._write(binding, total, checkpoint=False)]
+            return
+        self._rows[0] = checkpoint - start
         binding.bind_input(CHECKPOINT_ROWS, "cpu", 0, np.int64, (1,), self._rows.ctypes.data)
-        for state, middle in zip(self._inputs, within.arrays, strict=True):
-            binding.bind_output(str(state.checkpoint), "cpu", 0, middle.dtype, middle.shape, middle.ctypes.data)
+        self._written = [self._write(binding, checkpoint, checkpoint=True)]
+        if checkpoint < total:
+            self._written.append(self._write(binding, total, checkpoint=False))
+        else:  # the graph writes nothing twice: what would be the last states is empty
+            self._leave_out(binding, before.arrays)
+
+    def _write(self, binding: Binding, length: int, *, checkpoint: bool) -> KeptState:
+        """Bind the outputs of the states after ``length`` tokens to arrays of their own."""
+        state = self._new(length)
+        for names, array in zip(self._inputs, state.arrays, strict=True):
+            output = str(names.checkpoint if checkpoint else names.present)
+            binding.bind_output(output, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        return state
+
+    def _leave_out(self, binding: Binding, unwritten: Sequence[AnyArray]) -> None:
+        """Bind the outputs of the states after the pass as empty arrays; they get addresses, but nothing is written."""
+        for state, array in zip(self._inputs, unwritten, strict=True):
+            binding.bind_output(state.present, "cpu", 0, array.dtype, (0, *array.shape[1:]), array.ctypes.data)
 
     def _new(self, length: int) -> KeptState:
         arrays = self._spare.pop() if self._spare else [np.empty(state.shape, state.dtype) for state in self._inputs]
@@ -83,13 +98,8 @@ class RecurrentStates:
 
     def written(self) -> None:
         """Keep the states that the bound pass has written, and give up older ones if there are too many."""
-        for state in sorted(self._written, key=lambda written: written.length):
-            if any(kept.length == state.length for kept in self._kept):
-                self._spare.append(state.arrays)
-            else:
-                self._kept.append(state)
+        self._kept += self._written
         self._written = []
-        self._kept.sort(key=lambda kept: kept.length)
         while len(self._kept) > KEPT_STATES + 1:
             self._spare.append(self._kept.pop(self._least_missed()).arrays)
 
