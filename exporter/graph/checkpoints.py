@@ -25,8 +25,10 @@ def add_checkpoints(model: ir.Model) -> int:
     that do not know it run the graph as before. Where it is the number of the pass's tokens, checkpoints are the
     states after the pass, and the present states are empty (batch 0): nothing is written twice. Each operator computes
     its rows one after the other, so that cutting a pass in two changes no bit. Returns the number of states; a graph
-    without any is left as it is.
+    without any, with other operators, or with checkpoints is left as it is.
     """
+    if any(value.name == CHECKPOINT_ROWS for value in model.graph.inputs):
+        return 0
     states = [value for value in model.graph.inputs if state_slot(str(value.name)) is not None]
     readers = [(value, node) for value in states for node in value.consumers()]
     if not readers or any(node.op_type not in (_CONVOLUTION, _ATTENTION) for _, node in readers):
@@ -91,7 +93,7 @@ class _Cut:
         self._graph.append(rest)
         joined = self._node("Concat", before.outputs[0], rest.outputs[0], axis=1)
         scores, present = node.outputs
-        joined.dtype, joined.shape = scores.dtype, scores.shape
+        joined.dtype, joined.shape = past.dtype, scores.shape
         ir.convenience.replace_all_uses_with(scores, joined)
         self._add_output(past, before.outputs[1])
         self._replace_output(present, rest.outputs[1])

@@ -81,6 +81,7 @@ class Pair:
         self.drafter_context_length = context_length(drafter.path)
         longest = min(settings.context_length, self.context_length, self.drafter_context_length)
         self.settings = replace(settings, context_length=longest)
+        self.target_is_recurrent = state_bytes(target_graph) > 0
         states = sum(state_bytes(graph) for graph in (target_graph, drafter_graph))
         self._cache_bytes = a_token * longest + states * MOST_STATES
 

@@ -88,6 +88,7 @@ def pair_latency(pair: Pair, target: StepModel, drafter: StepModel) -> PairLaten
         drafter=drafter,
         target_bytes=pair.target_size.weight_bytes,
         drafter_bytes=lambda size: pair.trimmed_size(size).weight_bytes,
+        target_rereads=pair.target_is_recurrent,
     )
 
 

@@ -1,6 +1,7 @@
 """Scores of all options: predicted tokens per second of every setup, draft vocabulary size and draft length at once.
 
 Seconds of the answers = rounds · (γ · drafter(K, 1 row) + target(γ + 1 rows)) + full rounds · the drafter's second row.
+A target with recurrent states adds the rows that it reads again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ import numpy.typing as npt
 from edgedraft.devices.latency import StepModel
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, Replay
 from edgedraft.exporter.planning.scan import ReplayedAnswers, Scan
-from edgedraft.runtime.base.arrays import Float64Array, Ids
+from edgedraft.runtime.base.arrays import CountArray, Float64Array, Ids
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.padding import paid_seconds
@@ -47,6 +48,8 @@ class PairLatency:
     drafter: StepModel
     target_bytes: int
     drafter_bytes: Callable[[int], int]
+    target_rereads: bool = False
+    """Whether the target has recurrent states, so that a partly accepted draft's tokens are read again."""
 
     @property
     def kernels(self) -> PairKernels:
@@ -60,6 +63,16 @@ class PairLatency:
     def target_seconds(self, rows: int) -> float:
         """Return the seconds of a target's pass that needs ``rows`` rows, padded as the runtime pads it."""
         return paid_seconds(self.target_pass_seconds)[rows - 1]
+
+    def rereading_seconds(self, draft_length: int, accepted: CountArray, full_rounds: CountArray) -> Float64Array:
+        """Return the seconds that a target with recurrent states reads accepted drafts again; else 0.
+
+        Drafts accepted in rounds that refused another one become further rows of the next pass. Those of the
+        ``full_rounds`` are not read again: the states behind them were kept.
+        """
+        again = np.asarray(accepted - full_rounds * draft_length, dtype=np.float64)
+        row = self.target_seconds(draft_length + 1) - self.target_seconds(draft_length)
+        return again * max(row, 0.0) if self.target_rereads else np.zeros_like(again)
 
     @property
     def target_pass_seconds(self) -> tuple[float, ...]:
@@ -212,6 +225,8 @@ def predicted_speeds(scan: Scan, latency: PairLatency) -> Float64Array:
     verifying = np.array([latency.target_seconds(length + 1) for length in lengths])
     # After a full round the drafter has two tokens to read: its first pass of the next round has a second row.
     seconds = scan.rounds * (one * np.array(lengths) + verifying) + scan.full_rounds * (two - one)
+    counts = zip(lengths, scan.accepted.T, scan.full_rounds.T, strict=True)
+    seconds += np.stack([latency.rereading_seconds(*each) for each in counts], axis=1)
     result: Float64Array = scan.tokens / seconds
     return result
 
@@ -220,7 +235,8 @@ def predicted_seconds(outcome: Replay, size: int, draft_length: int, latency: Pa
     """Return the seconds that each replayed answer would take, (answers,)."""
     one, two = latency.drafter_seconds(size, 1), latency.drafter_seconds(size, 2)
     per_round = draft_length * one + latency.target_seconds(draft_length + 1)
-    result: Float64Array = outcome.rounds * per_round + outcome.full_rounds * (two - one)
+    again = latency.rereading_seconds(draft_length, outcome.accepted, outcome.full_rounds)
+    result: Float64Array = outcome.rounds * per_round + outcome.full_rounds * (two - one) + again
     return result
 
 
