@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.loading import MICROSOFT, add_constant
+from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.onnx.signature import IDS
 from edgedraft.runtime.onnx.state_inputs import CHECKPOINT_ROWS, state_slot
 
@@ -72,8 +73,7 @@ class _Cut:
 
     def convolution(self, past: ir.Value, node: ir.Node) -> None:
         """Give the last columns before the cut as the checkpoint: a convolution's state is its latest inputs."""
-        assert past.shape is not None
-        columns = self._number(int(past.shape[2]))
+        columns = self._number(_sizes(past)[-1])
         seen = self._node("Concat", past, node.inputs[0], axis=2)
         end = self._node("Add", self.rows, columns)
         self._add_output(past, self._node("Slice", seen, self.rows, end, self._two))
@@ -93,7 +93,7 @@ class _Cut:
         self._graph.append(rest)
         joined = self._node("Concat", before.outputs[0], rest.outputs[0], axis=1)
         scores, present = node.outputs
-        joined.dtype, joined.shape = past.dtype, scores.shape
+        joined.shape = scores.shape
         ir.convenience.replace_all_uses_with(scores, joined)
         self._add_output(past, before.outputs[1])
         self._replace_output(present, rest.outputs[1])
@@ -113,27 +113,33 @@ class _Cut:
     def _add_output(self, past: ir.Value, value: ir.Value) -> None:
         slot = state_slot(str(past.name))
         assert slot is not None
-        value.name, value.dtype, value.shape = f"checkpoint.{slot[0]}.{slot[1]}", past.dtype, past.shape
+        value.name, value.type, value.shape = f"checkpoint.{slot[0]}.{slot[1]}", past.type, past.shape
         self._graph.outputs.append(value)
 
     def _replace_output(self, old: ir.Value, new: ir.Value) -> None:
         name = old.name
         old.name = f"{name}.whole"
-        new.name, new.dtype, new.shape = name, old.dtype, old.shape
+        new.name, new.type, new.shape = name, old.type, old.shape
         self._graph.outputs[next(place for place, value in enumerate(self._graph.outputs) if value is old)] = new
 
 
 def _nothing(node: ir.Node, past: ir.Value) -> ir.Graph:
     """Return the branch for a pass without tokens behind the cut: no rows, and an empty state."""
-    assert past.shape is not None and past.dtype is not None
-    sizes = [int(size) for size in past.shape.dims[1:]]
+    assert past.dtype is not None
+    sizes = _sizes(past)
     width = node.attributes["kv_num_heads"].as_int() * sizes[-1]
     dtype = past.dtype.numpy()
     empty = [np.zeros((1, 0, width), dtype), np.zeros((0, *sizes), dtype)]
     return _branch([_constant(array) for array in empty], f"{node.name}/nothing")
 
 
-def _constant(array: np.ndarray) -> ir.Node:
+def _sizes(past: ir.Value) -> list[int]:
+    """Return the sizes of a state behind its batch axis, which are fixed."""
+    assert past.shape is not None
+    return [size for size in past.shape.dims[1:] if isinstance(size, int)]
+
+
+def _constant(array: AnyArray) -> ir.Node:
     return ir.node("Constant", [], {"value": ir.tensor(array)})
 
 

@@ -40,7 +40,7 @@ from edgedraft.runtime.onnx.providers import (
     share_thread_pool,
 )
 from edgedraft.runtime.onnx.signature import CACHE_POSITION, FLOATS, ROPE_SWITCH, GraphValue, read_signature
-from edgedraft.runtime.onnx.stateful import StatefulModel
+from edgedraft.runtime.onnx.stateful import StatefulModel, require_own_states
 from edgedraft.runtime.onnx.states import RecurrentStates, StatefulCache
 from edgedraft.runtime.onnx.two_tables import ExactTwoTableModel, TwoTableModel
 
@@ -89,7 +89,8 @@ class OnnxGraph:
         self.states, self._checkpoints = signature.states, signature.checkpoints
         self._path, self._rows = path, signature.rows
         self._switch = self._switch_length()
-        self._require_own_states()
+        if self.states:
+            require_own_states(path, settings.provider, self._on_device is None, self._switch)
         self.exactness = self._exactness(why_inexact(path, signature, settings.provider, self.kernels))
 
     def new_model(self, logits: LogitsBuffer | None = None, *, exact: bool | None = None) -> OnnxModel:
@@ -126,14 +127,6 @@ class OnnxGraph:
         require(self.shared, rule, got=self.settings.context_length, remedy="choose a shorter context")
         return int(noted)
 
-    def _require_own_states(self) -> None:
-        """Refuse recurrent states on a GPU, and beside rotary factors that change with the text."""
-        rule = f"{self._path}: recurrent states are kept in the system's memory"
-        own = not self.states or self._on_device is None
-        require(own, rule, got=self.settings.provider, remedy=f"use {CPU}")
-        rule = f"{self._path}: recurrent states need rotary factors that do not change with the length of a text"
-        require(not self.states or self._switch is None, rule, remedy="choose a shorter context")
-
     def _exactness(self, reason: str | None) -> Exactness:
         """Return whether the models are exact; ``reason`` is a known reason against it.
 
@@ -150,10 +143,10 @@ class OnnxGraph:
         return Exactness(exact=reason is None, reason=reason)
 
     def _cache(self, context_length: int) -> Cache:
-        if self.states:
-            states = RecurrentStates(self.states, checkpoints=self._checkpoints)
-            return StatefulCache(self._keys_and_values(context_length), states)
-        return self._keys_and_values(context_length)
+        keys_and_values = self._keys_and_values(context_length)
+        if not self.states:
+            return keys_and_values
+        return StatefulCache(keys_and_values, RecurrentStates(self.states, checkpoints=self._checkpoints))
 
     def _keys_and_values(self, context_length: int) -> Cache:
         if not self.shared:

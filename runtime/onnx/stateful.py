@@ -1,8 +1,11 @@
 """Models with recurrent layers: exact rewinds by states that were kept, and by reading tokens again."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from edgedraft.runtime.base.arrays import Logits
+from edgedraft.runtime.base.provider_names import CPU
+from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import PREFILL_ROWS, prompt_pieces
 from edgedraft.runtime.onnx.memory import DecoderGraph, LogitsBuffer, OnnxModel
 from edgedraft.runtime.onnx.states import StatefulCache
@@ -13,6 +16,14 @@ MOST_MERGED = 8
 Each row of a pass costs little beside the pass itself. But a graph without checkpoints keeps the states at the ends of
 passes alone, and if every draft is refused in part, all of them would be read again in every pass.
 """
+
+
+def require_own_states(path: Path, provider: str, in_memory: bool, switch_length: int | None) -> None:
+    """Refuse recurrent states on a GPU, and beside rotary factors that change with the length of a text."""
+    rule = f"{path}: recurrent states are kept in the system's memory"
+    require(in_memory, rule, got=provider, remedy=f"use {CPU}")
+    rule = f"{path}: recurrent states need rotary factors that do not change with the length of a text"
+    require(switch_length is None, rule, got=switch_length, remedy="choose a shorter context")
 
 
 class StatefulModel(OnnxModel):
