@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.tables import markdown_table
 
 _REDRAW_SECONDS = 0.2
 _LOG_SECONDS = 15.0
@@ -107,21 +108,6 @@ def read_input() -> bytes:
 def flush_output() -> None:
     """Flush standard output; raise `EdgedraftError` if it is closed."""
     _write("", end="")
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a Markdown table's lines with padded cells, the first column left-aligned, the others right-aligned."""
-    columns = list(zip(header, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    rule = [f"{'-' * max(width - 1, 2)}{'-' if i == 0 else ':'}" for i, width in enumerate(widths)]
-    padded = [
-        [
-            cell.ljust(width) if i == 0 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        for row in (header, *rows)
-    ]
-    return [f"| {' | '.join(cells)} |" for cells in (padded[0], rule, *padded[1:])]
 
 
 def _write(text: str, end: str = "\n") -> None:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from edgedraft.exporter.bundle.push import PushedBundle
     from edgedraft.exporter.pipeline.bench import Measurement
     from edgedraft.exporter.planning.views import Curves
-    from edgedraft.runtime.base.intervals import Interval
     from edgedraft.runtime.bench import Divergence, WayReport
     from edgedraft.runtime.bundle.manifest import CalibrationEntry
 
@@ -68,8 +67,8 @@ def _bench_row(name: str, way: "WayReport", prompts: int) -> tuple[str, ...]:
     speed, gain = way.tokens_per_second, way.speed_up
     return (
         name,
-        f"{speed.value:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
-        _spread(gain),
+        speed.text(1),
+        gain.text(2, "×"),
         f"{way.block_efficiency:.2f}",
         f"{way.acceptance_rate:.1%}" if way.draft_tokens_proposed else "–",
         f"{way.drafter_milliseconds:.1f}",
@@ -149,15 +148,11 @@ def verdict(measurement: "Measurement") -> str:
     from edgedraft.exporter.pipeline.bench import TRIMMED
 
     against_plain = measurement.report.ways[TRIMMED].speed_up
-    reached = f"{_spread(against_plain)} the target's own speed"
+    reached = f"{against_plain.text(2, '×')} the target's own speed"
     if measurement.trimmed_over_full is not None:
-        reached += f" and {_spread(measurement.trimmed_over_full)} that of the full-vocabulary drafter"
+        reached += f" and {measurement.trimmed_over_full.text(2, '×')} that of the full-vocabulary drafter"
     if against_plain.low > 1:
         return f"Verdict: speculate here - the trimmed drafter reaches {reached}."
     if against_plain.high < 1:
         return f"Verdict: do not speculate here - the trimmed drafter reaches only {reached}."
     return f"Verdict: a toss-up here - the trimmed drafter reaches {reached}."
-
-
-def _spread(ratio: "Interval") -> str:
-    return f"{ratio.value:.2f}× [{ratio.low:.2f}–{ratio.high:.2f}]"

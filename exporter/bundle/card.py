@@ -4,8 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
+from edgedraft.runtime.base.tables import markdown_table
 from edgedraft.runtime.bench import BenchReport, WayReport
 from edgedraft.runtime.bundle.manifest import BundleManifest, DivergenceEntry
 from edgedraft.runtime.core.plan import DecodingPlan
@@ -58,6 +58,7 @@ _PREDICTED = """## Predicted
 
 These are the plan's predictions, not measurements: τ {tau:.2f}, {accepted:.1%} of the examined drafts kept, and a
 speed-up between {low:.2f}× and {high:.2f}× (80 % interval). Measure your own machine with `edgedraft bench .`"""
+_WAYS_HEADER = ("", "tokens/s", "speed-up", "τ", "drafts kept", "same text as the target alone")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +119,9 @@ def _measured(measured: MeasuredSpeeds) -> str:
     report = measured.report
     rows = [_way_row(name, way, report.prompts) for name, way in report.ways.items()]
     return _MEASURED.format(
-        table=_table(("", "tokens/s", "speed-up", "τ", "drafts kept", "same text as the target alone"), rows),
+        table="\n".join(
+            markdown_table(("", "tokens/s", "speed-up", "τ", "drafts kept", "same text as the target alone"), rows)
+        ),
         prompts=report.prompts,
         tokens=report.max_new_tokens,
         machine=measured.machine,
@@ -130,7 +133,7 @@ def _measured(measured: MeasuredSpeeds) -> str:
 
 def _way_row(name: str, way: WayReport, prompts: int) -> tuple[str, ...]:
     kept = f"{way.acceptance_rate:.1%}" if way.draft_tokens_proposed else "–"
-    speed, gain = _spread(way.tokens_per_second, 1), _spread(way.speed_up, 2)
+    speed, gain = way.tokens_per_second.text(1), way.speed_up.text(2)
     return name, speed, gain, f"{way.block_efficiency:.2f}", kept, f"{way.equal_texts} of {prompts}"
 
 
@@ -141,22 +144,12 @@ def _predicted(plan: DecodingPlan) -> str:
         ("with the drafter", f"{drafted:.1f}", f"{plan.predicted_speed_up:.2f}"),
     ]
     return _PREDICTED.format(
-        table=_table(("", "tokens/s", "speed-up"), rows),
+        table="\n".join(markdown_table(("", "tokens/s", "speed-up"), rows)),
         tau=plan.predicted_block_efficiency,
         accepted=plan.predicted_acceptance_rate,
         low=plan.speed_up_low,
         high=plan.speed_up_high,
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Format a Markdown table; the first column names the rows."""
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
-
-
-def _spread(value: Interval, digits: int) -> str:
-    return f"{value.value:.{digits}f} [{value.low:.{digits}f}–{value.high:.{digits}f}]"
 
 
 def _sources(names: Sequence[str]) -> str:

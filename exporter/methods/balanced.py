@@ -4,7 +4,7 @@ The paper searches with TPE. Its utility has one hill, so a scan over every size
 run, the scan's size is chosen, and the result says what TPE missed.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -71,7 +71,8 @@ def balance(
         size = int(point[_SIZE])
         return utility.score(size).utility if utility.allows(size) else None
 
-    searched = tpe_maximise(objective, space, settings.search, progress)
+    # One sampler for all trials, as in the reference tool: the same seed then tries the same sizes in the same order.
+    searched = tpe_maximise(objective, space, replace(settings.search, one_sampler=True), progress)
     sizes = [int(trial.point[_SIZE]) for trial in searched.trials]
     return BalancedResult(
         chosen=chosen,

@@ -145,7 +145,7 @@ def _reason(best: Option, latency: PairLatency, uncertainty: Uncertainty, specul
         f"{drafting:.0f} ms of drafting and {verifying:.0f} ms of verifying "
         f"and yields {best.block_efficiency:.2f} tokens, {best.tokens_per_second:.1f} tokens/s; "
         f"the target alone makes {alone:.1f} tokens/s; "
-        f"speed-up {ratio.value:.2f} [{ratio.low:.2f}–{ratio.high:.2f}], {uncertainty.chance_to_pay:.0%} likely to pay"
+        f"speed-up {ratio.text(2)}, {uncertainty.chance_to_pay:.0%} likely to pay"
     )
 
 

@@ -2,7 +2,8 @@
 
 Every trial gets a sampler of its own, seeded by the search's seed and the number of finished trials before it. So each
 trial follows from the trials before it, and a search that was stopped and resumed gives what it would have given
-anyway. TPE: Bergstra et al. 2011; for several goals: Ozaki et al. 2020.
+anyway. `SearchSettings.one_sampler` takes Optuna's default sampler for all trials instead, as published tools do.
+TPE: Bergstra et al. 2011; for several goals: Ozaki et al. 2020.
 """
 
 import json
@@ -52,12 +53,21 @@ Space = Mapping[str, Whole | Choice]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SearchSettings:
-    """``trials`` in all, those that ``storage`` (an SQLite file) already holds under ``study_name`` included."""
+    """``trials`` in all, those that ``storage`` (an SQLite file) already holds under ``study_name`` included.
+
+    With ``one_sampler`` the trials are those of ``optuna.create_study(sampler=TPESampler(seed=seed)).optimize(...)``,
+    in their order; such a search cannot be resumed, so it takes no ``storage``.
+    """
 
     trials: int
     seed: int = 0
+    one_sampler: bool = False
     storage: Path | None = None
     study_name: str = "search"
+
+    def __post_init__(self) -> None:
+        rule = "search: one sampler for all trials cannot be resumed from a storage"
+        require(not (self.one_sampler and self.storage), rule, got=self.storage)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,8 +154,11 @@ def _search(
     with _quiet(), _opened(space, goals, settings) as study:
         trials = list(_finished(study, space))
         known = {_key(trial.point): trial.values for trial in trials}
+        if settings.one_sampler:
+            study.sampler = _default_sampler(settings.seed)
         for number in range(len(trials), settings.trials):
-            study.sampler = _sampler(settings.seed, number)
+            if not settings.one_sampler:
+                study.sampler = _sampler(settings.seed, number)
             asked = study.ask()
             point = {name: _suggest(asked, name, values) for name, values in space.items()}
             if _key(point) not in known:
@@ -263,6 +276,12 @@ def _sampler(seed: int, number: int) -> "optuna.samplers.TPESampler":
     own = int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
     # Trials run one after another, so none has to keep away from running ones: no constant liar.
     return optuna.samplers.TPESampler(seed=own, multivariate=True, constant_liar=False)
+
+
+def _default_sampler(seed: int) -> "optuna.samplers.TPESampler":
+    import optuna
+
+    return optuna.samplers.TPESampler(seed=seed)
 
 
 @contextmanager

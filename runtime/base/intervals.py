@@ -25,6 +25,10 @@ class Interval:
         require(self.low <= self.high, "interval: low must be at most high", got=(self.low, self.high))
         require(0 < self.level < 1, "interval: level must lie between 0 and 1", got=self.level)
 
+    def text(self, digits: int, unit: str = "") -> str:
+        """Return the number and its range for people, such as ``1.25× [1.19–1.29]``."""
+        return f"{self.value:.{digits}f}{unit} [{self.low:.{digits}f}–{self.high:.{digits}f}]"
+
     def json_form(self) -> dict[str, float]:
         """Return the interval as ``--json`` prints it."""
         return {"median" if self.level == QUARTILES else "value": self.value, "low": self.low, "high": self.high}

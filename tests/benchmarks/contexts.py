@@ -16,10 +16,10 @@ from peer_workers.host_ways import Way
 from peers import choose_ways, conditions, start_workers
 
 from edgedraft.calibration.prompts import shipped_prompts
-from edgedraft.console import markdown_table
 from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.tables import markdown_table
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.statistics import median_interval
 from edgedraft.runtime.text.codec import TextCodec
@@ -68,7 +68,7 @@ def table(ways: Sequence[Way], by_length: dict[int, dict[str, list[Run]]], behin
         shown = [f"{each.value:,.0f} [{each.low:,.0f}–{each.high:,.0f}]" for each in first]
         counted = "" if way.counted else " (shown, not counted)"
         name = f"{way.engine}: {way.title}{counted}"
-        rows.append((name, *shown, f"{speed.value:.1f} [{speed.low:.1f}–{speed.high:.1f}]"))
+        rows.append((name, *shown, speed.text(1)))
     return markdown_table(header, rows)
 
 

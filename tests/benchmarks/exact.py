@@ -71,13 +71,13 @@ def compared(runs: dict[str, list[PromptRun]]) -> str:
 
 def price(runs: dict[str, list[PromptRun]], name: str) -> str:
     ratio = speed_ratio(runs[name], runs[name + WITHOUT])
-    return f"{name}: {ratio.value:.3f}× [{ratio.low:.3f}–{ratio.high:.3f}] of the speed without exact mode"
+    return f"{name}: {ratio.text(3, '×')} of the speed without exact mode"
 
 
 def row(name: str, done: Sequence[PromptRun], base: Sequence[PromptRun]) -> tuple[str, str, str]:
     speed = median_interval([run.tokens_per_second for run in done if run.statistics.rounds])
     equal = sum(difference(run, own) is None for run, own in zip(done, base, strict=True))
-    return name, f"{speed.value:.1f} [{speed.low:.1f}–{speed.high:.1f}]", f"{equal}/{len(done)}"
+    return name, speed.text(1), f"{equal}/{len(done)}"
 
 
 def main() -> int:

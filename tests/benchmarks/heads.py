@@ -18,13 +18,14 @@ from pathlib import Path
 import onnx_ir as ir
 import onnxruntime
 
-from edgedraft.console import Console, markdown_table
+from edgedraft.console import Console
 from edgedraft.devices.machine import this_machine
 from edgedraft.exporter.graph.loading import vocabulary_width
 from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import PRECISIONS, precision_named
 from edgedraft.runtime.base.files import write_json
 from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.tables import markdown_table
 from tests.exporter.families import FAMILIES, GPT2, HIDDEN, build, feed, open_family
 from tests.exporter.graph.heads.matrix import LAYOUTS, differences, random_map
 from tests.exporter.graph.heads.shapes import SHAPES, swap_head

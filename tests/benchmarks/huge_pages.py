@@ -13,7 +13,6 @@ from pathlib import Path
 from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
 from edgedraft.devices.steps import StepCase, measure_steps
-from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.core.statistics import median_interval
 from edgedraft.runtime.onnx.session import SessionSettings, open_model
@@ -30,10 +29,6 @@ def step_milliseconds(graph: Path, huge_pages: bool) -> list[float]:
         {"model": open_model(graph, settings)}, cases, list(range(100, 228)), time.perf_counter, REPEATS
     )
     return [1e3 * step.seconds for step in steps]
-
-
-def shown(found: Interval) -> str:
-    return f"{found.value:.1f} [{found.low:.1f}–{found.high:.1f}]"
 
 
 def main() -> None:
@@ -53,8 +48,8 @@ def main() -> None:
     for place, count in enumerate(ROWS):
         without, within = ([turn[place] for turn in turns[huge_pages]] for huge_pages in (False, True))
         ratio = median_interval([slow / fast for slow, fast in zip(without, within, strict=True)])
-        gain = f"{ratio.value:.2f}× [{ratio.low:.2f}–{ratio.high:.2f}]"
-        rows.append((str(count), shown(median_interval(without)), shown(median_interval(within)), gain))
+        gain = ratio.text(2, "×")
+        rows.append((str(count), median_interval(without).text(1), median_interval(within).text(1), gain))
     console.table(("rows", "ms without", "ms with huge pages", "gain"), rows)
 
 

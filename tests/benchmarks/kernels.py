@@ -91,7 +91,7 @@ def main() -> None:
         own, stock = seconds["own", count], seconds["stock", count]
         gain = median_interval([slow / fast for fast, slow in zip(own, stock, strict=True)])
         ratios = [f"{np.median(seconds[name, count]) / np.median(seconds[name, rows[0]]):.2f}" for name in models]
-        gained = f"{gain.value:.2f}× [{gain.low:.2f}–{gain.high:.2f}]"
+        gained = gain.text(2, "×")
         table.append((str(count), shown(own, 1e3), shown(stock, 1e3), *ratios, gained))
     console.table(("rows", "ms own", "ms stock", "v own", "v stock", "gain"), table)
     console.say(f"copied {shown(bandwidths)} GB/s; quartiles in brackets")

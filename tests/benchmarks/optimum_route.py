@@ -152,7 +152,7 @@ class Comparison:
             f"{len(load_graph(folder.graph).graph):,}",
             f"{folder.file_bytes / 1e6:,.0f}",
             f"{found.seconds:.1f}",
-            f"{speed.value:.1f} [{speed.low:.1f}–{speed.high:.1f}]",
+            speed.text(1),
             *(f"{value:.1f}" for value in found.pass_milliseconds),
         )
 

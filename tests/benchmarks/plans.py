@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from edgedraft.calibration.prompts import shipped_prompts
-from edgedraft.console import Console, markdown_table
+from edgedraft.console import Console
 from edgedraft.devices.machine import this_machine, usable_cores
 from edgedraft.devices.steps import DRAFTER, StepCase, StepTime, StepTimer
 from edgedraft.exporter.models.cache import cache_folder
@@ -34,6 +34,7 @@ from edgedraft.exporter.planning.scan import ReplayFunction, replay_function
 from edgedraft.exporter.planning.scoring import PairLatency, predicted_seconds
 from edgedraft.runtime.base.files import write_json
 from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.tables import markdown_table
 from edgedraft.runtime.core.decoding import plain_rounds, speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import LanguageModel, stopped_clock

@@ -20,7 +20,7 @@ from humaneval import chat, network_is_cut, passes, problems
 from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import shipped_prompts, take
-from edgedraft.console import Console, markdown_table
+from edgedraft.console import Console
 from edgedraft.devices.machine import this_machine, usable_cores
 from edgedraft.devices.steps import TARGET, StepCase, StepTime, measure_steps
 from edgedraft.exporter.graph.precisions import CANDIDATES, DEFAULT, PRECISIONS
@@ -32,6 +32,7 @@ from edgedraft.exporter.pipeline.quality import MAX_DIVERGENCE, divergence
 from edgedraft.runtime.base.files import write_json
 from edgedraft.runtime.base.kernel_names import shown_kernels
 from edgedraft.runtime.base.records import from_plain, to_plain
+from edgedraft.runtime.base.tables import markdown_table
 from edgedraft.runtime.bundle.manifest import DivergenceEntry
 from edgedraft.runtime.core.model import LanguageModel, catch_up, prefill
 from edgedraft.runtime.core.verify import accepted_prefix, greedy_choices

@@ -19,7 +19,7 @@ from edgedraft.calibration.data.samples import RANK, Sample
 from edgedraft.calibration.prompts import Prompt
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.text.counting import Counting, SampleCounter
-from edgedraft.console import Console, markdown_table
+from edgedraft.console import Console
 from edgedraft.devices.machine import usable_cores
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
@@ -31,6 +31,7 @@ from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.runtime.base.files import write_json
 from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.tables import markdown_table
 from edgedraft.runtime.onnx.session import SessionSettings
 
 SIZES = (2048, 4096, 8192, 16384, 32768)

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from edgedraft.console import markdown_table
+from edgedraft.runtime.base.tables import markdown_table
 from tests.trust.frame import GOOD, Kind, Score, Verdict, all_kinds, repeat, run
 
 _HEADER = ("kind", "trials", "of", *Verdict, "seconds")

@@ -15,7 +15,10 @@ REQUIREMENTS = (
 )
 LLAMA_CARRIER = "llama-cpp-python==0.3.36"
 PROGRAMS = ("llama-bench", "llama-completion", "llama-speculative-simple")
+# Virtual machines may announce AMX and then stop programs that use it; llama.cpp runs its AVX-512 kernels instead.
+_NO_AMX = "-mno-amx-tile -mno-amx-int8 -mno-amx-bf16"
 _CMAKE = (
+    *(f"-DCMAKE_C_FLAGS={_NO_AMX}", f"-DCMAKE_CXX_FLAGS={_NO_AMX}"),
     *("-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON", "-DLLAMA_CURL=OFF", "-DLLAMA_OPENSSL=OFF"),
     *("-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_BUILD_UI=OFF"),
     *("-DLLAMA_BUILD_EXAMPLES=ON", "-DLLAMA_BUILD_TOOLS=ON"),

@@ -103,7 +103,7 @@ def test_what_was_not_measured_is_told_as_foreseen(manifest):
     card = model_card(manifest)
     assert "## Predicted" in card
     assert "## Measured" not in card
-    assert "| target alone | 15.0 | 1.00 |\n| with the drafter | 20.0 | 1.33 |" in card
+    assert "| target alone     |     15.0 |     1.00 |\n| with the drafter |     20.0 |     1.33 |" in card
     assert (
         "These are the plan's predictions, not measurements: τ 2.50, 70.0% of the examined drafts kept, and a\n"
         "speed-up between 1.10× and 1.50× (80 % interval)." in card

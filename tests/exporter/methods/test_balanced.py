@@ -1,6 +1,9 @@
 """Method balanced on counts: the scan chooses, and the result says what TPE tried and missed."""
 
+from dataclasses import replace
+
 import numpy as np
+import optuna
 import pytest
 
 from edgedraft.exporter.methods.balanced import BalancedSettings, balance
@@ -38,6 +41,17 @@ def test_all_trials_lie_in_the_range_and_repeat_with_the_seed(counts):
     assert all(50 <= trial.weighed.size <= 3000 for trial in one.trials)
     assert one == again
     assert one.trials != other.trials
+
+
+def test_trials_are_those_of_optunas_own_loop(make_counts):
+    counts = make_counts(1_000_000 // (np.arange(60_000) + 10))
+    shape = replace(SHAPE, target_vocab_size=60_000)
+    utility = Utility(counts.counts, shape.cost, UtilitySettings())
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=42))
+    study.optimize(lambda trial: utility.score(trial.suggest_int("size", 50, 50_000)).utility, n_trials=30)
+    found = [trial.weighed.size for trial in balance(counts, shape.cost, settings(trials=30)).trials]
+    assert found == [trial.params["size"] for trial in study.trials]
+    assert found[:5] == [18758, 47539, 36613, 29953, 7843]
 
 
 def test_sizes_that_cover_too_little_are_tried_but_not_chosen(counts):

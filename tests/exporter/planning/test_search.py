@@ -3,6 +3,7 @@
 import logging
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -218,6 +219,10 @@ def test_a_file_of_another_kind_is_refused(tmp_path):
         (
             lambda: tpe_maximise(lambda _: float("nan"), {"k": Whole(low=2, high=2)}, SearchSettings(trials=1)),
             "search: expected finite values at {'k': 2}, got [nan]",
+        ),
+        (
+            lambda: SearchSettings(trials=1, one_sampler=True, storage=Path("kept.db")),
+            "search: one sampler for all trials cannot be resumed from a storage, got kept.db",
         ),
     ],
 )
