@@ -15,8 +15,8 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.session import SessionSettings
 from tests.plain_llama import Style, save_plain_llama
 
-NAMES = "Llama, Mistral, Mistral 3, Qwen 2, Qwen 3, Gemma, Gemma 2, Gemma 3, Phi 2, Phi 3, Granite, Granite 4, "
-NAMES += "SmolLM 3, OLMo, Nemotron, GPT-OSS, Ernie 4.5, HunYuan"
+NAMES = "Llama, Mistral, Mistral 3, Qwen 2, Qwen 3, Qwen 3.5, LFM2, Gemma, Gemma 2, Gemma 3, Phi 2, Phi 3, "
+NAMES += "Granite, Granite 4, SmolLM 3, OLMo, Nemotron, GPT-OSS, Ernie 4.5, HunYuan"
 
 
 def folder(path: Path, **config: object) -> ModelSource:
