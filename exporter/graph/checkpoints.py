@@ -34,15 +34,15 @@ def add_checkpoints(model: ir.Model) -> int:
     readers = [(value, node) for value in states for node in value.consumers()]
     if not readers or any(node.op_type not in (_CONVOLUTION, _ATTENTION) for _, node in readers):
         return 0
-    cut = _Cut(model)
+    cut = _Splitter(model)
     for past, node in readers:
         (cut.convolution if node.op_type == _CONVOLUTION else cut.attention)(past, node)
     model.graph.sort()
     return len(states)
 
 
-class _Cut:
-    """Cuts the recurrent operators of one graph after `CHECKPOINT_ROWS` tokens."""
+class _Splitter:
+    """Splits the recurrent operators of one graph after `CHECKPOINT_ROWS` tokens."""
 
     def __init__(self, model: ir.Model) -> None:
         self._model, self._graph = model, model.graph

@@ -22,7 +22,7 @@ _LAYER_FIRST = re.compile(rf"(?P<when>past|present|checkpoint)\.(?P<layer>\d+)\.
 _KIND_FIRST = re.compile(rf"(?P<when>past|present)_(?P<kind>{_KINDS})\.(?P<layer>\d+)")
 
 
-class _Declared(Protocol):
+class _StateValue(Protocol):
     """An input or output as ONNX Runtime declares it."""
 
     @property
@@ -54,7 +54,7 @@ def state_slot(name: str) -> tuple[int, str] | None:
 
 
 def read_states(
-    path: Path, inputs: Sequence[_Declared], outputs: Sequence[_Declared]
+    path: Path, inputs: Sequence[_StateValue], outputs: Sequence[_StateValue]
 ) -> tuple[tuple[StateInput, ...], bool]:
     """Return the recurrent states of the graph in ``path``, and whether it also gives them at a checkpoint.
 
@@ -68,7 +68,7 @@ def read_states(
     return states, bool(states) and all(state.checkpoint is not None for state in states)
 
 
-def _state(path: Path, past: _Declared, present: str | None, checkpoint: str | None) -> StateInput:
+def _state(path: Path, past: _StateValue, present: str | None, checkpoint: str | None) -> StateInput:
     rule, remedy = f"{path}: input {past.name}:", "export the model again with edgedraft"
     if present is None:
         raise EdgedraftError(f"{rule} no output holds what it becomes", remedy=remedy)

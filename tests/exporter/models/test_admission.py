@@ -207,7 +207,7 @@ def test_the_architecture_may_stand_behind_other_entries(tmp_path):
         text("some.lists") + struct.pack("<IIQ", 9, 9, 1) + struct.pack("<IQ2b", 1, 2, 1, 2),
     ]
     source = gguf_source(tmp_path / "model.gguf", "lfm2", b"".join(entries), len(entries))
-    assert "the family LFM2 (lfm2) is not supported" in refusal(source)
+    assert "the family LFM2 as GGUF (lfm2) is not supported" in refusal(source)
 
 
 @pytest.mark.parametrize("length", [4, 12, 30, 60])
