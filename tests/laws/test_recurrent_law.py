@@ -15,7 +15,7 @@ from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.core.verify import accepted_prefix
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.onnx.stateful import StatefulModel
-from edgedraft.runtime.onnx.states import KEPT_STATES, RecurrentStates
+from edgedraft.runtime.onnx.states import KEPT_STATES, KeptState, RecurrentStates
 from tests.exporter.families import VOCAB
 from tests.exporter.forms import FORMS
 from tests.laws.test_family_matrix import convert_form
@@ -87,11 +87,9 @@ def test_a_planted_fault_is_caught(fault, graph, monkeypatch):
         start = RecurrentStates.start
         monkeypatch.setattr(RecurrentStates, "start", lambda self, length: min(start(self, length) + 1, length))
     else:
-        new = RecurrentStates._new
-        arrays = {}
-        monkeypatch.setattr(
-            RecurrentStates, "_new", lambda self, length: arrays.setdefault(id(self), new(self, length))
-        )
+        new, shared = RecurrentStates._new, {}
+        one = lambda self, length: KeptState(length=length, arrays=shared.setdefault(self, new(self, length).arrays))  # noqa: E731
+        monkeypatch.setattr(RecurrentStates, "_new", one)
     with pytest.raises(AssertionError, match="Arrays are not equal"):
         check_states_after_every_rewind(graph)
 
