@@ -9,10 +9,12 @@ import numpy as np
 from edgedraft.calibration.counts import Provenance, TokenCounts
 from edgedraft.calibration.data.samples import GROUPS
 from edgedraft.runtime.base.errors import EdgedraftError, naming
+from edgedraft.runtime.base.json_text import parsed_json
 from edgedraft.runtime.base.outputs import require_file_name, require_own_file
 from edgedraft.runtime.base.records import from_plain, require, to_plain
 from edgedraft.runtime.base.tensors import read_tensors, write_tensors
 
+_MOST_TOKENS = 2**24
 _FORMAT = "edgedraft token counts 1"
 
 
@@ -46,7 +48,7 @@ def read_counts(path: Path) -> TokenCounts:
             return _counts(tensors, metadata, f"{path}: provenance")
     except EdgedraftError:
         raise
-    except (KeyError, ValueError, IndexError) as error:
+    except (KeyError, ValueError, TypeError, IndexError, OverflowError) as error:
         raise EdgedraftError(f"{path}: not a token-counts file", got=f"{type(error).__name__}: {error}") from error
 
 
@@ -57,9 +59,11 @@ def _counts(tensors: dict[str, Any], metadata: dict[str, str], where: str) -> To
         require(fits, f"{name}: expected one int64 a count", got=f"{array.dtype} {array.shape}")
     inside = bool((groups >= 0).all() and (token_ids >= 0).all())
     require(inside, "expected no negative group or token id")
-    by_group = np.zeros((GROUPS, int(metadata["vocab_size"])), dtype=np.int64)
+    vocab_size = int(metadata["vocab_size"])
+    require(1 <= vocab_size <= _MOST_TOKENS, f"vocab_size: expected 1..{_MOST_TOKENS}", got=vocab_size)
+    by_group = np.zeros((GROUPS, vocab_size), dtype=np.int64)
     by_group[groups, token_ids] = counts
     require(np.count_nonzero(by_group) == len(counts), "expected every count once and none of zero")
-    provenance = from_plain(Provenance, json.loads(metadata["provenance"]), where)
+    provenance = from_plain(Provenance, parsed_json(metadata["provenance"], where), where)
     int(provenance.prompts_digest, 16)  # a ValueError here is reported like every other
     return TokenCounts(by_group=by_group, prompts_by_group=tensors["prompts_by_group"], provenance=provenance)

@@ -1,9 +1,12 @@
 """Describe this machine: processor, cores, memory, system."""
 
+import ctypes
+import importlib
 import os
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edgedraft.runtime.base.cores import usable_cores
 
@@ -28,6 +31,9 @@ class Machine:
         return f"{self.processor}{features}, {self.cores} cores, {gigabytes:.0f} GiB, {self.system}"
 
 
+_WINDOWS, _MACOS = "Windows", "Darwin"
+_PROCESSOR_KEY = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+_LONGEST_NAME = 256
 _SHOWN_FEATURES = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm", "sve")
 
 
@@ -43,20 +49,51 @@ def this_machine() -> Machine:
     )
 
 
-def _memory_bytes() -> int:
-    """Return the physical memory in bytes; psutil is needed only where the system does not report it."""
-    if "SC_PHYS_PAGES" in getattr(os, "sysconf_names", {}):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    import psutil
+class _MemoryStatus(ctypes.Structure):
+    """The Windows structure MEMORYSTATUSEX; sizes are in bytes."""
 
-    return int(psutil.virtual_memory().total)
+    _fields_ = (
+        ("length", ctypes.c_uint32),
+        ("load", ctypes.c_uint32),
+        ("total", ctypes.c_uint64),
+        ("others", ctypes.c_uint64 * 6),
+    )
+
+
+def _memory_bytes() -> int:
+    """Return the physical memory in bytes."""
+    if platform.system() != _WINDOWS:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    status, libraries = _MemoryStatus(length=ctypes.sizeof(_MemoryStatus)), getattr(ctypes, "windll")  # noqa: B009
+    done = libraries.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+    return int(status.total) if done else 0
+
+
+def _windows_processor() -> str:
+    """Return the processor's name from the registry; `platform.processor` gives family and stepping only."""
+    registry: Any = importlib.import_module("winreg")
+    try:
+        with registry.OpenKey(registry.HKEY_LOCAL_MACHINE, _PROCESSOR_KEY) as key:
+            return " ".join(str(registry.QueryValueEx(key, "ProcessorNameString")[0]).split())
+    except OSError:
+        return ""
+
+
+def _macos_processor() -> str:
+    """Return the processor's name from the kernel; `platform.processor` gives the architecture only."""
+    name = ctypes.create_string_buffer(_LONGEST_NAME)
+    size, library = ctypes.c_size_t(_LONGEST_NAME), ctypes.CDLL(None)
+    failed = library.sysctlbyname(b"machdep.cpu.brand_string", name, ctypes.byref(size), None, ctypes.c_size_t(0))
+    return "" if failed else name.value.decode(errors="replace")
 
 
 def _processor() -> tuple[str, set[str]]:
     """Return model name and feature flags from the Linux kernel; on other systems the name alone."""
+    known = {_WINDOWS: _windows_processor, _MACOS: _macos_processor}.get(platform.system())
     path = Path("/proc/cpuinfo")
-    if not path.exists():
-        return platform.processor() or platform.machine(), set()
+    if known or not path.exists():
+        name = known() if known else ""
+        return name or platform.processor() or platform.machine(), set()
     fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
     values = {key.strip(): value.strip() for key, value in fields.items()}
     name = values.get("model name") or values.get("Hardware") or platform.machine()

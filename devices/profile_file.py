@@ -8,20 +8,19 @@ from types import ModuleType
 from typing import Any
 
 from edgedraft.devices.profile import DeviceProfile, Probe
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, naming
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line, naming
 from edgedraft.runtime.base.outputs import require_file_name
+from edgedraft.runtime.base.plain_files import read_plain
 from edgedraft.runtime.base.records import from_plain, require
 from edgedraft.runtime.base.replacing import replacing_file
+
+_MOST_BYTES = 2**24
 
 
 def read_profile(path: Path) -> DeviceProfile:
     """Read the profile in ``path``; raise `EdgedraftError` with file and key at what is missing or impossible."""
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise EdgedraftError(f"{path}: no such file") from error
-    except OSError as error:
-        raise EdgedraftError(f"{path}: cannot be read", got=error.strerror) from error
+        text = read_plain(path, _MOST_BYTES).decode("utf-8")
     except UnicodeDecodeError as error:
         raise EdgedraftError(f"{path}: not valid TOML", got=str(error)) from error
     return parse_profile(text, str(path))
@@ -31,8 +30,8 @@ def parse_profile(text: str, where: str) -> DeviceProfile:
     """Parse the profile that ``text`` describes in TOML; errors begin with ``where``."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise EdgedraftError(f"{where}: not valid TOML", got=str(error)) from error
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and tables that nest deeply
+        raise EdgedraftError(f"{where}: not valid TOML", got=first_line(error)) from error
     with naming(where):
         return from_plain(DeviceProfile, data, where)
 

@@ -10,6 +10,8 @@ from edgedraft.runtime.core.model import Clock, LanguageModel
 from edgedraft.runtime.core.statistics import median_interval, trimmed_mean
 
 TARGET, DRAFTER = "target", "drafter"
+READING = "drafter, reading states"
+"""The first pass of a round by a drafter that reads the target's states."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,6 +19,7 @@ class StepTime:
     """The `trimmed_mean` and the quartiles, in seconds, of a pass over ``rows`` tokens.
 
     ``weight_bytes`` are what the model reads in a pass, ``kernels`` the name of those that ran its products.
+    ``conversion`` names the model among several of one role; times kept by earlier versions lack it.
     """
 
     role: str
@@ -27,6 +30,7 @@ class StepTime:
     seconds_low: float
     seconds_high: float
     kernels: str = NOT_RECORDED
+    conversion: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +47,7 @@ class StepCase:
     rows: int
     after: str | None = None
     kernels: str = NOT_RECORDED
+    conversion: str = ""
 
 
 class StepTimer:
@@ -113,4 +118,5 @@ def _step_time(case: StepCase, times: Sequence[float]) -> StepTime:
         seconds_low=around.low,
         seconds_high=around.high,
         kernels=case.kernels,
+        conversion=case.conversion,
     )

@@ -8,10 +8,11 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, printable
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.base.tables import markdown_table
 
+_LAYOUT = "\n\t"
 _REDRAW_SECONDS = 0.2
 _LOG_SECONDS = 15.0
 
@@ -30,28 +31,28 @@ class Console:
     def say(self, text: str = "") -> None:
         """Print a line of the result."""
         if not self.as_json:
-            _write(text)
+            _write(_cleaned(text))
 
     def piece(self, text: str) -> None:
-        """Print a piece of streamed text."""
+        """Print a piece of streamed text: as it is to a file or a pipe, without control characters to a terminal."""
         if not self.as_json:
-            _write(text, end="")
+            _write(_for_reader(text), end="")
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table that reads well in a terminal and in Markdown."""
         if not self.as_json:
-            _write("\n".join(markdown_table(header, rows)))
+            _write("\n".join(printable(line) for line in markdown_table(header, rows)))
 
     def result(self, value: object) -> None:
         """Print the command's result as JSON, when that was asked for."""
         if self.as_json:
             escaped = "utf" not in (getattr(sys.stdout, "encoding", None) or "utf-8").lower()
-            _write(json.dumps(to_plain(value), ensure_ascii=escaped, indent=2))
+            _write(_for_reader(json.dumps(to_plain(value), ensure_ascii=escaped, indent=2)))
 
     def note(self, text: str) -> None:
         """Print a note about the work on stderr; a `Note`."""
         self._clear()
-        _tell(text)
+        _tell(_cleaned(text))
 
     def read_line(self, prompt: str) -> str | None:
         """Ask for a line of standard input, on a terminal behind ``prompt``; None at its end.
@@ -73,7 +74,7 @@ class Console:
         if not due and done != total:
             return
         self._shown = now
-        text = f"{what}: {done}/{total}{self._eta(now, done, total)}"
+        text = f"{printable(what)}: {done}/{total}{self._eta(now, done, total)}"
         if self._terminal:
             _tell(f"\r\x1b[K{text}", end="\n" if done == total else "")
         else:
@@ -108,6 +109,17 @@ def read_input() -> bytes:
 def flush_output() -> None:
     """Flush standard output; raise `EdgedraftError` if it is closed."""
     _write("", end="")
+
+
+def _cleaned(text: str) -> str:
+    """Return ``text`` without control characters, and with ``?`` for what no terminal can show."""
+    return printable(text.encode("utf-8", "replace").decode("utf-8"), kept=_LAYOUT)
+
+
+def _for_reader(text: str) -> str:
+    """Return ``text`` as it is, or what a terminal may show of it: it would obey a model's control characters."""
+    terminal = sys.stdout is not None and sys.stdout.isatty()
+    return _cleaned(text) if terminal else text
 
 
 def _write(text: str, end: str = "\n") -> None:

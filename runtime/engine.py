@@ -27,7 +27,7 @@ from edgedraft.runtime.core.policies import (
 )
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
-from edgedraft.runtime.core.sources import ModelSources
+from edgedraft.runtime.onnx.bundle_drafter import check_widths, open_drafter
 from edgedraft.runtime.onnx.planned_kernels import as_planned, opened_remark, padded_graph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
@@ -68,19 +68,15 @@ class Engine:
         self.codec = TextCodec(bundle.path)
         planned = manifest.plan.kernels
         target_graph = OnnxGraph(bundle.target_graph, as_planned(target, bundle.target_graph, planned.target))
-        drafter_graph = OnnxGraph(bundle.drafter_graph, as_planned(drafter, bundle.drafter_graph, planned.drafter))
-        _check_width(bundle.target_graph, target_graph.vocab_size, manifest.target_vocab_size)
-        _check_width(bundle.drafter_graph, drafter_graph.vocab_size, manifest.plan.draft_vocab_size)
-        self.kernels = PairKernels(target=target_graph.kernels.name, drafter=drafter_graph.kernels.name)
+        opened = open_drafter(bundle, drafter)
+        check_widths(bundle, target_graph, opened)
+        self.kernels = PairKernels(target=target_graph.kernels.name, drafter=opened.graph.kernels.name)
         self.exactness = target_graph.exactness
         self.plan = manifest.plan.in_exact_mode() if self.exactness.exact else manifest.plan
         self._target_graph = target_graph
         self.slots = SlotPool(
             padded_graph(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
-            ModelSources(
-                graph=padded_graph(drafter_graph, self.plan.drafter_pass_seconds, manifest.provider, planned.drafter),
-                index_map=bundle.index_map,
-            ),
+            opened.sources,
             self.plan,
         )
 
@@ -299,7 +295,3 @@ def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None]
     drawn = temperature > 0 or not given
     require(drawn, f"{', '.join(given)}: only drawn tokens are filtered", remedy="give a temperature above 0")
     return replace(options, sampling=settings if temperature > 0 else None)
-
-
-def _check_width(graph: Path, width: int, promised: int) -> None:
-    require(width == promised, f"{graph}: logits must be {promised} wide", got=width, remedy="export the bundle again")

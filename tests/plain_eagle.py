@@ -4,6 +4,7 @@ Written from the papers and the trainers' own descriptions; nothing of edgedraft
 """
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,8 @@ class Trainer:
     file: str = "model.safetensors"
     dtype: torch.dtype = torch.float32
     llama3: Mapping[str, float] = field(default_factory=dict)
+    yarn: Mapping[str, float] = field(default_factory=dict)
+    head_norms: bool = False
 
 
 _OUTPUTS = {"eagle_config": {"use_aux_hidden_state": True, "eagle_aux_hidden_state_layer_ids": [-1, 0, 0]}}
@@ -65,6 +68,7 @@ _LLAMA3 = {
     "high_freq_factor": 4.0,
     "original_max_position_embeddings": 64,
 }
+_YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 128}
 TRAINERS = {
     "SafeAILab EAGLE-3": Trainer(
         config={**_FLAT, "draft_vocab_size": KEPT, "architectures": ["LlamaForCausalLMEagle3"]},
@@ -92,6 +96,13 @@ TRAINERS = {
             "target_hidden_size": HIDDEN,
         },
         llama3=_LLAMA3,
+    ),
+    "SpecForge, Qwen 3": Trainer(
+        config={**_FLAT, **_OUTPUTS, "draft_vocab_size": KEPT, "head_dim": HEAD_SIZE, "architectures": ["Qwen3Eagle3"]},
+        head_norms=True,
+    ),
+    "SpecForge, YaRN": Trainer(
+        config={**_FLAT, **_OUTPUTS, "draft_vocab_size": KEPT, "head_dim": HEAD_SIZE, "rope_scaling": _YARN}, yarn=_YARN
     ),
     "speculators, Eagle3Speculator": Trainer(
         config={**_NESTED, **_ENTERING, "architectures": ["Eagle3Speculator"], "norm_before_residual": True},
@@ -161,6 +172,8 @@ def random_state(trainer: Trainer, seed: int = 0) -> dict[str, torch.Tensor]:
         shapes["lm_head"] = (KEPT, HIDDEN)
     if trainer.table:
         shapes["embed_tokens"] = (VOCAB, HIDDEN)
+    if trainer.head_norms:
+        norms |= {f"{trainer.prefix}self_attn.{part}_norm": HEAD_SIZE for part in "qk"}
     state = {f"{name}.weight": torch.randn(shape, generator=rng) / shape[1] ** 0.5 for name, shape in shapes.items()}
     state |= {f"{name}.weight": 1 + 0.3 * torch.randn(size, generator=rng) for name, size in norms.items()}
     for name in trainer.biases:
@@ -208,6 +221,9 @@ class PlainEagle:
         self.speeds = trainer.theta ** (-torch.arange(0, HEAD_SIZE, 2, dtype=torch.float64) / HEAD_SIZE)
         if trainer.llama3:
             self.speeds = self._slowed(trainer.llama3)
+        if trainer.yarn:
+            self.speeds = self._interpolated(trainer.yarn)
+        self.sharper = 0.1 * math.log(trainer.yarn["factor"]) + 1 if trainer.yarn else 1.0
 
     def fuse(self, features: np.ndarray) -> np.ndarray:
         """The layer's own states (rows, hidden) from the target's (rows, width)."""
@@ -247,6 +263,8 @@ class PlainEagle:
         query, key, value = (
             self._product(rows, f"self_attn.{name}_proj").view(count, -1, HEAD_SIZE) for name in ("q", "k", "v")
         )
+        if self.trainer.head_norms:
+            query, key = self._norm(query, "self_attn.q_norm"), self._norm(key, "self_attn.k_norm")
         self.keys = torch.cat([self.keys, self._turned(key, places)])
         self.values = torch.cat([self.values, value])
         group = self.heads // self.kv_heads
@@ -258,7 +276,7 @@ class PlainEagle:
 
     def _turned(self, rows: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
         angles = (places[:, None] * self.speeds)[:, None]
-        cosines, sines = angles.cos().float(), angles.sin().float()
+        cosines, sines = (angles.cos() * self.sharper).float(), (angles.sin() * self.sharper).float()
         first, second = rows.chunk(2, -1)
         return torch.cat([first * cosines - second * sines, second * cosines + first * sines], -1)
 
@@ -275,6 +293,14 @@ class PlainEagle:
             slow = speed / scaling["factor"]
             speeds.append(speed if wave < shortest else slow if wave > longest else (1 - share) * slow + share * speed)
         return torch.tensor(speeds, dtype=torch.float64)
+
+    def _interpolated(self, scaling: Mapping[str, float]) -> torch.Tensor:
+        """YaRN's rule: between 32 turns in the original context and one, pair by pair, from kept to divided."""
+        length, pairs = scaling["original_max_position_embeddings"], HEAD_SIZE // 2
+        place = [pairs * math.log(length / (turns * 2 * math.pi)) / math.log(self.trainer.theta) for turns in (32, 1)]
+        first, last = max(math.floor(place[0]), 0), math.ceil(place[1])
+        share = ((torch.arange(pairs, dtype=torch.float64) - first) / (last - first)).clamp(0, 1)
+        return self.speeds * (1 - share) + self.speeds / scaling["factor"] * share
 
     def _norm(self, rows: torch.Tensor, name: str) -> torch.Tensor:
         return rows * torch.rsqrt(rows.pow(2).mean(-1, keepdim=True) + EPSILON) * self.w[f"{name}.weight"]

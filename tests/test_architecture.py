@@ -63,10 +63,15 @@ ONE_FILE = {
     "optimum": "exporter/models/worker_optimum.py",
     "flatbuffers": "exporter/vocab/engine_files.py",
     "tomli_w": "devices/profile_file.py",
-    "tokenizers": {"runtime/text/codec.py", "runtime/text/special_tokens.py"},
-    "jinja2": "runtime/text/chat_template.py",
+    "tokenizers": {"runtime/text/codec.py", "runtime/text/special_tokens.py", "runtime/text/tokenizer_limits.py"},
+    "jinja2": {
+        "runtime/text/chat_template.py",
+        "runtime/text/template_budget.py",
+        "runtime/text/template_growth.py",
+        "runtime/text/template_sandbox.py",
+    },
     "starlette": "runtime/serving/page_server.py",
-    "uvicorn": "runtime/serving/page_server.py",
+    "uvicorn": "runtime/serving/front/server.py",
     "segno": "runtime/serving/listening.py",
     "cryptography": "runtime/serving/certificate.py",
     "adbutils": "runtime/serving/adb.py",
@@ -181,7 +186,7 @@ def test_only_the_command_line_knows_argparse_and_the_commands(path):
 
 def test_the_command_line_stays_thin():
     lines = sum(path.read_text(encoding="utf-8").count("\n") for path in (REPOSITORY / "edgedraft").rglob("*.py"))
-    assert lines <= 2200
+    assert lines <= 2250
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "runtime" / "core").glob("*.py")), ids=lambda path: path.stem)

@@ -27,6 +27,8 @@ class Beginning:
         head = stream.read(_BEGINNING_BYTES)
         require(not head.startswith(_WIDE), f"{where}: expected UTF-8", got="UTF-16", remedy="save it as UTF-8")
         head = head.removeprefix(codecs.BOM_UTF8)
+        # A file that was never written holds zeros, perhaps for gigabytes without an end of line.
+        require(head.count(0) < _BEGINNING_BYTES // 2, f"{where}: expected text", got="zero bytes")
         self.first = head.lstrip()[:1]
         self.is_array = _ARRAY.match(head) is not None
         self._head = io.BytesIO(head)

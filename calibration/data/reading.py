@@ -25,12 +25,14 @@ from edgedraft.calibration.data.parsing import (
 from edgedraft.calibration.data.samples import Sample
 from edgedraft.calibration.data.tables import hub_rows, is_hub_reference, parquet_rows
 from edgedraft.runtime.base.errors import EdgedraftError, naming
+from edgedraft.runtime.base.plain_files import require_plain_file
 from edgedraft.runtime.base.records import require
 
 STDIN = "-"
 PROBLEMS_KEPT = 10
 
 _JSON_LINES, _JSON, _TEXT, _PARQUET = (".jsonl", ".ndjson"), ".json", (".txt", ".md"), ".parquet"
+_SHELL_PIPES = ("/dev/fd/", "/dev/stdin", "/proc/self/fd/")
 _TABLES = (".csv", ".tsv")
 _REMEDY = 'write one {"prompt": "..."} a line'
 
@@ -185,6 +187,7 @@ def _file_entries(path: Path, options: ReadOptions) -> Iterator[Entry]:
     require(kind not in _TABLES, f"{path}: expected JSON lines, parquet or text", got=kind, remedy=remedy)
     if kind == _PARQUET:
         require(not zipped, f"{path}: a gzipped parquet file cannot be read in parts", remedy="unpack it")
+        require_plain_file(path)
         yield from _row_entries(parquet_rows(path, options.start))
         return
     with _opened(path, zipped) as stream:
@@ -251,7 +254,12 @@ def _whole_values(stream: Beginning) -> list[object] | None:
 
 @contextmanager
 def _opened(path: Path, zipped: bool) -> Iterator[BinaryIO]:
-    """Open a file to read bytes from; errors of the system or of gzip become one line."""
+    """Open a file to read bytes from; errors of the system or of gzip become one line.
+
+    A pipe is read only where a shell made it for this command: opening another one waits for its writer.
+    """
+    if not str(path).startswith(_SHELL_PIPES):
+        require_plain_file(path)
     try:
         with gzip.open(path) if zipped else path.open("rb") as stream:
             yield cast(BinaryIO, stream)

@@ -1,6 +1,6 @@
 """Tracing drawn answers: at every position the likely tokens of both models, as the runtime draws and judges them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,14 +75,41 @@ def trace_draws(
     kept is the least that cuts under one row in a thousand, if that many are allowed.
     """
     require(settings.temperature > 0, "trace: drawn answers need a temperature above 0", got=0, remedy="trace greedily")
-    rows: list[DrawnRow] = []
+    rows = DrawnRows(MOST_DRAWN_IDS, settings)
     for done, entry in enumerate(answers):
         progress("answers traced", done, len(answers))
-        rows += [row.cut(MOST_DRAWN_IDS) for row in _rows(target, drafter, entry, settings)]
+        both = zip(answer_logits(target, entry), answer_logits(drafter, entry), strict=True)
+        for place, (by_target, by_drafter) in enumerate(both):
+            rows.add(by_target, by_drafter, entry, place)
     progress("answers traced", len(answers), len(answers))
-    cap = max(least_cap(np.asarray([row.wanted for row in rows], dtype=np.int64), MOST_DRAWN_IDS), 2)
-    offsets = answer_offsets([len(entry.token_ids) for entry in answers])
-    return _end_to_end([row.cut(cap) for row in rows], offsets, cap, settings)
+    return rows.trace(answer_offsets([len(entry.token_ids) for entry in answers]))
+
+
+class DrawnRows:
+    """Collects the rows of one depth, each with up to ``most`` ids, of answers drawn by ``settings``."""
+
+    def __init__(self, most: int, settings: SamplingSettings) -> None:
+        self._most, self._settings = most, settings
+        self._rows: list[DrawnRow] = []
+
+    def add(self, by_target: Logits, by_drafter: Logits, entry: SampledAnswer, place: int) -> None:
+        """Add the row of the answer's position ``place`` from both models' logits (vocab,).
+
+        The repetition penalty sees the prompt and the answer so far, as in the runtime.
+        """
+        settings, context = self._settings, [*entry.prompt_ids, *entry.token_ids]
+        seen = np.unique(context[: len(entry.prompt_ids) + place + 1])
+        target_scores, drafter_scores = (
+            adjusted(row, settings, seen, settings.logit_bias) for row in (by_target, by_drafter)
+        )
+        row = drawn_row(target_scores, drafter_scores, entry.token_ids[place + 1], settings)
+        self._rows.append(row.cut(self._most))
+
+    def trace(self, offsets: Ids, deeper: tuple[DrawnTrace, ...] = ()) -> DrawnTrace:
+        """Return the rows as a trace, cut to the least cap that cuts under one row in a thousand."""
+        wanted = np.asarray([row.wanted for row in self._rows], dtype=np.int64)
+        cap = max(least_cap(wanted, self._most), 2)
+        return _end_to_end([row.cut(cap) for row in self._rows], offsets, cap, self._settings, deeper)
 
 
 def drawn_row(by_target: Logits, by_drafter: Logits, target_id: int, settings: SamplingSettings) -> DrawnRow:
@@ -123,21 +150,9 @@ def likeliest(distribution: Probabilities) -> Ids:
     return ordered[: int(np.count_nonzero(left >= LEFT_OUT)) + 1]
 
 
-def _rows(
-    target: LanguageModel, drafter: LanguageModel, entry: SampledAnswer, settings: SamplingSettings
-) -> Iterator[DrawnRow]:
-    """Yield the rows of one answer; the repetition penalty sees the prompt and the answer so far, as in the runtime."""
-    both = zip(answer_logits(target, entry), answer_logits(drafter, entry), strict=True)
-    context = [*entry.prompt_ids, *entry.token_ids]
-    for place, (by_target, by_drafter) in enumerate(both, start=1):
-        seen = np.unique(context[: len(entry.prompt_ids) + place])
-        target_scores, drafter_scores = (
-            adjusted(row, settings, seen, settings.logit_bias) for row in (by_target, by_drafter)
-        )
-        yield drawn_row(target_scores, drafter_scores, entry.token_ids[place], settings)
-
-
-def _end_to_end(rows: Sequence[DrawnRow], offsets: Ids, cap: int, settings: SamplingSettings) -> DrawnTrace:
+def _end_to_end(
+    rows: Sequence[DrawnRow], offsets: Ids, cap: int, settings: SamplingSettings, deeper: tuple[DrawnTrace, ...]
+) -> DrawnTrace:
     def floats(parts: Sequence[npt.ArrayLike]) -> Float32Array:
         return np.concatenate([np.zeros(0, dtype=np.float32), *map(np.atleast_1d, parts)]).astype(np.float32)
 
@@ -155,4 +170,5 @@ def _end_to_end(rows: Sequence[DrawnRow], offsets: Ids, cap: int, settings: Samp
         left_by_drafter=floats([row.left_by_drafter for row in rows]),
         best_left=floats([row.best_left for row in rows]),
         settings=settings,
+        deeper=deeper,
     )

@@ -26,26 +26,45 @@ def trace_answers(
     one pass over that text sees every draft that any draft length would propose. Rows have up to ``most`` ids; the cap
     that is kept is the least that cuts under one row in a thousand.
     """
-    places: list[int] = []
-    rows: list[tuple[Int32Array, Float32Array]] = []
+    rows = GreedyRows(most)
     for done, entry in enumerate(answers):
         progress("answers traced", done, len(answers))
         for row, target_id in zip(answer_logits(drafter, entry), entry.token_ids[1:], strict=True):
-            place, ids = preferred(row, target_id, most)
-            places.append(place)
-            rows.append((ids.astype(np.int32), log_probabilities(row, ids)))
+            rows.add(row, target_id)
     progress("answers traced", len(answers), len(answers))
-    wanted = np.asarray(places, dtype=np.int64) + 1
-    cap = least_cap(wanted, most)
-    empty = np.zeros(0)
-    return AcceptanceTrace(
-        target_ids=np.asarray([token for entry in answers for token in entry.token_ids[1:]], dtype=np.int64),
-        wanted=wanted,
-        ids=np.concatenate([empty, *(ids[:cap] for ids, _ in rows)]).astype(np.int32),
-        log_probs_by_drafter=np.concatenate([empty, *(scores[:cap] for _, scores in rows)]).astype(np.float32),
-        offsets=answer_offsets([len(entry.token_ids) for entry in answers]),
-        cap=cap,
-    )
+    return rows.trace(answer_offsets([len(entry.token_ids) for entry in answers]))
+
+
+class GreedyRows:
+    """Collects the rows of one depth, each with up to ``most`` ids."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._target_ids: list[int] = []
+        self._places: list[int] = []
+        self._rows: list[tuple[Int32Array, Float32Array]] = []
+
+    def add(self, row: Logits, target_id: int) -> None:
+        """Add the row of the drafter's logits (vocab,) at a position where the target's token is ``target_id``."""
+        place, ids = preferred(row, target_id, self._most)
+        self._target_ids.append(target_id)
+        self._places.append(place)
+        self._rows.append((ids.astype(np.int32), log_probabilities(row, ids)))
+
+    def trace(self, offsets: Ids, deeper: tuple[AcceptanceTrace, ...] = ()) -> AcceptanceTrace:
+        """Return the rows as a trace; they are cut to the least cap that cuts under one row in a thousand."""
+        wanted = np.asarray(self._places, dtype=np.int64) + 1
+        cap = least_cap(wanted, self._most)
+        empty = np.zeros(0)
+        return AcceptanceTrace(
+            target_ids=np.asarray(self._target_ids, dtype=np.int64),
+            wanted=wanted,
+            ids=np.concatenate([empty, *(ids[:cap] for ids, _ in self._rows)]).astype(np.int32),
+            log_probs_by_drafter=np.concatenate([empty, *(row[:cap] for _, row in self._rows)]).astype(np.float32),
+            offsets=offsets,
+            cap=cap,
+            deeper=deeper,
+        )
 
 
 def preferred(row: Logits, target_id: int, most: int) -> tuple[int, Ids]:

@@ -1,6 +1,7 @@
 """The records of a trace: for every position of the target's answers, the few tokens that decide a draft."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from edgedraft.runtime.core.sampling import SamplingSettings
 
 POSITIONS_FOR_ONE_CUT = 1000
 """One position in so many may need more ids than the cap allows."""
+
+MOST_ENTRIES, LEAST_IDS = 50_000_000, 64
+"""Ids in all rows of a trace with several depths, half a gigabyte; each row may have so many in any case."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -22,6 +26,12 @@ class TracedRows:
     (entries,), of the full-vocabulary drafter, before temperature and filters; ``offsets``: int64 (answers + 1,),
     where each answer begins. An answer's first token is left out: the target's pass over the prompt yields it and
     nothing is drafted for it.
+
+    These rows decide the first draft of a round, at depth 0. A drafter that feeds on its own states drafts otherwise
+    at depth d, and ``deeper[d - 1]`` has those rows: row r of an answer is that of the round that begins at position r
+    and decides its draft for position r + d, so that each answer has one row fewer than at the depth before. Without
+    ``deeper``, the rows here decide the drafts at every depth: an independent drafter only sees tokens, and those
+    before an examined draft are the target's.
     """
 
     target_ids: Ids
@@ -30,8 +40,13 @@ class TracedRows:
     log_probs_by_drafter: Float32Array
     offsets: Ids
     cap: int
+    deeper: tuple[Self, ...] = ()
 
     def __post_init__(self) -> None:
+        self._check_rows()
+        self._check_depths()
+
+    def _check_rows(self) -> None:
         positions, bounds = len(self.target_ids), self.offsets
         lengths = f"{positions}, {len(self.wanted)} and {bounds[-1:].tolist()}"
         fits = positions == len(self.wanted) and bounds[-1:].tolist() == [positions]
@@ -44,6 +59,32 @@ class TracedRows:
         held = f"{len(self.ids)} and {len(self.log_probs_by_drafter)}"
         whole = entries == len(self.ids) == len(self.log_probs_by_drafter)
         require(whole, f"trace: expected {entries} ids and log-probabilities", got=held)
+
+    def _check_depths(self) -> None:
+        lengths = np.diff(self.offsets)
+        for depth, rows in enumerate(self.deeper, start=1):
+            lengths = np.maximum(lengths - 1, 0)
+            fits = not rows.deeper and np.array_equal(np.diff(rows.offsets), lengths)
+            require(fits, f"trace: depth {depth}: expected one row fewer for each answer than at the depth before")
+            ids = self.target_ids[self.positions_of(depth)]
+            same = np.array_equal(rows.target_ids, ids)
+            require(same, f"trace: depth {depth}: expected the target's tokens {depth} positions on")
+
+    @property
+    def depths(self) -> "tuple[Self, ...]":
+        """Return the rows of each depth that has its own, the first ones first."""
+        return (self, *self.deeper)
+
+    @property
+    def most_drafts(self) -> int | None:
+        """Return the longest draft that the rows decide; None if they decide any."""
+        return len(self.depths) if self.deeper else None
+
+    def positions_of(self, depth: int) -> Ids:
+        """int64 (rows,): the positions that the rows of ``depth`` decide."""
+        bounds = zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)
+        empty = np.zeros(0, dtype=np.int64)
+        return np.concatenate([empty, *(np.arange(min(start + depth, end), end) for start, end in bounds)])
 
     @property
     def answers(self) -> int:
@@ -63,8 +104,9 @@ class TracedRows:
 
     @property
     def cut_share(self) -> float:
-        """Return the share of positions whose row is truncated: they need more than ``cap`` ids."""
-        return float((self.wanted > self.cap).mean()) if len(self.wanted) else 0.0
+        """Return the share of rows, of all depths, that are truncated: they need more than ``cap`` ids."""
+        cut = [rows.wanted > rows.cap for rows in self.depths]
+        return float(np.concatenate(cut).mean()) if len(self.wanted) else 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -118,6 +160,11 @@ class DrawnTrace(TracedRows):
         require(fits, f"trace: expected what {len(self.target_ids)} positions lack", got=lengths)
 
 
+def ids_per_row(rows: int, most: int) -> int:
+    """Return how many ids a row may have, at most ``most``, so that ``rows`` of them stay within `MOST_ENTRIES`."""
+    return min(max(MOST_ENTRIES // max(rows, 1), LEAST_IDS), most)
+
+
 def least_cap(wanted: Ids, most: int) -> int:
     """Return the smallest row length that truncates fewer than one in `POSITIONS_FOR_ONE_CUT` rows.
 
@@ -134,11 +181,17 @@ def answer_offsets(lengths: list[int]) -> Ids:
     return np.cumsum([0, *(length - 1 for length in lengths)]).astype(np.int64)
 
 
+def first_choices(trace: TracedRows) -> Ids:
+    """Return the full-vocabulary drafter's best token of each row at depth 0: int64 (positions,)."""
+    return trace.ids[trace.row_starts].astype(np.int64)
+
+
 def accepted_tokens(trace: TracedRows) -> tuple[Ids, Ids]:
     """Return the target's tokens that the full-vocabulary drafter likes best, and where each answer's begin.
 
-    int64 (accepted,) and (answers + 1,). Greedily these are the drafts that the target kept. Of drawn answers they are
-    the tokens most likely drafted and kept; the expected number would be a fraction of a token, and counts are whole.
+    int64 (accepted,) and (answers + 1,), at depth 0. Greedily these are the drafts that the target kept. Of drawn
+    answers they are the tokens most likely drafted and kept; the expected number would be a fraction of a token, and
+    counts are whole.
     """
-    best = trace.ids[trace.row_starts] == trace.target_ids
+    best = first_choices(trace) == trace.target_ids
     return trace.target_ids[best], np.cumsum([0, *best])[trace.offsets]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from edgedraft.devices.probing.timed import TimedOverhead, TimedStep
-from edgedraft.runtime.base.errors import EdgedraftError, naming
+from edgedraft.runtime.base.errors import naming, shown
 from edgedraft.runtime.base.kernel_names import NOT_RECORDED
 from edgedraft.runtime.base.provider_names import BROWSERS
 from edgedraft.runtime.base.records import from_plain, require
@@ -16,7 +16,9 @@ from edgedraft.runtime.base.records import from_plain, require
 Posted = TypeVar("Posted", "PostedProbe", "PostedBench")
 
 _LONGEST_TEXT, _MOST_SKIPPED = 300, 100
-_MOST_SAMPLES, _LONGEST_SECONDS = 1000, 3600.0
+_MOST_SAMPLES, _SHORTEST_SECONDS, _LONGEST_SECONDS = 1000, 1e-9, 3600.0
+_MOST_BYTES = 2**53
+"""Browsers count exactly up to here."""
 _MOST_CORES, _MOST_GIGABYTES = 4096, 4096
 
 
@@ -43,7 +45,8 @@ class PostedDevice:
         rule = f"device: memory_gigabytes: expected 0.1..{_MOST_GIGABYTES} or null"
         require(memory is None or 0.1 <= memory <= _MOST_GIGABYTES, rule, got=memory)
         for name in ("max_buffer_bytes", "max_binding_bytes"):
-            require(getattr(self, name) >= 0, f"device: {name}: expected 0 or more", got=getattr(self, name))
+            got = getattr(self, name)
+            require(0 <= got <= _MOST_BYTES, f"device: {name}: expected 0..2**53", got=shown(got))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,11 +114,8 @@ def read_bench(data: object) -> PostedBench:
 
 
 def _read(record: type[Posted], data: object, where: str) -> Posted:
-    try:
-        with naming(where):
-            return from_plain(record, data, where)
-    except OverflowError as error:
-        raise EdgedraftError(f"{where}: expected numbers that fit a double", got=str(error)) from error
+    with naming(where):
+        return from_plain(record, data, where)
 
 
 def one_line(text: str) -> str:
@@ -153,8 +153,8 @@ def _check_samples(seconds: Sequence[float], where: str, *, zero: bool = False) 
     """Coarse timers of browsers may give 0 for a pass that has next to nothing to do, never for a chain."""
     count = len(seconds)
     require(1 <= count <= _MOST_SAMPLES, f"{where}: expected 1..{_MOST_SAMPLES} samples", got=count)
-    bad = [value for value in seconds if not (value > 0 or (zero and value == 0)) or not value < _LONGEST_SECONDS]
-    rule = f"{where}: expected {'0 or more' if zero else 'above 0'} and below {_LONGEST_SECONDS:.0f}"
+    bad = [value for value in seconds if not (_SHORTEST_SECONDS <= value < _LONGEST_SECONDS or (zero and value == 0))]
+    rule = f"{where}: expected {'0 or ' if zero else ''}from {_SHORTEST_SECONDS:g} to below {_LONGEST_SECONDS:.0f}"
     require(not bad, rule, got=bad[0] if bad else None)
 
 

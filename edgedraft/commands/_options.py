@@ -33,6 +33,8 @@ def set_defaults(parser: argparse.ArgumentParser, record: type) -> None:
 def request_of(record: type[Request], options: argparse.Namespace) -> Request:
     """Fill ``record`` with the options of the same names; those that were not given keep the record's defaults."""
     values = {field.name: getattr(options, field.name, None) for field in fields(record)}  # type: ignore[arg-type]
+    if "other_drafters" in values and getattr(options, "drafters", None):
+        values["drafter"], *values["other_drafters"] = options.drafters
     if "sampling" in values:
         values["sampling"] = sampling_settings(options)
     if "verify_hashes" in values:
@@ -55,9 +57,11 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for models, prompts and precisions."""
     from edgedraft.exporter.graph.precisions import AUTO, PRECISIONS, TABLE
     from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
+    from edgedraft.exporter.pipeline.requests import DRAFTER
 
     parser.add_argument("--target", metavar="MODEL", help=f"{_MODEL_HELP} (default: %(default)s)")
-    parser.add_argument("--drafter", metavar="MODEL", help="likewise (default: %(default)s)")
+    of_drafter = f"likewise, or an EAGLE drafter; plan, export: repeat it to weigh drafters (default: {DRAFTER})"
+    parser.add_argument("--drafter", action="append", dest="drafters", metavar="MODEL", help=of_drafter)
     kinds = "; ".join(f"{name}: {TABLE[name].purpose}" for name in PRECISIONS)
     text = {
         "target": f"{kinds}; several are weighed against each other (default: {AUTO}, the smallest that "

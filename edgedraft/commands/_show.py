@@ -38,7 +38,8 @@ def show_measurement(console: Console, measurement: "Measurement") -> None:
     console.say(
         f"{measurement.machine.name}; {measurement.threads} threads, onnxruntime {measurement.onnxruntime}, "
         f"{measurement.kernels}; "
-        f"draft vocabulary {measurement.draft_vocab_size:,}, draft length {measurement.draft_length}; "
+        f"{measurement.drafter_kind} drafter, draft vocabulary {measurement.draft_vocab_size:,}, "
+        f"draft length {measurement.draft_length}; "
         f"{measurement.exactness}"
     )
     console.table(BENCH_HEADER, [_bench_row(name, way, report.prompts) for name, way in report.ways.items()])

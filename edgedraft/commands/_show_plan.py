@@ -7,6 +7,7 @@ from edgedraft.console import Console
 from edgedraft.runtime.base.provider_names import CPU
 
 if TYPE_CHECKING:
+    from edgedraft.exporter.planning.drafters import DrafterComparison
     from edgedraft.exporter.planning.planner import Decision
     from edgedraft.exporter.planning.scoring import Option
     from edgedraft.exporter.planning.views import Term
@@ -30,6 +31,28 @@ def show_options(console: Console, options: "Sequence[Option]") -> None:
         for option in options
     ]
     console.table(_OPTIONS_HEADER, rows)
+
+
+def show_drafters(console: Console, comparison: "DrafterComparison") -> None:
+    """Show what each drafter would do at its best, and which was taken."""
+    rows = [
+        (
+            "→" if each.taken else "",
+            each.drafter,
+            "" if each.kind == each.drafter else each.kind,
+            f"{each.draft_vocab_size:,}" if each.draft_vocab_size else "",
+            str(each.draft_length),
+            f"{each.block_efficiency:.2f}",
+            f"{each.acceptance_rate:.1%}",
+            *(f"{1e3 * part:.1f}" for part in (each.first_seconds, each.next_seconds, each.verify_seconds)),
+            f"{each.tokens_per_second:.1f}",
+            f"{each.speed_up:.2f}×",
+        )
+        for each in comparison.options
+    ]
+    header = ("", "drafter", "kind", "draft vocabulary", "draft length", "τ", "acceptance")
+    console.table((*header, "first ms", "next ms", "verify ms", "tokens/s", "÷ target alone"), rows)
+    console.say(f"{comparison.reason[0].upper()}{comparison.reason[1:]}.")
 
 
 def show_decision(console: Console, decision: "Decision") -> None:

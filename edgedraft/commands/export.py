@@ -26,17 +26,18 @@ def run(options: argparse.Namespace, console: Console) -> None:
     """Plan, write and, if asked, push."""
     from edgedraft.commands._options import request_of
     from edgedraft.commands._show import show_coverage, show_pushed
-    from edgedraft.commands._show_plan import show_decision
+    from edgedraft.commands._show_plan import show_decision, show_drafters
     from edgedraft.exporter.pipeline.export import export_bundle
     from edgedraft.exporter.pipeline.requests import ExportRequest
 
     exported = export_bundle(request_of(ExportRequest, options), console.progress, console.note)
     plan, calibration = exported.manifest.plan, exported.manifest.calibration
     show_coverage(console, calibration)
+    show_drafters(console, exported.drafters)
     show_decision(console, exported.decision)
     path = exported.path
     console.say(f'Wrote {path}. Try: edgedraft generate {path} "Reverse a linked list in Python."')
-    result = {"bundle": str(path), "plan": plan, "calibration": calibration}
+    result = {"bundle": str(path), "plan": plan, "calibration": calibration, "drafters": exported.drafters}
     if exported.pushed is not None:
         show_pushed(console, exported.pushed)
         result["pushed"] = exported.pushed

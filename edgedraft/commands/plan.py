@@ -75,13 +75,14 @@ def _require_used(options: argparse.Namespace) -> None:
 def _run_device(options: argparse.Namespace, console: Console) -> None:
     """Show the best few options, the decision, and what else was asked for."""
     from edgedraft.commands._options import request_of
-    from edgedraft.commands._show_plan import show_decision, show_options, show_terms
+    from edgedraft.commands._show_plan import show_decision, show_drafters, show_options, show_terms
     from edgedraft.exporter.pipeline.plan import plan
     from edgedraft.exporter.pipeline.requests import PlanRequest
 
     report = plan(request_of(PlanRequest, options), console.progress, console.note)
     decision = report.decision
     show_options(console, decision.scored.best_per_length()[:SHOWN_OPTIONS])
+    show_drafters(console, report.drafters)
     if options.explain:
         show_terms(console, report.terms, decision.best.block_efficiency)
     if report.searched is not None:
@@ -94,6 +95,7 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
     console.result(
         {
             "plan": decision.plan,
+            "drafters": report.drafters,
             "certainty": decision.uncertainty,
             "runner_up": decision.runner_up,
             "gives_up": decision.gives_up,

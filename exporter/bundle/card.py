@@ -4,10 +4,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgedraft.exporter.graph.providers import DRAFTER
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.tables import markdown_table
 from edgedraft.runtime.bench import BenchReport, WayReport
-from edgedraft.runtime.bundle.manifest import BundleManifest, DivergenceEntry
+from edgedraft.runtime.bundle.manifest import HEAD, TABLE, BundleManifest, DivergenceEntry, LayerEntry
 from edgedraft.runtime.core.plan import DecodingPlan
 
 _CARD = """---
@@ -16,9 +17,9 @@ _CARD = """---
 
 # {target_name} with a trimmed {drafter_name} drafter
 
-An edgedraft bundle: `target/` verifies what `drafter/` proposes. The drafter's LM head keeps {size:,} of
+An edgedraft bundle: `target/` verifies what `{drafter_place}` proposes. The drafter's LM head keeps {size:,} of
 {vocab:,} tokens ({share:.1%}); `drafter/index_map.safetensors` maps its ids back. Output is the target's own.
-
+{layer}
 | | target | drafter |
 | --- | --- | --- |
 | model | {target_name} | {drafter_name} |
@@ -85,6 +86,8 @@ def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None)
         drafter_divergence=_divergence(manifest.drafter_divergence),
         target_megabytes=target.weight_bytes / 1e6,
         drafter_name=drafter.name,
+        drafter_place=f"{DRAFTER}/" if manifest.layer is None else drafter.graph,
+        layer="" if manifest.layer is None else _layer(manifest.drafter_kind, manifest.layer),
         drafter_base=drafter.base_model,
         drafter_license=drafter.license,
         drafter_precision=drafter.precision,
@@ -105,6 +108,20 @@ def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None)
         draft_length=plan.draft_length,
         reason=plan.reason,
         speeds=_predicted(plan) if measured is None else _measured(measured),
+    )
+
+
+def _layer(kind: str, layer: LayerEntry) -> str:
+    """Say what a drafter that is a layer on the target reads of the target, and which engines run it."""
+    taps = ", ".join(map(str, layer.tapped_layers))
+    states = f"the states that enter its layers {taps}" if taps else "its state after the final norm"
+    parts = [part for part, name in (("token embedding", TABLE), ("LM head", HEAD)) if name in layer.borrowed]
+    own = [part for part, name in (("token embedding", TABLE), ("LM head", HEAD)) if name not in layer.borrowed]
+    owners = [f"{' and '.join(parts)} of the target"] * bool(parts) + [f"{' and '.join(own)} of its own"] * bool(own)
+    return (
+        f"\nThe drafter ({kind}) is one layer that reads the target's hidden states: {states}. It has the "
+        f"{', and the '.join(owners)}. edgedraft runs it; onnxruntime-genai has no loop for such drafters and runs the "
+        "target alone.\n"
     )
 
 

@@ -15,6 +15,8 @@ SESSION_OPTIONS = {"session.force_spinning_stop": "1"}
 """Each of the two sessions has threads of its own. Without this those of one keep spinning while the other runs, and
 both are slowed down to about half where cores are few."""
 
+GENAI_NAME = "genai_config.json"
+
 _SHARE = "past_present_share_buffer"
 
 
@@ -36,6 +38,16 @@ def genai_config(
     search = [own.get("search", {}) for own in (target, drafter)]
     config["search"] = search[0] | {_SHARE: all(own.get(_SHARE, False) for own in search)}
     config["speculative"] = {"max_draft_tokens": min(max(draft_length, FEWEST_DRAFTS), MOST_DRAFTS)}
+    return config
+
+
+def target_config(target: Mapping[str, Any], *, target_graph: str) -> dict[str, Any]:
+    """Return the configuration of the target alone, for a drafter that onnxruntime-genai cannot run.
+
+    Its version 0.18 drafts with whole models, n-grams and MTP heads; it has no loop for EAGLE layers.
+    """
+    config = copy.deepcopy(dict(target))
+    config["model"]["decoder"] = _decoder(config["model"]["decoder"], target_graph)
     return config
 
 

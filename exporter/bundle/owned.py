@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from edgedraft.exporter.bundle.layer import STEP_GRAPH
 from edgedraft.exporter.graph.providers import DRAFTER, TARGET
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json, sha256
@@ -15,7 +16,7 @@ from edgedraft.runtime.bundle.manifest import MANIFEST_NAME
 
 CARD = "README.md"
 _OWN_CARD = "library_name: edgedraft"
-_USUAL = {MANIFEST_NAME, CARD, *TEXT_FILES, "genai_config.json", "generation_config.json"}
+_USUAL = {MANIFEST_NAME, CARD, STEP_GRAPH, *TEXT_FILES, "genai_config.json", "generation_config.json"}
 _TEXTS = {".jinja", ".json", ".md", ".txt"}
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedraft.exporter.bundle.card import MeasuredSpeeds, model_card
+from edgedraft.exporter.bundle.layer import STEP_GRAPH
 from edgedraft.exporter.bundle.owned import CARD
+from edgedraft.exporter.graph.providers import DRAFTER, TARGET
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
@@ -20,7 +22,7 @@ from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 if TYPE_CHECKING:
     from huggingface_hub import CommitOperationAdd, HfApi
 
-_OURS = ("target/", "drafter/")
+_OURS = (f"{TARGET}/", f"{DRAFTER}/", STEP_GRAPH)
 _HARMLESS = {".gitattributes", ".gitignore", CARD, "LICENSE", "LICENSE.md", "LICENSE.txt"}
 _REMEDIES = {
     401: "log in with a token that is valid: hf auth login, or HF_TOKEN",

@@ -3,18 +3,19 @@
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from edgedraft.exporter.bundle.facts import graph_facts
 from edgedraft.exporter.bundle.owned import CARD, check_output, owned_by
 from edgedraft.exporter.bundle.resized import resized_calibration, resized_plan
+from edgedraft.exporter.bundle.retrim_layer import resized_step, write_resized_layer
 from edgedraft.exporter.bundle.token_order import SizeForecast, TokenOrder, read_token_order
 from edgedraft.exporter.bundle.writing import (
     TOKEN_ORDER,
     file_entries,
-    graph_facts,
     require_space,
     write_manifest,
 )
@@ -32,23 +33,14 @@ from edgedraft.runtime.base.outputs import require_replaceable
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.replacing import link_or_copy, replacing_folder
-from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest
+from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest, ModelEntry
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 from edgedraft.runtime.core.index_map import IndexMap
 
 _GENAI = "genai_config.json"
 _NOT_WEIGHTS = (".json", ".jinja", ".model", ".txt")
+_WriteDrafter = Callable[[Path, Callable[[Path, Path], object]], ModelEntry]
 _OF_THE_CONVERSION = ("source.json", SUMS_NAME)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Resize:
-    """The ``rows`` of ``graph`` that stay (None of a full drafter), their tokens, and the forecast for that size."""
-
-    graph: Path
-    rows: IndexMap | None
-    kept: IndexMap
-    forecast: SizeForecast
 
 
 def retrim_bundle(path: Path, size: int, output: Path, onnx_cache: Path, progress: Progress = silent) -> BundleManifest:
@@ -69,14 +61,18 @@ def retrim_bundle(path: Path, size: int, output: Path, onnx_cache: Path, progres
     in_place = output.resolve() == path.resolve()
     if in_place and size == bundle.manifest.plan.draft_vocab_size:
         return bundle.manifest
-    resize = _resize(bundle, size, onnx_cache)
+    order = bundle_order(bundle)
+    kept, forecast = order.kept(size), _forecast(bundle, order, size)
+    # Read first: linked data files have two names, and a graph with such files is refused.
+    write = _resized(bundle, kept, onnx_cache)
     unchanged = _unchanged(bundle.manifest)
     copied = 0 if in_place else sum((path / name).stat().st_size for name in unchanged)
-    require_space(output, model_bytes(resize.graph.parent) + copied, "the bundle")
+    require_space(output, _space(bundle.manifest, size) + copied, "the bundle")
+    copy = link_or_copy if in_place else shutil.copyfile
     with replacing_folder(output, owned_by(output)) as folder:
-        _place(path.resolve(), folder, unchanged, link_or_copy if in_place else shutil.copyfile)
+        _place(path.resolve(), folder, unchanged, copy)
         progress("trimming", 1, 3)
-        manifest = _write_drafter(bundle, resize, folder)
+        manifest = _rewritten(bundle, write(folder, copy), forecast, size, folder)
         progress("trimming", 2, 3)
         manifest = write_manifest(manifest, folder)
     progress("trimming", 3, 3)
@@ -125,17 +121,30 @@ def bundle_order(bundle: Bundle) -> TokenOrder:
     return order
 
 
-def _resize(bundle: Bundle, size: int, onnx_cache: Path) -> _Resize:
-    """Choose the graph that the rows of ``size`` tokens are cut from: the bundle's own drafter, or the full one."""
-    order, held = bundle_order(bundle), bundle.index_map.draft_vocab_size
-    kept, forecast = order.kept(size), order.forecasts.at(size)
+def _forecast(bundle: Bundle, order: TokenOrder, size: int) -> SizeForecast:
+    forecast = order.forecasts.at(size)
     if forecast is None:
         known = ", ".join(f"{known:,}" for known in order.forecasts.sizes.tolist())
         raise EdgedraftError(f"{bundle.path}: its plan weighed the sizes {known}", got=f"{size:,}", remedy="choose one")
+    return forecast
+
+
+def _resized(bundle: Bundle, kept: IndexMap, onnx_cache: Path) -> _WriteDrafter:
+    """Read the drafter's graph, and return a function that writes it with the rows of ``kept`` to a new bundle."""
+    if bundle.manifest.layer is not None:
+        step = resized_step(bundle, kept, onnx_cache)
+        return lambda folder, copy: write_resized_layer(bundle, step, kept, folder, copy)
+    graph, rows = _graph_with_rows(bundle, kept, onnx_cache)
+    return lambda folder, _: _write_model(bundle, graph, rows, kept, folder)
+
+
+def _graph_with_rows(bundle: Bundle, kept: IndexMap, onnx_cache: Path) -> tuple[Path, IndexMap | None]:
+    """Return the graph that ``kept`` is cut from, and its rows: the bundle's own drafter, or (None) the full one."""
+    size, held = kept.draft_vocab_size, bundle.index_map.draft_vocab_size
     if size <= held:
         # The bundle's own drafter knows its tokens by their rows, not by the target's ids.
         rows = IndexMap(target_ids=bundle.index_map.to_draft(kept.target_ids.tolist()), target_vocab_size=held)
-        return _Resize(graph=bundle.drafter_graph, rows=rows, kept=kept, forecast=forecast)
+        return bundle.drafter_graph, rows
     full = onnx_cache / bundle.manifest.drafter.conversion / GRAPH_NAME
     require(
         full.is_file(),
@@ -146,37 +155,53 @@ def _resize(bundle: Bundle, size: int, onnx_cache: Path) -> _Resize:
     remedy = "export the bundle again"
     rule = f"{full.parent}: the full drafter is damaged, or an earlier version kept no sums of it"
     require(is_whole(full.parent), rule, remedy=remedy)
-    return _Resize(graph=full, rows=None, kept=kept, forecast=forecast)
+    return full, None
 
 
-def _write_drafter(bundle: Bundle, resize: _Resize, folder: Path) -> BundleManifest:
-    """Write the trimmed drafter with its map and order; return the manifest of all files but the card."""
-    was, size = bundle.manifest, resize.kept.draft_vocab_size
-    model = load_graph(resize.graph)
-    row, more = head_row_size(model), size - was.plan.draft_vocab_size
+def _write_model(bundle: Bundle, graph: Path, rows: IndexMap | None, kept: IndexMap, folder: Path) -> ModelEntry:
+    """Write the trimmed independent drafter with its map; return its entry."""
+    was, model = bundle.manifest, load_graph(graph)
+    row, more = head_row_size(model), kept.draft_vocab_size - was.plan.draft_vocab_size
     (folder / DRAFTER).mkdir()
-    if resize.rows is None:
-        write_first_trim(model, resize.kept, folder / DRAFTER, _provider(was))
+    if rows is None:
+        write_first_trim(model, kept, folder / DRAFTER, _provider(was))
     else:
-        write_trimmed(model, resize.rows, resize.kept, folder / DRAFTER, _provider(was))
-    shutil.copyfile(bundle.path / TOKEN_ORDER, folder / TOKEN_ORDER)
+        write_trimmed(model, rows, kept, folder / DRAFTER, _provider(was))
     if (bundle.path / DRAFTER / MODEL_CONFIG_NAME).is_file():
         shutil.copyfile(bundle.path / DRAFTER / MODEL_CONFIG_NAME, folder / DRAFTER / MODEL_CONFIG_NAME)
-    new = [f"{DRAFTER}/{file.name}" for file in (folder / DRAFTER).iterdir()]
-    kept_files = {name: was.files[name] for name in _unchanged(was)}
-    drafter = replace(
+    return replace(
         was.drafter,
-        **graph_facts(folder / was.drafter.graph),
+        **graph_facts(folder, was.drafter.graph),
         parameters=was.drafter.parameters + more * row.parameters,
         weight_bytes=was.drafter.weight_bytes + more * row.weight_bytes,
     )
+
+
+def _rewritten(bundle: Bundle, drafter: ModelEntry, forecast: SizeForecast, size: int, folder: Path) -> BundleManifest:
+    """Put the token order beside the new drafter; return the manifest of all files but the card."""
+    was = bundle.manifest
+    shutil.copyfile(bundle.path / TOKEN_ORDER, folder / TOKEN_ORDER)
+    new = [name for name in _of_drafter(was, folder) if (folder / name).is_file()]
     return replace(
         was,
         drafter=drafter,
-        plan=resized_plan(was.plan, size, resize.forecast),
-        calibration=resized_calibration(was.calibration, resize.forecast),
-        files={**kept_files, **file_entries(folder, new)},
+        plan=resized_plan(was.plan, size, forecast),
+        calibration=resized_calibration(was.calibration, forecast),
+        files={**{name: was.files[name] for name in _unchanged(was)}, **file_entries(folder, new)},
     )
+
+
+def _of_drafter(manifest: BundleManifest, folder: Path) -> list[str]:
+    """List the drafter's files in ``folder``; a layer's graph stands at the top."""
+    return [manifest.drafter.graph] * (manifest.layer is not None) + [
+        f"{DRAFTER}/{file.name}" for file in (folder / DRAFTER).iterdir()
+    ]
+
+
+def _space(manifest: BundleManifest, size: int) -> int:
+    """Return as many bytes as the new drafter's files may take: as if all of the old ones grew with the head."""
+    held = sum(entry.bytes for name, entry in manifest.files.items() if name.startswith(f"{DRAFTER}/"))
+    return held * max(size, manifest.plan.draft_vocab_size) // manifest.plan.draft_vocab_size
 
 
 def _provider(manifest: BundleManifest) -> Provider:
@@ -188,7 +213,8 @@ def _provider(manifest: BundleManifest) -> Provider:
 
 def _unchanged(manifest: BundleManifest) -> list[str]:
     """List the files of the bundle that a new size does not touch."""
-    rewritten = {name for name in manifest.files if name.startswith(f"{DRAFTER}/")} | {CARD, MANIFEST_NAME}
+    rewritten = {name for name in manifest.files if name.startswith(f"{DRAFTER}/")}
+    rewritten |= {CARD, MANIFEST_NAME, manifest.drafter.graph}
     return sorted(set(manifest.files) - rewritten)
 
 

@@ -4,20 +4,22 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
 
 import numpy as np
 
 from edgedraft.exporter.bundle.card import model_card
-from edgedraft.exporter.bundle.genai_config import genai_config
+from edgedraft.exporter.bundle.facts import graph_facts, model_entry
+from edgedraft.exporter.bundle.genai_config import GENAI_NAME, genai_config, target_config
+from edgedraft.exporter.bundle.layer import layer_entry, layer_graphs, require_cpu, write_layer, write_tapped_target
 from edgedraft.exporter.bundle.owned import CARD, check_output, owned_by
 from edgedraft.exporter.bundle.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
-from edgedraft.exporter.graph.loading import ModelSize, load_graph, save_graph
-from edgedraft.exporter.graph.needs import graph_needs, require_bindable
+from edgedraft.exporter.graph.loading import load_graph, save_graph
+from edgedraft.exporter.graph.needs import require_bindable
 from edgedraft.exporter.graph.preparing import prepare
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, PROVIDERS, TARGET, Provider
 from edgedraft.exporter.graph.widths import head_rows
-from edgedraft.exporter.models.convert import GRAPH_NAME, OnnxFolder
+from edgedraft.exporter.models.convert import GRAPH_NAME
+from edgedraft.exporter.models.eagle.pair import EaglePair
 from edgedraft.exporter.models.end_tokens import with_ends
 from edgedraft.exporter.models.genai_settings import MODEL_CONFIG_NAME, model_config
 from edgedraft.exporter.models.pair import Pair
@@ -35,14 +37,15 @@ from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.base.replacing import replacing_folder
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
+from edgedraft.runtime.bundle.index_map_file import write_index_map
 from edgedraft.runtime.bundle.manifest import (
+    INDEPENDENT,
     MANIFEST_NAME,
     SCHEMA_VERSION,
     BundleManifest,
     CalibrationEntry,
     DivergenceEntry,
     FileEntry,
-    ModelEntry,
 )
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 from edgedraft.runtime.core.index_map import IndexMap
@@ -56,15 +59,6 @@ TARGET_GRAPH, DRAFTER_GRAPH, EXPANDED_GRAPH = (
 INDEX_MAP, TOKEN_ORDER = f"{DRAFTER}/{INDEX_MAP_NAME}", f"{DRAFTER}/{TOKEN_ORDER_NAME}"
 
 
-class GraphFacts(TypedDict):
-    """The fields of `ModelEntry` that follow from the graph itself; ``data`` by their names in the bundle."""
-
-    data: tuple[str, ...]
-    largest_tensor_bytes: int
-    half: bool
-    operators: tuple[str, ...]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class BundleContents:
     """Contents of a bundle, and the ``provider`` its graphs are prepared for.
@@ -72,7 +66,7 @@ class BundleContents:
     Without the token ``order`` it cannot be trimmed to another size later.
     """
 
-    pair: Pair
+    pair: Pair | EaglePair
     index_map: IndexMap
     plan: DecodingPlan
     calibration: CalibrationEntry
@@ -88,7 +82,10 @@ def write_bundle(contents: BundleContents, path: Path, progress: Progress = sile
     Raises `EdgedraftError` before anything is written if the provider cannot hold a weight or the disk is too full.
     """
     check_output(path)
-    check_weights(contents.pair, contents.index_map, contents.provider)
+    if isinstance(contents.pair, EaglePair):
+        require_cpu(contents.provider)
+    else:
+        check_weights(contents.pair, contents.index_map, contents.provider)
     require_space(path, contents.pair.stored_bytes(contents.pair.drafter_width), "the bundle")
     with replacing_folder(path, owned_by(path)) as folder:
         progress("bundle parts", 0, 3)
@@ -139,11 +136,13 @@ def _same_order(bundle: Bundle, order: TokenOrder | None) -> bool:
 def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
     """Describe the contents, whose graphs lie in ``folder``, without listing the files."""
     pair = contents.pair
+    layer = layer_entry(pair) if isinstance(pair, EaglePair) else None
+    graphs = (DRAFTER_GRAPH,) if layer is None else layer_graphs(layer)
     drafter_size = pair.trimmed_size(contents.index_map.draft_vocab_size)
     return BundleManifest(
         schema_version=SCHEMA_VERSION,
-        target=_model_entry(pair.target, folder / TARGET_GRAPH, pair.target_size),
-        drafter=_model_entry(pair.drafter, folder / DRAFTER_GRAPH, drafter_size),
+        target=model_entry(pair.target, TARGET_GRAPH, pair.target_size, graph_facts(folder, TARGET_GRAPH)),
+        drafter=model_entry(pair.drafter, graphs[0], drafter_size, graph_facts(folder, *graphs)),
         index_map=INDEX_MAP,
         target_vocab_size=pair.vocab_size,
         context_length=pair.context_length,
@@ -156,32 +155,9 @@ def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
         provider=contents.provider.name,
         divergence=contents.divergence,
         drafter_divergence=contents.drafter_divergence,
+        drafter_kind=pair.drafter.layout.kind if isinstance(pair, EaglePair) else INDEPENDENT,
+        layer=layer,
     )
-
-
-def _model_entry(folder: OnnxFolder, graph: Path, size: ModelSize) -> ModelEntry:
-    return ModelEntry(
-        name=folder.source.name,
-        base_model=folder.source.base_model,
-        license=folder.source.license,
-        graph=f"{graph.parent.name}/{graph.name}",
-        precision=folder.precision,
-        parameters=size.parameters,
-        weight_bytes=size.weight_bytes,
-        conversion=folder.key,
-        **graph_facts(graph),
-    )
-
-
-def graph_facts(graph: Path) -> GraphFacts:
-    """Read from a bundle's graph what its `ModelEntry` says a device must provide."""
-    needs = graph_needs(load_graph(graph))
-    return {
-        "data": tuple(f"{graph.parent.name}/{name}" for name in needs.data),
-        "largest_tensor_bytes": needs.largest_tensor_bytes,
-        "half": needs.half,
-        "operators": needs.operators,
-    }
 
 
 def check_weights(pair: Pair, kept: IndexMap, provider: Provider) -> None:
@@ -194,6 +170,9 @@ def check_weights(pair: Pair, kept: IndexMap, provider: Provider) -> None:
 def _write_target(contents: BundleContents, folder: Path) -> None:
     """Write the target by copying, never by hard links: onnx refuses external data that has several names."""
     target, provider = contents.pair.target, contents.provider
+    if isinstance(contents.pair, EaglePair):
+        write_tapped_target(contents.pair, folder)
+        return
     (folder / TARGET).mkdir()
     model, data = load_graph(target.graph), target.path / DATA_NAME
     fits = provider.data_file_bytes is None or data.stat().st_size <= provider.data_file_bytes
@@ -205,10 +184,17 @@ def _write_target(contents: BundleContents, folder: Path) -> None:
 
 
 def _write_drafter(contents: BundleContents, folder: Path) -> None:
-    """Write the reduced and the expanded graph over one data file, the map, and the token order."""
-    (folder / DRAFTER).mkdir()
-    model = load_graph(contents.pair.drafter.graph)
-    write_first_trim(model, contents.index_map, folder / DRAFTER, contents.provider)
+    """Write the drafter's graphs and data, the map, and the token order.
+
+    An independent drafter has a reduced and an expanded graph over one data file.
+    """
+    pair = contents.pair
+    if isinstance(pair, EaglePair):
+        write_layer(pair, contents.index_map, folder)
+        write_index_map(folder / INDEX_MAP, contents.index_map)
+    else:
+        (folder / DRAFTER).mkdir()
+        write_first_trim(load_graph(pair.drafter.graph), contents.index_map, folder / DRAFTER, contents.provider)
     if contents.order is not None:
         write_token_order(folder / TOKEN_ORDER, contents.order)
 
@@ -218,12 +204,16 @@ def _write_texts(contents: BundleContents, folder: Path) -> None:
     for name in TEXT_FILES:
         if (pair.target.path / name).is_file():
             shutil.copyfile(pair.target.path / name, folder / name)
-    target, drafter = (read_json(each.path / "genai_config.json") for each in (pair.target, pair.drafter))
-    graphs = {"target_graph": TARGET_GRAPH, "drafter_graph": EXPANDED_GRAPH}
-    settings = genai_config(target, drafter, contents.plan.draft_length, **graphs)
-    write_json(folder / "genai_config.json", with_ends(settings, pair.end_token_ids))
-    expanded = {**drafter, "model": {**drafter["model"], "vocab_size": pair.vocab_size}}
-    write_json(folder / DRAFTER / MODEL_CONFIG_NAME, model_config(expanded))
+    target = read_json(pair.target.path / GENAI_NAME)
+    if isinstance(pair, EaglePair):
+        settings = target_config(target, target_graph=TARGET_GRAPH)
+    else:
+        drafter = read_json(pair.drafter.path / GENAI_NAME)
+        graphs = {"target_graph": TARGET_GRAPH, "drafter_graph": EXPANDED_GRAPH}
+        settings = genai_config(target, drafter, contents.plan.draft_length, **graphs)
+        expanded = {**drafter, "model": {**drafter["model"], "vocab_size": pair.vocab_size}}
+        write_json(folder / DRAFTER / MODEL_CONFIG_NAME, model_config(expanded))
+    write_json(folder / GENAI_NAME, with_ends(settings, pair.end_token_ids))
     write_json(folder / "generation_config.json", {"do_sample": False, "eos_token_id": list(pair.end_token_ids)})
 
 

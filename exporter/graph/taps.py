@@ -27,14 +27,29 @@ def tap_target(model: ir.Model, layout: EagleLayout) -> None:
     or the state after the final norm. Nothing else changes, and a pass that does not fetch the output costs the same.
     """
     stream, hidden = ResidualStream(model), head_row_size(model).parameters
-    require(all(value.name != FEATURES for value in model.graph.outputs), f"graph output {FEATURES}: already there")
     require(hidden == layout.target_hidden, f"taps: expected states of {layout.target_hidden}", got=hidden)
     states = [stream.final] if layout.kind == EAGLE else _entering(stream, layout.tapped_layers)
+    _add_features(model, states, layout.feature_width)
+
+
+def tap_for_training(model: ir.Model, layers: Sequence[int]) -> None:
+    """Add the output ``features`` that a drafter is trained on: what `tap_target` adds for EAGLE-3 and EAGLE-1 and 2.
+
+    Its shape is (batch, tokens, (len(layers) + 1) · hidden), float32: the states that enter ``layers``, then the state
+    after the final norm.
+    """
+    stream = ResidualStream(model)
+    states = [*_entering(stream, layers), stream.final]
+    _add_features(model, states, len(states) * head_row_size(model).parameters)
+
+
+def _add_features(model: ir.Model, states: Sequence[ir.Value], width: int) -> None:
+    require(all(value.name != FEATURES for value in model.graph.outputs), f"graph output {FEATURES}: already there")
     features = _joined(model.graph, [_as_float(model.graph, state) for state in states])
     features.name, features.dtype = FEATURES, _FLOAT
     logits = output_named(model, LOGITS).shape
     assert logits is not None
-    features.shape = ir.Shape([*logits.dims[:-1], layout.feature_width])
+    features.shape = ir.Shape([*logits.dims[:-1], width])
     model.graph.outputs.append(features)
 
 

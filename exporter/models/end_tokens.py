@@ -45,7 +45,9 @@ def _special_tokens(folder: Path) -> dict[str, int]:
     """Return the ids of a tokenizer's special tokens by their texts, without loading the tokenizer."""
     data = read_json(folder / _TOKENIZER)
     added = data.get("added_tokens") if isinstance(data, Mapping) else None
-    return {token["content"]: token["id"] for token in added or [] if token.get("special")}
+    tokens = [token for token in added if isinstance(token, Mapping)] if isinstance(added, list) else []
+    known = [token for token in tokens if isinstance(token.get("content"), str) and type(token.get("id")) is int]
+    return {token["content"]: token["id"] for token in known if token.get("special")}
 
 
 def _text_of(settings: Mapping[str, Any], name: str) -> str:

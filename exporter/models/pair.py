@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from edgedraft.exporter.graph.head import head_row_size
 from edgedraft.exporter.graph.loading import (
     ModelSize,
@@ -26,6 +28,12 @@ from edgedraft.exporter.models.convert import (
     context_length,
     convert,
 )
+from edgedraft.exporter.models.eagle.converting import convert_layer
+from edgedraft.exporter.models.eagle.declared import declared_shape
+from edgedraft.exporter.models.eagle.fitting import fitted
+from edgedraft.exporter.models.eagle.pair import EaglePair
+from edgedraft.exporter.models.eagle.reading import read_eagle
+from edgedraft.exporter.models.eagle.telling import is_layer, layer_source
 from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.fitting import open_fitted
 from edgedraft.exporter.models.sources import ModelSource, check_reference, is_on_disk, resolve
@@ -33,6 +41,7 @@ from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.exporter.models.vocabulary import NamedVocabulary, named_vocabulary, require_one_tokenizer
 from edgedraft.exporter.models.whole_files import require_whole
+from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.replacing import replacing_folder
 from edgedraft.runtime.base.tokenizer_files import TOKENIZER, read_vocabulary
@@ -86,6 +95,11 @@ class Pair:
         self._cache_bytes = a_token * longest + states * MOST_STATES
 
     @property
+    def head_ids(self) -> Ids:
+        """Return the target's tokens that the drafter's whole head scores, ascending."""
+        return np.arange(self.most_draft_tokens, dtype=np.int64)
+
+    @property
     def most_draft_tokens(self) -> int:
         """Return the largest draft vocabulary: the ids that both models have a row for."""
         return min(self.vocab_size, self.drafter_width)
@@ -136,12 +150,15 @@ class Pair:
         return self.drafter_graph.new_model()
 
 
-def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent) -> Pair:
+AnyPair = Pair | EaglePair
+
+
+def prepare_pair(request: PairRequest, cache: Path, progress: Progress = silent) -> AnyPair:
     """Fetch and convert both models (or take them from ``cache``) and check that they fit."""
     return prepare_pairs([request], cache, progress)[0]
 
 
-def prepare_pairs(requests: Sequence[PairRequest], cache: Path, progress: Progress = silent) -> list[Pair]:
+def prepare_pairs(requests: Sequence[PairRequest], cache: Path, progress: Progress = silent) -> list[AnyPair]:
     """Do what `prepare_pair` does for one pair of models in several precisions."""
     first = requests[0]
     sources = fitting_sources(first.target, first.drafter, first.export_backend, cache, progress)
@@ -153,13 +170,18 @@ def fitting_sources(
 ) -> tuple[ModelSource, ModelSource]:
     """Fetch target and drafter; refuse, before anything is converted, a pair that could not be used.
 
-    Raises `EdgedraftError` for tokenizers that differ (where it can be, before weights are downloaded), families that
-    are not taken, and files that are not whole.
+    The drafter may be an EAGLE layer (see `layer_source`). Raises `EdgedraftError` for tokenizers that differ (where it
+    can be, before weights are downloaded), families that are not taken, files that are not whole, and a layer that was
+    made for another target.
     """
     for reference in (drafter, target):
         check_reference(reference)
-    for reference in filter(is_on_disk, (target, drafter)):
+    layer = layer_source(drafter, cache, progress) if is_on_disk(drafter) else None
+    for reference in filter(is_on_disk, (target,) if layer is not None else (target, drafter)):
         require_supported(resolve(reference, cache, progress), export_backend)
+    layer = layer_source(drafter, cache, progress) if layer is None else layer
+    if layer is not None:
+        return _fitting_target(target, layer, export_backend, cache, progress), layer
     of_target, of_drafter = (named_vocabulary(name, cache, progress) for name in (target, drafter))
     if of_target is not None and of_drafter is not None:
         require_one_tokenizer(of_target, of_drafter)
@@ -172,9 +194,28 @@ def fitting_sources(
     return by_target, by_drafter
 
 
+def _fitting_target(
+    reference: str, layer: ModelSource, export_backend: str, cache: Path, progress: Progress
+) -> ModelSource:
+    """Fetch the target of an EAGLE layer; refuse one that the layer was not made for."""
+    checkpoint = read_eagle(layer.path)
+    target = resolve(reference, cache, progress)
+    require_supported(target, export_backend)
+    shape = declared_shape(target)
+    if shape is not None:
+        fitted(checkpoint, shape)
+    require_whole(target)
+    require_readable_graph(target)
+    return target
+
+
 def _converted_pair(
     request: PairRequest, target: ModelSource, drafter: ModelSource, cache: Path, progress: Progress
-) -> Pair:
+) -> AnyPair:
+    if is_layer(drafter):
+        converted = convert(target, request.target_precision, cache, progress, request.export_backend)
+        layer = convert_layer(drafter, converted, request.drafter_precision, progress)
+        return EaglePair(converted, layer, request.settings)
     by_drafter = convert(drafter, request.drafter_precision, cache, progress, request.export_backend)
     by_target = convert(target, request.target_precision, cache, progress, request.export_backend)
     return Pair(by_target, by_drafter, request.settings)

@@ -14,6 +14,7 @@ from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.records import require
 
 _UNFINISHED = (".incomplete", ".part", ".partial", ".crdownload", ".aria2", ".download")
+_LONGEST_HEADER = 100_000_000  # the format's own limit
 _DOWNLOADS = ".cache/huggingface/download"
 _SHARD = re.compile(r"(?P<name>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<ending>\.safetensors|\.bin)")
 # The first that is there is what transformers loads.
@@ -97,9 +98,9 @@ def safetensors_header(file: Path) -> Mapping[str, Any]:
     try:
         with file.open("rb") as opened:
             (length,) = struct.unpack("<Q", opened.read(8))
-            header = json.loads(opened.read(min(length, size)))
+            header = json.loads(opened.read(min(length, size, _LONGEST_HEADER)))
         ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (struct.error, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise EdgedraftError(f"{file}: not a whole safetensors file", remedy=remedy) from error
     needed = 8 + length + max(ends, default=0)
     require(size >= needed, f"{file}: expected {needed:,} bytes", got=f"{size:,}", remedy=remedy)

@@ -12,7 +12,9 @@ from edgedraft.exporter.pipeline.requests import BenchRequest
 from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
+from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
+from edgedraft.runtime.bundle.manifest import INDEPENDENT
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.padding import Padded
 from edgedraft.runtime.core.pass_times import PairPassTimes
@@ -30,7 +32,7 @@ class Measurement:
     """A bench with what it ran on, ready for JSON. ``trimmed_over_full`` compares the two drafters prompt by prompt.
 
     ``exactness`` says whether the texts must equal the target's own. ``kernels`` are those that ran. ``remarks`` are
-    sentences about differences from what the plan expected.
+    sentences about differences from what the plan expected. ``drafter_kind`` is one of the manifest's.
     """
 
     machine: Machine
@@ -44,6 +46,7 @@ class Measurement:
     divergences: dict[str, tuple[Divergence, ...]]
     kernels: PairKernels = UNRECORDED
     remarks: tuple[str, ...] = ()
+    drafter_kind: str = INDEPENDENT
 
 
 def bench_bundle(request: BenchRequest, progress: Progress = silent, note: Note = unsaid) -> Measurement:
@@ -98,6 +101,7 @@ def measure(
         divergences=differing,
         kernels=engine.kernels,
         remarks=tuple(filter(None, [engine.kernels_remark])),
+        drafter_kind=manifest.drafter_kind,
     )
 
 
@@ -113,6 +117,8 @@ def _full_drafting(folder: Path, choice: PolicyChoice, engine: Engine) -> Drafti
     from edgedraft.exporter.models.vocabulary import require_all_rows
 
     settings, manifest = engine.drafter_settings, engine.bundle.manifest
+    layer, remedy = manifest.drafter_kind != INDEPENDENT, "trim the bundle to another folder, and bench both"
+    require(not layer, f"{folder}: a full drafter is opened beside an independent one alone", remedy=remedy)
     width, graph = manifest.target_vocab_size, load_graph(folder / GRAPH_NAME)
     require_all_rows(folder, vocabulary_width(graph), engine.bundle.path)
     model = open_fitted(folder / GRAPH_NAME, width, settings).new_model()

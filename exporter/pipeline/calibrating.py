@@ -1,6 +1,6 @@
 """Calibrating a pair: how its answers are made, in the cache folder that is named after all that decides them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from edgedraft.calibration.counts import RANKED_BY, TEXT, TokenCounts
 from edgedraft.calibration.data.samples import RANK, SCORE
 from edgedraft.calibration.prompts import Prompt, take
 from edgedraft.calibration.ray_engine import RayOptions, answering_on_ray
-from edgedraft.calibration.run import Calibration, CalibrationJob, ModelHandle, calibrate
+from edgedraft.calibration.run import Calibration, CalibrationJob, LayerHandle, ModelHandle, calibrate
+from edgedraft.calibration.trace.file import Trace
 from edgedraft.exporter.graph.precisions import CHANNELS, TABLE
 from edgedraft.exporter.models.convert import OnnxFolder
-from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.eagle.pair import EaglePair
+from edgedraft.exporter.models.eagle.tracing import open_scorer
+from edgedraft.exporter.models.pair import AnyPair
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.kept import short_sum
 from edgedraft.runtime.base.progress import Progress, silent
@@ -25,6 +28,7 @@ from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.core.batch import BATCH_ROWS, Batch
 from edgedraft.runtime.core.limits import Limits
 from edgedraft.runtime.onnx.session import OnnxGraph
+from edgedraft.runtime.text.codec import TextCodec
 
 _ANSWERS_VERSION = 2  # of how answers come about: raise it when the same facts would give other answers
 
@@ -75,7 +79,7 @@ class AnswerSettings:
 
 
 def calibrate_pair(
-    pair: Pair,
+    pair: AnyPair,
     prompts: PromptSet,
     cache: Path,
     progress: Progress = silent,
@@ -83,41 +87,60 @@ def calibrate_pair(
 ) -> Calibration:
     """Calibrate, or take from ``cache`` what was done before."""
     settings = settings or AnswerSettings()
-    _check_text(pair, settings.text)
+    check_text(pair.codec, settings.text)
     facts = settings.facts(prompts.max_new_tokens)
     job = CalibrationJob(
         prompts=prompts.prompts,
         sources=tuple(source for source in settings.sources if source != TEXT),
         draws=settings.draws,
         vocab_size=pair.vocab_size,
-        folder=cache / "calibration" / _key(pair, prompts, facts),
+        folder=cache / "calibration" / _key(pair, prompts, facts, pair.drafter.key),
+        target_folder=cache / "answers" / _key(pair, prompts, facts),
         options=facts,
     )
     limits = Limits(max_new_tokens=prompts.max_new_tokens, end_token_ids=pair.end_token_ids)
     spec = AnswerSpec(limits=limits, vocab_size=pair.vocab_size, draws=settings.draws)
-    by_drafter = _local(pair.drafter, lambda: pair.drafter_graph, limits, settings)
     by_target = (
-        _local(pair.target, lambda: pair.target_graph, limits, settings)
+        local_answering(pair.target, lambda: pair.target_graph, limits, settings)
         if settings.endpoint is None
-        else _served(EndpointAnswering(endpoint=settings.endpoint, codec=pair.codec, spec=spec), settings.cluster)
+        else served_answering(settings.endpoint, pair.codec, spec, settings.cluster)
     )
     target = ModelHandle(name=pair.target.key, answering=by_target, open_model=lambda: pair.target_model)
-    drafter = ModelHandle(name=pair.drafter.key, answering=by_drafter, open_model=lambda: pair.drafter_model)
-    made = calibrate(job, target, drafter, pair.codec, progress)
+    made = calibrate(job, target, _drafter(pair, limits, settings), pair.codec, progress)
     text = {TEXT: settings.text.fitted(pair.vocab_size)} if settings.text else {}
     everything = {**made.ranking, **text}
     return replace(made, ranking={source: everything[source] for source in settings.sources})
 
 
-def _check_text(pair: Pair, text: TokenCounts | None) -> None:
+def _drafter(pair: AnyPair, limits: Limits, settings: AnswerSettings) -> ModelHandle | LayerHandle:
+    name = pair.drafter.key
+    if isinstance(pair, EaglePair):
+        return LayerHandle(name=name, open_scorer=lambda depths: open_scorer(pair, depths))
+    answering = local_answering(pair.drafter, lambda: pair.drafter_graph, limits, settings)
+    return ModelHandle(name=name, answering=answering, open_model=lambda: pair.drafter_model)
+
+
+def require_trace_of(pair: AnyPair, trace: Trace, where: str) -> None:
+    """Refuse a saved trace of another kind of drafter: with depths of a layer, without them of an independent one."""
+    kinds = ("an independent drafter", "a drafter that reads the target's states")
+    own, traced = isinstance(pair, EaglePair), trace.most_drafts is not None
+    remedy = f"calibrate with {pair.drafter.source.name}"
+    require(
+        own == traced, f"{where}: expected the trace of {kinds[own]}", got=f"that of {kinds[traced]}", remedy=remedy
+    )
+
+
+def check_text(codec: TextCodec, text: TokenCounts | None) -> None:
     """Refuse counts of another tokenizer before minutes of sampling."""
     if text is not None:
         counted = text.provenance.tokenizer_fingerprint
-        rule = f"counted text: expected the tokenizer {pair.fingerprint[:12]}"
-        require(pair.codec.has_fingerprint(counted), rule, got=counted[:12])
+        rule = f"counted text: expected the tokenizer {codec.fingerprint[:12]}"
+        require(codec.has_fingerprint(counted), rule, got=counted[:12])
 
 
-def _local(folder: OnnxFolder, graph: Callable[[], OnnxGraph], limits: Limits, settings: AnswerSettings) -> Answering:
+def local_answering(
+    folder: OnnxFolder, graph: Callable[[], OnnxGraph], limits: Limits, settings: AnswerSettings
+) -> Answering:
     """Answer by our own runtime, one at a time where a pass mixes what its rows hold."""
     alone = folder.precision in TABLE and TABLE[folder.precision].layout == CHANNELS
 
@@ -127,21 +150,28 @@ def _local(folder: OnnxFolder, graph: Callable[[], OnnxGraph], limits: Limits, s
     return batched_answering(batch, limits, settings.draws)
 
 
-def _served(answering: EndpointAnswering, cluster: RayOptions | None) -> Answering:
+def served_answering(endpoint: Endpoint, codec: TextCodec, spec: AnswerSpec, cluster: RayOptions | None) -> Answering:
+    """Answer by a server that runs the target; a ``cluster`` sends it the requests."""
+    answering = EndpointAnswering(endpoint=endpoint, codec=codec, spec=spec)
     return answering if cluster is None else answering_on_ray(answering, cluster)
 
 
-def _key(pair: Pair, prompts: PromptSet, facts: Mapping[str, Any]) -> str:
-    """Name the folder of a calibration."""
+def _key(pair: AnyPair, prompts: PromptSet, facts: Mapping[str, Any], *drafter: str) -> str:
+    """Name the folder of a calibration; without a ``drafter`` that of the target's answers."""
+    text = text_facts(pair.target.path, pair.codec, pair.end_token_ids)
+    return answers_key([pair.target.key, *drafter], prompts, facts, text)
+
+
+def answers_key(models: list[str], prompts: PromptSet, facts: Mapping[str, Any], text: list[Any]) -> str:
+    """Name answers of ``models`` to ``prompts`` after all that decides them; ``text`` is from `text_facts`."""
     asked = [[prompt.id, prompt.split, prompt.digest] for prompt in prompts.prompts]
-    decided = [_ANSWERS_VERSION, pair.target.key, pair.drafter.key, facts, asked, *_text_facts(pair)]
-    return short_sum(decided)
+    return short_sum([_ANSWERS_VERSION, *models, facts, asked, *text])
 
 
-def _text_facts(pair: Pair) -> list[Any]:
+def text_facts(folder: Path, codec: TextCodec, end_token_ids: Sequence[int]) -> list[Any]:
     """Return what decides answers beside the models' own settings: other ends, and tokens that begin a bare prompt."""
-    stated = read_json(pair.target.path / "genai_config.json")["model"]["eos_token_id"]
+    stated = read_json(folder / "genai_config.json")["model"]["eos_token_id"]
     own = set(stated if isinstance(stated, list) else [stated])
-    ends = [] if own == set(pair.end_token_ids) else [list(pair.end_token_ids)]
-    special = [] if pair.codec.has_template else [pair.codec.special.before, pair.codec.special.behind]
+    ends = [] if own == set(end_token_ids) else [list(end_token_ids)]
+    special = [] if codec.has_template else [codec.special.before, codec.special.behind]
     return [*ends, *special]

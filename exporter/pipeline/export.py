@@ -9,6 +9,7 @@ from edgedraft.exporter.bundle.push import PushedBundle, Repository, push_bundle
 from edgedraft.exporter.pipeline.bench import Measurement
 from edgedraft.exporter.pipeline.requests import ExportRequest
 from edgedraft.exporter.pipeline.stages import planned_pair, written_bundle
+from edgedraft.exporter.planning.drafters import DrafterComparison
 from edgedraft.exporter.planning.planner import Decision
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
@@ -19,11 +20,15 @@ from edgedraft.runtime.bundle.reading import read_bundle
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ExportedBundle:
-    """A bundle on disk: its folder, its manifest, the decision behind its plan, and where it was pushed to."""
+    """A bundle on disk: its folder, its manifest, the decision behind its plan, and where it was pushed to.
+
+    ``drafters`` puts the drafters that were weighed side by side.
+    """
 
     path: Path
     manifest: BundleManifest
     decision: Decision
+    drafters: DrafterComparison
     pushed: PushedBundle | None = None
 
 
@@ -42,6 +47,7 @@ def export_bundle(request: ExportRequest, progress: Progress = silent, note: Not
         path=path,
         manifest=read_bundle(path, verify_hashes=False).manifest,
         decision=stages.planned.decision,
+        drafters=stages.drafters,
         pushed=None if repository is None else push_bundle(path, repository, progress=progress),
     )
 

@@ -1,7 +1,7 @@
 """Open what a request names: the prompts, the way answers are made, and the pair of models."""
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -13,10 +13,15 @@ from edgedraft.calibration.counts_file import read_counts
 from edgedraft.calibration.prompts import SHIPPED, chosen_prompts
 from edgedraft.calibration.ray_engine import RayOptions
 from edgedraft.devices.machine import usable_cores
-from edgedraft.exporter.graph.precisions import AUTO
+from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import DRAFTER, TARGET
-from edgedraft.exporter.models.pair import Pair, PairRequest, fitting_sources, prepare_pairs
+from edgedraft.exporter.models.admission import require_readable_graph, require_supported
+from edgedraft.exporter.models.convert import convert
+from edgedraft.exporter.models.eagle.telling import is_layer
+from edgedraft.exporter.models.lone_target import LoneTarget
+from edgedraft.exporter.models.pair import AnyPair, PairRequest, fitting_sources, prepare_pairs
 from edgedraft.exporter.models.sources import resolve
+from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet
 from edgedraft.exporter.pipeline.default_precision import ChosenPrecision, PrecisionSearch, default_precision
 from edgedraft.exporter.pipeline.quality import MAX_DIVERGENCE
@@ -72,7 +77,11 @@ def with_default_precisions(
     references = {TARGET: inputs.target, DRAFTER: inputs.drafter}
     asked = {TARGET: inputs.target_precisions, DRAFTER: inputs.drafter_precisions}
     if any(AUTO in names for names in asked.values()):  # choosing a precision converts
-        fitting_sources(inputs.target, inputs.drafter, inputs.export_backend, cache, progress)
+        _, drafter = fitting_sources(inputs.target, inputs.drafter, inputs.export_backend, cache, progress)
+        if AUTO in asked[DRAFTER] and is_layer(drafter):
+            # A layer cannot answer without its target, and only the target decides a text.
+            asked[DRAFTER] = (DEFAULT,)
+            note(f"{DRAFTER} {drafter.name}: {DEFAULT}, the default of layers on a target")
     search = PrecisionSearch(
         export_backend=inputs.export_backend,
         threads=inputs.threads[0] if inputs.threads else usable_cores(),
@@ -89,7 +98,7 @@ def with_default_precisions(
     return replace(inputs, target_precisions=decided[TARGET], drafter_precisions=decided[DRAFTER]), chosen
 
 
-def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> list[Pair]:
+def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> list[AnyPair]:
     """Fetch and convert the pair in each combination of precisions, the first ones first."""
     inputs, _ = with_default_precisions(inputs, cache, progress)
     threads = inputs.threads[0] if inputs.threads else usable_cores()
@@ -109,13 +118,37 @@ def open_pairs(inputs: PairInputs, cache: Path, progress: Progress = silent) -> 
     return prepare_pairs(requests, cache, progress)
 
 
-def open_pair(inputs: PairInputs, cache: Path, progress: Progress = silent) -> Pair:
-    """Fetch and convert the one pair of a request; several precisions or thread counts are for planning only."""
-    several = {
-        "--target-precision": inputs.target_precisions,
-        "--drafter-precision": inputs.drafter_precisions,
-        "--threads": inputs.threads,
-    }
+def open_target(inputs: PairInputs, cache: Path, progress: Progress = silent, note: Note = unsaid) -> LoneTarget:
+    """Fetch and convert the target of a request, which is used alone."""
+    _require_one({"--target-precision": inputs.target_precisions, "--threads": inputs.threads})
+    source = resolve(inputs.target, cache, progress)
+    require_supported(source, inputs.export_backend)
+    require_whole(source)
+    require_readable_graph(source)
+    threads = inputs.threads[0] if inputs.threads else usable_cores()
+    precision = inputs.target_precisions[0]
+    if precision == AUTO:
+        search = PrecisionSearch(export_backend=inputs.export_backend, threads=threads, cache=cache)
+        chosen = default_precision(source, search, progress, note)
+        note(f"{TARGET} {source.name}: {chosen}")
+        precision = chosen.precision
+    folder = convert(source, precision, cache, progress, inputs.export_backend)
+    return LoneTarget(folder=folder, settings=SessionSettings(threads=threads, context_length=inputs.context_length))
+
+
+def open_pair(inputs: PairInputs, cache: Path, progress: Progress = silent) -> AnyPair:
+    """Fetch and convert the one pair of a request; several drafters, precisions or thread counts are for planning."""
+    _require_one(
+        {
+            "--drafter": (inputs.drafter, *inputs.other_drafters),
+            "--target-precision": inputs.target_precisions,
+            "--drafter-precision": inputs.drafter_precisions,
+            "--threads": inputs.threads,
+        }
+    )
+    return open_pairs(inputs, cache, progress)[0]
+
+
+def _require_one(several: Mapping[str, tuple[object, ...]]) -> None:
     for flag, given in several.items():
         require(len(given) <= 1, f"{flag}: expected one here", got=" ".join(map(str, given)))
-    return open_pairs(inputs, cache, progress)[0]

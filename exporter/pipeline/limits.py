@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from edgedraft.devices.profile import LAPTOP, DeviceProfile
+from edgedraft.exporter.bundle.layer import require_cpu
 from edgedraft.exporter.bundle.writing import check_weights
 from edgedraft.exporter.graph.head import ROW_TILE
 from edgedraft.exporter.graph.precisions import Precision, precision_named
 from edgedraft.exporter.graph.providers import TARGET, Provider, check_files, check_tensor
-from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.eagle.pair import EaglePair
+from edgedraft.exporter.models.pair import AnyPair
 from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource
 from edgedraft.exporter.planning.ranking import index_map
 from edgedraft.runtime.base.files import read_json
@@ -44,9 +46,12 @@ def table_bytes(config: Mapping[str, Any], role: str, precision: Precision) -> i
     return rows * width * bits // 8
 
 
-def check_pair(pair: Pair, provider: Provider, profile: DeviceProfile | None, size: int | None = None) -> None:
+def check_pair(pair: AnyPair, provider: Provider, profile: DeviceProfile | None, size: int | None = None) -> None:
     """Refuse a converted pair that cannot be held with ``size`` draft tokens; None asks whether it can with any."""
     size = size or min(ROW_TILE, pair.most_draft_tokens)
+    if isinstance(pair, EaglePair):
+        require_cpu(provider)
+        return
     check_weights(pair, index_map(np.arange(pair.vocab_size), size), provider)
     if profile is not None:
         check_files(provider, profile, pair.stored_bytes(size))

@@ -14,8 +14,8 @@ from edgedraft.exporter.models.trimmed import full_graph
 from edgedraft.exporter.pipeline.phone_results import PhoneResults
 from edgedraft.runtime.base.files import sha256
 from edgedraft.runtime.base.progress import Note
-from edgedraft.runtime.base.records import to_plain
-from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest, FileEntry
+from edgedraft.runtime.base.records import require, to_plain
+from edgedraft.runtime.bundle.manifest import INDEPENDENT, MANIFEST_NAME, BundleManifest, FileEntry
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 from edgedraft.runtime.serving.site import Site, SiteFile, Taker, listed_files, page_files, page_folder
 
@@ -77,6 +77,9 @@ class PhoneRequest:
 def offered_site(request: PhoneRequest, folder: Path, results: PhoneResults, note: Note) -> Site:
     """Make everything that is served and return the site; what is made for this run alone goes to ``folder``."""
     bundle, onnx_cache = read_bundle(request.bundle), request.cache / "onnx"
+    kind, remedy = bundle.manifest.drafter_kind, "export a bundle with an independent drafter for the page"
+    rule = f"{request.bundle}: a page runs drafters that decode by themselves, not layers that read the target's states"
+    require(kind == INDEPENDENT, rule, got=kind, remedy=remedy)
     for name in ("probe", "full"):
         (folder / name).mkdir()
     probe = write_phone_probe(folder / "probe", PROBE, QUICK if request.quick else WHOLE)

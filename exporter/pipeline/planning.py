@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from edgedraft.calibration.run import Calibration
+from edgedraft.calibration.run import TRACED_DEPTHS, Calibration
 from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.devices.machine import this_machine
 from edgedraft.exporter.graph.head import round_to_tile
 from edgedraft.exporter.graph.precisions import timed_as
-from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.eagle.pair import EaglePair
+from edgedraft.exporter.models.pair import AnyPair
+from edgedraft.exporter.pipeline.layer_steps import forecast_layer
 from edgedraft.exporter.pipeline.measuring import CONTEXT_TOKENS, Timing, pair_latency, probe_pairs, probe_with_threads
 from edgedraft.exporter.pipeline.remote_device import LatencyForecast
 from edgedraft.exporter.planning.planner import Planned, candidate_sizes, decide
@@ -48,49 +50,86 @@ class PlanningRequest:
     given: GivenOrder | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PlanningCase:
+    """One drafter to plan for: its pairs, one a combination of precisions, their calibration, and the request."""
+
+    pairs: tuple[AnyPair, ...]
+    calibration: Calibration
+    request: PlanningRequest
+
+
 def plan_here(
-    pairs: Sequence[Pair],
+    pairs: Sequence[AnyPair],
     calibration: Calibration,
     request: PlanningRequest,
     clock: Clock,
     cache: Path,
     progress: Progress = silent,
 ) -> Planned:
-    """Rank the tokens, time the steps of all pairs on this machine with each number of threads, and choose."""
-    order, _ = _ranked(pairs[0], calibration, request)
-    timing = Timing(order=order, context_ids=_some_text(calibration.trace.target_ids), clock=clock)
-    # Refuse an impossible request before minutes of timing.
-    plan_grid(pairs[0].most_draft_tokens, calibration, request)
+    """Plan one drafter for this machine; see `plan_cases_here`."""
+    case = PlanningCase(pairs=tuple(pairs), calibration=calibration, request=request)
+    return plan_cases_here([case], clock, cache, progress)[0]
+
+
+def plan_cases_here(
+    cases: Sequence[PlanningCase], clock: Clock, cache: Path, progress: Progress = silent
+) -> list[Planned]:
+    """Time the steps of all drafters and targets on this machine, with each number of threads, and plan each case.
+
+    All models are timed in one interleaved run, so that the plans of several drafters can be compared.
+    """
+    first, pairs = cases[0], [pair for case in cases for pair in case.pairs]
+    for case in cases:  # refuse an impossible request before minutes of timing
+        _grid(case)
+    order, _ = _ranked(first.pairs[0], first.calibration, first.request)
+    context_ids = _some_text(first.calibration.trace.target_ids)
+    timing = Timing(order=order, context_ids=context_ids, clock=clock)
     measured = [probe_pairs(pairs, timing, cache, progress)]
-    measured += [probe_with_threads(pairs, timing, threads, cache) for threads in request.threads]
-    candidates = (
-        (pair, _candidate(pair, steps.threads, pair.settings.provider, latency))
-        for steps in measured
-        for pair in pairs
-        for latency in steps.latencies(pair)
-    )
-    return _planned(candidates, calibration, request, this_machine().name)
+    measured += [probe_with_threads(pairs, timing, threads, cache) for threads in first.request.threads]
+
+    def candidates(case: PlanningCase) -> Iterator[tuple[AnyPair, Candidate]]:
+        for steps in measured:
+            for pair in case.pairs:
+                for latency in steps.latencies(pair):
+                    yield pair, _candidate(pair, steps.threads, pair.settings.provider, latency)
+
+    return [_planned(candidates(case), case, this_machine().name) for case in cases]
 
 
 def plan_elsewhere(
-    pairs: Sequence[Pair], calibration: Calibration, request: PlanningRequest, forecast: LatencyForecast
+    pairs: Sequence[AnyPair], calibration: Calibration, request: PlanningRequest, forecast: LatencyForecast
 ) -> Planned:
     """Rank the tokens and choose for a device that is not this machine, by the forecast of its latency."""
+    case = PlanningCase(pairs=tuple(pairs), calibration=calibration, request=request)
     device, provider = forecast.latency, forecast.provider
 
-    def candidates() -> Iterator[tuple[Pair, Candidate]]:
+    def candidates() -> Iterator[tuple[AnyPair, Candidate]]:
         for pair in pairs:
-            models = (device.of(timed_as(folder.precision), provider) for folder in (pair.target, pair.drafter))
-            latency = pair_latency(pair, *models)
+            target, drafter = (device.of(timed_as(each.precision), provider) for each in (pair.target, pair.drafter))
+            reading = None
+            if isinstance(pair, EaglePair):
+                drafter, reading = forecast_layer(pair, drafter)
+            latency = pair_latency(pair, target, drafter, reading)
             yield pair, _candidate(pair, forecast.threads or pair.settings.threads, provider, latency)
 
-    return _planned(candidates(), calibration, request, device.device)
+    return _planned(candidates(), case, device.device)
+
+
+def longest_draft(pair: AnyPair) -> int:
+    """Return the longest draft to plan for: a drafter that feeds on its own states is traced to a limited depth."""
+    return TRACED_DEPTHS if isinstance(pair, EaglePair) else DRAFT_LENGTHS[-1]
+
+
+def _grid(case: PlanningCase) -> tuple[Sequence[int], Sequence[int]]:
+    longest = case.calibration.trace.most_drafts or DRAFT_LENGTHS[-1]
+    return plan_grid(case.pairs[0].most_draft_tokens, case.calibration, case.request, longest)
 
 
 def plan_grid(
-    vocab_size: int, calibration: Calibration | None, request: PlanningRequest
+    vocab_size: int, calibration: Calibration | None, request: PlanningRequest, longest: int = DRAFT_LENGTHS[-1]
 ) -> tuple[Sequence[int], Sequence[int]]:
-    """Return the sizes and draft lengths to score, narrowed to the user's own choices.
+    """Return the sizes and draft lengths (1..``longest``) to score, narrowed to the user's own choices.
 
     Replays of drawn answers take long, so these are scored at some sizes only. Raises `EdgedraftError` where a choice
     is out of range.
@@ -99,9 +138,8 @@ def plan_grid(
     sizes: Sequence[int] = tiled_sizes(vocab_size).tolist() if swift else candidate_sizes(vocab_size)
     if request.draft_vocab_size is not None:
         sizes = (round_to_tile(request.draft_vocab_size, vocab_size),)
-    lengths: Sequence[int] = DRAFT_LENGTHS
+    lengths: Sequence[int] = DRAFT_LENGTHS[:longest]
     if request.draft_length is not None:
-        longest = DRAFT_LENGTHS[-1]
         require(1 <= request.draft_length <= longest, f"draft length: expected 1..{longest}", got=request.draft_length)
         lengths = (request.draft_length,)
     return sizes, lengths
@@ -113,27 +151,25 @@ def _some_text(target_ids: Ids) -> list[int]:
     return np.resize(target_ids, CONTEXT_TOKENS).tolist()
 
 
-def _planned(
-    pairs: Iterator[tuple[Pair, Candidate]], calibration: Calibration, request: PlanningRequest, device: str
-) -> Planned:
+def _planned(pairs: Iterator[tuple[AnyPair, Candidate]], case: PlanningCase, device: str) -> Planned:
     by_setup = {candidate.setup: (pair, candidate) for pair, candidate in pairs}
-    first = next(iter(by_setup.values()))[0]
+    calibration, request, first = case.calibration, case.request, case.pairs[0]
     order, ranked_by = _ranked(first, calibration, request)
-    sizes, lengths = plan_grid(first.most_draft_tokens, calibration, request)
+    sizes, lengths = _grid(case)
     answers = replay_answers(calibration.trace, calibration.scoring, order, sizes, lengths)
     candidates = [candidate for _, candidate in by_setup.values()]
     decision = decide(candidates, answers, request.limits, device, bootstrap_rng())
     return Planned(decision=decision, pair=by_setup[decision.best.setup][0], ranked_by=ranked_by)
 
 
-def _ranked(pair: Pair, calibration: Calibration, request: PlanningRequest) -> tuple[Ids, tuple[str, ...]]:
+def _ranked(pair: AnyPair, calibration: Calibration, request: PlanningRequest) -> tuple[Ids, tuple[str, ...]]:
     """Return the token order, and the names of what made it."""
     if request.given is not None:
         return request.given.token_ids, (request.given.name,)
     return token_order(pair, calibration), tuple(calibration.ranking)
 
 
-def _candidate(pair: Pair, threads: int, provider: str, latency: PairLatency) -> Candidate:
+def _candidate(pair: AnyPair, threads: int, provider: str, latency: PairLatency) -> Candidate:
     setup = Setup(
         target_precision=pair.target.precision,
         drafter_precision=pair.drafter.precision,

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.exporter.models.convert import AS_EXPORTED, OnnxFolder, convert
-from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.pair import AnyPair
 from edgedraft.runtime.base.arrays import Float64Array
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.kept import kept, record_reader, short_sum, write_record
@@ -28,7 +28,7 @@ FLOAT = "fp32"
 
 def targets_within(
     bound: float | None,
-    targets: Mapping[str, Pair],
+    targets: Mapping[str, AnyPair],
     answers: Sequence[SampledAnswer],
     cache: Path,
     progress: Progress,
@@ -56,7 +56,7 @@ def targets_within(
 
 
 def target_divergence(
-    pair: Pair, answers: Sequence[SampledAnswer], cache: Path, progress: Progress = silent
+    pair: AnyPair, answers: Sequence[SampledAnswer], cache: Path, progress: Progress = silent
 ) -> DivergenceEntry:
     """Measure how far the pair's target strays from its fp32 build on the first answers, once; then read ``cache``."""
     remedy = "start from the model the folder was exported from"

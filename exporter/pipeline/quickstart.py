@@ -7,6 +7,7 @@ from edgedraft.calibration.data.samples import SCORE
 from edgedraft.calibration.prompts import take
 from edgedraft.exporter.bundle.owned import check_output
 from edgedraft.exporter.graph.providers import CPU
+from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.pipeline.bench import Measurement, measure
 from edgedraft.exporter.pipeline.requests import BenchRequest, QuickstartRequest
 from edgedraft.exporter.pipeline.stages import planned_pair, written_bundle
@@ -42,7 +43,8 @@ def quickstart(request: QuickstartRequest, progress: Progress = silent, note: No
     here = CPU if stages.device else stages.provider.name  # another device's provider may be missing here
     threads = planned.pair.settings.threads  # this process has one pool for good; the plan may be for another number
     engine = Engine.open(output, threads=threads, verify_hashes=False, target_provider=here, drafter_provider=here)
-    bench = BenchRequest(bundle=output, max_new_tokens=request.bench_tokens, full_drafter=planned.pair.drafter.path)
+    full = planned.pair.drafter.path if isinstance(planned.pair, Pair) else None
+    bench = BenchRequest(bundle=output, max_new_tokens=request.bench_tokens, full_drafter=full)
     prompts = take(stages.prompts.prompts, SCORE, request.bench_prompts)
     measurement = measure(engine, prompts, bench, progress)
     drawn = curves(stages.calibration, planned.replayed, planned.order, plan.draft_length)

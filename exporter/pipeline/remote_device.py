@@ -8,9 +8,10 @@ from edgedraft.devices.priors.prior import basis, latency_of, prior_basis, prior
 from edgedraft.devices.profile import DeviceProfile, Probe
 from edgedraft.devices.registry import find_profile
 from edgedraft.exporter.graph.providers import CPU, GPU, PROVIDERS, Provider, provider_named
-from edgedraft.exporter.models.pair import Pair
+from edgedraft.exporter.models.pair import AnyPair
 from edgedraft.exporter.pipeline.limits import provider_on
 from edgedraft.exporter.pipeline.requests import PlanRequest
+from edgedraft.exporter.pipeline.step_cases import graph_of
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.kernel_names import PairKernels
 from edgedraft.runtime.base.records import require
@@ -108,13 +109,14 @@ def remote_device(request: PlanRequest) -> LatencyForecast | None:
     return forecast_latency(find_profile(str(request.device)), provider_named(request.provider))
 
 
-def probe_remark(forecast: LatencyForecast, pair: Pair, planned: PairKernels) -> str | None:
+def probe_remark(forecast: LatencyForecast, pair: AnyPair, planned: PairKernels) -> str | None:
     """Return one line if a probe of this machine timed other kernels than those that would run; else None."""
     probe = forecast.profile.probe
     measured = probe is not None and probe.trusted and forecast.provider == CPU
     if not measured or probe is None or probe.system != this_machine().name:
         return None
-    return graphs_remark((pair.target.graph, pair.drafter.graph), planned, CPU, "probe again (edgedraft devices probe)")
+    graphs = (pair.target.graph, graph_of(pair.drafter))
+    return graphs_remark(graphs, planned, CPU, "probe again (edgedraft devices probe)")
 
 
 def chosen_provider(request: PlanRequest, device: LatencyForecast | None) -> Provider:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.calibration.counts import RANKED_BY, SOURCES
+from edgedraft.calibration.counts import RANKED_BY, SOURCES, TEXT
+from edgedraft.calibration.counts import TARGET as TARGET_ANSWERS
 from edgedraft.exporter.graph.precisions import AUTO, PRECISIONS
 from edgedraft.exporter.graph.providers import CPU, PROVIDERS
 from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
@@ -23,7 +24,8 @@ LOCAL, RAY = "local", "ray"
 class PairInputs:
     """The pair of models, the prompts, and how the pair answers them; the base of the requests that sample a pair.
 
-    - ``target``, ``drafter``: packaged names, files, folders or hub ids.
+    - ``target``, ``drafter``: packaged names, files, folders or hub ids. ``other_drafters`` are for planning, which
+      weighs them against ``drafter`` and takes the one that decodes fastest.
     - ``target_precisions``, ``drafter_precisions``, ``threads``: planning compares all that are given. "auto" takes the
       smallest precision that stays close to fp32. Without ``threads``, every core that this process may use is used.
     - ``prompts``: a reference that `edgedraft.calibration.prompts.read_prompts` reads; None for the packaged prompts.
@@ -34,6 +36,7 @@ class PairInputs:
 
     target: str = TARGET
     drafter: str = DRAFTER
+    other_drafters: tuple[str, ...] = ()
     target_precisions: tuple[str, ...] = (AUTO,)
     drafter_precisions: tuple[str, ...] = (AUTO,)
     export_backend: str = BUILDER
@@ -61,6 +64,8 @@ class PairInputs:
             rule = f"{field}: {AUTO} chooses by itself"
             remedy = f"give {AUTO} alone, or leave it out"
             require(AUTO not in names or len(names) == 1, rule, got=", ".join(names), remedy=remedy)
+        drafters = (self.drafter, *self.other_drafters)
+        require(len(set(drafters)) == len(drafters), "drafters: expected each once", got=", ".join(drafters))
         _require_known("export_backend", (self.export_backend,), EXPORT_BACKENDS)
         _require_known("rank_by", self.rank_by, SOURCES)
         _require_known("engine", (self.engine,), (LOCAL, RAY))
@@ -76,6 +81,32 @@ class CalibrateRequest(PairInputs):
     """Sample a pair and report what draft vocabularies of each size would cover; save it to ``output`` if given."""
 
     output: str | Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FeaturesRequest(PairInputs):
+    """Write training data for a drafter of ``target`` to the folder ``features``; no drafter is read.
+
+    - ``layers``: the layers whose inputs the drafter reads; EAGLE-3's if empty.
+    - ``vocab_size``: the number of tokens that it can draft, ranked by ``rank_by``: the target's answers, own text.
+    """
+
+    features: str | Path
+    layers: tuple[int, ...] = ()
+    vocab_size: int = 32000
+
+    def __post_init__(self) -> None:
+        PairInputs.__post_init__(self)
+        rule = "features are the target's alone"
+        require(self.drafter == DRAFTER, rule, got=f"drafter {self.drafter}", remedy="leave the drafter out")
+        foreign = [source for source in self.sources if source not in (TARGET_ANSWERS, TEXT)]
+        require(not foreign, f"{rule}: rank by {TARGET_ANSWERS} or {TEXT}", got=", ".join(foreign))
+        require(self.vocab_size >= 1, "vocab_size: expected 1 or more", got=self.vocab_size)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Return the sources that rank tokens; of the pair's usual ones the target's answers are left."""
+        return (TARGET_ANSWERS,) if self.rank_by == RANKED_BY else self.rank_by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -110,6 +141,10 @@ class PlanRequest(PairInputs):
     def __post_init__(self) -> None:
         PairInputs.__post_init__(self)
         _require_known("provider", (self.provider,), tuple(PROVIDERS))
+        names = (self.drafter, *self.other_drafters)
+        fixed = self.calibration is None or not self.other_drafters
+        remedy = "leave it out, so that each drafter is traced"
+        require(fixed, "calibration: it holds the trace of one drafter", got=f"{len(names)} drafters", remedy=remedy)
         _require_positive(
             {name: getattr(self, name) for name in ("vocab_size", "draft_length", "memory_budget", "trials")}
         )

@@ -1,9 +1,10 @@
 """The stages that planning, exporting and quickstart share: from a request to a plan, and from a plan to a bundle."""
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+import numpy as np
 
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.saved import load_calibration
@@ -13,18 +14,25 @@ from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, TARGET, Provider, cautions
 from edgedraft.exporter.graph.widths import head_rows
 from edgedraft.exporter.models.cache import cache_folder
-from edgedraft.exporter.models.pair import Pair, prepared_pair
+from edgedraft.exporter.models.pair import AnyPair, Pair, fitting_sources, prepared_pair
 from edgedraft.exporter.models.sources import resolve
-from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
+from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair, require_trace_of
 from edgedraft.exporter.pipeline.default_precision import ChosenPrecision
 from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prompt_set, with_default_precisions
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
-from edgedraft.exporter.pipeline.planning import GivenOrder, PlanningRequest, plan_elsewhere, plan_grid, plan_here
+from edgedraft.exporter.pipeline.planning import (
+    GivenOrder,
+    PlanningRequest,
+    longest_draft,
+    plan_grid,
+)
+from edgedraft.exporter.pipeline.prepared import PreparedDrafter, plans_elsewhere, plans_here
 from edgedraft.exporter.pipeline.quality import targets_within
-from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, probe_remark, remote_device
+from edgedraft.exporter.pipeline.remote_device import LatencyForecast, chosen_provider, remote_device
 from edgedraft.exporter.pipeline.requests import PlanRequest
+from edgedraft.exporter.planning.drafters import DrafterComparison, compare_drafters, fastest
 from edgedraft.exporter.planning.planner import Planned
-from edgedraft.exporter.planning.ranking import draftable_first, index_map
+from edgedraft.exporter.planning.ranking import index_map, scored_first
 from edgedraft.exporter.planning.scoring import PlanLimits
 from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 from edgedraft.exporter.vocab.vocab_map import vocab_order
@@ -35,12 +43,16 @@ from edgedraft.runtime.bundle.manifest import DivergenceEntry
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Stages:
-    """The results of the stages; the divergences are of the plan's target and drafter, where they were measured."""
+    """The results of the stages, with the drafters side by side.
+
+    The divergences are of the plan's target and drafter, where they were measured.
+    """
 
     prompts: PromptSet
     device: LatencyForecast | None
     calibration: Calibration
     planned: Planned
+    drafters: DrafterComparison
     divergence: DivergenceEntry | None
     drafter_divergence: DivergenceEntry | None
     provider: Provider
@@ -50,9 +62,17 @@ def planned_pair(request: PlanRequest, progress: Progress, note: Note) -> Stages
     """Fetch, convert, calibrate, time and plan; each stage is taken from the cache when it was done before.
 
     What the user fixed is checked against the pair before minutes of sampling. The pair of the first precisions is
-    calibrated; where another one wins, it is calibrated too, and the plan is made from its own answers.
+    calibrated; where another one wins, it is calibrated too, and the plan is made from its own answers. Of several
+    drafters the one that decodes fastest is taken.
     """
-    return _Work(request, progress, note).stages()
+    names = (request.drafter, *request.other_drafters)
+    works = [_Work(replace(request, drafter=name, other_drafters=()), progress, note) for name in names]
+    for work in works if len(works) > 1 else ():  # a wrong drafter is refused before minutes of work on the others
+        fitting_sources(request.target, work.request.drafter, request.export_backend, work.cache, progress)
+    prepared = [work.prepared() for work in works]
+    plans = works[0].plans(prepared)
+    place = plans.index(fastest(plans))
+    return works[place].finished(prepared[place], plans, place)
 
 
 def written_bundle(stages: Stages, output: Path, progress: Progress, note: Note) -> BundleContents:
@@ -81,11 +101,11 @@ class _Work:
         self.cache = cache_folder(request.cache)
         self.chosen: Mapping[str, ChosenPrecision] = {}
 
-    def stages(self) -> Stages:
+    def prepared(self) -> PreparedDrafter:
         """Do everything up to the plan."""
         pairs = self.usable_pairs()
         wishes = self.wishes(pairs[0])
-        plan_grid(pairs[0].most_draft_tokens, None, wishes)
+        plan_grid(pairs[0].most_draft_tokens, None, wishes, longest_draft(pairs[0]))
         for pair in pairs:
             for cost in (*pair.drafter.costs, *pair.target.costs):
                 self.note(f"{cost.what}: {cost.seconds:.0f} s, peak memory {cost.peak_bytes / 2**30:.1f} GiB")
@@ -94,23 +114,35 @@ class _Work:
             self.note(remark)
         calibration = self.calibration(pairs[0])
         divergences = self.divergences(pairs, calibration)
-        usable = [pair for pair in pairs if not divergences or pair.target.precision in divergences]
-        planned = self.plan(usable, calibration, wishes)
-        if planned.pair is not pairs[0] and calibration.scoring_answers:
+        return PreparedDrafter(
+            pairs=pairs,
+            usable=[pair for pair in pairs if not divergences or pair.target.precision in divergences],
+            wishes=wishes,
+            calibration=calibration,
+            divergences=divergences,
+        )
+
+    def finished(self, prepared: PreparedDrafter, plans: list[Planned], place: int) -> Stages:
+        """Return the stages of the drafter that was taken, whose plan stands at ``place``."""
+        planned, calibration = plans[place], prepared.calibration
+        if planned.pair is not prepared.pairs[0] and calibration.scoring_answers:
             self.note(f"{planned.decision.best.setup} wins: calibrating that pair itself")
             calibration = self.calibrated(planned.pair)
-            planned = self.plan([planned.pair], calibration, wishes)
+            again = replace(prepared, usable=[planned.pair], calibration=calibration)
+            (planned,) = self.plans([again])
+            plans = [*plans[:place], planned, *plans[place + 1 :]]
         return Stages(
             prompts=self.prompts,
             device=self.device,
             calibration=calibration,
             planned=planned,
-            divergence=divergences.get(planned.pair.target.precision),
+            drafters=compare_drafters(plans, planned, calibration.scoring_answers),
+            divergence=prepared.divergences.get(planned.pair.target.precision),
             drafter_divergence=self.chosen[DRAFTER].divergence if DRAFTER in self.chosen else None,
             provider=self.provider,
         )
 
-    def usable_pairs(self) -> list[Pair]:
+    def usable_pairs(self) -> list[AnyPair]:
         """Return the pairs in all precisions; refuse what cannot be held before minutes of converting and sampling."""
         request, provider = self.request, self.provider
         precisions = {role: _or_smallest(names) for role, names in _precisions(request).items()}
@@ -129,10 +161,10 @@ class _Work:
         for pair in pairs:
             check_pair(pair, provider, self.device.profile if self.device else None)
         if self.device is None and provider.name != CPU:
-            return [prepared_pair(pair, provider, self.cache) for pair in pairs]
+            return [prepared_pair(pair, provider, self.cache) for pair in pairs if isinstance(pair, Pair)]
         return pairs
 
-    def wishes(self, pair: Pair) -> PlanningRequest:
+    def wishes(self, pair: AnyPair) -> PlanningRequest:
         """Return what the user decided; a token map counts as a whole unless a size was fixed."""
         request = self.request
         wishes = PlanningRequest(
@@ -146,12 +178,14 @@ class _Work:
         file = Path(request.vocab)
         vocab = read_vocab_map(file, DeclaredMap(kind=request.vocab_kind, vocab_size=pair.vocab_size))
         order = vocab_order(vocab, pair.vocab_size, pair.end_token_ids)
-        head_rows(index_map(order, vocab.entries), pair.drafter_width)
-        order = draftable_first(order, pair.drafter_width)
-        size = request.vocab_size or vocab.entries
+        if isinstance(pair, Pair):
+            head_rows(index_map(order, vocab.entries), pair.drafter_width)
+        # A layer's own head scores the tokens that it was trained for: of the map's tokens these are kept.
+        size = request.vocab_size or int(np.isin(order[: vocab.entries], pair.head_ids).sum())
+        order = scored_first(order, pair.head_ids)
         return replace(wishes, given=GivenOrder(name=file.name, token_ids=order), draft_vocab_size=size)
 
-    def calibration(self, pair: Pair) -> Calibration:
+    def calibration(self, pair: AnyPair) -> Calibration:
         """Return the saved calibration, which must be of the pair's tokenizer, or make a new one."""
         path = self.request.calibration
         if path is None:
@@ -164,14 +198,15 @@ class _Work:
         own = saved.scoring.provenance.tokenizer_fingerprint
         rule = f"--calibration {path}: expected counts and trace of the pair's tokenizer {pair.fingerprint[:12]}"
         require(pair.codec.has_fingerprint(own), rule, got=own[:12], remedy="calibrate this pair")
+        require_trace_of(pair, saved.trace, f"--calibration {path}")
         ranking = {source: counts.fitted(pair.vocab_size) for source, counts in saved.ranking.items()}
         scoring = saved.scoring.fitted(pair.vocab_size)
         return Calibration(ranking=ranking, scoring_answers=(), scoring=scoring, trace=saved.trace)
 
-    def calibrated(self, pair: Pair) -> Calibration:
+    def calibrated(self, pair: AnyPair) -> Calibration:
         return calibrate_pair(pair, self.prompts, self.cache, self.progress, self.answers)
 
-    def divergences(self, pairs: Sequence[Pair], calibration: Calibration) -> Mapping[str, DivergenceEntry]:
+    def divergences(self, pairs: Sequence[AnyPair], calibration: Calibration) -> Mapping[str, DivergenceEntry]:
         """Return how far the usable targets stray from fp32, by precision; empty where nothing depends on it."""
         targets = {pair.target.precision: pair for pair in pairs}
         bound = self.request.max_divergence
@@ -182,14 +217,11 @@ class _Work:
             return {}
         return targets_within(bound, targets, calibration.scoring_answers, self.cache, self.progress, self.note)
 
-    def plan(self, pairs: Sequence[Pair], calibration: Calibration, wishes: PlanningRequest) -> Planned:
+    def plans(self, prepared: Sequence[PreparedDrafter]) -> list[Planned]:
+        """Plan all drafters for the request's device."""
         if self.device is None:
-            return plan_here(pairs, calibration, wishes, time.perf_counter, self.cache, self.progress)
-        planned = plan_elsewhere(pairs, calibration, wishes, self.device)
-        remark = probe_remark(self.device, planned.pair, planned.plan.kernels)
-        if remark is not None:
-            self.note(remark)
-        return planned
+            return plans_here(prepared, self.cache, self.progress)
+        return plans_elsewhere(prepared, self.device, self.note)
 
 
 def _precisions(request: PlanRequest) -> dict[str, tuple[str, ...]]:

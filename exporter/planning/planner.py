@@ -15,7 +15,7 @@ from edgedraft.runtime.core.plan import DecodingPlan
 
 if TYPE_CHECKING:
     # For its name only: at run time this module must not load what opens models.
-    from edgedraft.exporter.models.pair import Pair
+    from edgedraft.exporter.models.pair import AnyPair
 
 WORTHWHILE_SPEED_UP = 1.03
 """Below this the predicted gain is within what step times on a busy machine can tell apart."""
@@ -41,7 +41,7 @@ class Planned:
     """A decision with the pair that it is for, and the names of the counts that ranked its tokens."""
 
     decision: Decision
-    pair: "Pair"
+    pair: "AnyPair"
     ranked_by: tuple[str, ...]
 
     @property
@@ -137,7 +137,7 @@ def _plan(best: Option, latency: PairLatency, uncertainty: Uncertainty, speculat
 def _reason(best: Option, latency: PairLatency, uncertainty: Uncertainty, speculate: bool) -> str:
     """Write the verdict's arithmetic in one sentence."""
     gamma = best.draft_length
-    drafting = 1e3 * gamma * latency.drafter_seconds(best.draft_vocab_size, 1)
+    drafting = 1e3 * latency.draft_costs(best.draft_vocab_size).of_round(gamma)
     verifying = 1e3 * latency.target_seconds(gamma + 1)
     alone, ratio = uncertainty.plain_tokens_per_second.value, uncertainty.speed_up
     return (

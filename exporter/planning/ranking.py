@@ -12,7 +12,7 @@ from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.core.index_map import IndexMap
 
 if TYPE_CHECKING:
-    from edgedraft.exporter.models.pair import Pair
+    from edgedraft.exporter.models.pair import AnyPair
 
 
 def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
@@ -24,19 +24,24 @@ def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
     return order_tokens([part.counts for part in counts], first_ids)
 
 
-def token_order(pair: "Pair", calibration: Calibration) -> Ids:
+def token_order(pair: "AnyPair", calibration: Calibration) -> Ids:
     """Rank the pair's tokens by the calibration's counts, the end of turn first: int64 (vocab,).
 
     Tokens that the drafter has no row for come last.
     """
-    order = rank_tokens(list(calibration.ranking.values()), pair.end_token_ids)
-    return draftable_first(order, pair.drafter_width)
+    return scored_first(rank_tokens(list(calibration.ranking.values()), pair.end_token_ids), pair.head_ids)
 
 
 def draftable_first(order: Ids, width: int) -> Ids:
     """Return ``order`` with the ids that a head of ``width`` rows lacks moved to the end."""
     lacking = order >= width
     return np.concatenate([order[~lacking], order[lacking]])
+
+
+def scored_first(order: Ids, head_ids: Ids) -> Ids:
+    """Return ``order`` with the ids that no row of a head scores moved to the end; ``head_ids`` are those it scores."""
+    scored = np.isin(order, head_ids)
+    return np.concatenate([order[scored], order[~scored]])
 
 
 def ranks_of(order: Ids) -> Ids:

@@ -23,13 +23,19 @@ class AcceptanceWindows:
     ``offsets``, int64 (answers + 1,), say where each answer begins.
 
     ``cut_share`` is the share of positions whose target token lies below the trace's row while one more size might
-    still accept it: they count as refused.
+    still accept it: they count as refused. ``deeper``: the windows of `AcceptanceTrace.deeper`.
     """
 
     low: Ids
     high: Ids
     offsets: Ids
     cut_share: float
+    deeper: "tuple[AcceptanceWindows, ...]" = ()
+
+    @property
+    def depths(self) -> "tuple[AcceptanceWindows, ...]":
+        """Return the windows of each depth that has its own."""
+        return (self, *self.deeper)
 
     def accepted(self, size: int) -> npt.NDArray[np.bool_]:
         """Return the positions that a draft vocabulary of ``size`` tokens gets right, (positions,)."""
@@ -77,15 +83,17 @@ def acceptance_windows(trace: AcceptanceTrace, ranks: Ids) -> AcceptanceWindows:
         high=np.where(cut, low, high),
         offsets=trace.offsets,
         cut_share=float(cut.mean()) if len(cut) else 0.0,
+        deeper=tuple(acceptance_windows(rows, ranks) for rows in trace.deeper),
     )
 
 
 def replay(windows: AcceptanceWindows, size: int, draft_length: int) -> Replay:
-    """Replay every answer in rounds of ``draft_length`` drafts, as the runtime would decode it.
+    """Replay every answer in rounds of ``draft_length`` drafts, as the runtime decodes with an independent drafter.
 
     A round begins behind every refused draft, so each run of accepted positions stands alone: its rounds take
     ``draft_length`` + 1 tokens as long as there are so many. The last round ends with the refusal or the answer.
     """
+    assert not windows.deeper, "replay_depths replays a drafter that feeds on its own states"
     accepted = windows.accepted(size)
     ends, refused = _runs(accepted, windows.offsets)
     tokens = np.diff(ends, prepend=0)

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from edgedraft.calibration.trace.rows import DrawnTrace
 from edgedraft.exporter.planning.replay import Replay
+from edgedraft.exporter.planning.replay_depths import by_position, require_depths
 from edgedraft.runtime.base.arrays import BoolArray, Ids, Probabilities
 from edgedraft.runtime.core.sampling import SamplingSettings
 
@@ -30,19 +31,38 @@ class ExpectedAcceptance:
 
     ``acceptance``: how probably a draft is kept, whatever token comes; ``kept``: how probably the draft was kept, given
     the token that came; ``doubt``: the most that ``acceptance`` may be off because of tokens that the trace left out.
+    ``deeper``: the same of `DrawnTrace.deeper`.
     """
 
     acceptance: Probabilities
     kept: Probabilities
     doubt: Probabilities
     offsets: Ids
+    deeper: "tuple[ExpectedAcceptance, ...]" = ()
+
+    def kept_by_position(self, draft_length: int) -> npt.NDArray[np.float64]:
+        """Return ``kept`` by position, answer and draft of the round: (longest answer, answers, ``draft_length``)."""
+        if not self.deeper:
+            once = by_position([self.kept], [self.offsets])
+            return np.broadcast_to(once, (*once.shape[:2], draft_length))
+        depths = (self, *self.deeper)
+        require_depths(len(depths), draft_length)
+        return by_position(
+            [each.kept for each in depths[:draft_length]], [each.offsets for each in depths[:draft_length]]
+        )
 
 
 def expected_acceptance(trace: DrawnTrace, ranks: Ids, size: int) -> ExpectedAcceptance:
     """Compute the acceptance of a drafter with the first ``size`` tokens of the order of inverse ``ranks`` (vocab,)."""
     parts = [_expected(part, ranks, size) for part in _parts(trace)]
     acceptance, kept, doubt = (np.concatenate([np.zeros(0), *values]) for values in zip(*parts, strict=True))
-    return ExpectedAcceptance(acceptance=acceptance, kept=kept, doubt=doubt, offsets=trace.offsets)
+    return ExpectedAcceptance(
+        acceptance=acceptance,
+        kept=kept,
+        doubt=doubt,
+        offsets=trace.offsets,
+        deeper=tuple(expected_acceptance(rows, ranks, size) for rows in trace.deeper),
+    )
 
 
 def expected_replay(expected: ExpectedAcceptance, draft_length: int) -> Replay:
@@ -51,17 +71,15 @@ def expected_replay(expected: ExpectedAcceptance, draft_length: int) -> Replay:
     Given the text, drafts are kept independently of each other, so what is expected follows from how probably each
     position comes as the j-th of its round: a dynamic programme over positions, all answers abreast.
     """
-    starts, lengths = expected.offsets[:-1], np.diff(expected.offsets)
+    lengths = np.diff(expected.offsets)
     # Chances that a position comes as the j-th draft of its round, or, in the last column, as the target's own token.
     chances = np.zeros((len(lengths), draft_length + 1))
     chances[:, 0] = 1.0
     rounds, accepted, evaluated, full = np.zeros((4, len(lengths)))
-    for place in range(int(lengths.max(initial=0))):
+    for place, kept in enumerate(expected.kept_by_position(draft_length)):
         chances[lengths <= place] = 0.0
-        # Shorter answers read some other position, which their chances of 0 leave out.
-        kept = expected.kept[np.minimum(starts + place, len(expected.kept) - 1)]
         drafts = chances[:, :-1]
-        held = drafts * kept[:, None]
+        held = drafts * kept
         rounds += chances[:, 0]
         evaluated += drafts.sum(axis=1)
         accepted += held.sum(axis=1)

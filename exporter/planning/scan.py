@@ -19,8 +19,12 @@ from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.exporter.graph.head import ROW_TILE
 from edgedraft.exporter.planning.ranking import coverage_by_size, ranks_of
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, AcceptanceWindows, Replay, acceptance_windows, replay
+from edgedraft.exporter.planning.replay_depths import replay_depths, walk
 from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_acceptance, expected_replay
 from edgedraft.runtime.base.arrays import CountArray, Float64Array, Ids
+
+_SIZES_AT_ONCE = 256
+"""Bounds the (sizes, answers) counts that are held at a time."""
 
 Numbers = Sequence[int] | Ids
 
@@ -75,7 +79,8 @@ def replay_answers(
     """Replay the ``trace`` of the answers whose tokens ``scoring`` counts, at all ``sizes`` and ``draft_lengths``."""
     replayed = replay_function(trace, order)
     if isinstance(trace, AcceptanceTrace):
-        scanned = scan(acceptance_windows(trace, ranks_of(order)), sizes, draft_lengths)
+        windows = acceptance_windows(trace, ranks_of(order))
+        scanned = scan(windows, sizes, draft_lengths)
     else:
         scanned = scan_replays(replayed, sizes, draft_lengths)
     return ReplayedAnswers(order=order, coverage=coverage_by_size(scoring, order), scan=scanned, replay=replayed)
@@ -86,7 +91,8 @@ def replay_function(trace: AcceptanceTrace | DrawnTrace, order: Ids) -> ReplayFu
     ranks = ranks_of(order)
     if isinstance(trace, AcceptanceTrace):
         windows = acceptance_windows(trace, ranks)
-        return lambda size, draft_length: replay(windows, size, draft_length)
+        replayed = replay_depths if windows.deeper else replay
+        return lambda size, draft_length: replayed(windows, size, draft_length)
 
     # Callers ask for all draft lengths of one size before the next size.
     @lru_cache(maxsize=4)
@@ -102,7 +108,9 @@ def tiled_sizes(vocab_size: int) -> Ids:
 
 
 def scan(windows: AcceptanceWindows, sizes: Numbers, draft_lengths: Numbers = DRAFT_LENGTHS) -> Scan:
-    """Sum `replay` over the answers at each of the ascending ``sizes`` and draft lengths, exactly."""
+    """Sum the replays of all answers at each of the ascending ``sizes`` and draft lengths, exactly."""
+    if windows.deeper:
+        return scan_depths(windows, sizes, draft_lengths)
     sizes, draft_lengths = _grid(sizes, draft_lengths)
     changes = _changes(windows)
     done = np.searchsorted(changes.sizes, sizes, side="right")
@@ -114,6 +122,19 @@ def scan(windows: AcceptanceWindows, sizes: Numbers, draft_lengths: Numbers = DR
         for row, steps in enumerate(_steps(changes, length)):
             table[row, :, column] = start[row] + np.append(0, np.cumsum(steps))[done]
     return _scan(sizes, draft_lengths, table, positions)
+
+
+def scan_depths(windows: AcceptanceWindows, sizes: Numbers, draft_lengths: Numbers) -> Scan:
+    """Sum `replay_depths` over the answers at each size and draft length, exactly; many sizes at a time."""
+    sizes, draft_lengths = _grid(sizes, draft_lengths)
+    table = np.empty((4, len(sizes), len(draft_lengths)), dtype=np.int64)
+    for column, length in enumerate(draft_lengths.tolist()):
+        for start in range(0, len(sizes), _SIZES_AT_ONCE):
+            some = slice(start, start + _SIZES_AT_ONCE)
+            counts = walk(windows, sizes[some], length)
+            parts = (counts.rounds, counts.full_rounds, counts.accepted, counts.evaluated)
+            table[:, some, column] = [part.sum(axis=1) for part in parts]
+    return _scan(sizes, draft_lengths, table, len(windows.low))
 
 
 def scan_replays(replayed: ReplayFunction, sizes: Numbers, draft_lengths: Numbers) -> Scan:

@@ -1,6 +1,10 @@
 """Scores of all options: predicted tokens per second of every setup, draft vocabulary size and draft length at once.
 
-Seconds of the answers = rounds · (γ · drafter(K, 1 row) + target(γ + 1 rows)) + full rounds · the drafter's second row.
+Seconds of the answers = rounds · (first(K) + (γ - 1) · next(K) + target(γ + 1 rows)) + what the first passes read more.
+
+first and next are the drafter's passes. An independent drafter's are alike, and the first has a second row after a full
+round. A layer that reads the target's states does so in the first, which has one more row for each draft accepted.
+
 A target with recurrent states adds the rows that it reads again.
 """
 
@@ -40,14 +44,43 @@ class Setup:
         return f"target {self.target_precision}, drafter {self.drafter_precision}, {where}{kernels}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadingCost:
+    """What a drafter pays in a round's first pass to read the target's states: in all, and for each row after one."""
+
+    seconds: float
+    row_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DraftCosts:
+    """Seconds of a drafter's passes: a round's first, each further one, and of what the first has more to read.
+
+    ``after_full``: after a round whose drafts were all accepted. ``per_accepted``: for each draft accepted before.
+    """
+
+    first: float
+    next: float
+    after_full: float = 0.0
+    per_accepted: float = 0.0
+
+    def of_round(self, draft_length: int) -> float:
+        """Return the seconds of ``draft_length`` drafts after a round without accepted drafts."""
+        return self.first + (draft_length - 1) * self.next
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class PairLatency:
-    """Step models of both roles and the bytes that one pass of each reads; ``drafter_bytes(K)`` with K draft tokens."""
+    """Step models of both roles and the bytes that one pass of each reads; ``drafter_bytes(K)`` with K draft tokens.
+
+    ``reading`` is None for a drafter that reads tokens alone.
+    """
 
     target: StepModel
     drafter: StepModel
     target_bytes: int
     drafter_bytes: Callable[[int], int]
+    reading: ReadingCost | None = None
     target_rereads: bool = False
     """Whether the target has recurrent states, so that a partly accepted draft's tokens are read again."""
 
@@ -57,8 +90,21 @@ class PairLatency:
         return PairKernels(target=self.target.kernels, drafter=self.drafter.kernels)
 
     def drafter_seconds(self, size: int, rows: int) -> float:
-        """Return the seconds of a drafter's pass over ``rows`` tokens with a head of ``size`` tokens."""
-        return self.drafter.seconds(self.drafter_bytes(size), rows)
+        """Return the seconds of a drafter's pass over ``rows`` tokens with a head of ``size`` tokens.
+
+        One row is a further draft's; where the drafter reads the target's states, more are those of a first pass.
+        """
+        if self.reading is None:
+            return self.drafter.seconds(self.drafter_bytes(size), rows)
+        one = self.drafter.seconds(self.drafter_bytes(size), 1)
+        return one if rows == 1 else one + self.reading.seconds + (rows - 1) * self.reading.row_seconds
+
+    def draft_costs(self, size: int) -> DraftCosts:
+        """Return the seconds of the drafter's passes with a head of ``size`` tokens."""
+        one = self.drafter_seconds(size, 1)
+        if self.reading is None:
+            return DraftCosts(first=one, next=one, after_full=self.drafter_seconds(size, 2) - one)
+        return DraftCosts(first=one + self.reading.seconds, next=one, per_accepted=self.reading.row_seconds)
 
     def target_seconds(self, rows: int) -> float:
         """Return the seconds of a target's pass that needs ``rows`` rows, padded as the runtime pads it."""
@@ -220,23 +266,27 @@ def _allowed(memory: npt.NDArray[np.int64], coverage: Float64Array, limits: Plan
 def predicted_speeds(scan: Scan, latency: PairLatency) -> Float64Array:
     """Return tokens per second at every size and draft length of a scan, (sizes, lengths)."""
     require_tokens(scan.tokens)
-    lengths, sizes = scan.draft_lengths.tolist(), scan.sizes.tolist()
-    one, two = (np.array([latency.drafter_seconds(size, rows) for size in sizes])[:, None] for rows in (1, 2))
-    verifying = np.array([latency.target_seconds(length + 1) for length in lengths])
-    # After a full round the drafter has two tokens to read: its first pass of the next round has a second row.
-    seconds = scan.rounds * (one * np.array(lengths) + verifying) + scan.full_rounds * (two - one)
-    counts = zip(lengths, scan.accepted.T, scan.full_rounds.T, strict=True)
-    seconds += np.stack([latency.rereading_seconds(*each) for each in counts], axis=1)
-    result: Float64Array = scan.tokens / seconds
-    return result
+    lengths = scan.draft_lengths
+    costs = [latency.draft_costs(size) for size in scan.sizes.tolist()]
+    first, after_full, following, per_accepted = (
+        np.array(values)[:, None]
+        for values in zip(*((each.first, each.after_full, each.next, each.per_accepted) for each in costs), strict=True)
+    )
+    verifying = np.array([latency.target_seconds(length + 1) for length in lengths.tolist()])
+    seconds = scan.rounds * (first + (lengths - 1) * following + verifying)
+    seconds = seconds + scan.full_rounds * after_full + scan.accepted * per_accepted
+    counts = zip(lengths.tolist(), scan.accepted.T, scan.full_rounds.T, strict=True)
+    seconds = seconds + np.stack([latency.rereading_seconds(*each) for each in counts], axis=1)
+    return np.asarray(scan.tokens / seconds, dtype=np.float64)
 
 
 def predicted_seconds(outcome: Replay, size: int, draft_length: int, latency: PairLatency) -> Float64Array:
     """Return the seconds that each replayed answer would take, (answers,)."""
-    one, two = latency.drafter_seconds(size, 1), latency.drafter_seconds(size, 2)
-    per_round = draft_length * one + latency.target_seconds(draft_length + 1)
-    again = latency.rereading_seconds(draft_length, outcome.accepted, outcome.full_rounds)
-    result: Float64Array = outcome.rounds * per_round + outcome.full_rounds * (two - one) + again
+    costs = latency.draft_costs(size)
+    per_round = costs.of_round(draft_length) + latency.target_seconds(draft_length + 1)
+    more = outcome.full_rounds * costs.after_full + outcome.accepted * costs.per_accepted
+    more = more + latency.rereading_seconds(draft_length, outcome.accepted, outcome.full_rounds)
+    result: Float64Array = np.asarray(outcome.rounds * per_round + more, dtype=np.float64)
     return result
 
 

@@ -13,10 +13,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
 
 import numpy as np
 
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.exporter.planning.search_storage import require_storage
+from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line, unwritable_is_users
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 
@@ -205,6 +207,8 @@ def _opened(space: Space, goals: tuple[Goal, ...], settings: SearchSettings) -> 
             if not trial.state.is_finished():
                 _tell(study, trial.number, None, "FAIL")
         yield study
+    except optuna.exceptions.StorageInternalError as error:
+        raise _unwritable(settings.storage, error.__cause__ or error) from error
     finally:
         if storage is not None:
             storage.engine.dispose()
@@ -217,9 +221,9 @@ def _require_same_search(
     described = {name: [type(values).__name__, asdict(values)] for name, values in space.items()}
     # Through JSON, because that is how a stored study gives its facts back: tuples become lists.
     facts = json.loads(json.dumps({"goals": goals, "seed": settings.seed, "space": described}))
-    if not study.trials and not study.user_attrs:
-        for name, fact in facts.items():
-            study.set_user_attr(name, fact)
+    if not study.trials:  # a new study, or one of a process that was killed before it had described the search
+        for name in facts.keys() - study.user_attrs.keys():
+            study.set_user_attr(name, facts[name])
     for name, fact in facts.items():
         rule = f"{settings.storage}: study {settings.study_name} was searched with another {name}"
         require(study.user_attrs.get(name) == fact, rule, remedy="take another study name or another file")
@@ -231,12 +235,18 @@ def _storage(path: Path | None) -> "optuna.storages.RDBStorage | None":
 
     if path is None:
         return None
-    path.parent.mkdir(parents=True, exist_ok=True)
+    require_storage(path)
+    with unwritable_is_users(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return optuna.storages.RDBStorage(f"sqlite:///{path}")
+        return optuna.storages.RDBStorage(f"sqlite:///{quote(str(path), safe='/:')}")
     except Exception as error:  # one of SQLAlchemy's, which only Optuna knows
-        rule = f"{path}: not a file that searches are kept in"
-        raise EdgedraftError(rule, got=first_line(error), remedy="name a new file") from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path | None, error: BaseException) -> EdgedraftError:
+    remedy = "free some space, or end what else uses it; trials that were finished are kept"
+    return EdgedraftError(f"{path}: cannot be written", got=first_line(error), remedy=remedy)
 
 
 def _finished(study: "optuna.Study", space: Space) -> Iterator[Trial]:

@@ -124,15 +124,23 @@ def explain(latency: PairLatency, outcome: Replay, size: int, draft_length: int)
     drafter, target = latency.drafter, latency.target
     body = latency.drafter_bytes(0) * drafter.seconds_per_byte
     head = latency.drafter_bytes(size) * drafter.seconds_per_byte - body
-    second_row = latency.drafter_seconds(size, 2) - latency.drafter_seconds(size, 1)
-    full = float(outcome.full_rounds.sum() / outcome.rounds.sum())
+    costs, rounds = latency.draft_costs(size), float(outcome.rounds.sum())
+    full, accepted = float(outcome.full_rounds.sum()) / rounds, float(outcome.accepted.sum()) / rounds
+    more = (
+        {f"drafter's second row, after {full:.0%} of rounds": full * costs.after_full}
+        if latency.reading is None
+        else {
+            "drafter's reading of the target's states": costs.first - costs.next,
+            f"drafter's rows for {accepted:.2f} accepted drafts": accepted * costs.per_accepted,
+        }
+    )
     plain = latency.target_seconds(1)
     more_rows = latency.target_seconds(draft_length + 1) - plain
     seconds = {
         f"drafter's layers, {draft_length} time{'s' if draft_length > 1 else ''}": draft_length * body,
         f"drafter's head of {size:,} rows": draft_length * head,
         "drafter's overhead": draft_length * drafter.overhead_seconds,
-        f"drafter's second row, after {full:.0%} of rounds": full * second_row,
+        **more,
         "target's weights, one row": plain - target.overhead_seconds,
         "target's overhead": target.overhead_seconds,
         f"target's {draft_length} more row{'s' if draft_length > 1 else ''}": more_rows,

@@ -12,6 +12,7 @@ from edgedraft.exporter.vocab.kinds import EAGLE3, EAGLE3_CACHE, EDGEDRAFT, FR_S
 from edgedraft.exporter.vocab.torch_files import read_torch
 from edgedraft.runtime.base.arrays import BoolArray
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
+from edgedraft.runtime.base.plain_files import require_plain_file
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tensors import read_tensors, tensor_names
 from edgedraft.runtime.bundle.index_map_file import TENSOR_NAME
@@ -107,6 +108,7 @@ def _d2t_of(folder: Path) -> Path:
 
 
 def _array(path: Path) -> Any:
+    require_plain_file(path)
     try:
         return np.load(path, allow_pickle=False)
     except Exception as error:  # a header that is no Python literal fails in many ways

@@ -11,9 +11,11 @@ import numpy as np
 from edgedraft.exporter.vocab.deciding import Numbers, whole_numbers
 from edgedraft.exporter.vocab.kinds import GGUF, MNN, OPENVINO
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.plain_files import read_plain
 from edgedraft.runtime.base.records import require
 
 D2T = "d2t"
+_FLATBUFFER_BYTES, _MOST_XML_BYTES = 2**31, 2**28
 
 _OPENVINO_TYPES = {"i64": "<i8", "i32": "<i4"}
 # Places in MNN's schema (MNN.fbs, Tensor.fbs): Net.oplists; Op.main's type and value, Op.name; Blob.int32s.
@@ -40,7 +42,7 @@ def read_gguf(path: Path) -> Numbers:
 def read_openvino(path: Path) -> Numbers:
     """Read the constant with ``d2t`` in its name from an IR: its values lie in the .bin file beside the .xml."""
     try:
-        layers = ElementTree.parse(path).iter("layer")
+        layers = ElementTree.fromstring(read_plain(path, _MOST_XML_BYTES)).iter("layer")
         maps = [each for each in layers if each.get("type") == "Const" and D2T in each.get("name", "")]
     except ElementTree.ParseError as error:
         raise EdgedraftError(f"{path}: not an OpenVINO IR", got=first_line(error)) from error
@@ -60,7 +62,7 @@ def read_openvino(path: Path) -> Numbers:
 def read_mnn(path: Path) -> Numbers:
     """Read the int32 constant ``d2t`` of an MNN graph (a flatbuffer)."""
     try:
-        maps = [values for name, values in _mnn_constants(path.read_bytes()) if _names_map(name)]
+        maps = [values for name, values in _mnn_constants(read_plain(path, _FLATBUFFER_BYTES)) if _names_map(name)]
     except (struct.error, ValueError, TypeError, IndexError, UnicodeDecodeError) as error:
         raise EdgedraftError(f"{path}: not a whole MNN file", got=first_line(error)) from error
     _require_one(path, len(maps), "constant")

@@ -10,11 +10,14 @@ from edgedraft.exporter.vocab.kinds import CONVENTIONS, KINDS, kind_named
 from edgedraft.exporter.vocab.text_files import read_text_map
 from edgedraft.exporter.vocab.vocab_map import VocabMap
 from edgedraft.runtime.base.errors import EdgedraftError, naming
+from edgedraft.runtime.base.plain_files import opened_plain, require_plain_file
 from edgedraft.runtime.base.records import require
 
 _BY_SUFFIX = {".xml": read_openvino, ".mnn": read_mnn, ".safetensors": read_safetensors}
 _BY_START = {b"GGUF": read_gguf, b"\x93NUM": read_npy, b"PK\x03\x04": read_torch_map}
 _PICKLE = 0x80
+MOST_BYTES = 2**40
+"""Largest file that is looked at: a map may lie among the weights of a large model."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,9 +82,10 @@ def _sized(numbers: Numbers, vocab_size: int | None) -> Numbers:
 def _numbers(path: Path) -> Numbers:
     if path.is_dir():
         return read_npy(path)
+    require_plain_file(path, MOST_BYTES)
     if path.suffix in _BY_SUFFIX:
         return _BY_SUFFIX[path.suffix](path)
-    with path.open("rb") as file:
+    with opened_plain(path) as file:
         start = file.read(16)
     require(len(start) > 0, f"{path}: an empty file")
     if start[:4] in _BY_START:

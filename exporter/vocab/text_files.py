@@ -7,14 +7,17 @@ from typing import Any
 
 from edgedraft.exporter.vocab.deciding import Numbers, whole_numbers
 from edgedraft.exporter.vocab.kinds import EXECUTORCH, JSON, TEXT
-from edgedraft.runtime.base.errors import EdgedraftError, first_line
+from edgedraft.runtime.base.errors import EdgedraftError, first_line, shown
+from edgedraft.runtime.base.plain_files import read_plain
 from edgedraft.runtime.base.records import require
+
+_MOST_BYTES = 2**26
 
 
 def read_text_map(path: Path) -> Numbers:
     """Read the map in a text file of any of the three kinds."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_plain(path, _MOST_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         remedy = "known files: edgedraft vocab convert --help"
         raise EdgedraftError(f"{path}: not a token map of any known kind", remedy=remedy) from error
@@ -26,12 +29,12 @@ def read_text_map(path: Path) -> Numbers:
 def _of_json(path: Path, text: str) -> Numbers:
     try:
         value = json.loads(text, object_pairs_hook=_once)
-    except ValueError as error:
+        rows = sorted(int(row) for row in value if row.isdecimal()) if isinstance(value, dict) else []
+    except (ValueError, RecursionError) as error:
         raise EdgedraftError(f"{path}: not valid JSON", got=first_line(error)) from error
     if isinstance(value, list):
         return _list(path, JSON, value)
-    rows = [row for row in value if row.isdecimal()]
-    numbered = len(rows) == len(value) and sorted(map(int, rows)) == list(range(len(value)))
+    numbered = len(rows) == len(value) and rows == list(range(len(value)))
     rule = f'{path}: expected {{"pruned id": original id}} with pruned ids 0..{len(value) - 1}, each once'
     require(numbered, rule, got=", ".join(list(value)[:4]) or "none")
     return _list(path, EXECUTORCH, [value[row] for row in sorted(value, key=int)])
@@ -47,7 +50,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _list(path: Path, kind: str, values: Sequence[Any]) -> Numbers:
     strange = next((each for each in values if type(each) is not int), None)
-    require(strange is None, f"{path}: expected whole numbers", got=repr(strange))
+    require(strange is None, f"{path}: expected whole numbers", got=shown(strange))
     return Numbers(kinds=(kind,), values=whole_numbers(values or [], str(path)), absolute_by_format=True)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.plain_files import require_plain_file
 from edgedraft.runtime.base.replacing import replacing_file
 
 _CODE = re.compile(r"GLOBAL ([\w.]+)|Unsupported (operand \d+)")
@@ -42,21 +43,25 @@ def read_torch_weights(path: Path) -> dict[str, AnyArray]:
     return {str(name): _numbers_of(value) for name, value in loaded.items()}
 
 
-def write_torch(path: Path, value: Any) -> None:
-    """Write a list, or a dict of numbers and arrays (as tensors), or one array, atomically."""
-    _require_torch()
+def write_torch(path: Path, value: Any, *, bfloat16: bool = False) -> None:
+    """Write a list, or a dict of numbers and arrays (as tensors), or one array, atomically.
+
+    With ``bfloat16``, arrays of floats are rounded to that type.
+    """
+    require_torch()
     import torch
 
     if isinstance(value, Mapping):
-        value = {name: _tensor(each) for name, each in value.items()}
+        value = {name: _tensor(each, bfloat16=bfloat16) for name, each in value.items()}
     content = io.BytesIO()  # torch's own writing tells nothing about a full disk, and keeps the file's name in the file
-    torch.save(_tensor(value), content)
+    torch.save(_tensor(value, bfloat16=bfloat16), content)
     with replacing_file(path) as temporary:
         temporary.write_bytes(content.getbuffer())
 
 
 def _load(path: Path) -> Any:
-    _require_torch()
+    require_torch()
+    require_plain_file(path)
     import torch
 
     try:
@@ -79,7 +84,8 @@ def _refusal(path: Path, reason: str) -> EdgedraftError:
     return EdgedraftError(f"{path}: holds pickled code or objects, not only data", got=named, remedy=remedy)
 
 
-def _require_torch() -> None:
+def require_torch() -> None:
+    """Raise `MissingExtraError` where torch is not installed."""
     if importlib.util.find_spec("torch") is None:
         raise MissingExtraError("torch", "export")
 
@@ -104,7 +110,10 @@ def _numbers_of(tensor: Any) -> AnyArray:
     return array
 
 
-def _tensor(value: object) -> object:
+def _tensor(value: object, *, bfloat16: bool) -> object:
     import torch
 
-    return torch.from_numpy(value.copy()) if isinstance(value, np.ndarray) else value
+    if not isinstance(value, np.ndarray):
+        return value
+    tensor = torch.from_numpy(value.copy())
+    return tensor.bfloat16() if bfloat16 and tensor.is_floating_point() else tensor

@@ -2,11 +2,14 @@
 
 import contextlib
 import errno
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_SHOWN_CHARACTERS = 60
+_SHOWN_CHARACTERS, _LONGEST_LINE = 60, 2000
+# Control characters, the signs that reorder the text around them, and halves of surrogate pairs.
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class EdgedraftError(ValueError):
@@ -21,7 +24,7 @@ class EdgedraftError(ValueError):
         self.remedy = remedy
         value = "" if got is None else f", got {got}"
         advice = "" if remedy is None else f" - {remedy}"
-        super().__init__(f"{rule}{value}{advice}")
+        super().__init__(printable(f"{rule}{value}{advice}"))
 
 
 class MissingExtraError(EdgedraftError):
@@ -42,15 +45,30 @@ def naming_missing_extra(extra: str) -> Iterator[None]:
         raise MissingExtraError(error.name, extra) from error
 
 
+def printable(text: str, kept: str = "") -> str:
+    """Return ``text`` with control characters written as Python does, such as ``\\x1b``, except those in ``kept``.
+
+    A terminal obeys them, so that a text of a stranger could clear the screen or hide what stands before it.
+    """
+
+    def written(match: re.Match[str]) -> str:
+        return match[0] if match[0] in kept else ascii(match[0])[1:-1]
+
+    return _UNPRINTABLE.sub(written, text)
+
+
 def first_line(error: BaseException) -> str:
     """Return the first line of a foreign error's text, or its class where it has none."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return lines[0][:_LONGEST_LINE] if lines else type(error).__name__
 
 
 def shown(value: object) -> str:
     """Return a value for an error's one line, shortened if it is long."""
-    line = repr(value)
+    try:
+        line = repr(value)
+    except (ValueError, RecursionError):  # Python writes no numbers of thousands of digits, and no deep lists
+        line = f"a {type(value).__name__} too large to show"
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"
 
 

@@ -1,12 +1,16 @@
 """Frozen records to and from plain JSON/TOML data, checked once, with the key path in every error."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, TypeVar
 
-from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.errors import EdgedraftError, shown
+
+_LARGEST = 2**63 - 1
+_SHOWN_KEYS = 4
 
 
 class _Dataclass(Protocol):
@@ -41,7 +45,7 @@ def from_plain(record: type[Record], data: object, where: str) -> Record:
     fields = {field.name: field for field in dataclasses.fields(record)}
     unknown = sorted(set(map(str, data)) - set(fields))
     if unknown:
-        raise EdgedraftError(f"{where}: unknown key", got=", ".join(unknown))
+        raise EdgedraftError(f"{where}: unknown key", got=_few(unknown))
     values = {}
     for name, field in fields.items():
         if name in data:
@@ -72,12 +76,25 @@ def _convert(hint: Any, value: object, where: str) -> object:
 
 
 def _scalar(hint: type, value: object, where: str) -> object:
-    """Check a bool, int, float or str; an int is accepted for a float, a bool never for a number."""
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    """Check a bool, int, float or str; an int is accepted for a float, a bool never for a number.
+
+    Numbers are finite, and whole ones fit 64 bits.
+    """
+    number = hint if hint in (int, float) and isinstance(value, int) and not isinstance(value, bool) else None
+    if number is not None and abs(value) > _LARGEST:  # type: ignore[arg-type]
+        raise EdgedraftError(f"{where}: expected a number of at most 64 bits", got=shown(value))
+    if number is float:
+        return float(value)  # type: ignore[arg-type]
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
-        raise EdgedraftError(f"{where}: expected {hint.__name__}", got=repr(value))
+        raise EdgedraftError(f"{where}: expected {hint.__name__}", got=shown(value))
+    if isinstance(value, float) and not math.isfinite(value):
+        raise EdgedraftError(f"{where}: expected a finite number", got=value)
     return value
+
+
+def _few(names: typing.Sequence[str]) -> str:
+    listed = ", ".join(names[:_SHOWN_KEYS])
+    return listed if len(names) <= _SHOWN_KEYS else f"{listed} and {len(names) - _SHOWN_KEYS} more"
 
 
 def require(condition: bool, rule: str, *, got: object = None, remedy: str | None = None) -> None:

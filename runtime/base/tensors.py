@@ -13,6 +13,7 @@ from safetensors.numpy import save
 
 from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
+from edgedraft.runtime.base.plain_files import require_plain_file
 from edgedraft.runtime.base.replacing import replacing_file
 
 _LENGTH_BYTES = 8
@@ -79,12 +80,11 @@ def tensor_names(path: Path) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    if not path.is_file():
-        raise EdgedraftError(f"{path}: no such file")
+    require_plain_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
             yield file
-    except (SafetensorError, OSError, TypeError, ValueError) as error:
+    except (SafetensorError, MemoryError, OSError, TypeError, ValueError) as error:
         raise EdgedraftError(f"{path}: not a safetensors file edgedraft can read", got=first_line(error)) from error
 
 

@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.records import require
 
@@ -45,7 +47,15 @@ class Vocabulary:
 
 def read_vocabulary(path: Path) -> Vocabulary:
     """Read the vocabulary of a tokenizer.json; raise `EdgedraftError` for a file that is none."""
-    data = _tokenizer(path)
+    try:
+        return _vocabulary(_tokenizer(path))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        if isinstance(error, EdgedraftError):
+            raise
+        raise EdgedraftError(f"{path}: not a tokenizer file", got=f"{type(error).__name__}: {error}") from error
+
+
+def _vocabulary(data: Mapping[str, Any]) -> Vocabulary:
     model, added = data["model"], data.get("added_tokens") or []
     vocab = model.get("vocab") or {}
     listed = vocab.items() if isinstance(vocab, Mapping) else ((each[0], place) for place, each in enumerate(vocab))
@@ -78,7 +88,7 @@ def plain_piece(piece: str) -> str:
 def tokenizer_settings(folder: Path) -> Mapping[str, Any]:
     """Read tokenizer_config.json of a model folder; empty where there is none."""
     path = folder / TOKENIZER_SETTINGS
-    content = read_json(path) if path.is_file() else {}
+    content = read_json(path) if os.path.lexists(path) else {}
     return content if isinstance(content, Mapping) else {}
 
 

@@ -27,7 +27,9 @@ class IndexMap:
             f"index map: expected 1..{self.target_vocab_size} ids",
             got=len(ids),
         )
-        require(bool(np.all(np.diff(ids) > 0)), "index map: ids must strictly increase", got="a repeat or a step down")
+        # Neighbours are compared: a difference of two int64 may wrap, and a step down then looks like one up.
+        rising = bool(np.all(ids[1:] > ids[:-1]))
+        require(rising, "index map: ids must strictly increase", got="a repeat or a step down")
         require(
             int(ids[0]) >= 0 and int(ids[-1]) < self.target_vocab_size,
             f"index map: ids must lie in 0..{self.target_vocab_size - 1}",

@@ -14,6 +14,11 @@ EXACT_COST = 0.03
 """Exact mode is the default where it takes less than this share of the plan's speed."""
 
 
+_MOST_ROWS, _LONGEST_PASS = 4096, 86_400.0
+_MOST = {"draft_vocab_size": 2**31 - 1, "draft_length": _MOST_ROWS, "threads": 4096}
+_RATES = ("predicted_tokens_per_second", "predicted_plain_tokens_per_second", "predicted_block_efficiency")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DecodingPlan:
     """The decisions for decoding with a bundle on the device it was planned for.
@@ -45,22 +50,25 @@ class DecodingPlan:
     kernels: PairKernels = UNRECORDED
 
     def __post_init__(self) -> None:
-        require(self.draft_vocab_size >= 1, "plan: draft_vocab_size must be at least 1", got=self.draft_vocab_size)
-        require(self.draft_length >= 1, "plan: draft_length must be at least 1", got=self.draft_length)
-        require(self.threads >= 1, "plan: threads must be at least 1", got=self.threads)
+        for name, most in _MOST.items():
+            count = getattr(self, name)
+            require(1 <= count <= most, f"plan: {name} must lie in 1..{most}", got=count)
+        for name in _RATES:
+            value = getattr(self, name)
+            require(0 < value < math.inf, f"plan: {name} must be above 0 and finite", got=value)
         rate = self.predicted_acceptance_rate
         require(0 <= rate <= 1, "plan: predicted_acceptance_rate must lie in 0..1", got=rate)
         chance = self.chance_to_pay
         require(0 <= chance <= 1, "plan: chance_to_pay must lie in 0..1", got=chance)
         low, high = self.speed_up_low, self.speed_up_high
-        require(0 < low <= high, "plan: speed_up_low must be above 0 and at most speed_up_high", got=(low, high))
+        ordered = 0 < low <= high < math.inf
+        require(ordered, "plan: speed_up_low must be above 0 and at most speed_up_high", got=(low, high))
         for name in ("target_pass_seconds", "drafter_pass_seconds"):
             seconds = getattr(self, name)
-            require(
-                bool(seconds) and all(value > 0 for value in seconds),
-                f"plan: {name} must be above 0, one or more",
-                got=seconds,
-            )
+            counted = 1 <= len(seconds) <= _MOST_ROWS
+            require(counted, f"plan: {name}: expected 1..{_MOST_ROWS} times", got=len(seconds))
+            bad = next((value for value in seconds if not 0 < value < _LONGEST_PASS), None)
+            require(bad is None, f"plan: {name} must lie above 0 and below {_LONGEST_PASS:.0f} s", got=bad)
 
     @property
     def predicted_speed_up(self) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgedraft.runtime.onnx.graph_file import last_number, messages, opened_graph_file, texts
+from edgedraft.runtime.base.graph_file import last_number, messages, opened_graph_file, texts
 
 PORTABLE_SHARE = 0.01
 """Of the weights' bytes, this much may take the slow portable kernel before stock kernels are the better choice."""

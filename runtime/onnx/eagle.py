@@ -9,6 +9,7 @@ import numpy as np
 from edgedraft.runtime.base.arrays import Float32Array, Logits
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.onnx.kernel_choice import kernels_or_auto
 from edgedraft.runtime.onnx.memory import PassBuffers, bind_pass
 from edgedraft.runtime.onnx.session import OnnxGraph, PlainGraph, SessionSettings
 from edgedraft.runtime.onnx.signature import NEXT_STATES, STATES
@@ -22,7 +23,7 @@ class EagleGraph:
         require(settings.provider == CPU, rule, got=settings.provider)
         self.step = OnnxGraph(step, replace(settings, exact=False), layer=True)
         require(self.step.shared, f"{step}: expected keys and values that are written in place")
-        self._fusing = None if fusing is None else PlainGraph(fusing, settings)
+        self._fusing = Fusing(fusing, settings)
 
     def new_layer(self) -> "EagleLayer":
         """Return a layer with an empty key/value cache."""
@@ -30,9 +31,24 @@ class EagleGraph:
 
     def fuse(self, features: Float32Array) -> Float32Array:
         """Return the layer's states for the target's ``features``: (rows, width) to (rows, hidden)."""
-        if self._fusing is None:
+        return self._fusing.states(features)
+
+
+class Fusing:
+    """Computes an EAGLE-3 layer's states from the target's features; EAGLE-1 and 2 have no graph for it."""
+
+    def __init__(self, graph: Path | None, settings: SessionSettings) -> None:
+        self._graph = None
+        if graph is not None:
+            # Its products may be of another kind than the step's, whose kernels were asked for.
+            kernels = kernels_or_auto(graph, settings.provider, settings.kernels)
+            self._graph = PlainGraph(graph, replace(settings, kernels=kernels))
+
+    def states(self, features: Float32Array) -> Float32Array:
+        """Return the layer's states, (rows, hidden), for ``features`` (rows, width)."""
+        if self._graph is None:
             return features
-        fused = self._fusing.bind(np.ascontiguousarray(features[None]))
+        fused = self._graph.bind(np.ascontiguousarray(features[None]))
         fused.run()
         states: Float32Array = fused.output()[0]
         return states

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import onnxruntime
 
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
+from edgedraft.runtime.base.graph_reads import require_own_data
 from edgedraft.runtime.base.provider_names import CPU, WEBGPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE, missing_gpu, vulkan_devices
@@ -173,6 +174,7 @@ def open_session(
         got=provider,
         remedy="choose one of these or install the onnxruntime build that has it",
     )
+    require_own_data(path)
     options = onnxruntime.SessionOptions()
     options.use_per_session_threads = False
     options.log_severity_level = _NO_LOG

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.graph_file import input_readers
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.onnx.graph_file import input_readers
 from edgedraft.runtime.onnx.state_inputs import CHECKPOINT_ROWS, StateInput, read_states
 
 IDS, MASK, POSITIONS, CACHE_POSITION = "input_ids", "attention_mask", "position_ids", "cache_position"
@@ -20,6 +20,8 @@ FEATURES = "features"
 """The output of a target that a drafter reads, (batch, tokens, width)."""
 STATES, NEXT_STATES = "hidden_states", "next_hidden_states"
 """What a drafter's layer reads beside the tokens, and what its next step reads; (batch, tokens, hidden) both."""
+BIAS, SCORED = "attention_bias", "scored_rows"
+"""What a layer's graph for traces reads too: which rows each row attends to, and which rows its head scores."""
 
 ROPE_SWITCH = "edgedraft.rope_switch"
 """Key of a graph's metadata: the longest text that it rotates by its first factors; longer texts take others."""
@@ -115,6 +117,7 @@ def read_signature(
     feeds = {node.name: node for node in inputs if node.name not in own}
     if layer:
         _states_width(path, feeds.pop(STATES, None), STATES)
+        feeds = {name: node for name, node in feeds.items() if name not in (BIAS, SCORED)}
     for node in feeds.values():
         _check_feed(path, node)
     require(IDS in feeds, f"{path}: no input named {IDS}", got=sorted(feeds)[:3])

@@ -11,6 +11,7 @@ from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, fir
 from edgedraft.runtime.base.records import require
 
 _READY = "device"
+_SECONDS = 30.0
 _STATES = {
     "unauthorized": "unlock the phone and allow USB debugging for this computer",
     "offline": "unplug the phone and plug it in again",
@@ -44,7 +45,7 @@ def adb_client() -> AdbClient:
     except ImportError as error:
         raise MissingExtraError("adbutils", "adb") from error
 
-    client: AdbClient = adbutils.AdbClient()
+    client: AdbClient = adbutils.AdbClient(socket_timeout=_SECONDS)
     return client
 
 

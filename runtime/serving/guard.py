@@ -1,12 +1,8 @@
 """The rules of the page server: the token, the headers of every response, and the limits of what may be posted."""
 
 import hmac
-import json
 import secrets
 from collections.abc import AsyncIterator
-from typing import Any, NoReturn
-
-from edgedraft.runtime.base.errors import EdgedraftError, first_line
 
 _POLICY = (
     "default-src 'none'",
@@ -70,18 +66,7 @@ async def body_of(chunks: AsyncIterator[bytes], announced: str | None) -> bytes 
     return bytes(body) if count <= MAX_POST_BYTES else None
 
 
-def parsed(body: bytes) -> Any:
-    """Parse the JSON value in ``body``.
-
-    Raises `EdgedraftError` for invalid JSON. NaN, Infinity and nesting that is too deep are invalid, too.
-    """
-    try:
-        return json.loads(body, parse_constant=_not_json)
-    except RecursionError:
-        raise EdgedraftError("results: not valid JSON", got="values nested too deeply") from None
-    except ValueError as error:
-        raise EdgedraftError("results: not valid JSON", got=first_line(error)) from error
-
-
-def _not_json(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON number")
+def is_json(content_type: str | None) -> bool:
+    """Return whether a Content-Type header announces JSON; one that is missing or empty may."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    return kind in ("", "application/json")

@@ -1,23 +1,22 @@
-"""The page server: it answers what its site lists to whoever knows the token. Only this file knows the web server."""
+"""The page server answers what its site lists, to whoever knows the token. Only this file knows starlette."""
 
 import asyncio
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
-from edgedraft.runtime.serving.guard import HEADERS, MAX_POST_BYTES, below_token, body_of, parsed
+from edgedraft.runtime.base.json_text import parsed_json
+from edgedraft.runtime.serving.front.server import Front, FrontOptions
+from edgedraft.runtime.serving.guard import HEADERS, MAX_POST_BYTES, below_token, body_of, is_json
 from edgedraft.runtime.serving.site import Site, SiteFile, Taker
 
 if TYPE_CHECKING:
-    import uvicorn
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.types import Receive, Scope, Send
 
-_FAREWELL_SECONDS = 3
-"""Time that a download has to finish after the server is asked to stop."""
 _LONGEST_LINE = 500
 _READING, _POSTING = "GET, HEAD", "POST"
 
@@ -31,26 +30,11 @@ class Offer:
     certificate: Path | None = None
 
 
-class PageServer:
+class PageServer(Front):
     """Serves an `Offer` on a listening socket, which it closes at the end."""
 
     def __init__(self, offer: Offer, listener: socket.socket) -> None:
-        self._listener, self._server = listener, _server(offer)
-
-    @property
-    def address(self) -> tuple[str, int]:
-        """Host and port of the listening socket."""
-        host, port = self._listener.getsockname()[:2]
-        return str(host), int(port)
-
-    def run(self) -> None:
-        """Answer until `stop` or Ctrl-C, which is raised again once all answers have ended."""
-        with self._listener:
-            self._server.run(sockets=[self._listener])
-
-    def stop(self) -> None:
-        """Stop serving, from any thread; answers that have begun get a few seconds to finish."""
-        self._server.should_exit = True
+        super().__init__(_Answers(offer), listener, FrontOptions(headers=HEADERS, certificate=offer.certificate))
 
 
 class _Answers:
@@ -60,7 +44,10 @@ class _Answers:
     """
 
     def __init__(self, offer: Offer) -> None:
-        from starlette import responses
+        try:
+            from starlette import responses
+        except ImportError as error:
+            raise MissingExtraError("starlette", "serve") from error
 
         self._site, self._token, self._responses = offer.site, offer.token, responses
         self._taking = asyncio.Lock()
@@ -77,7 +64,8 @@ class _Answers:
     async def _answer(self, path: str, request: "Request") -> "Response":
         inside = below_token(path, self._token)
         if inside is None:
-            return self._said(403, "open the whole address that edgedraft printed")
+            # Closing ends what else this client sends, which nobody reads.
+            return self._said(403, "open the whole address that edgedraft printed", {"Connection": "close"})
         known = inside in self._site.files or inside in self._site.texts
         taker = self._site.takers.get(inside)
         if not known and taker is None:
@@ -112,51 +100,14 @@ class _Answers:
         body = await body_of(request.stream(), request.headers.get("content-length"))
         if body is None:
             return self._said(413, f"expected at most {MAX_POST_BYTES:,} bytes")
+        if not is_json(request.headers.get("content-type")):
+            return self._said(415, "expected application/json")
         try:
             async with self._taking:
-                await run_in_threadpool(lambda: taker(parsed(body)))
+                await run_in_threadpool(lambda: taker(parsed_json(body, "results")))
         except EdgedraftError as error:
             return self._said(400, " ".join(str(error).split())[:_LONGEST_LINE])
         return self._responses.Response(status_code=204)
 
     def _said(self, status: int, line: str, headers: dict[str, str] | None = None) -> "Response":
         return self._responses.PlainTextResponse(f"{line}\n", status, {"Cache-Control": "no-store", **(headers or {})})
-
-
-def _server(offer: Offer) -> "uvicorn.Server":
-    """Set up uvicorn without logs, since URLs hold the token, and without trust in headers of a proxy."""
-    try:
-        import starlette  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise MissingExtraError(error.name or "uvicorn", "serve") from error
-
-    config = uvicorn.Config(
-        _Answers(offer),
-        http=_protocol(),
-        loop="asyncio",
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        headers=list(HEADERS),
-        timeout_graceful_shutdown=_FAREWELL_SECONDS,
-        ssl_certfile=offer.certificate,
-    )
-    return uvicorn.Server(config)
-
-
-def _protocol() -> Any:
-    """Return a uvicorn protocol whose answer to what is not HTTP has the usual headers too."""
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class Guarded(H11Protocol):
-        def send_400_response(self, msg: str) -> None:
-            lines = ["HTTP/1.1 400 Bad Request", *(f"{name}: {value}" for name, value in HEADERS)]
-            lines += ["Content-Type: text/plain; charset=utf-8", f"Content-Length: {len(msg)}", "Connection: close"]
-            self.transport.write("\r\n".join([*lines, "", msg]).encode("ascii", "replace"))
-            self.transport.close()
-
-    return Guarded

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,15 +13,23 @@ from typing import Any, NoReturn
 from jinja2 import Environment, Template, TemplateError, nodes
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, tokenizer_settings
+from edgedraft.runtime.base.errors import EdgedraftError, first_line, shown
+from edgedraft.runtime.base.plain_files import read_plain
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TOKENIZER_SETTINGS, tokenizer_settings
 from edgedraft.runtime.text.messages import Message, normalized
+from edgedraft.runtime.text.template_budget import new_budget
 from edgedraft.runtime.text.template_form import TemplateForm, template_form
+from edgedraft.runtime.text.template_sandbox import BudgetedEnvironment, budgeted
 
 _SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
-_FAULTS = (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError)
+_FAULTS = (
+    *(TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError),
+    *(RecursionError, MemoryError, SyntaxError),  # the compiler's, for blocks or brackets that nest too deeply
+)
+_LONGEST_REASON = 300
+_MOST_TEMPLATE_BYTES, _MOST_OWN_TEXT, _TIMES_THE_TEXT = 2**20, 2**20, 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,10 +78,17 @@ class ChatTemplate:
         """Render messages as they are."""
         assert self.source is not None, "only templates render"
         facts = {"messages": list(messages), "tools": list(tools) or None, "add_generation_prompt": answer}
+        characters = _characters(facts["messages"]) + _characters(facts["tools"])
         try:
-            return _compiled(self.source, environment).render(**facts, **self.special_tokens)
+            with new_budget(characters):
+                text = _compiled(self.source, environment).render(**facts, **self.special_tokens)
         except _FAULTS as error:
-            raise EdgedraftError("chat_template.jinja cannot render this conversation", got=str(error)) from error
+            reason = first_line(error)[:_LONGEST_REASON]
+            raise EdgedraftError("chat_template.jinja cannot render this conversation", got=reason) from error
+        longest = _MOST_OWN_TEXT + _TIMES_THE_TEXT * characters
+        rule = f"chat_template.jinja: expected a text of at most {longest:,} characters for this conversation"
+        require(len(text) <= longest, rule, got=f"{len(text):,}")
+        return text
 
 
 def read_chat_template(folder: Path) -> ChatTemplate:
@@ -81,10 +97,10 @@ def read_chat_template(folder: Path) -> ChatTemplate:
     return ChatTemplate(source=_source(folder / CHAT_TEMPLATE, settings), special_tokens=_special_tokens(settings))
 
 
-def chat_environment(kind: type[Environment] = ImmutableSandboxedEnvironment, **options: Any) -> Environment:
+def chat_environment(kind: type[Environment] = BudgetedEnvironment, **options: Any) -> Environment:
     """Return a sandbox with the tags, filters and globals that Hugging Face chat templates use."""
     environment = kind(trim_blocks=True, lstrip_blocks=True, extensions=[loopcontrols, _GenerationTag], **options)
-    environment.filters["tojson"] = _to_json
+    environment.filters["tojson"] = budgeted("tojson", _to_json) if kind is BudgetedEnvironment else _to_json
     environment.globals["raise_exception"] = _raise_exception
     environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     return environment
@@ -103,27 +119,40 @@ class _GenerationTag(Extension):
 
 def _source(path: Path, settings: Mapping[str, Any]) -> str | None:
     """Return the template of the file ``path``, or that of the settings: of several, the one named ``default``."""
-    if path.is_file():
+    if os.path.lexists(path):
         try:
-            return path.read_text(encoding="utf-8")
+            return read_plain(path, _MOST_TEMPLATE_BYTES).decode("utf-8")
         except UnicodeDecodeError as error:
             raise EdgedraftError(f"{path}: expected UTF-8", got=str(error)) from error
-    source = settings.get("chat_template")
+    source, where = settings.get("chat_template"), path.with_name(TOKENIZER_SETTINGS)
     if isinstance(source, list):
+        named = all(isinstance(each, dict) for each in source)
+        require(named, f"{where}: chat_template: expected a text, or objects with name and template", got=shown(source))
         source = next((each.get("template") for each in source if each.get("name") == "default"), None)
-    return source if isinstance(source, str) else None
+    if not isinstance(source, str):
+        return None
+    fits = len(source) <= _MOST_TEMPLATE_BYTES
+    require(fits, f"{where}: chat_template: expected at most {_MOST_TEMPLATE_BYTES:,} characters", got=len(source))
+    return source
 
 
 def _special_tokens(settings: Mapping[str, Any]) -> dict[str, str]:
     tokens = {name: settings.get(name) for name in _SPECIAL}
-    return {name: token["content"] if isinstance(token, dict) else token for name, token in tokens.items() if token}
+    texts = {name: token.get("content") if isinstance(token, dict) else token for name, token in tokens.items()}
+    return {name: text for name, text in texts.items() if isinstance(text, str) and text}
+
+
+def _characters(value: object) -> int:
+    """Return the length of a conversation's texts, about."""
+    return sum(map(len, map(str, value))) if isinstance(value, list) else 0
 
 
 @lru_cache(maxsize=8)
 def _form_of(source: str, tokens: tuple[tuple[str, str], ...], environment: Environment | None) -> TemplateForm:
     """Return the form of a template, tried once."""
     template = ChatTemplate(source=source, special_tokens=dict(tokens))
-    return template_form(source, lambda messages: template._render(messages, (), False, environment))
+    with new_budget():
+        return template_form(source, lambda messages: template._render(messages, (), False, environment))
 
 
 @lru_cache(maxsize=8)

@@ -9,7 +9,9 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, pre_tokenizers
 
 from edgedraft.runtime.base.arrays import Ids
-from edgedraft.runtime.base.errors import EdgedraftError, first_line
+from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.files import MOST_JSON_BYTES
+from edgedraft.runtime.base.plain_files import require_plain_file
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import encoding_fingerprint, tokenizer_fingerprint
 from edgedraft.runtime.text.characters import well_formed
@@ -17,7 +19,10 @@ from edgedraft.runtime.text.chat_template import read_chat_template
 from edgedraft.runtime.text.hidden import require_shown
 from edgedraft.runtime.text.messages import Message
 from edgedraft.runtime.text.special_tokens import SpecialTokens, read_special_tokens
+from edgedraft.runtime.text.template_budget import new_budget
+from edgedraft.runtime.text.tokenizer_limits import library_errors, require_bounded
 
+_CANNOT_ENCODE = "cannot encode this text"
 # encode_pieces joins many pieces into one text, since each call of the tokenizer has a cost of its own.
 _PIECES_PER_TEXT, _SEPARATOR = 1024, "\n"
 
@@ -77,14 +82,16 @@ class TextCodec:
     @cached_property
     def special(self) -> SpecialTokens:
         """Return the special tokens that the tokenizer adds to a text, and its byte tokens."""
-        return read_special_tokens(self.folder, self.tokenizer)
+        with library_errors(self._path, _CANNOT_ENCODE):
+            return read_special_tokens(self.folder, self.tokenizer)
 
     def encode(self, text: str) -> list[int]:
         """Return the token ids of ``text``; special tokens in it are recognised, and none are added.
 
         Invalid characters, such as a lone surrogate, are encoded as a replacement character.
         """
-        return list(self.tokenizer.encode(well_formed(text), add_special_tokens=False).ids)
+        with library_errors(self._path, _CANNOT_ENCODE):
+            return list(self.tokenizer.encode(well_formed(text), add_special_tokens=False).ids)
 
     def encode_prompt(self, text: str) -> list[int]:
         """Return the token ids of a text without a chat template, with the tokenizer's own special tokens.
@@ -95,7 +102,8 @@ class TextCodec:
 
     def encode_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """Encode every text as `encode` does, on all cores."""
-        encoded = self.tokenizer.encode_batch_fast([well_formed(text) for text in texts], add_special_tokens=False)
+        with library_errors(self._path, _CANNOT_ENCODE):
+            encoded = self.tokenizer.encode_batch_fast([well_formed(text) for text in texts], add_special_tokens=False)
         return [encoding.ids for encoding in encoded]
 
     def encode_pieces(self, pieces: Sequence[str]) -> tuple[Ids, Ids]:
@@ -128,15 +136,17 @@ class TextCodec:
 
     def decode(self, token_ids: Iterable[int]) -> str:
         """Return the text of ``token_ids`` without special tokens."""
-        return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
+        with library_errors(self._path, "cannot write these tokens as text"):
+            return str(self.tokenizer.decode(list(token_ids), skip_special_tokens=True))
 
     def encode_chat(self, messages: Sequence[Message], tools: Sequence[Message] = ()) -> list[int]:
         """Return the token ids of a conversation that the assistant is to continue.
 
         Raises `EdgedraftError` where the chat template leaves out a message, a call or the tools.
         """
-        require_shown(self.render_chat, messages, tools)
-        rendered = self.render_chat(messages, tools)
+        with new_budget():
+            require_shown(self.render_chat, messages, tools)
+            rendered = self.render_chat(messages, tools)
         return self.encode(rendered) if self.has_template else self.encode_prompt(rendered)
 
     def render_chat(self, messages: Sequence[Message], tools: Sequence[Message] = (), *, answer: bool = True) -> str:
@@ -145,11 +155,12 @@ class TextCodec:
 
 
 def _opened(path: Path) -> Tokenizer:
-    """Open a tokenizer file; a broken one raises an `EdgedraftError` that names it."""
-    try:
-        return Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises nothing narrower
-        raise EdgedraftError(f"{path}: not a tokenizer", got=first_line(error)) from error
+    """Open a tokenizer file; one that is broken or not bounded raises an `EdgedraftError` that names it."""
+    require_plain_file(path, MOST_JSON_BYTES)
+    with library_errors(path, "not a tokenizer"):
+        opened = Tokenizer.from_file(str(path))
+        require_bounded(path, opened)
+    return opened
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -27,7 +27,8 @@ from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.pair import Pair, PairRequest, prepare_pair
 from edgedraft.exporter.models.trimmed import trimmed_graph
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair
-from edgedraft.exporter.pipeline.measuring import PairSteps, step_cases
+from edgedraft.exporter.pipeline.measuring import PairSteps
+from edgedraft.exporter.pipeline.step_cases import step_cases
 from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
 from edgedraft.exporter.planning.ranking import index_map, token_order
 from edgedraft.exporter.planning.scan import ReplayFunction, replay_function

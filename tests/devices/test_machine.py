@@ -1,14 +1,17 @@
 """What a machine is told to be: at least one core, some memory, and a name fit for a table."""
 
+import contextlib
+import ctypes
 import os
 import platform
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from edgedraft.devices import machine as machines
 from edgedraft.devices.machine import Machine, this_machine, usable_cores
-from tests.needs import package
 
 
 def test_this_machine_is_told_sensibly():
@@ -53,10 +56,61 @@ def test_other_systems_count_all_cores(monkeypatch, count, cores):
     assert usable_cores() == cores
 
 
-def test_memory_comes_from_psutil_where_the_system_does_not_tell(monkeypatch):
-    psutil = package("psutil", extra="probe")
-    monkeypatch.setattr(os, "sysconf_names", {}, raising=False)
-    assert this_machine().memory_bytes == psutil.virtual_memory().total
+@pytest.fixture
+def windows(monkeypatch):
+    """What Windows offers and Linux lacks, faked: the registry and kernel32; returns what the registry holds."""
+    held = {"ProcessorNameString": "  AMD Ryzen 7   7840U "}
+
+    def status(pointer):
+        asked = pointer._obj
+        if asked.length != ctypes.sizeof(asked) or asked.length != 64:
+            return 0
+        asked.total = 15 * 2**30
+        return 1
+
+    def open_key(root, name):
+        if (root, name) != ("machine", r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"):
+            raise FileNotFoundError(name)
+        return contextlib.nullcontext("key")
+
+    def value(key, name):
+        if key != "key" or name not in held:
+            raise FileNotFoundError(name)
+        return held[name], 1
+
+    registry = SimpleNamespace(HKEY_LOCAL_MACHINE="machine", OpenKey=open_key, QueryValueEx=value)
+    kernel = SimpleNamespace(GlobalMemoryStatusEx=status)
+    monkeypatch.setitem(sys.modules, "winreg", registry)
+    monkeypatch.setattr(ctypes, "windll", SimpleNamespace(kernel32=kernel), raising=False)
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    monkeypatch.setattr(platform, "processor", lambda: "AMD64 Family 25 Model 116")
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    monkeypatch.delattr(os, "sysconf")
+    return held
+
+
+def test_windows_says_memory_and_processor_without_psutil(windows):
+    machine = this_machine()
+    assert (machine.memory_bytes, machine.processor) == (15 * 2**30, "AMD Ryzen 7 7840U")
+    assert machine.name.endswith(f"cores, 15 GiB, Windows {platform.machine()}")
+
+
+def test_windows_without_a_name_in_the_registry_has_a_processor_too(windows):
+    windows.clear()
+    assert this_machine().processor == "AMD64 Family 25 Model 116"
+
+
+@pytest.mark.parametrize(("failed", "processor"), [(0, "Apple M4"), (-1, "arm")])
+def test_macos_says_its_processor(monkeypatch, failed, processor):
+    def sysctlbyname(name, buffer, size, new, new_size):
+        assert (name, new, size._obj.value) == (b"machdep.cpu.brand_string", None, 256)
+        buffer.value = b"Apple M4"
+        return failed
+
+    monkeypatch.setattr(ctypes, "CDLL", lambda name: SimpleNamespace(sysctlbyname=sysctlbyname))
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
+    assert this_machine().processor == processor
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,8 @@ FILE = "expected the name of a file, got a folder - add a file's name"
         ("mine.png", ("quickstart", *PAIR, "--output", "mine"), "mine.png", PICTURE),
         ("mine/curves.svg", ("plan", *PAIR, "--pictures", "mine"), "mine/curves.svg", PICTURE),
         ("mine", ("plan", *PAIR, "--pictures", "mine"), "mine", "expected a folder for pictures, got a file"),
+        ("mine/thesis", ("plan", *PAIR, "--trials", "2", "--storage", "mine"), "mine", FILE),
+        ("mine", ("plan", *PAIR, "--trials", "2", "--storage", "mine"), "mine", "not a file that searches are kept in"),
         (
             "mine/summary.json",
             ("plan", "--method", "balanced", *PAIR, "--output-dir", "mine"),
@@ -59,3 +61,10 @@ def test_what_a_user_holds_is_refused_before_the_work(held, command, named, said
     assert line.startswith(f"edgedraft: {named}: {said}")
     assert (tmp_path / held).read_text() == "years of work"
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / held]
+
+
+def test_a_file_for_trials_without_trials_is_refused(tmp_path, capsys):
+    assert main(["plan", *PAIR, "--storage", str(tmp_path / "search.db")]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == "edgedraft: --storage: keeps trials, and none are asked for - add --trials N"
+    assert list(tmp_path.iterdir()) == []

@@ -82,17 +82,22 @@ def save_target(folder: Path) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
 
-def eagle2_state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The second layer, reading only the token."""
+def eagle2_state(weights: dict[str, torch.Tensor], mixed: float = 0.0) -> dict[str, torch.Tensor]:
+    """The second layer, reading the token and, ``mixed`` in by a random matrix of that size, the state."""
     layer = {name.removeprefix(_LAYER): weights[name] for name in weights if name.startswith(_LAYER)}
     state = {f"layers.0.{name}": tensor for name, tensor in layer.items() if name != "input_layernorm.weight"}
-    return state | {"fc.weight": torch.cat([torch.eye(HIDDEN), torch.zeros(HIDDEN, HIDDEN)], 1)}
+    noise = torch.randn(HIDDEN, HIDDEN, generator=torch.Generator().manual_seed(3)) / HIDDEN**0.5
+    return state | {"fc.weight": torch.cat([torch.eye(HIDDEN), mixed * noise], 1)}
 
 
-def eagle3_state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The second layer, with heads that find the row's own token and pass it on; the states have little effect."""
+def eagle3_state(weights: dict[str, torch.Tensor], mixed: float = 0.0) -> dict[str, torch.Tensor]:
+    """The second layer, with heads that find the row's own token and pass it on.
+
+    The states have little effect; more by ``mixed``, the size of a random matrix on the first of them.
+    """
     layer = {name.removeprefix(_LAYER): weights[name] for name in weights if name.startswith(_LAYER)}
     nothing, one = torch.zeros(HIDDEN, HIDDEN), torch.eye(HIDDEN)
+    noise = torch.randn(HIDDEN, HIDDEN, generator=torch.Generator().manual_seed(3)) / HIDDEN**0.5
     group = HEADS // KV_HEADS
     added = {"q": _SHARP * one, "k": _SHARP * one, "v": one}
     state = {}
@@ -109,20 +114,36 @@ def eagle3_state(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         state[f"{name}.weight"] = torch.ones(HIDDEN)
     ids = torch.from_numpy(np.sort(np.random.default_rng(0).permutation(VOCAB)[:KEPT]))
     state |= {
-        "fc.weight": torch.cat([0.02 * one, nothing, nothing], 1),
+        "fc.weight": torch.cat([0.02 * one + mixed * _LOUD * noise, nothing, nothing], 1),
         "lm_head.weight": weights["lm_head.weight"][ids],
     }
     return state | {"d2t": ids - torch.arange(KEPT), "t2d": torch.zeros(VOCAB).index_fill(0, ids, 1).bool()}
 
 
-def open_pair(root: Path, name: str, context_length: int = 128) -> BorrowingPair:
-    """Save, convert, tap and open the target (converted once per ``root``) and the drafter called ``name``."""
+def save_pair(root: Path, tokenizer: Path) -> dict[str, Path]:
+    """Write the target, with another model's tokenizer and chat template, and both drafters; return the folders."""
+    weights = save_target(root / "target")
+    for pattern in ("*token*", "chat_template*"):
+        for file in tokenizer.glob(pattern):
+            (root / "target" / file.name).write_bytes(file.read_bytes())
+    states = {"EAGLE-2": eagle2_state, "EAGLE-3": eagle3_state}
+    layers = {name: save_checkpoint(root / name, AGREEING[name], state(weights)) for name, state in states.items()}
+    return {"target": root / "target", **layers}
+
+
+def open_pair(root: Path, name: str, context_length: int = 128, mixed: float = 0.0) -> BorrowingPair:
+    """Save, convert, tap and open the target (converted once per ``root``) and the drafter called ``name``.
+
+    With ``mixed`` the states that the drafter reads change what it drafts.
+    """
     weights = save_target(root / "target")
     if not (root / "built").is_dir():
         with quiet():
             build(root / "target", root / "built")
     trainer = AGREEING[name]
-    checkpoint = save_checkpoint(root / name, trainer, (eagle3_state if trainer.eagle3 else eagle2_state)(weights))
+    checkpoint = save_checkpoint(
+        root / name, trainer, (eagle3_state if trainer.eagle3 else eagle2_state)(weights, mixed)
+    )
     target = ir.external_data.load_to_model(load_graph(root / "built" / "model.onnx"))
     fix_cache_shapes(target)
     read = fitted(read_eagle(checkpoint), target_shape(target))

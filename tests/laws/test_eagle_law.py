@@ -20,6 +20,7 @@ from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.onnx.eagle import EagleGraph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings, open_model
 from tests.laws.agreeing_eagle import AGREEING, BorrowingPair, open_pair
+from tests.laws.conftest import PassClock
 from tests.plain_eagle import HIDDEN, PlainEagle
 
 NEW_TOKENS, CONTEXT = 9, 128
@@ -48,9 +49,10 @@ class Decoder:
     source: object
 
     def rounds(self, policy: str, draft_length: int, prompt: Sequence[int], limits: Limits, times) -> Iterator[Round]:
-        choice = PolicyChoice(name=policy, draft_length=draft_length, p_min=0.2)
-        parts = PolicyParts(source=self.source, pass_times=times, clock=lambda: 0.0)
-        yield from limited(speculative_rounds(self.target, build_drafter(choice, parts), prompt), limits)
+        choice, clock = PolicyChoice(name=policy, draft_length=draft_length, p_min=0.2), PassClock()
+        parts = PolicyParts(source=self.source, pass_times=times, clock=clock)
+        target = clock.timed(self.target, lambda _: 1e-2)
+        yield from limited(speculative_rounds(target, build_drafter(choice, parts), prompt, clock=clock), limits)
 
 
 @pytest.fixture
@@ -110,26 +112,48 @@ def tokens_of(rounds) -> list[int]:
     return [token for round_ in rounds for token in round_.token_ids]
 
 
-def test_greedy_text_is_the_targets_own_in_five_hundred_cases(folder, pairs, reference, random_prompts, make_plan):
+def test_greedy_text_is_the_targets_own_in_five_hundred_cases(folder, pairs, reference, random_prompts, times):
     """Policies, draft lengths and prompts in random order on one slot; only some drafts are correct."""
     prompts = random_prompts(16, seed=3)
     cases = list(itertools.product(AGREEING, POLICIES, LENGTHS, prompts))
     assert len(cases) >= 500
-    counts = {name: np.zeros(6, int) for name in AGREEING}
+    counts, drafted = {name: np.zeros(6, int) for name in AGREEING}, dict.fromkeys(POLICIES, 0)
     for name in AGREEING:
         opened = open_pair(folder, name, CONTEXT)
         pairs[name] = Decoder(opened=opened, target=opened.target.new_model(), source=opened.sources.new_source())
     for place in np.random.default_rng(4).permutation(len(cases)):
         name, policy, draft_length, prompt = cases[place]
-        limits, known = Limits(max_new_tokens=NEW_TOKENS), PairPassTimes.planned(make_plan())
-        rounds = list(pairs[name].rounds(policy, draft_length, prompt, limits, known))
+        rounds = list(pairs[name].rounds(policy, draft_length, prompt, Limits(max_new_tokens=NEW_TOKENS), times))
         assert tokens_of(rounds) == reference(prompt, NEW_TOKENS), cases[place]
+        drafted[policy] += sum(round_.drafted for round_ in rounds)
         if policy == "fixed" and draft_length == 5:
             for round_ in rounds[1:]:
                 counts[name][round_.accepted] += 1
+    assert min(drafted.values()) > 128, drafted
     for found in counts.values():  # refused at once, and accepted behind its own states
         assert found[0] > 0.1 * found.sum()
         assert found[2:].sum() > 0.1 * found.sum()
+
+
+@every_kind
+def test_answers_of_all_sorts_follow_each_other_on_one_slot(pair, reference, times):
+    """Continued, cut back, cancelled, up to the context's end, in any order, with any policy and draft length."""
+    rng, prompt, sorts = np.random.default_rng(21), [7], dict.fromkeys(("reused", "cancelled", "ended", "whole"), 0)
+    for _ in range(150):
+        kept = prompt[: int(rng.integers(0, len(prompt) + 1))]
+        more = rng.integers(2, 1024, int(rng.choice([0, 1, 3, 20, CONTEXT]))).tolist()
+        prompt = ([*kept, *more] or [2])[: CONTEXT - int(rng.choice([0, 1, 2, 40]))]
+        sorts["reused"] += len(kept) > 1
+        policy, length = rng.choice(POLICIES), int(rng.integers(1, 6))
+        rounds = pair.rounds(policy, length, prompt, Limits(max_new_tokens=25), times)
+        cancelled = rng.random() < 0.4
+        found = tokens_of(itertools.islice(rounds, int(rng.integers(0, 5))) if cancelled else rounds)
+        rounds.close()
+        ended = not cancelled and len(prompt) + 25 > CONTEXT
+        sorts["cancelled" if cancelled else "ended" if ended else "whole"] += 1
+        assert found == reference(prompt, len(found) if cancelled else min(25, CONTEXT + 1 - len(prompt)))
+        prompt = [*prompt, *found][:CONTEXT]
+    assert min(sorts.values()) >= 15
 
 
 @every_kind

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.random import Generator
 
 TEXT = "def return for in range print list dict value index node left right sort merge the of a to"
 WORDS = TEXT.split()
+WHEEL_MEMBER = "tiny_part{part}/data/part{part:02d}.bin"
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
@@ -27,6 +29,20 @@ def make_pair(folder: Path, seed: int = 0) -> None:
         _save_model(folder / role, [_moved(each, noise, rng) for each in weights], eos)
     prompts = [" ".join(WORDS[(step * i + step) % len(WORDS)] for step in (1, 3, 7)) for i in range(4)]
     (folder / "prompts.jsonl").write_text("".join(json.dumps({"prompt": text}) + "\n" for text in prompts))
+
+
+def make_counts_data(path: Path) -> None:
+    """Write conversations to count."""
+    turn = '{"messages": [{"role": "user", "content": "sort"}, {"role": "assistant", "content": "merge the list"}]}\n'
+    path.write_text(turn * 40)
+
+
+def make_wheels(folder: Path) -> None:
+    """Write two wheels that hold the halves of a packaged model of a few bytes."""
+    folder.mkdir()
+    for part in (1, 2):
+        with zipfile.ZipFile(folder / f"tiny_part{part}-1.0-py3-none-any.whl", "w") as archive:
+            archive.writestr(zipfile.ZipInfo(WHEEL_MEMBER.format(part=part)), bytes([part]) * 5000)
 
 
 def export_arguments(pair: Path, cache: Path, output: Path, size: int = 128) -> list[str]:

@@ -1,14 +1,22 @@
 """The trust suite finds faults: a skipped sync, a skipped check, a file that is removed too early."""
 
+import contextlib
+import json
 from random import Random
 
 import pytest
 
 from tests.needs import skip_without
+from tests.trust.attacks.crowd import crowd
+from tests.trust.attacks.server import server_process
+from tests.trust.attacks.shapes import BENCH
+from tests.trust.kinds import servers
 from tests.trust.kinds.damaged_caches import damage
 from tests.trust.kinds.power_losses import lose_power
+from tests.trust.kinds.soaks import answering, require_flat
 from tests.trust.subjects import tree
-from tests.trust.watching.scenes import COMMAND, SCENES, Scene, Stage, require_old_or_new, require_users_files
+from tests.trust.watching.commands import SCENES
+from tests.trust.watching.scenes import COMMAND, Scene, Stage, require_old_or_new, require_users_files
 from tests.trust.watching.watcher import COMPILER, GO, KILL, SKIP, Decision, Event, Job
 
 _BY_NAME = {scene.name: scene for scene in SCENES}
@@ -72,6 +80,35 @@ def test_a_removal_before_the_swap_is_noticed(stage):
         require_old_or_new(where, scene, known, "")
     with pytest.raises(AssertionError, match=r"the user's notes\.txt: gone or changed"):
         require_users_files(where / scene.output, known.before)
+
+
+def test_a_leak_is_noticed(stage):
+    with answering(stage.set_again() / "bundle", 1, "leaking") as after:
+        first = after(20)
+        with pytest.raises(AssertionError, match="MiB more"):
+            require_flat(first, after(250))
+
+
+def test_a_server_that_keeps_every_connection_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(servers, "PATIENCE_SECONDS", 1.5)
+    for planted in ((), ("unbounded",)):
+        with (
+            contextlib.nullcontext() if not planted else pytest.raises(AssertionError, match="timed out"),
+            server_process(tmp_path / str(planted), *planted, files=64) as server,
+            crowd(server.port, Random(1), idle=100, slow=0, knowing=0),
+        ):
+            servers.ask(server, "beside idle connections")
+
+
+def test_a_server_that_checks_no_json_is_noticed(tmp_path):
+    for planted in ((), ("unchecked",)):
+        with server_process(tmp_path / str(planted), *planted) as server:
+            bench = json.dumps(BENCH).replace('"anything"', '"\\ud800"').encode()
+            if planted:
+                with pytest.raises(AssertionError, match="status 500"):
+                    servers.post(server, "results/bench", bench, {})
+            else:
+                assert servers.post(server, "results/bench", bench, {}) == 400
 
 
 def test_damage_always_changes_a_file_and_no_time(tmp_path):

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edgedraft.runtime.base.arrays import Float32Array, Float64Array, Ids
-
-EAGLE, EAGLE3 = "eagle", "eagle3"
+from edgedraft.runtime.bundle.manifest import EAGLE as EAGLE
+from edgedraft.runtime.bundle.manifest import EAGLE3 as EAGLE3
 
 HEAD, EMBEDDING = "lm_head.weight", "embed_tokens.weight"
 
@@ -26,7 +26,8 @@ class EagleLayout:
     ``kind`` is `EAGLE3` or `EAGLE` (EAGLE-1 and 2). In EAGLE-3 a matrix product (``fc``) fuses the target's states that
     enter ``tapped_layers`` into ``hidden`` values. In EAGLE-1 and 2 each step joins the token with the state after the
     target's final norm, and no layer is tapped. ``tapped_layers`` is None where the checkpoint does not name them; they
-    then follow from the target's number of layers. ``rotary_speeds``: radians per position, (head_size / 2,).
+    then follow from the target's number of layers. ``rotary_speeds``: radians per position, (head_size / 2,);
+    ``rotary_scale``: the factor on their cosines and sines.
 
     ``residual_normed``: the residual connection starts from the normalised state instead of the state itself.
     ``head_normed``: the head reads the layer's output after a last norm. ``feeds_back_normed``: the next draft step
@@ -48,6 +49,7 @@ class EagleLayout:
     residual_normed: bool
     head_normed: bool
     feeds_back_normed: bool
+    rotary_scale: float = 1.0
 
     @property
     def taps(self) -> int:

@@ -104,12 +104,11 @@ def _attention(
 ) -> ir.Value:
     """Append attention over past and new rows, which updates keys and values in place, and its output projection."""
     layout, weights = checkpoint.layout, checkpoint.weights
-    query_key_value, bias = _joined_projections(checkpoint)
-    joined = graph.product(rows, _named("attn.qkv_proj"), query_key_value, bias)
+    projected = _projections(graph, rows, checkpoint)
     pasts = [graph.input(f"past_key_values.0.{part}", _FLOAT, _cache(layout, "past")) for part in _CACHES]
     mixed, *presents = graph.nodes(
         "GroupQueryAttention",
-        [joined, None, None, *pasts, *_lengths(graph, mask), *_turns(graph, layout, context_length)],
+        [*projected, *pasts, *_lengths(graph, mask), *_turns(graph, layout, context_length)],
         "/model/layers.0/attn/GroupQueryAttention",
         outputs=(0, 1, 2),
         num_heads=layout.heads,
@@ -126,6 +125,30 @@ def _attention(
 
 def _cache(layout: EagleLayout, length: str) -> list[int | str]:
     return ["batch_size", layout.kv_heads, f"{length}_sequence_length", layout.head_size]
+
+
+def _projections(graph: GraphBuilder, rows: ir.Value, checkpoint: EagleCheckpoint) -> list[ir.Value | None]:
+    """Return queries, keys and values as GroupQueryAttention reads them: in one value, or each, where norms follow."""
+    norms = {part: checkpoint.weights.get(f"self_attn.{part}_norm.weight") for part in "qkv"}
+    if all(norm is None for norm in norms.values()):
+        matrix, bias = _joined_projections(checkpoint)
+        return [graph.product(rows, _named("attn.qkv_proj"), matrix, bias), None, None]
+    return [_head_rows(graph, rows, checkpoint, part, norm) for part, norm in norms.items()]
+
+
+def _head_rows(
+    graph: GraphBuilder, rows: ir.Value, checkpoint: EagleCheckpoint, part: str, norm: Float32Array | None
+) -> ir.Value:
+    """Append one projection, and the norm over each of its heads where there is one."""
+    weight, bias = (checkpoint.weights.get(f"self_attn.{part}_proj.{kind}") for kind in ("weight", "bias"))
+    assert weight is not None
+    made = graph.product(rows, _named(f"attn.{part}_proj"), weight, bias)
+    if norm is None:
+        return made
+    name, size = f"/model/layers.0/attn/{part}_norm", checkpoint.layout.head_size
+    heads = graph.constant(f"{part}_heads", np.array([0, 0, -1, size]))
+    normed = graph.norm(graph.node("Reshape", [made, heads], f"{name}/Reshape_1"), _named(f"attn.{part}_norm"), norm)
+    return graph.node("Reshape", [normed, graph.constant(f"{part}_row", np.array([0, 0, -1]))], f"{name}/Reshape_2")
 
 
 def _joined_projections(checkpoint: EagleCheckpoint) -> tuple[Float32Array, Float32Array | None]:
@@ -156,8 +179,10 @@ def _lengths(graph: GraphBuilder, mask: ir.Value) -> tuple[ir.Value, ir.Value]:
 def _turns(graph: GraphBuilder, layout: EagleLayout, context_length: int) -> tuple[ir.Value, ir.Value]:
     """Return the rotary cosines and sines of every position, (context_length, head_size / 2) each."""
     angles = np.arange(context_length)[:, None] * layout.rotary_speeds
-    cosines = graph.constant("cos_cache", np.cos(angles).astype(np.float32))
-    return cosines, graph.constant("sin_cache", np.sin(angles).astype(np.float32))
+    cosines, sines = (layout.rotary_scale * turned(angles) for turned in (np.cos, np.sin))
+    return graph.constant("cos_cache", cosines.astype(np.float32)), graph.constant(
+        "sin_cache", sines.astype(np.float32)
+    )
 
 
 def _feed_forward(graph: GraphBuilder, rows: ir.Value, checkpoint: EagleCheckpoint) -> ir.Value:

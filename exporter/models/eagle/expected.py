@@ -12,6 +12,9 @@ FUSING = "fc.weight"
 FEATURE_NORM = "input_norm.weight"
 """A norm over a whole row of features; `tap_norm` names those over each tapped state."""
 
+HEAD_NORMS = ("self_attn.q_norm.weight", "self_attn.k_norm.weight")
+"""Norms over each head's queries and keys, as in Qwen 3."""
+
 _SHOWN = 3
 _Shape = tuple[int | None, ...]
 
@@ -42,11 +45,11 @@ class TensorShapes:
             require(array.dtype.kind == "f", f"{name}: expected floats", got=array.dtype)
 
 
-def tensor_shapes(layout: EagleLayout, head_rows: int | None, feature_norms: Collection[str]) -> TensorShapes:
+def tensor_shapes(layout: EagleLayout, head_rows: int | None, more_norms: Collection[str]) -> TensorShapes:
     """Return the tensors of a layer of ``layout``.
 
-    ``head_rows``: the number of rows of the checkpoint's own head, if it has one. ``feature_norms``: the norms before
-    the fusing product that its configuration asks for.
+    ``head_rows``: the number of rows of the checkpoint's own head, if it has one. ``more_norms``: those of a row of
+    features, of tapped states and of heads that the layer has.
     """
     hidden, norm = layout.hidden, (layout.hidden,)
     read = hidden if layout.kind == EAGLE else 2 * hidden
@@ -70,9 +73,10 @@ def tensor_shapes(layout: EagleLayout, head_rows: int | None, feature_norms: Col
     widths = {FEATURE_NORM: (layout.feature_width,)} | {
         tap_norm(tap): (layout.target_hidden,) for tap in range(layout.taps)
     }
+    widths |= dict.fromkeys(HEAD_NORMS, (layout.head_size,))
     biases: dict[str, _Shape] = {f"{name}.bias": shape[:1] for name, shape in products.items()}
     ends: dict[str, _Shape] = {HEAD: (head_rows, hidden), EMBEDDING: (layout.vocab_size, hidden)}
-    return TensorShapes(needed=needed | {name: widths[name] for name in feature_norms}, optional=spare | biases | ends)
+    return TensorShapes(needed=needed | {name: widths[name] for name in more_norms}, optional=spare | biases | ends)
 
 
 def _refuse(rule: str, names: list[str]) -> None:

@@ -1,11 +1,23 @@
 """Check that an EAGLE checkpoint fits its target, and describe what was read."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from edgedraft.exporter.graph.eagle.checkpoint import EAGLE, EagleCheckpoint, TargetShape
 from edgedraft.runtime.base.records import require
 
 _ANOTHER = "choose the target that it was trained for"
+
+
+def default_taps(layers: int) -> tuple[int, ...]:
+    """Return the layers whose inputs are tapped in a target of ``layers`` layers unless a checkpoint names others."""
+    return 2, layers // 2, layers - 3
+
+
+def require_inside(taps: Sequence[int], layers: int, what: str, remedy: str) -> None:
+    """Refuse tapped layers that a target of ``layers`` layers does not have; ``what`` names them in the error."""
+    outside = [tap for tap in taps if not 0 <= tap < layers]
+    require(not outside, f"{what} must lie in 0..{layers - 1}", got=", ".join(map(str, taps)), remedy=remedy)
 
 
 def fitted(checkpoint: EagleCheckpoint, target: TargetShape) -> EagleCheckpoint:
@@ -29,11 +41,8 @@ def fitted(checkpoint: EagleCheckpoint, target: TargetShape) -> EagleCheckpoint:
     borrows = not (checkpoint.own_head and checkpoint.own_embedding)
     rule = f"drafter {checkpoint.name}: a table or head of the target needs a drafter as wide, {target.hidden}"
     require(not borrows or layout.hidden == target.hidden, rule, got=layout.hidden)
-    count = target.layers
-    taps = layout.tapped_layers if layout.tapped_layers is not None else (2, count // 2, count - 3)
-    outside = [tap for tap in taps if not 0 <= tap < count]
-    rule = f"drafter {checkpoint.name}: tapped layers must lie in 0..{count - 1}"
-    require(not outside, rule, got=", ".join(map(str, taps)), remedy=_ANOTHER)
+    taps = layout.tapped_layers if layout.tapped_layers is not None else default_taps(target.layers)
+    require_inside(taps, target.layers, f"drafter {checkpoint.name}: tapped layers", _ANOTHER)
     return replace(checkpoint, layout=replace(layout, tapped_layers=taps))
 
 

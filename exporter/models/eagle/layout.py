@@ -2,7 +2,7 @@
 
 from edgedraft.exporter.graph.eagle.checkpoint import EAGLE, EAGLE3, EagleLayout
 from edgedraft.exporter.models.eagle.config_values import ConfigValues
-from edgedraft.exporter.models.eagle.rotary import rotary_speeds
+from edgedraft.exporter.models.eagle.rotary import rotary_scale, rotary_speeds
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import require
 
@@ -34,6 +34,7 @@ def read_layout(config: ConfigValues, kind: str) -> EagleLayout:
         context_length=config.size_or("max_position_embeddings", 2048),
         epsilon=_EPSILON if epsilon is None else config.positive("rms_norm_eps", epsilon),
         rotary_speeds=rotary_speeds(config, head_size),
+        rotary_scale=rotary_scale(config),
         tapped_layers=_tapped_layers(config) if kind == EAGLE3 else (),
         residual_normed=config.flag("norm_before_residual", False),
         # In speculators' schema norm_output feeds the normed state back; in SpecForge's it is the norm before the head.

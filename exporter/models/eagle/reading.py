@@ -7,7 +7,7 @@ import numpy as np
 
 from edgedraft.exporter.graph.eagle.checkpoint import EAGLE, EAGLE3, EMBEDDING, HEAD, EagleCheckpoint, EagleLayout
 from edgedraft.exporter.models.eagle.config_values import ConfigValues
-from edgedraft.exporter.models.eagle.expected import FEATURE_NORM, tap_norm, tensor_shapes
+from edgedraft.exporter.models.eagle.expected import FEATURE_NORM, HEAD_NORMS, tap_norm, tensor_shapes
 from edgedraft.exporter.models.eagle.files import read_layer_tensors
 from edgedraft.exporter.models.eagle.layout import kind_of, read_layout
 from edgedraft.exporter.vocab.deciding import Numbers, as_ids, decide, marks, whole_numbers
@@ -37,7 +37,8 @@ def read_eagle(folder: Path, convention: str | None = None) -> EagleCheckpoint:
         if tied and HEAD not in weights:
             weights[HEAD] = weights[EMBEDDING]
         size = config.size(_DRAFT_SIZE) if config.value(_DRAFT_SIZE) is not None else None
-        tensor_shapes(layout, size, _feature_norms(config, layout, weights)).check(weights)
+        by_head = HEAD_NORMS if any(name in weights for name in HEAD_NORMS) else ()
+        tensor_shapes(layout, size, [*_feature_norms(config, layout, weights), *by_head]).check(weights)
         rows = len(weights[HEAD]) if HEAD in weights else size
         ids, found = _target_ids(tensors, layout.vocab_size, rows, convention)
     if ids is not None and HEAD in weights:

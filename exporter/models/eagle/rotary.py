@@ -11,7 +11,8 @@ from edgedraft.runtime.base.arrays import Float64Array
 from edgedraft.runtime.base.records import require
 
 _BASE = 10000.0
-_KNOWN = ("default", "linear", "dynamic", "llama3")
+_KNOWN = ("default", "linear", "dynamic", "llama3", "yarn")
+_LONGEST, _FAST, _SLOW = "original_max_position_embeddings", "beta_fast", "beta_slow"
 
 
 def rotary_speeds(config: ConfigValues, head_size: int) -> Float64Array:
@@ -20,8 +21,7 @@ def rotary_speeds(config: ConfigValues, head_size: int) -> Float64Array:
     The settings are read from both places that transformers uses: ``rope_theta`` with ``rope_scaling``, and
     ``rope_parameters``. Dynamic scaling has no effect, because texts here stay within ``max_position_embeddings``.
     """
-    settings = {**config.group("rope_scaling"), **config.group("rope_parameters")}
-    kind = settings.get("rope_type") or settings.get("type") or "default"
+    settings, kind = _settings(config)
     require(kind in _KNOWN, f"{config.path}: rope_type: expected one of {', '.join(_KNOWN)}", got=repr(kind))
     for where in (settings.get("partial_rotary_factor"), config.value("partial_rotary_factor")):
         require(where in (None, 1), f"{config.path}: partial_rotary_factor: expected 1", got=where)
@@ -30,7 +30,50 @@ def rotary_speeds(config: ConfigValues, head_size: int) -> Float64Array:
     speeds = base ** (-np.arange(0, head_size, 2, dtype=np.float64) / head_size)
     if kind == "linear":
         return speeds / config.positive("factor", settings.get("factor"))
+    if kind == "yarn":
+        return _yarn(config, settings, speeds, base)
     return _llama3(config, settings, speeds) if kind == "llama3" else speeds
+
+
+def rotary_scale(config: ConfigValues) -> float:
+    """Return the factor on cosines and sines: 1, but for YaRN, whose longer contexts need sharper attention."""
+    settings, kind = _settings(config)
+    if kind != "yarn":
+        return 1.0
+    if settings.get("attention_factor") is not None:
+        return config.positive("attention_factor", settings["attention_factor"])
+    factor, one, all_ = (settings.get(name) for name in ("factor", "mscale", "mscale_all_dim"))
+    factor = config.positive("factor", factor)
+    if one and all_:
+        return _yarn_scale(factor, float(one)) / _yarn_scale(factor, float(all_))
+    return _yarn_scale(factor, 1.0)
+
+
+def _settings(config: ConfigValues) -> tuple[dict[str, Any], str]:
+    settings = {**config.group("rope_scaling"), **config.group("rope_parameters")}
+    return settings, settings.get("rope_type") or settings.get("type") or "default"
+
+
+def _yarn_scale(factor: float, mscale: float) -> float:
+    return 1.0 if factor <= 1 else 0.1 * mscale * math.log(factor) + 1
+
+
+def _yarn(config: ConfigValues, settings: Mapping[str, Any], speeds: Float64Array, base: float) -> Float64Array:
+    """Return YaRN's speeds: those with many turns in the original context kept, those with few divided by the factor.
+
+    As transformers computes them; Peng et al. 2023, "YaRN: Efficient Context Window Extension".
+    """
+    factor = config.positive("factor", settings.get("factor"))
+    length = settings.get(_LONGEST) or config.size_or("max_position_embeddings", 2048)
+    length = config.positive(_LONGEST, length)
+    turns = [config.positive(name, settings.get(name) or usual) for name, usual in ((_FAST, 32), (_SLOW, 1))]
+    first, last = (len(speeds) * math.log(length / (count * 2 * math.pi)) / math.log(base) for count in turns)
+    if settings.get("truncate", True):
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, 2 * len(speeds) - 1)
+    divided = np.clip((np.arange(len(speeds)) - first) / max(last - first, 1e-3), 0, 1)
+    blended: Float64Array = divided * speeds / factor + (1 - divided) * speeds
+    return blended
 
 
 def _llama3(config: ConfigValues, settings: Mapping[str, Any], speeds: Float64Array) -> Float64Array:

@@ -5,12 +5,35 @@ from pathlib import Path
 
 from edgedraft.exporter.models.eagle.fitting import description
 from edgedraft.exporter.models.eagle.reading import CONFIG, read_eagle
+from edgedraft.exporter.models.packaged_models import packaged_models
+from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource, hub_folder, is_on_disk, resolve
 from edgedraft.exporter.vocab.torch_files import read_torch
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.tensors import tensor_names
 
-_FUSING = "fc.weight"
+_FUSING, _NAME = "fc.weight", "eagle"
+
+
+def layer_source(reference: str, cache: Path, progress: Progress = silent) -> ModelSource | None:
+    """Return the EAGLE layer that ``reference`` names; None for any other model.
+
+    A hub repository counts if its name or its configuration says EAGLE: no weights are downloaded to find out.
+    """
+    if is_on_disk(reference):
+        path = Path(reference).expanduser()
+        return resolve(reference, cache, progress) if path.is_dir() and is_eagle(path) else None
+    if reference in {model.name for model in packaged_models()}:
+        return None
+    named = _NAME in reference.lower() or is_eagle(hub_folder(reference, cache, only=[CONFIG]))
+    source = resolve(reference, cache, progress) if named else None
+    return source if source is not None and is_layer(source) else None
+
+
+def is_layer(source: ModelSource) -> bool:
+    """Return whether a resolved model is an EAGLE layer."""
+    return source.kind == HUGGING_FACE and is_eagle(source.path)
 
 
 def refuse_eagle(folder: Path) -> None:
@@ -19,7 +42,7 @@ def refuse_eagle(folder: Path) -> None:
         raise EdgedraftError(
             f"{folder}: expected a model that decodes by itself",
             got=description(read_eagle(folder)),
-            remedy="choose an independent drafter: bundles of EAGLE layers are not made yet",
+            remedy="give it as the drafter of the target that it was trained for",
         )
 
 
@@ -29,10 +52,11 @@ def is_eagle(folder: Path) -> bool:
     EAGLE-1 and 2 have the configuration of their target. Torch files are opened only if there is no tokenizer in the
     folder, since whole models have one. Unreadable files count as no EAGLE drafter: other checks report them.
     """
-    config = read_json(folder / CONFIG)
+    file = folder / CONFIG
+    config = read_json(file) if file.is_file() else None
     if isinstance(config, Mapping):
         said = f"{config.get('architectures')} {config.get('speculators_model_type')}".lower()
-        if "eagle" in said:
+        if _NAME in said:
             return True
     try:
         return _FUSING in _names(folder)

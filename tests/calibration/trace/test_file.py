@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.calibration.trace.file import FORMAT, read_trace, write_trace
+from edgedraft.calibration.trace.file import DEPTHS_FORMAT, FORMAT, read_trace, write_trace
 from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.tensors import read_tensors, write_tensors
@@ -114,9 +114,15 @@ def test_a_trace_of_the_first_format_is_refused(tmp_path):
             "temperature must be 0, or",
         ),
         (
-            lambda tensors, facts: facts.update(format="edgedraft acceptance trace 3"),
+            lambda tensors, facts: facts.update(format="edgedraft acceptance trace 4"),
             "file, got edgedraft acceptance tr",
         ),
+        (
+            lambda tensors, facts: facts.update(format=DEPTHS_FORMAT),
+            "not an acceptance-trace file, got KeyError 'caps'",
+        ),
+        (lambda tensors, facts: facts.update(format=DEPTHS_FORMAT, caps="[3, 3]"), "got KeyError 'depth 1"),
+        (lambda tensors, facts: facts.update(format=DEPTHS_FORMAT, caps="3"), "not an acceptance-trace file, got Type"),
         (lambda tensors, facts: facts.update(answers="shouted"), f"not an acceptance-trace file, got {FORMAT}"),
         (lambda tensors, facts: tensors.update(offsets=np.array([0, 2])), "trace: expected one target token, one row"),
         (

@@ -10,6 +10,7 @@ import pytest
 from edgedraft.exporter.graph.checkpoints import add_checkpoints
 from edgedraft.exporter.graph.interface import adapt_interface
 from edgedraft.exporter.graph.loading import load_graph, state_bytes
+from edgedraft.runtime.onnx.providers import share_thread_pool
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.onnx.state_inputs import CHECKPOINT_ROWS
 
@@ -80,6 +81,8 @@ def run(model: ir.Model, folder: Path, fed: dict[str, np.ndarray]) -> dict[str, 
     ir.save(model, folder / "model.onnx")
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    share_thread_pool(2)
+    options.use_per_session_threads = False
     session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
     return dict(zip([value.name for value in session.get_outputs()], session.run(None, fed), strict=True))
 

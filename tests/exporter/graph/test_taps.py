@@ -11,7 +11,7 @@ from edgedraft.exporter.graph.eagle.checkpoint import EAGLE, EAGLE3, EagleLayout
 from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.graph.packing import pack_model
 from edgedraft.exporter.graph.precisions import PRECISIONS, TABLE
-from edgedraft.exporter.graph.taps import tap_target, target_shape
+from edgedraft.exporter.graph.taps import tap_for_training, tap_target, target_shape
 from edgedraft.runtime.base.errors import EdgedraftError
 from tests.exporter.families import FAMILIES, GPT2, HIDDEN, VOCAB, build, checkpoint, feed, open_family
 from tests.plain_llama import Style, save_plain_llama
@@ -69,10 +69,15 @@ def test_taps_are_transformers_hidden_states(graphs, families, name):
     fed = feed(plain, 7)
     states = hidden_states(checkpoint(name, families), fed["input_ids"])
     logits = graphs.run(plain, fed)
-    for layout, expected in ((LAYOUT, np.concatenate(states[:2], -1)), (FINAL, states[2])):
+    taps = (
+        (lambda model: tap_target(model, LAYOUT), np.concatenate(states[:2], -1)),
+        (lambda model: tap_target(model, FINAL), states[2]),
+        (lambda model: tap_for_training(model, (1, 0)), np.concatenate([states[1], states[0], states[2]], -1)),
+    )
+    for tap, expected in taps:
         model = open_family(graph)
         assert target_shape(model) == TargetShape(hidden=HIDDEN, layers=2, vocab_size=VOCAB)
-        tap_target(model, layout)
+        tap(model)
         assert distance(graphs.run(model, fed, FEATURES), expected) < (1e-3 if name in ROUNDED else 1e-5)
         np.testing.assert_array_equal(graphs.run(model, fed), logits)
     assert np.abs(states[0] - states[1]).max() > 0.1 * np.abs(states[0]).max()

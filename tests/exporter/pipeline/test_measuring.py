@@ -9,14 +9,9 @@ import pytest
 
 from edgedraft.devices.steps import DRAFTER, TARGET
 from edgedraft.exporter.models.pair import PairRequest, prepare_pair
-from edgedraft.exporter.pipeline import measuring
-from edgedraft.exporter.pipeline.measuring import (
-    PROBED_ROWS,
-    Timing,
-    probe_pairs,
-    probe_with_threads,
-    step_cases,
-)
+from edgedraft.exporter.pipeline import measuring, step_cases
+from edgedraft.exporter.pipeline.measuring import Timing, probe_pairs, probe_with_threads
+from edgedraft.exporter.pipeline.step_cases import PROBED_ROWS
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.session import SessionSettings
 from tests.runtime.native.conftest import library  # noqa: F401
@@ -49,7 +44,7 @@ def timing():
 
 @pytest.fixture
 def small_sizes(monkeypatch):
-    monkeypatch.setattr(measuring, "PROBED_SIZES", (128, 512))
+    monkeypatch.setattr(step_cases, "PROBED_SIZES", (128, 512))
 
 
 def test_every_model_is_timed_once(pairs, timing, small_sizes, tmp_path):
@@ -115,7 +110,7 @@ def test_times_of_a_noisy_machine_are_not_kept(pairs, timing, small_sizes, tmp_p
 
 
 def test_passes_are_timed_behind_those_that_precede_them(pairs, timing, small_sizes):
-    _, cases = step_cases(pairs, timing.order)
+    _, cases = step_cases.step_cases(pairs, timing.order)
     behind = {(case.role, case.precision, case.rows): case.after for case in cases}
     assert behind[TARGET, "int8", 1] == "target int8"
     assert behind[TARGET, "int8", 4] == "drafter fp32"

@@ -4,7 +4,7 @@ import pytest
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.records import from_plain, to_plain
-from edgedraft.runtime.bundle.manifest import SCHEMA_VERSION, BundleManifest
+from edgedraft.runtime.bundle.manifest import SCHEMA_VERSION, BundleManifest, migrated
 
 MODEL = {
     "name": "tiny",
@@ -65,10 +65,12 @@ PLAIN = {
     "divergence": {"precision": "int4", "kl_per_token": 0.02, "greedy_agreement": 0.95, "positions": 300},
     "drafter_divergence": None,
     "drafter_context_length": 512,
+    "drafter_kind": "independent",
+    "layer": None,
 }
 
 
-OPTIONAL = ("provider", "divergence", "drafter_divergence", "drafter_context_length")
+OPTIONAL = ("provider", "divergence", "drafter_divergence", "drafter_context_length", "drafter_kind", "layer")
 
 
 def read(**changes):
@@ -82,12 +84,12 @@ def test_a_manifest_reads_back():
 def test_what_nobody_measured_is_not_made_up():
     plain = {name: value for name, value in PLAIN.items() if name not in OPTIONAL}
     manifest = from_plain(BundleManifest, plain, "manifest")
-    assert [getattr(manifest, name) for name in OPTIONAL] == ["cpu", None, None, None]
+    assert [getattr(manifest, name) for name in OPTIONAL] == ["cpu", None, None, None, "independent", None]
 
 
 def test_a_context_of_nothing_is_refused():
     for name in ("context_length", "drafter_context_length"):
-        with pytest.raises(EdgedraftError, match="context lengths: expected 1 or more, got 0"):
+        with pytest.raises(EdgedraftError, match=r"context lengths: expected 1\.\.268435456, got 0"):
             read(**{name: 0})
 
 
@@ -99,8 +101,45 @@ def test_a_bundle_written_before_operators_were_told_opens_and_names_none():
 @pytest.mark.parametrize("version", [0, 3, SCHEMA_VERSION + 1])
 def test_another_schema_is_refused(version, raises_exactly):
     remedy = "export the bundle again or install a matching edgedraft"
-    with raises_exactly(f"schema_version: this edgedraft reads {SCHEMA_VERSION}, got {version} - {remedy}"):
-        read(schema_version=version)
+    with raises_exactly(f"schema_version: this edgedraft reads 4 and {SCHEMA_VERSION}, got {version} - {remedy}"):
+        migrated(PLAIN | {"schema_version": version})
+
+
+def test_the_schema_before_has_independent_drafters():
+    manifest = from_plain(BundleManifest, migrated(PLAIN | {"schema_version": 4}), "manifest")
+    assert (manifest.schema_version, manifest.drafter_kind, manifest.layer) == (SCHEMA_VERSION, "independent", None)
+
+
+LAYER = {"tapped_layers": [2, 5], "feature_width": 8, "fusing": "drafter/f.onnx", "borrowed": ["table"]}
+
+
+def test_a_layer_is_read_and_its_graph_is_among_the_files():
+    manifest = read(drafter_kind="eagle3", layer=LAYER)
+    assert (manifest.layer.tapped_layers, manifest.layer.copied_bytes) == ((2, 5), 0)
+    assert "drafter/f.onnx" in manifest.named_files
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"drafter_kind": "mtp", "layer": LAYER},
+            "drafter_kind: this edgedraft runs independent, eagle, eagle3, got mtp",
+        ),
+        ({"drafter_kind": "eagle"}, "layer: expected what an eagle drafter has - export the bundle again"),
+        ({"layer": LAYER}, "layer: expected what an independent drafter has, got LayerEntry"),
+    ],
+)
+def test_kinds_that_do_not_fit_are_refused(changes, message):
+    with pytest.raises(EdgedraftError) as error:
+        read(**changes)
+    assert str(error.value).startswith(message)
+
+
+@pytest.mark.parametrize("outside", ["/etc/passwd", "../x.onnx", "a\\b.onnx"])
+def test_a_fusing_graph_outside_of_the_bundle_is_refused(outside):
+    with pytest.raises(EdgedraftError, match="expected a relative path inside the bundle"):
+        read(drafter_kind="eagle3", layer=LAYER | {"fusing": outside})
 
 
 def test_a_draft_vocabulary_larger_than_the_targets_is_refused(raises_exactly):

@@ -93,13 +93,18 @@ def plain_manifest(path):
     return to_plain(manifest)
 
 
+def graph_bytes(text):
+    """An ONNX file with nothing but ``text`` as its description: field 6, length-delimited."""
+    return bytes([6 << 3 | 2, len(text)]) + text.encode()
+
+
 @pytest.fixture
 def folder(tokenizer_folder):
-    """A small bundle: arbitrary bytes for graphs, a real tokenizer and map, a correct manifest."""
+    """A small bundle: graphs without nodes, a real tokenizer and map, a correct manifest."""
     path = tokenizer_folder("bundle", files={"README.md": "# card"})
     for name in ("target", "drafter"):
         (path / name).mkdir()
-        (path / name / "model.onnx").write_bytes(f"the graph of {name}".encode())
+        (path / name / "model.onnx").write_bytes(graph_bytes(f"the graph of {name}"))
         (path / name / "model.onnx.data").write_bytes(f"the weights of {name}".encode())
     write_map(path, KEPT)
     write_manifest(path, plain_manifest(path))
@@ -207,7 +212,7 @@ def test_a_bundle_may_itself_be_a_link(folder):
 @pytest.mark.parametrize("more", [{}, {"new_in_two": True}])
 def test_an_unknown_schema_version_is_named(folder, more, raises_exactly):
     change_manifest(folder, schema_version=SCHEMA_VERSION + 1, **more)
-    rule = f"schema_version: this edgedraft reads {SCHEMA_VERSION}, got {SCHEMA_VERSION + 1}"
+    rule = f"schema_version: this edgedraft reads 4 and {SCHEMA_VERSION}, got {SCHEMA_VERSION + 1}"
     remedy = "export the bundle again or install a matching edgedraft"
     with raises_exactly(f"{folder}/{MANIFEST_NAME}: {rule} - {remedy}"):
         read_bundle(folder)
@@ -229,7 +234,7 @@ def test_a_map_of_another_size_is_refused(folder, raises_exactly):
 
 
 def test_a_map_beyond_the_vocabulary_is_refused(folder, raises_exactly):
-    change_manifest(folder, target_vocab_size=256)
+    change_manifest(folder, target_vocab_size=256, end_token_ids=[255])
     rule = "index map: ids must lie in 0..255, got 1..256"
     with raises_exactly(f"{folder}/map.safetensors: {rule} - export the bundle again"):
         read_bundle(folder)

@@ -86,3 +86,9 @@ def test_a_file_without_the_tensor_is_named(tmp_path, names, listed, raises_exac
 def test_a_missing_file_is_named(tmp_path, raises_exactly):
     with raises_exactly(f"{tmp_path}/map.safetensors: no such file"):
         read_index_map(tmp_path / "map.safetensors", 5)
+
+
+@pytest.mark.parametrize("ids", [(1, -(2**63), -(2**62), 5), (0, 2**63 - 1, -(2**62), 5), (1, -(2**63), 6)])
+def test_steps_that_wrap_around_64_bits_are_refused(ids):
+    with pytest.raises(EdgedraftError, match="index map: ids must strictly increase"):
+        IndexMap(target_ids=np.array(ids, dtype=np.int64), target_vocab_size=9)

@@ -39,17 +39,28 @@ def test_a_plan_written_before_kernels_were_recorded_names_none():
     assert str(plan.kernels) == "kernels that were not recorded"
 
 
-@pytest.mark.parametrize("key", ["draft_vocab_size", "draft_length", "threads"])
-def test_counts_start_at_one(key, raises_exactly):
-    with raises_exactly(f"plan: {key} must be at least 1, got 0"):
-        DecodingPlan(**VALUES | {key: 0})
+@pytest.mark.parametrize(("key", "most"), [("draft_vocab_size", 2**31 - 1), ("draft_length", 4096), ("threads", 4096)])
+def test_counts_start_at_one_and_are_bounded(key, most, raises_exactly):
+    for count in (0, most + 1):
+        with raises_exactly(f"plan: {key} must lie in 1..{most}, got {count}"):
+            DecodingPlan(**VALUES | {key: count})
+    assert getattr(DecodingPlan(**VALUES | {key: most}), key) == most
+
+
+@pytest.mark.parametrize("key", ["predicted_tokens_per_second", "predicted_plain_tokens_per_second"])
+@pytest.mark.parametrize("value", [0.0, -0.0, -1.0, float("inf"), float("nan")])
+def test_speeds_are_positive_and_finite(key, value, raises_exactly):
+    with raises_exactly(f"plan: {key} must be above 0 and finite, got {value}"):
+        DecodingPlan(**VALUES | {key: value})
 
 
 @pytest.mark.parametrize("key", ["target_pass_seconds", "drafter_pass_seconds"])
-@pytest.mark.parametrize("seconds", [(), (0.1, 0.0)])
-def test_pass_times_are_positive(key, seconds, raises_exactly):
-    with raises_exactly(f"plan: {key} must be above 0, one or more, got {seconds}"):
-        DecodingPlan(**VALUES | {key: seconds})
+@pytest.mark.parametrize("bad", [0.0, 1e9, float("nan")])
+def test_pass_times_are_positive_and_bounded(key, bad, raises_exactly):
+    with raises_exactly(f"plan: {key} must lie above 0 and below 86400 s, got {bad}"):
+        DecodingPlan(**VALUES | {key: (0.1, bad)})
+    with raises_exactly(f"plan: {key}: expected 1..4096 times, got 0"):
+        DecodingPlan(**VALUES | {key: ()})
 
 
 def test_the_predicted_speed_up_is_a_ratio_of_speeds():

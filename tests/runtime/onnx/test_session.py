@@ -105,7 +105,7 @@ def test_the_number_of_threads_is_fixed_once(graph, raises_exactly):
 def test_a_file_that_is_no_graph_is_named(tmp_path, graph):
     file = tmp_path / "model.onnx"
     file.write_bytes(b"not a graph")
-    with pytest.raises(Exception, match=f"^{file}: ONNX Runtime cannot open it, got ") as caught:
+    with pytest.raises(Exception, match=f"^{file}: not an ONNX model that can be read") as caught:
         open_model(file, SETTINGS)
     assert "\n" not in str(caught.value)
 

@@ -353,7 +353,13 @@ def test_a_length_that_is_too_large_is_refused_before_anything_comes(server):
         (b"-Infinity", "results: not valid JSON, got -Infinity is no JSON number"),
         (b"[" * 500_000, "results: not valid JSON, got values nested too deeply"),
         (b"9" * 100_000, "results: not valid JSON, got Exceeds the limit"),
-        (b'"refuse"', "results/probe: no, got refuse me - try\x00again"),
+        (b'"refuse"', "results/probe: no, got refuse me - try\\x00again"),
+        (b'"\\ud800"', "results: not valid JSON, got half of a surrogate pair"),
+        (b'{"\\ud800": 1}', "results: not valid JSON, got half of a surrogate pair"),
+        (b'"\xed\xa0\x80"', "results: not valid JSON, got 'utf-8' codec can't decode"),
+        (b"[" * 900 + b"]" * 900, "results: not valid JSON, got values nested too deeply"),
+        (b"[1e999]", "results: not valid JSON, got '1e999' does not fit a double"),
+        (b'{"a": 1, "a": 2}', "results: not valid JSON, got two values of the key 'a'"),
     ],
 )
 def test_what_cannot_be_taken_is_refused_in_one_line(server, posted, body, line):
@@ -366,6 +372,15 @@ def test_what_cannot_be_taken_is_refused_in_one_line(server, posted, body, line)
     assert text.count("\n") == 1 and text.endswith("\n") and len(text) <= 501
     assert guarded(answer)
     assert len(posted) == before
+
+
+def test_what_is_announced_as_something_else_is_refused(server, posted):
+    before = len(posted)
+    answer = server.ask("results/probe", "POST", b"{}", Content_Type="text/plain")
+    assert (answer.status, answer.body) == (415, b"expected application/json\n")
+    assert guarded(answer)
+    assert len(posted) == before
+    assert server.ask("results/probe", "POST", b"{}", Content_Type="application/json; charset=utf-8").status == 204
 
 
 @pytest.mark.parametrize(

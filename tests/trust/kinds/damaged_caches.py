@@ -7,7 +7,8 @@ from random import Random
 
 from tests.trust.frame import Trial, Verdict, kind
 from tests.trust.subjects import tree
-from tests.trust.watching.scenes import SCENES, require_no_litter
+from tests.trust.watching.commands import SCENES
+from tests.trust.watching.scenes import require_no_litter
 from tests.trust.watching.scenes import stage as shared_stage
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from random import Random
 
 from tests.trust.frame import Trial, Verdict, kind
+from tests.trust.watching.commands import played
 from tests.trust.watching.scenes import (
-    SCENES,
     require_no_litter,
     require_old_or_new,
     require_resumed,
@@ -26,8 +26,7 @@ def kills(folder: Path) -> Iterator[Trial]:
     stage = shared_stage()
 
     def trial(number: int, rng: Random) -> Verdict:
-        turn, place = divmod(number, len(SCENES))
-        scene = SCENES[place]
+        scene, turn = played(number)
         known = stage.finished(scene)
         changes = len(known.outcome.events)
         at, swaps = spread(turn, changes), rng.random() < 0.5
@@ -67,7 +66,7 @@ def full_disks(folder: Path) -> Iterator[Trial]:
     stage = shared_stage()
 
     def trial(number: int, rng: Random) -> Verdict:
-        scene = SCENES[number % len(SCENES)]
+        scene, _ = played(number)
         known = stage.finished(scene)
         sizes = [event.number for event in known.outcome.events if event.call == "write"]
         room = rng.choice([rng.randrange(sum(sizes)), sum(sizes[: rng.randrange(len(sizes))])])

@@ -6,9 +6,9 @@ from pathlib import Path
 from random import Random
 
 from tests.trust.frame import Trial, Verdict, kind
+from tests.trust.watching.commands import played
 from tests.trust.watching.power import Disk, losing_power
 from tests.trust.watching.scenes import (
-    SCENES,
     Finished,
     Scene,
     Stage,
@@ -25,7 +25,7 @@ def power_losses(folder: Path) -> Iterator[Trial]:
     stage = shared_stage()
 
     def trial(number: int, rng: Random) -> Verdict:
-        scene = SCENES[number % len(SCENES)]
+        scene, _ = played(number)
         known = stage.finished(scene)
         return lose_power(stage, scene, known, rng.randrange(len(known.outcome.events) + 1), rng)
 

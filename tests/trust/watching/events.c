@@ -117,6 +117,28 @@ ssize_t write(int handle, const void *data, size_t size) {
     return syscall(SYS_write, handle, data, size);
 }
 
+#define PWRITE(name)                                                                    \
+    ssize_t name(int handle, const void *data, size_t size, off_t at) {                 \
+        struct answer reply = ask_of("write", handle, size);                            \
+        OBEY(reply, (ssize_t)size);                                                     \
+        if (reply.what == 't') {                                                        \
+            syscall(SYS_pwrite64, handle, data, (size_t)reply.number < size ? (size_t)reply.number : size, at); \
+            die();                                                                      \
+        }                                                                               \
+        return syscall(SYS_pwrite64, handle, data, size, at);                           \
+    }
+PWRITE(pwrite)
+PWRITE(pwrite64)
+
+#define FTRUNCATE(name)                                                                 \
+    int name(int handle, off_t size) {                                                  \
+        struct answer reply = ask_of("truncate", handle, size);                         \
+        OBEY(reply, 0);                                                                 \
+        return (int)syscall(SYS_ftruncate, handle, size);                               \
+    }
+FTRUNCATE(ftruncate)
+FTRUNCATE(ftruncate64)
+
 #define SENDFILE(name)                                                                  \
     ssize_t name(int to, int from, off_t *offset, size_t size) {                        \
         struct stat facts;                                                              \

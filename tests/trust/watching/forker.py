@@ -14,8 +14,9 @@ import sys
 from typing import Any
 
 _HEAVY = (
-    *(f"edgedraft.exporter.pipeline.{name}" for name in ("count", "export", "report", "trim", "vocab")),
+    *(f"edgedraft.exporter.pipeline.{name}" for name in ("count", "export", "report", "plan", "trim", "vocab")),
     *("edgedraft.__main__", "huggingface_hub.repocard_data", "huggingface_hub.utils", "numpy.ma", "yaml"),
+    *("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg", "optuna", "sqlalchemy.dialects.sqlite"),
 )
 
 

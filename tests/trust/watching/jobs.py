@@ -89,3 +89,48 @@ def unchecked(*arguments: str) -> int:
 
     convert.is_whole = lambda folder: (folder / "model.onnx").is_file()
     return command(*arguments)
+
+
+def probe(*arguments: str) -> int:
+    """Probe without measuring: the profile is made from fixed times."""
+    from edgedraft.devices.probing import probe as probing
+    from edgedraft.devices.probing.phone import Naming, phone_profile
+    from edgedraft.devices.probing.posted import read_probe
+    from tests.trust.attacks.server import OFFERED
+    from tests.trust.attacks.shapes import PROBE
+
+    profile = phone_profile(read_probe(PROBE), OFFERED, Naming(name="device"))
+    probing.probe_machine = lambda *rest: profile
+    return command(*arguments)
+
+
+def fetch(wheels: str, cache: str) -> int:
+    """Fetch a packaged model of a few bytes, whose wheels are copied instead of downloaded."""
+    from hashlib import sha256
+
+    from edgedraft.exporter.models import fetch as fetching
+    from edgedraft.exporter.models import packaged_models
+    from edgedraft.exporter.models.packaged_models import PackagedModel, PinnedWheel
+    from tests.trust.subjects import WHEEL_MEMBER
+
+    content = bytes([1]) * 5000 + bytes([2]) * 5000
+    facts = {"title": "Tiny", "license": "none", "base_model": "none/Tiny", "requirements": ""}
+    model = PackagedModel(
+        name="tiny",
+        file="tiny.gguf",
+        bytes=len(content),
+        sha256=sha256(content).hexdigest(),
+        member=WHEEL_MEMBER,
+        **facts,
+    )
+    files = [Path(wheels) / f"tiny_part{part}-1.0-py3-none-any.whl" for part in (1, 2)]
+    pins = tuple(
+        PinnedWheel(project=f"tiny-part{part}", version="1.0", sha256=sha256(file.read_bytes()).hexdigest())
+        for part, file in enumerate(files, start=1)
+    )
+    fetching.pinned_wheels = lambda model: pins
+    fetching._pip_download = lambda wheel, parts: (parts / wheel.file).write_bytes(
+        (Path(wheels) / wheel.file).read_bytes()
+    )
+    packaged_models.packaged_model = lambda name: model
+    return command("models", "fetch", "tiny", "--cache", cache)

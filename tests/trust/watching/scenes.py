@@ -1,4 +1,4 @@
-"""The writing commands that are tested: the files before, the job, and the files that are allowed afterwards."""
+"""Scenes, the folder in which they are played, and what may be found after a fault."""
 
 import atexit
 import shutil
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from tests.trust.subjects import export_arguments, make_pair, tree
+from tests.trust.subjects import export_arguments, make_counts_data, make_pair, make_wheels, tree
 from tests.trust.watching.watcher import Decide, Job, Outcome, Watcher, watcher
 
 COMMAND = "tests.trust.watching.jobs:command"
@@ -20,13 +20,18 @@ USERS = {"notes.txt": "years of work", "photos/a.txt": "a photo", "empty/.keep":
 class Scene:
     """A command whose output is ``folder``/``output``; ``arguments`` returns its command line for the folder.
 
-    ``before`` prepares the folder. With ``refuses_itself``, the command refuses to run again once it has finished.
+    ``before`` prepares the folder, and ``run`` is the job. ``read`` returns the parts of the output that are compared,
+    by name. With ``piecemeal`` each part is old or new by itself; else all are. With ``refuses_itself``, the command
+    refuses to run again once it has finished.
     """
 
     name: str
-    output: str
     arguments: Callable[[Path], Sequence[str]]
+    output: str = "place/out"
     before: Callable[[Path], None] = lambda folder: None
+    run: str = COMMAND
+    read: Callable[[Path], dict[str, str]] = tree
+    piecemeal: bool = False
     refuses_itself: bool = False
 
 
@@ -39,8 +44,12 @@ class Stage:
         self._prepared = room / "prepared"
         make_pair(self._prepared / "pair")
         make_counts_data(self._prepared / "texts.jsonl")
+        make_wheels(self._prepared / "wheels")
         for size, name in ((128, "bundle"), (64, "small")):
             self._must(export_arguments(self._prepared / "pair", self._prepared / "cache", self._prepared / name, size))
+        places = ["--cache", str(self._prepared / "cache"), "--output", str(self._prepared / "counts")]
+        target = str(self._prepared / "pair" / "target")
+        self._must(["calibrate", "count", str(self._prepared / "texts.jsonl"), "--target", target, *places])
 
     def _must(self, arguments: Sequence[str]) -> None:
         outcome = self.watcher.run(Job(run=COMMAND, arguments=arguments, folder=self.room))
@@ -62,7 +71,7 @@ class Stage:
 
     def run(self, scene: Scene, folder: Path, decide: Decide | None = None) -> Outcome:
         """Run the scene's command in the folder."""
-        job = Job(run=COMMAND, arguments=scene.arguments(folder), folder=folder)
+        job = Job(run=scene.run, arguments=scene.arguments(folder), folder=folder)
         return self.watcher.run(job) if decide is None else self.watcher.run(job, decide)
 
     def finished(self, scene: Scene) -> "Finished":
@@ -73,10 +82,10 @@ class Stage:
 
     def _undisturbed(self, scene: Scene) -> "Finished":
         folder = self.set(scene)
-        before = tree(folder / scene.output)
+        before = scene.read(folder / scene.output)
         outcome = self.run(scene, folder)
         assert outcome.code == 0, f"{scene.name}: {outcome.output}"
-        after = tree(folder / scene.output)
+        after = scene.read(folder / scene.output)
         assert after != before, f"{scene.name} changes nothing"
         require_no_litter(folder)
         require_users_files(folder / scene.output, before)
@@ -102,27 +111,40 @@ def stage() -> Stage:
 
 def require_old_or_new(folder: Path, scene: Scene, finished: Finished, when: str) -> None:
     """Fail unless the output is the old one or the new one, to the byte."""
-    found = tree(folder / scene.output)
-    if found in (finished.before, finished.after):
+    found = scene.read(folder / scene.output)
+    if found in (finished.before, finished.after) or (scene.piecemeal and _mixed(found, finished)):
         return
     nearest = finished.after if found.keys() == finished.after.keys() else finished.before
     differing = sorted(name for name in {*found, *nearest} if found.get(name) != nearest.get(name))
     raise AssertionError(f"{scene.name}, {when}: neither old nor new: {', '.join(differing[:3]) or 'nothing there'}")
 
 
+def _mixed(found: dict[str, str], finished: Finished) -> bool:
+    """Return whether every part that may be there is the old or the new one."""
+    known = {*finished.before, *finished.after}
+    stays = {name: total for name, total in found.items() if not _is_litter(name)}
+    return stays.keys() <= known and all(
+        stays.get(name) in (finished.before.get(name), finished.after.get(name)) for name in known
+    )
+
+
+def _is_litter(name: str) -> bool:
+    return ".edgedraft-" in name
+
+
 def require_resumed(on: Stage, folder: Path, scene: Scene, finished: Finished, when: str) -> None:
     """Fail unless the same command now finishes the work, byte for byte, and leaves nothing else behind."""
-    done = tree(folder / scene.output) == finished.after
+    done = scene.read(folder / scene.output) == finished.after
     outcome = on.run(scene, folder)
     right = outcome.code == 0 or (outcome.code == 2 and done and scene.refuses_itself)
     assert right, f"{scene.name}, {when}, run again: exit {outcome.code}: {outcome.last_line}"
-    assert tree(folder / scene.output) == finished.after, f"{scene.name}, {when}: another result when run again"
+    assert scene.read(folder / scene.output) == finished.after, f"{scene.name}, {when}: another result when run again"
     require_no_litter(folder)
 
 
 def require_no_litter(folder: Path) -> None:
     """Fail if a temporary file or folder is left anywhere."""
-    left = [each for each in folder.rglob("*") if ".edgedraft-" in each.name]
+    left = [each for each in folder.rglob("*") if _is_litter(each.name)]
     assert not left, f"left behind: {left[0]}"
 
 
@@ -131,93 +153,3 @@ def require_users_files(output: Path, before: dict[str, str]) -> None:
     now = tree(output) if output.exists() else {}
     lost = [name for name in USERS if name in before and now.get(name) != before[name]]
     assert not lost, f"the user's {', '.join(lost)}: gone or changed"
-
-
-def make_counts_data(path: Path) -> None:
-    """Write conversations to count."""
-    turn = '{"messages": [{"role": "user", "content": "sort"}, {"role": "assistant", "content": "merge the list"}]}\n'
-    path.write_text(turn * 40)
-
-
-def _with_users_files(folder: Path, source: str) -> None:
-    """Put a bundle at the output, with the user's files in it."""
-    shutil.copytree(folder / source, folder / "place" / "out")
-    for name, text in USERS.items():
-        file = folder / "place" / "out" / name
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
-
-
-def _export(folder: Path, size: int = 128) -> list[str]:
-    return export_arguments(folder / "pair", folder / "cache", folder / "place" / "out", size)
-
-
-def _pair(folder: Path) -> list[str]:
-    return _export(folder)[2:8]
-
-
-def _calibrate(folder: Path) -> list[str]:
-    inputs = ["--max-new-tokens", "8", "--cache", str(folder / "cache"), "--threads", "2"]
-    return ["calibrate", *_pair(folder), *inputs, "--output", str(folder / "place" / "out")]
-
-
-def _count(folder: Path) -> list[str]:
-    inputs = [str(folder / "texts.jsonl"), "--target", str(folder / "pair" / "target")]
-    places = ["--cache", str(folder / "cache"), "--output", str(folder / "place" / "out")]
-    return ["calibrate", "count", *inputs, *places]
-
-
-def _vocab(kind: str) -> Callable[[Path], list[str]]:
-    def arguments(folder: Path) -> list[str]:
-        source = folder / "bundle" / "drafter" / "index_map.safetensors"
-        return ["vocab", "convert", str(source), str(folder / "place" / "out"), "--to", kind]
-
-    return arguments
-
-
-def _trim(output: str | None, size: int) -> Callable[[Path], list[str]]:
-    def arguments(folder: Path) -> list[str]:
-        out = folder / "place" / "out"
-        aim = [str(out)] if output is None else [str(folder / "bundle"), "--output", str(out)]
-        return ["trim", *aim, "--vocab-size", str(size), "--cache", str(folder / "cache")]
-
-    return arguments
-
-
-def _trim_model(folder: Path) -> list[str]:
-    model, out = folder / "pair" / "drafter", folder / "place" / "out"
-    return ["trim", str(model), "--output", str(out), "--like", str(folder / "bundle"), "--vocab-size", "64"]
-
-
-SCENES = (
-    Scene(name="export", output="place/out", arguments=_export),
-    Scene(
-        name="export with a cold cache",
-        output="place/out",
-        arguments=_export,
-        before=lambda folder: shutil.rmtree(folder / "cache"),
-    ),
-    Scene(
-        name="export over a bundle",
-        output="place/out",
-        arguments=_export,
-        before=lambda folder: _with_users_files(folder, "small"),
-    ),
-    Scene(
-        name="trim in place",
-        output="place/out",
-        arguments=_trim(None, 64),
-        before=lambda folder: _with_users_files(folder, "bundle"),
-    ),
-    Scene(
-        name="trim over another bundle",
-        output="place/out",
-        arguments=_trim("out", 64),
-        before=lambda folder: _with_users_files(folder, "bundle"),
-    ),
-    Scene(name="trim a model", output="place/out", arguments=_trim_model, refuses_itself=True),
-    Scene(name="calibrate", output="place/out", arguments=_calibrate),
-    Scene(name="calibrate count", output="place/out", arguments=_count),
-    Scene(name="vocab convert to text", output="place/out", arguments=_vocab("text")),
-    Scene(name="vocab convert to a folder", output="place/out", arguments=_vocab("speculators")),
-)

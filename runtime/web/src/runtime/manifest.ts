@@ -4,7 +4,14 @@ import { EdgedraftError, demand } from "./errors.js";
 import { readPlan, type DecodingPlan } from "./plan.js";
 import { asBoolean, asInteger, asNumber, asObject, asString, listOf, mapOf, optional, recordOf, shown } from "./records.js";
 
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
+
+/** Schema 4 knows independent drafters alone; such a manifest is one of schema 5 without the keys that came with it. */
+const READ_VERSIONS: readonly number[] = [4, SCHEMA_VERSION];
+
+/** The kind of a drafter that decodes by itself, the only one that a page runs. */
+const INDEPENDENT = "independent";
+
 export const MANIFEST_NAME = "edgedraft.json";
 
 /** Size and SHA-256 of one file. */
@@ -63,6 +70,9 @@ export interface Manifest {
   readonly drafter_divergence: unknown;
   /** The drafter's own context; null in older bundles. */
   readonly drafter_context_length: number | null;
+  readonly drafter_kind: string;
+  /** How a drafter that is a layer on the target reads its states; null for the drafters that a page runs. */
+  readonly layer: unknown;
 }
 
 /** Begins an entry among the operators of a model with two rotary tables; the longest text of the first follows. */
@@ -120,12 +130,15 @@ const readManifest = recordOf<Manifest>({
   divergence: optional<unknown>((value) => value, null),
   drafter_divergence: optional<unknown>((value) => value, null),
   drafter_context_length: optional<number | null>((value, where) => (value === null ? null : asInteger(value, where)), null),
+  drafter_kind: optional(asString, INDEPENDENT),
+  layer: optional<unknown>((value) => value, null),
 });
 
 /** Check a manifest in parsed JSON; throws `EdgedraftError` naming the key that is wrong. */
 export function parseManifest(value: unknown): Manifest {
-  const version = asObject(value, "manifest").schema_version;
+  const { schema_version: version, drafter_kind: kind = INDEPENDENT } = asObject(value, "manifest");
   if (Number.isInteger(version)) requireSchema(version as number); // first: a newer manifest may hold keys unknown here
+  if (typeof kind === "string") requireIndependent(kind);
   const manifest = readManifest(value, "manifest");
   const { target_vocab_size: vocab, plan } = manifest;
   for (const length of [manifest.context_length, manifest.drafter_context_length]) {
@@ -152,7 +165,13 @@ function checkListed(manifest: Manifest, name: string): void {
 
 function requireSchema(version: number): void {
   const remedy = "export the bundle again or install a matching edgedraft";
-  demand(version === SCHEMA_VERSION, `schema_version: this edgedraft reads ${SCHEMA_VERSION}`, { got: version, remedy });
+  const rule = `schema_version: this edgedraft reads ${READ_VERSIONS.join(" and ")}`;
+  demand(READ_VERSIONS.includes(version), rule, { got: version, remedy });
+}
+
+function requireIndependent(kind: string): void {
+  const rule = "drafter_kind: a page runs drafters that decode by themselves, not layers that read the target's states";
+  demand(kind === INDEPENDENT, rule, { got: kind, remedy: "export a bundle with an independent drafter for the page" });
 }
 
 /** Refuse names that could lead outside the bundle. */

@@ -26,7 +26,7 @@ export const MODEL: ModelEntry = {
 const file = (bytes: number) => ({ bytes, sha256: "0".repeat(64) });
 
 export const MANIFEST: Manifest = {
-  schema_version: 4,
+  schema_version: 5,
   target: MODEL,
   drafter: { ...MODEL, name: "small-coder-0.5b", graph: "drafter/model.onnx", data: ["drafter/model.onnx.data"], largest_tensor_bytes: 30 * 2 ** 20 },
   index_map: "drafter/index_map.safetensors",
@@ -77,6 +77,8 @@ export const MANIFEST: Manifest = {
   divergence: null,
   drafter_divergence: null,
   drafter_context_length: null,
+  drafter_kind: "independent",
+  layer: null,
 };
 
 export const CAPABILITIES: Capabilities = {

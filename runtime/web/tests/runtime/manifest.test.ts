@@ -26,8 +26,23 @@ test("a model with two rotary tables has the context of its first", () => {
   expect(longestContext(target, 131072)).toBe(131072);
 });
 
+test("a bundle of the schema before, which names no kind of drafter, has an independent one", () => {
+  const { drafter_kind: kind, layer } = parseManifest(plainManifest({ schema_version: 4 }));
+  expect([kind, layer]).toEqual(["independent", null]);
+});
+
+const LAYER = { tapped_layers: [2, 14, 25], feature_width: 24, fusing: "drafter/fusing.onnx", borrowed: ["table", "head"], copied_bytes: 0 };
+
+test.each(["eagle3", "eagle", "mtp"])("a bundle whose drafter is a layer on the target (%s) is refused in one line", async (kind) => {
+  const refusal = await refusalOf(() => parseManifest(plainManifest({ drafter_kind: kind, layer: LAYER })));
+  expect(refusal).toBe(
+    `drafter_kind: a page runs drafters that decode by themselves, not layers that read the target's states, got ${kind} - export a bundle with an independent drafter for the page`,
+  );
+});
+
 const FAULTS: [string, Record<string, unknown>, string][] = [
-  ["another schema", { schema_version: 3, unknown: 1 }, "schema_version: this edgedraft reads 4, got 3 - export the bundle again or install a matching edgedraft"],
+  ["another schema", { schema_version: 3, unknown: 1 }, "schema_version: this edgedraft reads 4 and 5, got 3 - export the bundle again or install a matching edgedraft"],
+  ["a kind that is no name", { drafter_kind: 3 }, "manifest: drafter_kind: expected str, got 3"],
   ["an unknown key", { colour: "red" }, "manifest: unknown key, got colour"],
   ["a wrong type", { index_map: 3 }, "manifest: index_map: expected str, got 3"],
   ["a wrong item", { end_token_ids: [1, "x"] }, "manifest: end_token_ids[1]: expected int, got 'x'"],

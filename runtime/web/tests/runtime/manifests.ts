@@ -38,7 +38,7 @@ const FILES = ["target/model.onnx", "target/model.onnx.data", "drafter/model.onn
 /** A manifest; `changes` replace keys at its top. */
 export function plainManifest(changes: Record<string, unknown> = {}): Record<string, unknown> {
   return {
-    schema_version: 4,
+    schema_version: 5,
     target: { ...MODEL, graph: "target/model.onnx", data: ["target/model.onnx.data"] },
     drafter: { ...MODEL, graph: "drafter/model.onnx", data: ["drafter/model.onnx.data"] },
     index_map: "drafter/index_map.safetensors",

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from edgedraft.runtime.onnx.graph_file import input_readers
+from edgedraft.runtime.base.graph_file import input_readers
 
 LAWS = settings(max_examples=40, deadline=None, derandomize=True, database=None)
 NAMES = ("a", "b", "c", "past_key_values.0.key")

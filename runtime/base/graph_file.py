@@ -10,9 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.plain_files import opened_plain
 
 # Field numbers from onnx.proto: ModelProto.graph, GraphProto.node, NodeProto.input and NodeProto.op_type.
 _MODEL_GRAPH, _GRAPH_NODE, _NODE_INPUT, _NODE_OPERATOR = 7, 1, 1, 4
+Span = tuple[int, int]
+"""Where a message or a text begins in its file, and where it ends."""
+
 # Protobuf's wire types: they say how long a value is.
 _VARINT, _EIGHT_BYTES, _LENGTH_DELIMITED, _FOUR_BYTES = 0, 1, 2, 5
 
@@ -34,9 +38,11 @@ def input_readers(path: Path, names: Collection[str]) -> dict[str, set[str]]:
 def opened_graph_file(path: Path) -> Iterator[mmap.mmap]:
     """Map the file into memory. Raises `EdgedraftError` when it is not an ONNX model, also for reads in the block."""
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with opened_plain(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield data
-    except (IndexError, ValueError) as error:
+    except EdgedraftError:
+        raise
+    except (IndexError, ValueError, RecursionError) as error:
         raise EdgedraftError(f"{path}: not an ONNX model that can be read") from error
 
 
@@ -48,23 +54,23 @@ def _nodes(data: mmap.mmap) -> Iterator[tuple[str, set[str]]]:
             yield operators[-1] if operators else "", set(texts(data, node, _NODE_INPUT))
 
 
-def messages(data: mmap.mmap, span: tuple[int, int], field_number: int) -> Iterator[tuple[int, int]]:
+def messages(data: mmap.mmap, span: Span, field_number: int) -> Iterator[Span]:
     """Yield the byte range of each text or message with that field number in ``span``."""
-    return (value for number, value in _fields(data, span) if number == field_number and isinstance(value, tuple))
+    return (value for number, value in fields(data, span) if number == field_number and isinstance(value, tuple))
 
 
-def texts(data: mmap.mmap, span: tuple[int, int], field_number: int) -> list[str]:
+def texts(data: mmap.mmap, span: Span, field_number: int) -> list[str]:
     """Return all texts with that field number in ``span``."""
     return [data[start:end].decode() for start, end in messages(data, span, field_number)]
 
 
-def last_number(data: mmap.mmap, span: tuple[int, int], field_number: int) -> int:
+def last_number(data: mmap.mmap, span: Span, field_number: int) -> int:
     """Return the last integer with that field number in ``span``, negative where its sign bit is set; 0 if none."""
-    values = [value for number, value in _fields(data, span) if number == field_number and isinstance(value, int)]
+    values = [value for number, value in fields(data, span) if number == field_number and isinstance(value, int)]
     return (values[-1] ^ 1 << 63) - (1 << 63) if values else 0
 
 
-def _fields(data: mmap.mmap, span: tuple[int, int]) -> Iterator[tuple[int, int | tuple[int, int]]]:
+def fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int | Span]]:
     """Yield each field's number, with its integer, or with the byte range of a text or message; skip floats."""
     place, end = span
     while place < end:
@@ -85,15 +91,16 @@ def _fields(data: mmap.mmap, span: tuple[int, int]) -> Iterator[tuple[int, int |
             raise ValueError(f"unknown wire type {wire_type}")
 
 
-def _varint(data: mmap.mmap, place: int) -> tuple[int, int]:
+def _varint(data: mmap.mmap, place: int) -> Span:
     """Read a number of variable length at ``place``; return it and where it ends.
 
     Each byte carries seven bits, the lowest first; its top bit says that another byte follows.
     """
     value = shift = 0
-    while True:
+    while shift < 70:  # ten bytes: a longer number is none, and would take memory without a bound
         byte = data[place]
         value |= (byte & 0x7F) << shift
         place, shift = place + 1, shift + 7
         if byte < 0x80:
             return value, place
+    raise ValueError("a number of more than 64 bits")

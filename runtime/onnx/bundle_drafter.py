@@ -1,0 +1,50 @@
+"""Open the drafter of a bundle, of whatever kind, as a factory of token sources."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgedraft.runtime.base.records import require
+from edgedraft.runtime.bundle.manifest import BundleManifest
+from edgedraft.runtime.bundle.reading import Bundle
+from edgedraft.runtime.core.sources import ModelSources, SourceFactory
+from edgedraft.runtime.onnx.eagle import EagleGraph
+from edgedraft.runtime.onnx.eagle_source import EagleSources
+from edgedraft.runtime.onnx.planned_kernels import as_planned, padded_graph
+from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class BundleDrafter:
+    """A drafter, loaded: its sources, and the graph that scores tokens."""
+
+    sources: SourceFactory
+    graph: OnnxGraph
+
+
+def open_drafter(bundle: Bundle, settings: SessionSettings) -> BundleDrafter:
+    """Load the drafter of ``bundle``, with the kernels that its plan names."""
+    manifest, path = bundle.manifest, bundle.drafter_graph
+    planned = as_planned(settings, path, manifest.plan.kernels.drafter)
+    if manifest.layer is None:
+        return _model(bundle, manifest, OnnxGraph(path, planned))
+    layer = EagleGraph(path, bundle.fusing_graph, planned)
+    return BundleDrafter(sources=EagleSources(graph=layer, index_map=bundle.index_map), graph=layer.step)
+
+
+def _model(bundle: Bundle, manifest: BundleManifest, graph: OnnxGraph) -> BundleDrafter:
+    plan = manifest.plan
+    padded = padded_graph(graph, plan.drafter_pass_seconds, manifest.provider, plan.kernels.drafter)
+    return BundleDrafter(sources=ModelSources(graph=padded, index_map=bundle.index_map), graph=graph)
+
+
+def check_widths(bundle: Bundle, target: OnnxGraph, drafter: BundleDrafter) -> None:
+    """Refuse graphs whose logits or features are not as wide as the manifest says."""
+    manifest = bundle.manifest
+    _check(bundle.target_graph, "logits", target.vocab_size, manifest.target_vocab_size)
+    _check(bundle.drafter_graph, "logits", drafter.graph.vocab_size, manifest.plan.draft_vocab_size)
+    if manifest.layer is not None:
+        _check(bundle.target_graph, "features", target.feature_width, manifest.layer.feature_width)
+
+
+def _check(graph: Path, what: str, width: int, promised: int) -> None:
+    require(width == promised, f"{graph}: {what} must be {promised} wide", got=width, remedy="export the bundle again")
