@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 
+from edgedraft.exporter.graph.checkpoints import add_checkpoints
 from edgedraft.exporter.graph.heads.cuts import constant_of, input_at
 from edgedraft.exporter.graph.heads.tail import Tail, find_tail
 from edgedraft.exporter.graph.loading import (
@@ -30,12 +31,14 @@ def adapt_interface(model: ir.Model) -> bool:
     """Change ``model``, in place, so that the runtime can run it; return whether layers have windows.
 
     The weights are unchanged. Logits become float32 and are returned for every token. Ids and masks become int64, and
-    bfloat16 keys and values become float32. The caches get fixed shapes and hold the whole past.
+    bfloat16 keys and values become float32. The caches get fixed shapes and hold the whole past. Recurrent states get
+    checkpoints where their operators are known.
     """
     fix_cache_shapes(model)
     windowed = drop_cache_windows(model)
     score_every_token(model)
     cast_interface(model)
+    add_checkpoints(model)
     return windowed
 
 

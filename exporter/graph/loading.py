@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from edgedraft.runtime.base.arrays import AnyArray
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.signature import IN_PLACE, cache_slot
+from edgedraft.runtime.onnx.state_inputs import state_slot
 
 LOGITS = "logits"
 MICROSOFT = "com.microsoft"
@@ -157,6 +159,17 @@ def cache_bytes_per_token(model: ir.Model) -> int:
     return total
 
 
+def state_bytes(model: ir.Model) -> int:
+    """Return the bytes of one copy of all recurrent states, which do not grow with the text."""
+    states = [value for value in model.graph.inputs if state_slot(str(value.name)) is not None]
+    return sum(_state_size(value) for value in states)
+
+
+def _state_size(value: ir.Value) -> int:
+    assert value.shape is not None and value.dtype is not None
+    return int(value.dtype.itemsize) * prod(size for size in value.shape.dims[1:] if isinstance(size, int))
+
+
 def fix_cache_shapes(model: ir.Model) -> None:
     """Write the head size into the past and present shapes, which the model builder leaves symbolic.
 
@@ -184,10 +197,15 @@ def drop_cache_windows(model: ir.Model) -> bool:
 
 
 def _head_size(past: ir.Value) -> int:
-    """Return the head size, from the attention node that reads ``past`` and the projection behind it."""
+    """Return the head size, from the attention node that reads ``past`` and the projection behind it.
+
+    A gate may stand between the two.
+    """
     for attention in past.consumers():
         heads = attention.attributes.get("num_heads")
-        widths = [_input_width(projection) for projection in attention.outputs[0].consumers()]
+        gates = [node for node in attention.outputs[0].consumers() if node.op_type == "Mul"]
+        read = [attention.outputs[0], *(gate.outputs[0] for gate in gates)]
+        widths = [_input_width(projection) for value in read for projection in value.consumers()]
         width = next((width for width in widths if width is not None), None)
         if heads is not None and width is not None:
             return width // heads.as_int()

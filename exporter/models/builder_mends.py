@@ -13,6 +13,7 @@ from edgedraft.exporter.models.rotary import inverse_frequencies, rotary_tables
 
 _EPSILONS = ("norm_eps", "layer_norm_eps", "layer_norm_epsilon")
 _OLMO_EPSILON = 1e-5  # written into transformers' code, not into the configuration
+_UNIT_LENGTH_EPSILON = 1e-6  # so is this one
 _WINDOW, _WHOLE = "sliding_attention", "full_attention"
 
 _Mend = tuple[Any, str, Callable[..., Any]]
@@ -31,6 +32,8 @@ def mend_config(config: Any) -> None:
             epsilon = _OLMO_EPSILON
         if epsilon is not None and not hasattr(part, "rms_norm_eps"):
             part.rms_norm_eps = epsilon
+        if getattr(part, "mtp_num_hidden_layers", None):
+            part.mtp_num_hidden_layers = 0  # the head is a drafter; with it the builder asks for initializers it shares
         if getattr(part, "sliding_window", None) and getattr(part, "layer_types", None) is None:
             part.layer_types = [_WINDOW] * part.num_hidden_layers
         _mend_rope(part)
@@ -61,6 +64,7 @@ def mended_methods(builder: Any, config: Any) -> Iterator[None]:
     """
     source = copy.deepcopy(config.get_text_config())
     replaced = [*_rotary_mends(builder, source), _weight_mend(builder.Model), *_layer_mends(builder, source)]
+    replaced.append(_unit_length_mend(builder))
     before = [(owner, name, getattr(owner, name)) for owner, name, _ in replaced]
     try:
         for owner, name, method in replaced:
@@ -114,6 +118,26 @@ def _weight_mend(base: Any) -> _Mend:
         return weights
 
     return base, "load_weights", load_wide_norms
+
+
+def _unit_length_mend(builder: Any) -> _Mend:
+    """Scale keys and queries of Qwen 3.5's recurrent layers as transformers does, with an epsilon.
+
+    x / sqrt(sum(x^2) + e) is the norm by the root of the mean square with e / n, times 1 / sqrt(n).
+    """
+
+    def make_unit_length(model: Any, name: str, root_input: str, dtype: Any, shape: Any, **_: object) -> None:
+        import torch
+
+        size, weight, output = shape[-1], f"{name}.weight", f"{name}/output_0"
+        model.make_initializer(torch.full((size,), size**-0.5), weight, to=dtype)
+        kept = {"axis": -1, "epsilon": _UNIT_LENGTH_EPSILON / size, "stash_type": 1}
+        model.make_node(
+            "SimplifiedLayerNormalization", inputs=[root_input, weight], outputs=[output], name=name, **kept
+        )
+        model.make_value(output, dtype, shape=shape)
+
+    return builder.Model, "make_lp_normalization", make_unit_length
 
 
 def _layer_mends(builder: Any, source: Any) -> Iterator[_Mend]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from edgedraft.runtime.base.errors import EdgedraftError
 
-_RECURRENT = "its layers keep a state that cannot be rewound"
+_NO_KERNEL = "no exporter here writes its recurrent layers for the CPU"
 _EXPERTS = "its experts are not converted for the CPU"
 _TWO_PARTS = "it has an encoder and a decoder; a decoder alone is needed"
 _UNKNOWN_TO_BUILDER = "onnxruntime-genai's model builder does not know it"
@@ -65,6 +65,13 @@ TAKEN = (
         tried=("plain",),
         optimum=True,
     ),
+    ModelFamily(
+        name="Qwen 3.5",
+        architectures=("Qwen3_5ForConditionalGeneration",),
+        models="Qwen 3.5 and 3.6, dense (the text part, without its MTP head)",
+        tried=("recurrent",),
+    ),
+    ModelFamily(name="LFM2", architectures=("Lfm2ForCausalLM",), models="LFM2, dense", tried=("recurrent",)),
     ModelFamily(name="Gemma", architectures=("GemmaForCausalLM",), models="Gemma 1", tried=("plain",), optimum=True),
     ModelFamily(
         name="Gemma 2",
@@ -175,25 +182,21 @@ REFUSED = (
         "Gemma4ForCausalLM",
         gguf=("gemma4",),
     ),
-    _refused(
-        "Qwen 3.5",
-        _RECURRENT,
-        "Qwen3_5ForConditionalGeneration",
-        "Qwen3_5ForCausalLM",
-        "Qwen3_5MoeForConditionalGeneration",
-        "Qwen3_5MoeForCausalLM",
-    ),
-    _refused("Qwen 3 Next", _RECURRENT, "Qwen3NextForCausalLM"),
-    _refused(
-        "LFM2", _RECURRENT, "Lfm2ForCausalLM", "Lfm2MoeForCausalLM", "Lfm2VlForConditionalGeneration", gguf=("lfm2",)
-    ),
-    _refused("Mamba", _RECURRENT, "MambaForCausalLM", "Mamba2ForCausalLM", "FalconMambaForCausalLM", gguf=("mamba",)),
-    _refused("RWKV", _RECURRENT, "RwkvForCausalLM"),
-    _refused("Falcon H1", _RECURRENT, "FalconH1ForCausalLM"),
-    _refused("Nemotron H", _RECURRENT, "NemotronHForCausalLM"),
-    _refused("Jamba", _RECURRENT, "JambaForCausalLM"),
-    _refused("Zamba", _RECURRENT, "ZambaForCausalLM", "Zamba2ForCausalLM"),
-    _refused("RecurrentGemma", _RECURRENT, "RecurrentGemmaForCausalLM"),
+    _refused("Qwen 3.5 without its vision part", _UNKNOWN_TO_BUILDER, "Qwen3_5ForCausalLM"),
+    _refused("Qwen 3.5 MoE", _EXPERTS, "Qwen3_5MoeForConditionalGeneration", "Qwen3_5MoeForCausalLM"),
+    _refused("Qwen 3 Next", _NO_KERNEL, "Qwen3NextForCausalLM"),
+    _refused("LFM2 MoE", _EXPERTS, "Lfm2MoeForCausalLM"),
+    _refused("LFM2 that see", "it was not compared with transformers", "Lfm2VlForConditionalGeneration"),
+    _refused("LFM2 as GGUF", "transformers was not found to unpack it rightly", gguf=("lfm2",)),
+    _refused("Mamba", _NO_KERNEL, "MambaForCausalLM", "Mamba2ForCausalLM", "FalconMambaForCausalLM", gguf=("mamba",)),
+    _refused("RWKV", _NO_KERNEL, "RwkvForCausalLM"),
+    _refused("Bamba", _NO_KERNEL, "BambaForCausalLM"),
+    _refused("Kimi Linear", _NO_KERNEL, "KimiLinearForCausalLM"),
+    _refused("Falcon H1", _NO_KERNEL, "FalconH1ForCausalLM"),
+    _refused("Nemotron H", _NO_KERNEL, "NemotronHForCausalLM"),
+    _refused("Jamba", _NO_KERNEL, "JambaForCausalLM"),
+    _refused("Zamba", _NO_KERNEL, "ZambaForCausalLM", "Zamba2ForCausalLM"),
+    _refused("RecurrentGemma", _NO_KERNEL, "RecurrentGemmaForCausalLM"),
     _refused("Qwen MoE", _EXPERTS, "Qwen2MoeForCausalLM", "Qwen3MoeForCausalLM", gguf=("qwen2moe", "qwen3moe")),
     _refused("Mixtral", _EXPERTS, "MixtralForCausalLM"),
     _refused("OLMoE", _EXPERTS, "OlmoeForCausalLM"),

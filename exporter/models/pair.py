@@ -15,6 +15,7 @@ from edgedraft.exporter.graph.loading import (
     load_graph,
     model_size,
     save_graph,
+    state_bytes,
     vocabulary_width,
 )
 from edgedraft.exporter.graph.preparing import prepare
@@ -46,6 +47,7 @@ from edgedraft.runtime.base.replacing import replacing_folder
 from edgedraft.runtime.base.tokenizer_files import TOKENIZER, read_vocabulary
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
+from edgedraft.runtime.onnx.states import MOST_STATES
 from edgedraft.runtime.text.codec import TextCodec
 
 
@@ -88,7 +90,9 @@ class Pair:
         self.drafter_context_length = context_length(drafter.path)
         longest = min(settings.context_length, self.context_length, self.drafter_context_length)
         self.settings = replace(settings, context_length=longest)
-        self._cache_bytes = a_token * longest
+        self.target_is_recurrent = state_bytes(target_graph) > 0
+        states = sum(state_bytes(graph) for graph in (target_graph, drafter_graph))
+        self._cache_bytes = a_token * longest + states * MOST_STATES
 
     @property
     def head_ids(self) -> Ids:

@@ -6,12 +6,15 @@ With a result file, the graph is compared with its source and the result is writ
 configuration is converted wrongly, no weight is read and nothing is built.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 # The check loads onnxruntime, which must come before the builder.
 from edgedraft.exporter.equality.checking import check_configuration, check_weights
+from edgedraft.exporter.graph.checkpoints import add_checkpoints
+from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.graph.whole_weights import whole_weights
 from edgedraft.exporter.models.builder_mends import longest_context, mend_config, mended_methods
 from edgedraft.runtime.base.files import read_json, write_json
@@ -23,6 +26,8 @@ _OPTIONS = ("windowed_kv_cache=false",)
 
 def build(weights: Path, output: Path, precision: str = "fp32", options: Sequence[str] = _OPTIONS) -> None:
     """Write the builder's folder for the CPU to ``output``; ``precision`` and ``options`` are the builder's own."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the folder is whole; without a network the builder waits for one
+    import onnx_ir as ir
     from onnxruntime_genai.models import builder
 
     where = (None, str(weights), str(output), precision, "cpu", str(output / "builder-cache"))
@@ -32,6 +37,9 @@ def build(weights: Path, output: Path, precision: str = "fp32", options: Sequenc
     with mended_methods(builder, config), whole_weights():
         mend_config(config)
         builder.create_model(*where, **parsed)
+    graph = load_graph(output / "model.onnx")
+    if add_checkpoints(graph):
+        ir.save(graph, output / "model.onnx")
     if limit is not None:
         _limit_context(output / "genai_config.json", limit)
 

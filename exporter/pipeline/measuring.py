@@ -103,6 +103,7 @@ def pair_latency(
         target_bytes=pair.target_size.weight_bytes,
         drafter_bytes=lambda size: pair.trimmed_size(size).weight_bytes,
         reading=reading,
+        target_rereads=pair.target_is_recurrent,
     )
 
 

@@ -4,6 +4,8 @@ Seconds of the answers = rounds · (first(K) + (γ - 1) · next(K) + target(γ +
 
 first and next are the drafter's passes. An independent drafter's are alike, and the first has a second row after a full
 round. A layer that reads the target's states does so in the first, which has one more row for each draft accepted.
+
+A target with recurrent states adds the rows that it reads again.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +17,7 @@ import numpy.typing as npt
 from edgedraft.devices.latency import StepModel
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, Replay
 from edgedraft.exporter.planning.scan import ReplayedAnswers, Scan
-from edgedraft.runtime.base.arrays import Float64Array, Ids
+from edgedraft.runtime.base.arrays import CountArray, Float64Array, Ids
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.padding import paid_seconds
@@ -79,6 +81,8 @@ class PairLatency:
     target_bytes: int
     drafter_bytes: Callable[[int], int]
     reading: ReadingCost | None = None
+    target_rereads: bool = False
+    """Whether the target has recurrent states, so that a partly accepted draft's tokens are read again."""
 
     @property
     def kernels(self) -> PairKernels:
@@ -105,6 +109,16 @@ class PairLatency:
     def target_seconds(self, rows: int) -> float:
         """Return the seconds of a target's pass that needs ``rows`` rows, padded as the runtime pads it."""
         return paid_seconds(self.target_pass_seconds)[rows - 1]
+
+    def rereading_seconds(self, draft_length: int, accepted: CountArray, full_rounds: CountArray) -> Float64Array:
+        """Return the seconds that a target with recurrent states reads accepted drafts again; else 0.
+
+        Drafts accepted in rounds that refused another one become further rows of the next pass. Those of the
+        ``full_rounds`` are not read again: the states behind them were kept.
+        """
+        again = np.asarray(accepted - full_rounds * draft_length, dtype=np.float64)
+        row = self.target_seconds(draft_length + 1) - self.target_seconds(draft_length)
+        return again * max(row, 0.0) if self.target_rereads else np.zeros_like(again)
 
     @property
     def target_pass_seconds(self) -> tuple[float, ...]:
@@ -261,6 +275,8 @@ def predicted_speeds(scan: Scan, latency: PairLatency) -> Float64Array:
     verifying = np.array([latency.target_seconds(length + 1) for length in lengths.tolist()])
     seconds = scan.rounds * (first + (lengths - 1) * following + verifying)
     seconds = seconds + scan.full_rounds * after_full + scan.accepted * per_accepted
+    counts = zip(lengths.tolist(), scan.accepted.T, scan.full_rounds.T, strict=True)
+    seconds = seconds + np.stack([latency.rereading_seconds(*each) for each in counts], axis=1)
     return np.asarray(scan.tokens / seconds, dtype=np.float64)
 
 
@@ -269,6 +285,7 @@ def predicted_seconds(outcome: Replay, size: int, draft_length: int, latency: Pa
     costs = latency.draft_costs(size)
     per_round = costs.of_round(draft_length) + latency.target_seconds(draft_length + 1)
     more = outcome.full_rounds * costs.after_full + outcome.accepted * costs.per_accepted
+    more = more + latency.rereading_seconds(draft_length, outcome.accepted, outcome.full_rounds)
     result: Float64Array = np.asarray(outcome.rounds * per_round + more, dtype=np.float64)
     return result
 

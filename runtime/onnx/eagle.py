@@ -9,7 +9,7 @@ import numpy as np
 from edgedraft.runtime.base.arrays import Float32Array, Logits
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.onnx.kernel_choice import kernels_or_auto
+from edgedraft.runtime.onnx.kernel_choice import setting_or_auto
 from edgedraft.runtime.onnx.memory import PassBuffers, bind_pass
 from edgedraft.runtime.onnx.session import OnnxGraph, PlainGraph, SessionSettings
 from edgedraft.runtime.onnx.signature import NEXT_STATES, STATES
@@ -41,7 +41,7 @@ class Fusing:
         self._graph = None
         if graph is not None:
             # Its products may be of another kind than the step's, whose kernels were asked for.
-            kernels = kernels_or_auto(graph, settings.provider, settings.kernels)
+            kernels = setting_or_auto(graph, settings.provider, settings.kernels)
             self._graph = PlainGraph(graph, replace(settings, kernels=kernels))
 
     def states(self, features: Float32Array) -> Float32Array:

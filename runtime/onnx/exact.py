@@ -84,6 +84,8 @@ def why_inexact(path: Path, signature: Signature, provider: str, kernels: Kernel
     """Return why no model on the graph in ``path`` can be exact; None if no reason is known."""
     if provider != CPU:
         return "only passes on the CPU can be exact"
+    if signature.states:
+        return "a recurrent layer reads each token once, and attention would need two rows in every pass"
     if not signature.shared:
         return "the graph does not write keys and values in place"
     if kernels.independent_rows:

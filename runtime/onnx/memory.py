@@ -24,6 +24,7 @@ class DecoderGraph(Protocol):
     caches: tuple[CacheInput, ...]
     vocab_size: int
     feature_width: int
+    position_planes: int
 
 
 class Cache(Protocol):
@@ -51,7 +52,8 @@ class PassBuffers:
     """The arrays that one pass reads and writes.
 
     ``ids`` and their ``positions`` in each row's text: (rows, tokens); ``mask``: (rows, total); ``logits``: (rows ·
-    tokens, vocab), or (rows, vocab) where the graph scores the last token of each alone.
+    tokens, vocab), or (rows, vocab) where the graph scores the last token of each alone. A graph whose positions have
+    planes takes them as (planes, rows, tokens).
     """
 
     ids: Int64Array
@@ -85,17 +87,19 @@ class SharedCache:
     """Keys and values in buffers that are past and present at once, and that a pass writes in place.
 
     Such graphs use GroupQueryAttention: no pass copies keys and values, and the binding is made only once.
-    ``buffers``: (1, heads, context, width) for each cache input; they may be one row of a batch's buffers.
+    ``buffers``: (1, heads, context, width) for each cache input; they may be one row of a batch's buffers. A graph
+    without keys and values has none, and ``context_length`` limits its text.
     """
 
-    def __init__(self, graph: DecoderGraph, buffers: Sequence[CacheArray]) -> None:
+    def __init__(self, graph: DecoderGraph, buffers: Sequence[CacheArray], context_length: int | None = None) -> None:
         self._buffers = buffers
         self._binding = bound(graph, buffers)
+        self._context_length = int(buffers[0].shape[2]) if context_length is None else context_length
 
     @property
     def context_length(self) -> int:
         """See `Cache.context_length`."""
-        return int(self._buffers[0].shape[2])
+        return self._context_length
 
     def bound(self, length: int, total: int) -> Binding:
         """See `Cache.bound`; the binding is always the same."""
@@ -175,7 +179,8 @@ class OnnxModel:
             self._ids = np.zeros((1, rows), dtype=np.int64)
         ids, places = self._ids[:, :rows], self._places[:, start:end]
         ids[0] = token_ids
-        laid_out = PassBuffers(ids=ids, mask=self._mask_of(end), positions=places, logits=logits)
+        positions = in_planes(places, self._graph.position_planes)
+        laid_out = PassBuffers(ids=ids, mask=self._mask_of(end), positions=positions, logits=logits)
         binding = self._cache.bound(start, end)
         bind_pass(binding, self._graph.feeds, laid_out)
         self._features.bind(binding, start, end)
@@ -271,7 +276,7 @@ class OnnxBatch:
         logits = self._logits.rows(paired)
         if paired not in self._bindings:
             self._bindings[paired] = bound(self._graph, [buffer[:paired] for buffer in self._buffers])
-        positions = self._lengths[:paired] - 1
+        positions = in_planes(self._lengths[:paired] - 1, self._graph.position_planes)
         laid_out = PassBuffers(ids=self._ids[:paired], mask=mask, positions=positions, logits=logits)
         bind_pass(self._bindings[paired], self._graph.feeds, laid_out)
         self._graph.session.run_with_iobinding(self._bindings[paired])
@@ -286,6 +291,11 @@ def require_context(total: int, context_length: int) -> None:
         got=total,
         remedy="shorten the prompt or open the bundle with a larger context",
     )
+
+
+def in_planes(positions: Int64Array, planes: int) -> Int64Array:
+    """Return (rows, tokens) positions, or (planes, rows, tokens) equal ones for a graph that takes them so."""
+    return np.repeat(positions[None], planes, axis=0) if planes else positions
 
 
 def bound(graph: DecoderGraph, buffers: Sequence[CacheArray]) -> Binding:

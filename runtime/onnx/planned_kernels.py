@@ -106,8 +106,9 @@ def opened_remark(
 def padded_graph(graph: OnnxGraph, pass_seconds: tuple[float, ...], measured: str, kernels: str) -> PaddedGraph:
     """Return ``graph``, padded by the plan's pass times.
 
-    They count if they were ``measured`` on the provider that it runs on, with the ``kernels`` that it runs with.
+    They count if they were ``measured`` on the provider that it runs on, with the ``kernels`` that it runs with. A
+    graph with recurrent states is not padded: the padding would be rewound, and the tokens before it read again.
     """
     provider = graph.settings.provider
-    known = provider == measured and timed_as_run(kernels, graph.kernels.name)
+    known = provider == measured and timed_as_run(kernels, graph.kernels.name) and not graph.states
     return PaddedGraph(graph=graph, pass_seconds=pass_seconds if known else (), provider=provider)

@@ -36,7 +36,14 @@ from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.onnx.kernel_choice import KernelChoice, chosen_kernels
 from edgedraft.runtime.onnx.memory import Cache, LogitsBuffer, OnnxBatch, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.onnx.providers import OpenedSession, open_session, share_thread_pool
-from edgedraft.runtime.onnx.signature import CACHE_POSITION, ROPE_SWITCH, ones_for, read_signature
+from edgedraft.runtime.onnx.signature import (
+    CACHE_POSITION,
+    ROPE_SWITCH,
+    ones_for,
+    read_signature,
+)
+from edgedraft.runtime.onnx.stateful import StatefulModel, require_own_states
+from edgedraft.runtime.onnx.states import RecurrentStates, StatefulCache
 from edgedraft.runtime.onnx.two_tables import ExactTwoTableModel, TwoTableModel
 
 
@@ -80,10 +87,13 @@ class OnnxGraph:
         signature = read_signature(path, self.session.get_inputs(), self.session.get_outputs(), layer=layer)
         self.feeds, self.caches = signature.feeds, signature.caches
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
-        self.feature_width = signature.feature_width
+        self.feature_width, self.position_planes = signature.feature_width, signature.position_planes
+        self.states, self._checkpoints = signature.states, signature.checkpoints
         self._path, self._rows = path, signature.rows
         self._switch = self._switch_length()
         self._why_inexact = why_inexact(path, signature, settings.provider, self.kernels)
+        if self.states:
+            require_own_states(path, settings.provider, self._on_device is None, self._switch)
         if settings.exact is not False:
             require_exact(path, self.exactness, self.kernels, required=settings.exact is True)
 
@@ -128,6 +138,8 @@ class OnnxGraph:
         return known and rounds_rows_alike(self._new_model(padded=False))
 
     def _model(self, cache: Cache, logits: LogitsBuffer | None, *, padded: bool) -> OnnxModel:
+        if isinstance(cache, StatefulCache):
+            return StatefulModel(self, cache, logits)
         if self._switch is None:
             return (ExactModel if padded else OnnxModel)(self, cache, logits)
         kind = ExactTwoTableModel if padded else TwoTableModel
@@ -143,23 +155,29 @@ class OnnxGraph:
         return int(noted)
 
     def _cache(self, context_length: int) -> Cache:
+        keys_and_values = self._keys_and_values(context_length)
+        if not self.states:
+            return keys_and_values
+        return StatefulCache(keys_and_values, RecurrentStates(self.states, checkpoints=self._checkpoints))
+
+    def _keys_and_values(self, context_length: int) -> Cache:
         if not self.shared:
             return GrowingCache(self, context_length)
         if self._on_device is not None:
             return DeviceCache(self.session.io_binding(), self.caches, context_length, self._on_device)
-        return SharedCache(self, cache_buffers(self, 1, context_length))
+        return SharedCache(self, cache_buffers(self, 1, context_length), context_length)
 
     def batch(self, rows: int) -> Batch:
         """Return ``rows`` empty models that step together; memory is committed as their texts grow.
 
-        They step one after the other if the graph appends to its past, which has one length for all rows; on a device,
-        where each model has its own keys and values; if rotary factors depend on the longest row; and in exact mode, if
-        that needs two rows per pass.
+        They step one after the other in five cases: if the graph appends to its past, which has one length for all
+        rows; on a device, where each model has its own keys and values; if rotary factors depend on the longest row;
+        in exact mode, if that needs two rows per pass; and with recurrent states, which each model keeps by itself.
         """
         require(rows >= 1, "a batch needs at least one row", got=rows)
         padded = self._asked_and_exact and not self.exact_mode_is_free
         together = self.shared and CACHE_POSITION not in self.feeds and self._on_device is None
-        if not together or self._switch is not None or padded:
+        if not together or self._switch is not None or padded or self.states:
             logits = LogitsBuffer(self.vocab_size)  # shared by all models, since only one runs at a time
             return SequentialBatch([self.new_model(logits) for _ in range(rows)])
         symbolic = not isinstance(self._rows, int)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.graph_file import input_readers
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.onnx.state_inputs import CHECKPOINT_ROWS, StateInput, read_states
 
 IDS, MASK, POSITIONS, CACHE_POSITION = "input_ids", "attention_mask", "position_ids", "cache_position"
 LOGITS = "logits"
@@ -85,7 +86,9 @@ class Signature:
     ``feeds`` are its inputs beside the past: `input_ids`, and perhaps `attention_mask`, `position_ids` and
     `cache_position`. ``shared``: past and present are one buffer, written in place; otherwise the present is a copy of
     the past with the new tokens appended. ``rows``: the batch axis, a number or a symbol. ``feature_width``: that of
-    the states it gives for a drafter, 0 where it gives none.
+    the states it gives for a drafter, 0 where it gives none. ``states`` are those of recurrent layers, and
+    ``checkpoints`` tells whether the graph also gives them after some of a pass's tokens. ``position_planes`` is the
+    first axis of three-axis `position_ids`, 0 where they have two.
     """
 
     feeds: frozenset[str]
@@ -94,6 +97,9 @@ class Signature:
     shared: bool
     rows: int | str | None
     feature_width: int = 0
+    states: tuple[StateInput, ...] = ()
+    checkpoints: bool = False
+    position_planes: int = 0
 
 
 def read_signature(
@@ -106,14 +112,17 @@ def read_signature(
     """
     pasts = {node.name: slot for node in inputs if (slot := cache_slot(node.name)) is not None}
     presents = {slot: node for node in outputs if (slot := cache_slot(node.name)) is not None}
-    feeds = {node.name: node for node in inputs if node.name not in pasts}
+    states, checkpoints = read_states(path, inputs, outputs)
+    own = {*pasts, *(state.name for state in states), CHECKPOINT_ROWS}
+    feeds = {node.name: node for node in inputs if node.name not in own}
     if layer:
         _states_width(path, feeds.pop(STATES, None), STATES)
         feeds = {name: node for name, node in feeds.items() if name not in (BIAS, SCORED)}
     for node in feeds.values():
         _check_feed(path, node)
     require(IDS in feeds, f"{path}: no input named {IDS}", got=sorted(feeds)[:3])
-    require(bool(pasts), f"{path}: no keys and values among the inputs", remedy="export a decoder with past")
+    rule = f"{path}: no keys and values among the inputs"
+    require(bool(pasts) or bool(states), rule, remedy="export a decoder with past")
     declared = [node for node in inputs if node.name in pasts]
     caches = tuple(_cache(path, node, presents.get(pasts[node.name])) for node in declared)
     return Signature(
@@ -123,6 +132,9 @@ def read_signature(
         shared=_is_shared(path, declared, {cache.name: presents[pasts[cache.name]] for cache in caches}),
         rows=feeds[IDS].shape[0],
         feature_width=_feature_width(path, outputs, NEXT_STATES if layer else FEATURES, needed=layer),
+        states=states,
+        checkpoints=checkpoints,
+        position_planes=_planes(feeds.get(POSITIONS)),
     )
 
 
@@ -137,12 +149,21 @@ def _check_feed(path: Path, node: GraphValue) -> None:
         require(re.fullmatch(pattern, node.name) is None, f"{path}: input {node.name}: {reason}", remedy=remedy)
     known = f"{', '.join(sorted(FEEDS))} and a key and a value for each layer"
     require(node.name in FEEDS, f"{path}: input {node.name}: not known; a decoder takes {known}", remedy=_EXPORT_AGAIN)
-    ranks = 1 if node.name == CACHE_POSITION else 2
+    ranks = 1 if node.name == CACHE_POSITION else 3 if _planes(node) else 2
     right = node.type == "tensor(int64)" and len(node.shape) == ranks
     rule = f"{path}: input {node.name}: expected tensor(int64) of {ranks} axes"
     require(right, rule, got=f"{node.type} of {len(node.shape)}", remedy=_EXPORT_AGAIN)
     fixed = isinstance(node.shape[-1], int)
     require(not fixed, f"{path}: input {node.name}: expected a symbolic number of tokens", got=node.shape)
+
+
+def _planes(node: GraphValue | None) -> int:
+    """Return how often a text's positions are fed: once for each axis that its rotary embedding tells apart.
+
+    Qwen 3.5 has three such planes, (planes, batch, tokens), which are equal for text. 0 stands for (batch, tokens).
+    """
+    first = node.shape[0] if node is not None and node.name == POSITIONS and len(node.shape) == 3 else 0
+    return first if isinstance(first, int) else 0
 
 
 def _cache(path: Path, past: GraphValue, present: GraphValue | None) -> CacheInput:

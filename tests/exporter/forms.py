@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.exporter.families import COMMON, HEAD_SIZE, WINDOW, quiet, save_tokenizer
+from tests.exporter.families import COMMON, HEAD_SIZE, HIDDEN, WINDOW, quiet, save_tokenizer
 
 LAYERS = ["sliding_attention", "full_attention"]
 BORDER = 64
@@ -53,6 +53,28 @@ _TOWER = {
     "patch_size": 14,
 }
 _PIXTRAL = _TOWER | {"model_type": "pixtral", "head_dim": 32}
+_DELTA = {
+    "num_hidden_layers": 4,
+    "linear_key_head_dim": HEAD_SIZE,
+    "linear_value_head_dim": HEAD_SIZE,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+    "rope_parameters": {
+        "rope_type": "default",
+        "rope_theta": 1e4,
+        "partial_rotary_factor": 0.5,
+        "mrope_interleaved": True,
+        "mrope_section": [4, 2, 2],
+    },
+}
+_SMALL_TOWER = {
+    "depth": 1,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_heads": 1,
+    "out_hidden_size": HIDDEN,
+    "num_position_embeddings": 16,
+}
 # Norms of Gemma that would level what attention and the feed-forward find, so that a text soon repeats one token.
 _ENLARGED = ("post_feedforward_layernorm", "q_norm")
 _DENSE = {"num_local_experts": 0, "shared_intermediate_size": 128, "layer_types": ["attention", "attention"]}
@@ -90,6 +112,17 @@ FORMS = {
     ),
     ("Qwen 2", "YaRN"): Form(model_type="qwen2", settings={"rope_parameters": YARN}),
     ("Qwen 3", "plain"): Form(model_type="qwen3", settings=_HEADS),
+    ("Qwen 3.5", "recurrent"): Form(
+        model_type="qwen3_5", settings=_HEADS | _DELTA | {"tie_word_embeddings": False}, tower=_SMALL_TOWER
+    ),
+    ("LFM2", "recurrent"): Form(
+        model_type="lfm2",
+        settings={
+            "num_hidden_layers": 4,
+            "layer_types": ["conv", "full_attention", "conv", "conv"],
+            "block_auto_adjust_ff_dim": False,
+        },
+    ),
     ("Gemma", "plain"): Form(model_type="gemma", settings=_HEADS),
     ("Gemma 2", "windows"): Form(model_type="gemma2", settings=_GEMMA | {"final_logit_softcapping": 30.0}),
     ("Gemma 3", "windows"): Form(model_type="gemma3_text", settings=_GEMMA),

@@ -49,8 +49,12 @@ class Converted:
 
 @pytest.fixture(params=FORMS, ids=" ".join, scope="module")
 def converted(request, tmp_path_factory) -> Converted:
-    root = tmp_path_factory.mktemp("form")
-    source = save_form(FORMS[request.param], root / "source")
+    return convert_form(request.param, tmp_path_factory.mktemp("form"))
+
+
+def convert_form(form: tuple[str, str], root: Path) -> Converted:
+    """Make, convert and open the form."""
+    source = save_form(FORMS[form], root / "source")
     folder = root / "fp32"
     folder.mkdir()
     with quiet():

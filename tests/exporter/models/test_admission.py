@@ -15,8 +15,8 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.session import SessionSettings
 from tests.plain_llama import Style, save_plain_llama
 
-NAMES = "Llama, Mistral, Mistral 3, Qwen 2, Qwen 3, Gemma, Gemma 2, Gemma 3, Phi 2, Phi 3, Granite, Granite 4, "
-NAMES += "SmolLM 3, OLMo, Nemotron, GPT-OSS, Ernie 4.5, HunYuan"
+NAMES = "Llama, Mistral, Mistral 3, Qwen 2, Qwen 3, Qwen 3.5, LFM2, Gemma, Gemma 2, Gemma 3, Phi 2, Phi 3, "
+NAMES += "Granite, Granite 4, SmolLM 3, OLMo, Nemotron, GPT-OSS, Ernie 4.5, HunYuan"
 
 
 def folder(path: Path, **config: object) -> ModelSource:
@@ -107,10 +107,43 @@ def test_of_granite_4_the_dense_members_are_taken(tmp_path, more, has):
     require_supported(folder(tmp_path / "dense", architectures=[name], **dense), BUILDER)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Qwen3_5ForCausalLM",
+        "Qwen3_5MoeForConditionalGeneration",
+        "Qwen3NextForCausalLM",
+        "Lfm2MoeForCausalLM",
+        "Lfm2VlForConditionalGeneration",
+        "MambaForCausalLM",
+        "Mamba2ForCausalLM",
+        "FalconMambaForCausalLM",
+        "RwkvForCausalLM",
+        "FalconH1ForCausalLM",
+        "NemotronHForCausalLM",
+        "JambaForCausalLM",
+        "Zamba2ForCausalLM",
+        "RecurrentGemmaForCausalLM",
+        "BambaForCausalLM",
+        "KimiLinearForCausalLM",
+    ],
+)
+def test_recurrent_families_without_kernels_are_refused_by_name(tmp_path, name):
+    """The folder holds config.json alone: no weight is read."""
+    said = refusal(folder(tmp_path / "model", architectures=[name]))
+    assert f"({name}) is not supported: " in said
+    assert said.endswith("- choose a model of a supported family")
+
+
+@pytest.mark.parametrize("name", ["Qwen3_5ForConditionalGeneration", "Lfm2ForCausalLM"])
+def test_recurrent_families_with_kernels_are_taken(tmp_path, name):
+    require_supported(folder(tmp_path / "model", architectures=[name]), BUILDER)
+
+
 def test_a_pair_is_refused_before_anything_is_converted(tmp_path):
     """Also if only the drafter is refused: the target's weights are not read either."""
     target = folder(tmp_path / "target", architectures=["LlamaForCausalLM"])
-    drafter = folder(tmp_path / "drafter", architectures=["Lfm2ForCausalLM"])
+    drafter = folder(tmp_path / "drafter", architectures=["MambaForCausalLM"])
     request = PairRequest(
         target=str(target.path),
         drafter=str(drafter.path),
@@ -118,7 +151,7 @@ def test_a_pair_is_refused_before_anything_is_converted(tmp_path):
         drafter_precision="fp32",
         settings=SessionSettings(threads=2),
     )
-    with pytest.raises(EdgedraftError, match=r"the family LFM2 \(Lfm2ForCausalLM\) is not supported: its layers keep"):
+    with pytest.raises(EdgedraftError, match=r"the family Mamba \(MambaForCausalLM\) is not supported: no exporter"):
         prepare_pair(request, tmp_path / "cache")
     assert not (tmp_path / "cache").exists()
 
@@ -134,7 +167,8 @@ def test_optimum_takes_what_it_exports(tmp_path, name):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("Lfm2ForCausalLM", "its layers keep a state that cannot be rewound"),
+        ("Lfm2ForCausalLM", "Optimum cannot export it"),
+        ("MambaForCausalLM", "no exporter here writes its recurrent layers for the CPU"),
         ("Ernie4_5ForCausalLM", "Optimum cannot export it"),
     ],
 )
@@ -173,7 +207,7 @@ def test_the_architecture_may_stand_behind_other_entries(tmp_path):
         text("some.lists") + struct.pack("<IIQ", 9, 9, 1) + struct.pack("<IQ2b", 1, 2, 1, 2),
     ]
     source = gguf_source(tmp_path / "model.gguf", "lfm2", b"".join(entries), len(entries))
-    assert "the family LFM2 (lfm2) is not supported" in refusal(source)
+    assert "the family LFM2 as GGUF (lfm2) is not supported" in refusal(source)
 
 
 @pytest.mark.parametrize("length", [4, 12, 30, 60])

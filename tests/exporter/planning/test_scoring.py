@@ -1,6 +1,7 @@
 """The law of scoring: every option's speed is what walking its answers takes, limits cut and no more."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -72,6 +73,23 @@ def test_predicted_seconds_of_each_answer_by_hand():
     )
     seconds = predicted_seconds(outcome, 2048, 3, latency)
     assert seconds.tolist() == [3 * (3 * 0.25 + 1.5) + 0.125, 4 * (3 * 0.25 + 1.5)]
+
+
+def test_accepted_drafts_of_partly_refused_rounds_are_read_again_by_a_recurrent_target():
+    """The first answer's full round and the second's refused drafts cost nothing more."""
+    steps = StepModel(overhead_seconds=0.5, seconds_per_byte=0.0, rows=(1, 3, 4), row_factors=(1.0, 2.0, 3.0))
+    plain = PairLatency(target=steps, drafter=steps, target_bytes=0, drafter_bytes=lambda size: size)
+    outcome = Replay(
+        rounds=np.array([3, 4]),
+        tokens=np.array([9, 4]),
+        accepted=np.array([5, 0]),
+        evaluated=np.array([8, 4]),
+        full_rounds=np.array([1, 0]),
+    )
+    more = predicted_seconds(outcome, 8, 3, replace(plain, target_rereads=True)) - predicted_seconds(
+        outcome, 8, 3, plain
+    )
+    assert more.tolist() == [2 * (1.5 - 1.0), 0.0]
 
 
 def test_a_dear_row_count_is_padded_to_a_cheaper_one():

@@ -44,6 +44,7 @@ class Kernels:
 
     vocab_size = VOCAB
     feature_width = 0
+    position_planes = 0
     feeds = frozenset(("input_ids", "attention_mask", "position_ids"))
 
     def __init__(self):
