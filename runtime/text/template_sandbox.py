@@ -54,10 +54,8 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
         self.globals.pop("lipsum")
         for name in _NOT_NEEDED:
             del self.filters[name]
-        for name, called in tuple(self.filters.items()):
-            self.filters[name] = budgeted(name, called)
-        for name, called in tuple(self.tests.items()):
-            self.tests[name] = budgeted(name, called)
+        for table in (self.filters, self.tests):
+            _bound(table)
         self.filters |= {_STEP: _step, _GO_ON: _go_on, _READ: _read, _MADE: _made, _JOINED: _joined}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -78,7 +76,8 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
         within.step(_CALL_STEPS)
         if isinstance(owner, str):
             args = tuple(listed(each, within) for each in args)
-            METHODS.get(getattr(__obj, "__name__", ""), _no_growth)(within, owner, *args, **kwargs)
+            grows: Callable[..., None] = METHODS.get(getattr(__obj, "__name__", ""), _no_growth)
+            grows(within, owner, *args, **kwargs)
         elif isinstance(owner, list | tuple):
             within.read(owner)  # index and count compare
         elif __obj is __self.globals.get("strftime_now") and len(str(args)) > _LONGEST_FORM:
@@ -95,6 +94,12 @@ class BudgetedEnvironment(ImmutableSandboxedEnvironment):
         return None if super().wrap_str_format(value) is None else functools.partial(_formatted, self, value)
 
 
+def _bound(table: dict[str, Any]) -> None:
+    """Let every filter or test in ``table`` run within the budget."""
+    for name, called in tuple(table.items()):
+        table[name] = budgeted(name, called)
+
+
 class _Formatter(SandboxedFormatter):
     def format_field(self, value: Any, format_spec: str) -> str:
         if _LONG_WIDTH.search(format_spec):
@@ -105,7 +110,7 @@ class _Formatter(SandboxedFormatter):
 
 def _formatted(environment: BudgetedEnvironment, method: Any, *args: Any, **kwargs: Any) -> str:
     if method.__name__ == "format_map":
-        args, kwargs = (), args[0]
+        kwargs, args = args[0], ()
     formatter: Formatter = _Formatter(environment)
     return str(budget().made(formatter.vformat(method.__self__, args, kwargs)))
 
@@ -205,7 +210,8 @@ def _count_steps(parsed: nodes.Template) -> None:
     for node in parsed.find_all((nodes.For, nodes.Macro, nodes.CallBlock, nodes.FilterBlock, nodes.Block)):
         written = sum(len(each.data) for each in node.find_all(nodes.TemplateData))
         count = nodes.Const(2 + sum(1 for _ in node.find_all(nodes.Node)) + written, lineno=node.lineno)
-        node.body.insert(0, nodes.ExprStmt(_filter(_STEP, count), lineno=node.lineno))
+        body: list[nodes.Node] = node.body  # type: ignore[attr-defined]  # all of these kinds have one
+        body.insert(0, nodes.ExprStmt(_filter(_STEP, count), lineno=node.lineno))
         if isinstance(node, nodes.For) and node.test is not None:
             node.test = nodes.And(_filter(_GO_ON, nodes.Const(3)), node.test, lineno=node.lineno)
 

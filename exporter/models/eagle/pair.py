@@ -6,7 +6,14 @@ from functools import cached_property
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.head import head_row_size, trim_head
-from edgedraft.exporter.graph.loading import ModelSize, cache_bytes_per_token, load_graph, model_size, vocabulary_width
+from edgedraft.exporter.graph.loading import (
+    ModelSize,
+    cache_bytes_per_token,
+    load_graph,
+    model_size,
+    state_bytes,
+    vocabulary_width,
+)
 from edgedraft.exporter.graph.sharing import repeated_bytes
 from edgedraft.exporter.graph.taps import tap_target
 from edgedraft.exporter.models.convert import OnnxFolder, context_length
@@ -22,6 +29,7 @@ from edgedraft.runtime.onnx.eagle import EagleGraph
 from edgedraft.runtime.onnx.eagle_source import EagleSources
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
+from edgedraft.runtime.onnx.states import MOST_STATES
 from edgedraft.runtime.text.codec import TextCodec
 
 
@@ -46,7 +54,10 @@ class EaglePair:
         longest = min(settings.context_length, self.context_length)
         self.settings = replace(settings, context_length=longest)
         self._target_repeats = repeated_bytes(whole)
-        self._cache_bytes = longest * sum(cache_bytes_per_token(graph) for graph in (whole, step))
+        states = state_bytes(whole)
+        self.target_is_recurrent = states > 0
+        a_token = sum(cache_bytes_per_token(graph) for graph in (whole, step))
+        self._cache_bytes = longest * a_token + states * MOST_STATES
 
     @property
     def head_ids(self) -> Ids:
