@@ -92,6 +92,6 @@ def _arrays(record: type[Trace]) -> list[str]:
 
 def _settings(text: str) -> SamplingSettings:
     """JSON knows no numbers as keys."""
-    plain = parsed_json(text, "settings")
+    plain = parsed_json(text, "settings", infinite=True)
     bias = {int(token): float(value) for token, value in plain.pop("logit_bias").items()}
     return SamplingSettings(logit_bias=bias, **plain)

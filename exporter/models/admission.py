@@ -57,7 +57,7 @@ def _of_gguf(source: ModelSource) -> tuple[ModelFamily, str]:
 
 def _of_config(source: ModelSource) -> tuple[ModelFamily, str]:
     where = source.path / _CONFIG
-    config = read_json(where)
+    config = read_json(where, infinite=True)
     require(isinstance(config, Mapping), f"{where}: expected an object", got=type(config).__name__)
     named = config.get("architectures")
     name = str(named[0]) if isinstance(named, list) and named else ""

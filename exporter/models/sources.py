@@ -239,7 +239,7 @@ def _require_no_adapter(path: Path) -> None:
 def _base_model(path: Path) -> str:
     """Return the hub id in config.json; a path on somebody's disk stays private and counts as unknown."""
     config = path / "config.json"
-    name = str(read_json(config).get("_name_or_path") or "") if config.is_file() else ""
+    name = str(read_json(config, infinite=True).get("_name_or_path") or "") if config.is_file() else ""
     return name if _may_be_hub_id(name) else _UNKNOWN
 
 

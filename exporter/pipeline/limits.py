@@ -28,7 +28,7 @@ def provider_on(provider: Provider, profile: DeviceProfile | None) -> Provider:
 def check_source(source: ModelSource, role: str, precision: str, provider: Provider) -> None:
     """Refuse a model before it is converted, where its configuration tells how large its tables become."""
     if source.kind == HUGGING_FACE and provider.largest_tensor_bytes is not None:
-        nbytes = table_bytes(read_json(source.path / "config.json"), role, precision_named(precision))
+        nbytes = table_bytes(read_json(source.path / "config.json", infinite=True), role, precision_named(precision))
         if nbytes is not None:
             check_tensor(provider, f"{role}: the token table of {source.name} in {precision}", nbytes)
 

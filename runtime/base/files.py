@@ -19,12 +19,12 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
+def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES, *, infinite: bool = False) -> Any:
     """Read the JSON value in ``path``; a missing or broken file raises an `EdgedraftError` that names it.
 
     See `parsed_json` for what is refused beside invalid JSON.
     """
-    return parsed_json(read_plain(path, most_bytes), str(path))
+    return parsed_json(read_plain(path, most_bytes), str(path), infinite=infinite)
 
 
 def write_json(path: Path, value: object) -> None:

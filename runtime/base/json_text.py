@@ -15,16 +15,18 @@ _HALF = re.compile(r"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def parsed_json(content: str | bytes, where: str) -> Any:
+def parsed_json(content: str | bytes, where: str, *, infinite: bool = False) -> Any:
     """Return the JSON value in ``content``, a text or UTF-8 bytes.
 
     Raises `EdgedraftError` that begins with ``where`` for invalid JSON and invalid UTF-8, and for what other readers
     would read in another way or not at all: NaN, Infinity, a key twice with two values, half of a surrogate pair,
-    numbers of thousands of digits, and more than `DEEPEST` lists and objects inside each other.
+    numbers of thousands of digits, and more than `DEEPEST` lists and objects inside each other. With ``infinite``
+    Infinity and -Infinity are numbers, as Python writes them.
     """
     try:
         text = content if isinstance(content, str) else content.decode("utf-8")
-        value = json.loads(text, parse_constant=_no_number, parse_float=_finite, object_pairs_hook=_once)
+        constant = _infinity if infinite else _no_number
+        value = json.loads(text, parse_constant=constant, parse_float=_finite, object_pairs_hook=_once)
         _require_shallow(value)
         if _HALF.search(text) or (not text.isascii() and _SURROGATE.search(text)):
             json.dumps(value, ensure_ascii=False).encode()
@@ -39,6 +41,10 @@ def parsed_json(content: str | bytes, where: str) -> Any:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON number")
+
+
+def _infinity(name: str) -> float:
+    return _no_number(name) if name == "NaN" else float(name)
 
 
 def _finite(digits: str) -> float:

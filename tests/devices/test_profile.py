@@ -161,8 +161,9 @@ def test_the_derived_peak_is_data_rate_times_bus_width(memory, derived):
 def test_a_peak_is_taken_exactly_when_it_is_near_what_the_memory_can_give(rate, bits, off):
     memory = Memory(kind="a", data_rate_megatransfers=rate, bus_bits=bits)
     value = off * rate * bits / 8000
-    near = abs(value * 8000 / (rate * bits) - 1) <= PEAK_TOLERANCE
-    if not 0.5 <= value <= 10_000:
+    distance = abs(value * 8000 / (rate * bits) - 1)
+    near = distance <= PEAK_TOLERANCE
+    if not 0.5 <= value <= 10_000 or abs(distance - PEAK_TOLERANCE) < 1e-9:  # rounding decides on the very edge
         return
     if near:
         assert profile(memory=memory, bandwidth=peak_of(value)).bandwidth.peak.gigabytes_per_second == value

@@ -35,7 +35,7 @@ CASES = {
 POLICIES = {
     "fixed 1": lambda source, times: (source, FixedLength(1)),
     "fixed 3": lambda source, times: (source, FixedLength(3)),
-    "confident": lambda source, times: (source, Confident(3, 0.35)),
+    "confident": lambda source, times: (source, Confident(3, 0.02)),
     "ngram-or-drafter": lambda source, times: (FirstOf(NgramSource(), source), FixedLength(2)),
     "adaptive": lambda source, times: (source, ExpectedGain(times)),
 }

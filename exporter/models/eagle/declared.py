@@ -17,7 +17,9 @@ def declared_shape(source: ModelSource) -> TargetShape | None:
     """Return the width of the states, the number of layers and of tokens; None where the files do not say."""
     if source.kind == ONNX:
         return target_shape(load_graph(onnx_file(source)))
-    return _of_gguf(source) if source.kind == GGUF else _of_config(read_json(source.path / "config.json"))
+    if source.kind == GGUF:
+        return _of_gguf(source)
+    return _of_config(read_json(source.path / "config.json", infinite=True))
 
 
 def _of_config(config: Mapping[str, Any]) -> TargetShape | None:

@@ -53,7 +53,7 @@ def is_eagle(folder: Path) -> bool:
     folder, since whole models have one. Unreadable files count as no EAGLE drafter: other checks report them.
     """
     file = folder / CONFIG
-    config = read_json(file) if file.is_file() else None
+    config = read_json(file, infinite=True) if file.is_file() else None
     if isinstance(config, Mapping):
         said = f"{config.get('architectures')} {config.get('speculators_model_type')}".lower()
         if _NAME in said:

@@ -108,7 +108,7 @@ def test_a_trace_of_the_first_format_is_refused(tmp_path):
             lambda tensors, facts: facts.update(settings="[]"),
             "not an acceptance-trace file, got AttributeError|TypeError",
         ),
-        (lambda tensors, facts: facts.update(settings="{"), "not an acceptance-trace file, got JSONDecodeError"),
+        (lambda tensors, facts: facts.update(settings="{"), "settings: not valid JSON, got Expecting"),
         (
             lambda tensors, facts: facts.update(settings=json.dumps({"logit_bias": {}, "temperature": -1})),
             "temperature must be 0, or",

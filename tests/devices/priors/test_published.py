@@ -56,7 +56,7 @@ def test_fields_become_numbers_and_blanks_none(tmp_path):
         ({"tokens_per_second": "fast"}, "speeds.csv: line 2: tokens_per_second: expected a number, got 'fast'"),
         ({"strict": "maybe"}, "speeds.csv: line 2: strict: expected yes or no, got maybe"),
         ({"tokens_per_second": "0"}, "speeds.csv: line 2: tokens_per_second: expected above 0, got 0.0"),
-        ({"tokens_per_second": "nan"}, "speeds.csv: line 2: tokens_per_second: expected above 0, got nan"),
+        ({"tokens_per_second": "nan"}, "speeds.csv: line 2: tokens_per_second: expected a finite number, got nan"),
         ({"backend": "tpu"}, "speeds.csv: line 2: backend: expected one of cpu, gpu, npu, got tpu"),
         ({"threads": "4"}, "speeds.csv: line 2: threads: expected for cpu alone, got 4"),
         (

@@ -81,8 +81,8 @@ def test_steps_are_measured_once_and_kept(pairs, timing, small_sizes, tmp_path):
 def undecided(library, monkeypatch):  # noqa: F811
     """Leave it to timing which kernels an int8 model takes: stock ones, or the portable ones that run anywhere."""
     monkeypatch.delenv("EDGEDRAFT_KERNELS", raising=False)
-    monkeypatch.setattr(type(library), "automatic", lambda self: "stock")
-    monkeypatch.setattr(type(library), "measurable", lambda self: ("stock", "portable"))
+    monkeypatch.setattr(type(library), "default", lambda self: "stock")
+    monkeypatch.setattr(type(library), "undecided", lambda self: ("stock", "portable"))
 
 
 def test_kernels_that_nobody_measured_are_timed_beside_stock(pairs, timing, small_sizes, undecided, tmp_path):

@@ -3,6 +3,7 @@
 import sys
 from types import SimpleNamespace
 
+import onnx
 import pytest
 
 from edgedraft.runtime.base.provider_names import WEBGPU
@@ -69,6 +70,13 @@ def install(monkeypatch):
     providers._register_webgpu.cache_clear()
 
 
+@pytest.fixture
+def graph(tmp_path):
+    """The smallest file that can be read as an ONNX graph."""
+    onnx.save(onnx.ModelProto(ir_version=8, graph=onnx.GraphProto(name="empty")), tmp_path / "model.onnx")
+    return tmp_path / "model.onnx"
+
+
 def test_webgpu_is_listed_exactly_where_its_package_is(install, monkeypatch):
     install(Runtime())
     assert available_providers() == {"cpu": "CPUExecutionProvider", "webgpu": "WebGpuExecutionProvider"}
@@ -82,35 +90,35 @@ def test_listing_loads_no_plugin(install):
     assert runtime.registered == []
 
 
-def test_the_plugin_is_registered_once_for_all_sessions(install, tmp_path):
+def test_the_plugin_is_registered_once_for_all_sessions(install, graph):
     runtime = install(Runtime())
     for _ in range(3):
-        open_session(tmp_path, WEBGPU)
+        open_session(graph, WEBGPU)
     assert runtime.registered == [("webgpu", "plugin.so")]
 
 
-def test_values_are_made_in_the_devices_own_memory(install, tmp_path):
+def test_values_are_made_in_the_devices_own_memory(install, graph):
     install(Runtime())
-    on_device = open_session(tmp_path, WEBGPU).on_device
+    on_device = open_session(graph, WEBGPU).on_device
     assert on_device((1, 2, 3, 4), float) == ((1, 2, 3, 4), float, "the device's default memory")
 
 
-def test_a_session_that_went_to_the_cpu_is_refused(install, tmp_path, raises_exactly):
+def test_a_session_that_went_to_the_cpu_is_refused(install, graph, raises_exactly):
     install(Runtime(first="CPUExecutionProvider"))
-    with raises_exactly(f"{tmp_path}: provider webgpu was not taken, got CPUExecutionProvider"):
-        open_session(tmp_path, WEBGPU)
+    with raises_exactly(f"{graph}: provider webgpu was not taken, got CPUExecutionProvider"):
+        open_session(graph, WEBGPU)
 
 
 @pytest.mark.parametrize("version", ["0.3.9", "0.1"])
-def test_a_plugin_that_mixes_up_keys_and_values_is_refused(install, tmp_path, version, raises_exactly):
+def test_a_plugin_that_mixes_up_keys_and_values_is_refused(install, graph, version, raises_exactly):
     install(Runtime(version=version))
     remedy = 'pip install "edgedraft[webgpu]"'
     with raises_exactly(f"onnxruntime_ep_webgpu must be 0.4 or newer, got {version} - {remedy}"):
-        open_session(tmp_path, WEBGPU)
+        open_session(graph, WEBGPU)
 
 
-def test_a_plugin_of_another_runtime_is_told_in_one_line(install, tmp_path, raises_exactly):
+def test_a_plugin_of_another_runtime_is_told_in_one_line(install, graph, raises_exactly):
     install(Runtime(fails="API version 25 is not known\nsecond line"))
     remedy = "install versions of onnxruntime and onnxruntime-ep-webgpu that fit each other"
     with raises_exactly(f"provider webgpu: the plugin cannot be loaded, got API version 25 is not known - {remedy}"):
-        open_session(tmp_path, WEBGPU)
+        open_session(graph, WEBGPU)

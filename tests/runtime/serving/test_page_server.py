@@ -353,7 +353,7 @@ def test_a_length_that_is_too_large_is_refused_before_anything_comes(server):
         (b"-Infinity", "results: not valid JSON, got -Infinity is no JSON number"),
         (b"[" * 500_000, "results: not valid JSON, got values nested too deeply"),
         (b"9" * 100_000, "results: not valid JSON, got Exceeds the limit"),
-        (b'"refuse"', "results/probe: no, got refuse me - try\\x00again"),
+        (b'"refuse"', "results/probe: no, got refuse\\nme - try\\x00again"),
         (b'"\\ud800"', "results: not valid JSON, got half of a surrogate pair"),
         (b'{"\\ud800": 1}', "results: not valid JSON, got half of a surrogate pair"),
         (b'"\xed\xa0\x80"', "results: not valid JSON, got 'utf-8' codec can't decode"),

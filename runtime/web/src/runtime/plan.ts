@@ -57,20 +57,30 @@ const fields = recordOf<DecodingPlan>({
   kernels: optional(readKernels, { target: "", drafter: "" }),
 });
 
+const MOST_ROWS = 4096;
+const LONGEST_PASS = 86_400;
+const MOST = { draft_vocab_size: 2 ** 31 - 1, draft_length: MOST_ROWS, threads: 4096 };
+
 /** Read and check a plan. */
 export const readPlan: Reader<DecodingPlan> = (value, where) => {
   const plan = fields(value, where);
   for (const name of ["draft_vocab_size", "draft_length", "threads"] as const) {
-    demand(plan[name] >= 1, `plan: ${name} must be at least 1`, { got: plan[name] });
+    demand(plan[name] >= 1 && plan[name] <= MOST[name], `plan: ${name} must lie in 1..${MOST[name]}`, { got: plan[name] });
+  }
+  for (const name of ["predicted_tokens_per_second", "predicted_plain_tokens_per_second", "predicted_block_efficiency"] as const) {
+    demand(plan[name] > 0 && plan[name] < Infinity, `plan: ${name} must be above 0 and finite`, { got: shownFloat(plan[name]) });
   }
   for (const name of ["predicted_acceptance_rate", "chance_to_pay"] as const) {
     demand(plan[name] >= 0 && plan[name] <= 1, `plan: ${name} must lie in 0..1`, { got: shownFloat(plan[name]) });
   }
   const { speed_up_low: low, speed_up_high: high } = plan;
-  demand(low > 0 && low <= high, "plan: speed_up_low must be above 0 and at most speed_up_high", { got: shownTuple([low, high]) });
+  demand(low > 0 && low <= high && high < Infinity, "plan: speed_up_low must be above 0 and at most speed_up_high", { got: shownTuple([low, high]) });
   for (const name of ["target_pass_seconds", "drafter_pass_seconds"] as const) {
-    const right = plan[name].length > 0 && plan[name].every((seconds) => seconds > 0);
-    demand(right, `plan: ${name} must be above 0, one or more`, { got: shownTuple(plan[name]) });
+    const count = plan[name].length;
+    demand(count >= 1 && count <= MOST_ROWS, `plan: ${name}: expected 1..${MOST_ROWS} times`, { got: count });
+    const bad = plan[name].find((seconds) => !(seconds > 0 && seconds < LONGEST_PASS));
+    const rule = `plan: ${name} must lie above 0 and below ${LONGEST_PASS} s`;
+    demand(bad === undefined, rule, { got: bad === undefined ? "" : shownFloat(bad) });
   }
   return plan;
 };

@@ -52,7 +52,7 @@ const FAULTS: [string, Record<string, unknown>, string][] = [
   ["an unlisted file", { index_map: "other" }, "files: other is not listed - export the bundle again or copy it afresh"],
   ["a path that climbs", { files: { "../x": { bytes: 1, sha256: "00" } } }, "files: expected a relative path inside the bundle, got '../x'"],
   ["another host", { index_map: "//host/x" }, "files: expected a relative path inside the bundle, got '//host/x'"],
-  ["no pass seconds", { plan: plainPlan({ target_pass_seconds: [] }) }, "plan: target_pass_seconds must be above 0, one or more, got ()"],
+  ["no pass seconds", { plan: plainPlan({ target_pass_seconds: [] }) }, "plan: target_pass_seconds: expected 1..4096 times, got 0"],
   ["an interval turned round", { plan: plainPlan({ speed_up_low: 2 }) }, "plan: speed_up_low must be above 0 and at most speed_up_high, got (2.0, 1.5)"],
 ];
 
