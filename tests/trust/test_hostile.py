@@ -1,4 +1,4 @@
-"""Run `forked_checks.py` in an interpreter of its own: its forked children need a parent that never used ONNX Runtime."""
+"""Run `forked_checks.py` in an interpreter of its own: its children need a parent that never used ONNX Runtime."""
 
 import subprocess
 import sys
