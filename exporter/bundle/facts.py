@@ -1,4 +1,4 @@
-"""What a bundle's manifest says about a model: its source, its size, and what its graphs need of a device."""
+"""Facts about a model for the bundle's manifest: its source, its size, and what its graphs need of a device."""
 
 from pathlib import Path
 from typing import TypedDict

@@ -60,7 +60,7 @@ _FORMAT = "edgedraft features 1"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeaturesReport:
-    """What the folder holds: examples and tokens of each part, tapped layers, and the draft vocabulary's coverage.
+    """Contents of the folder: examples and tokens of each part, tapped layers, and the draft vocabulary's coverage.
 
     ``coverage``: the share of the held-out answers' tokens that the draft vocabulary has.
     """

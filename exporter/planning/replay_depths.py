@@ -31,7 +31,7 @@ def replay_depths(windows: AcceptanceWindows, size: int, draft_length: int) -> R
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class WalkCounts:
-    """What a `Replay` counts, int64 (sizes, answers) each."""
+    """The counts of a `Replay`, int64 (sizes, answers) each."""
 
     rounds: Int64Array
     accepted: Int64Array

@@ -46,7 +46,7 @@ class Setup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadingCost:
-    """What a drafter pays in a round's first pass to read the target's states: in all, and for each row after one."""
+    """Seconds that a drafter takes to read the target's states in a round: in all, and for each row after one."""
 
     seconds: float
     row_seconds: float

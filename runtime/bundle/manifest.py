@@ -78,7 +78,7 @@ class ModelEntry:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerEntry:
-    """How a drafter that is a layer on its target reads the target's states.
+    """The way in which a drafter that is a layer on its target reads the target's states.
 
     The states that enter ``tapped_layers`` make a row of features, ``feature_width`` numbers; without tapped layers it
     is the state after the final norm. ``fusing`` is the ONNX file that makes the layer's states from features; None

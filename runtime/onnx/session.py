@@ -133,7 +133,7 @@ class OnnxGraph:
 
     @cached_property
     def exact_mode_is_free(self) -> bool:
-        """Whether models are exact in passes of any size; otherwise exact mode needs two rows or more in each."""
+        """True if models are exact in passes of any size; otherwise exact mode needs two rows or more in each."""
         known = self.kernels.independent_rows and self._why_inexact is None
         return known and rounds_rows_alike(self._new_model(padded=False))
 

@@ -14,7 +14,7 @@ HttpFactory = Callable[["Connection"], asyncio.Protocol]
 
 
 class Owed(IntEnum):
-    """What a server waits for. Where connections must go, those that owe the first of these go first."""
+    """The part of a request or answer that a server waits for; where connections must go, `HEAD` goes first."""
 
     HEAD = 1
     BODY = 2
@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def owed(self) -> Owed | None:
-        """What the client owes now; None while a complete request is being answered."""
+        """The part that the client owes now; None while a complete request is being answered."""
         if self._paused or self._closing:
             return Owed.READING
         if self._body:
