@@ -8,7 +8,8 @@ configuration is converted wrongly, no weight is read and nothing is built.
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 # The check loads onnxruntime, which must come before the builder.
@@ -20,28 +21,42 @@ from edgedraft.exporter.models.builder_mends import longest_context, mend_config
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.records import to_plain
 
+_OFFLINE = "HF_HUB_OFFLINE"
 # A window's cache would be refused where the context is shorter, and forget what a rewind may need.
 _OPTIONS = ("windowed_kv_cache=false",)
 
 
 def build(weights: Path, output: Path, precision: str = "fp32", options: Sequence[str] = _OPTIONS) -> None:
     """Write the builder's folder for the CPU to ``output``; ``precision`` and ``options`` are the builder's own."""
-    os.environ.setdefault("HF_HUB_OFFLINE", "1")  # the folder is whole; without a network the builder waits for one
     import onnx_ir as ir
-    from onnxruntime_genai.models import builder
 
     where = (None, str(weights), str(output), precision, "cpu", str(output / "builder-cache"))
-    parsed = builder.parse_extra_options(*where, list(options))
-    config = parsed["hf_details"]["hf_config"]
-    limit = longest_context(config)
-    with mended_methods(builder, config), whole_weights():
-        mend_config(config)
-        builder.create_model(*where, **parsed)
+    with _offline():
+        from onnxruntime_genai.models import builder
+
+        parsed = builder.parse_extra_options(*where, list(options))
+        config = parsed["hf_details"]["hf_config"]
+        limit = longest_context(config)
+        with mended_methods(builder, config), whole_weights():
+            mend_config(config)
+            builder.create_model(*where, **parsed)
     graph = load_graph(output / "model.onnx")
     if add_checkpoints(graph):
         ir.save(graph, output / "model.onnx")
     if limit is not None:
         _limit_context(output / "genai_config.json", limit)
+
+
+@contextmanager
+def _offline() -> Iterator[None]:
+    """Keep the hub's client from waiting for a network inside the block: the folder is whole."""
+    online = _OFFLINE not in os.environ
+    os.environ.setdefault(_OFFLINE, "1")
+    try:
+        yield
+    finally:
+        if online:
+            del os.environ[_OFFLINE]
 
 
 def _limit_context(file: Path, limit: int) -> None:
