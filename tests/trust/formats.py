@@ -84,11 +84,11 @@ _POSTED = {
 
 def _read_posted(path: Path) -> Any:
     from edgedraft.devices.probing.posted import read_bench
-    from edgedraft.runtime.base.plain_files import read_plain
+    from edgedraft.runtime.base.files import read_json
     from edgedraft.runtime.base.records import to_plain
-    from edgedraft.runtime.serving.guard import MAX_POST_BYTES, parsed
+    from edgedraft.runtime.serving.guard import MAX_POST_BYTES
 
-    return to_plain(read_bench(parsed(read_plain(path, MAX_POST_BYTES))))
+    return to_plain(read_bench(read_json(path, MAX_POST_BYTES)))
 
 
 def _read_map(path: Path) -> Any:
