@@ -1,4 +1,4 @@
-"""How large the results of a template's methods and filters are, where a short text can become a long one.
+"""The sizes of what a template's methods and filters return, where a short text can become a long one.
 
 Each function takes the budget and the arguments of the call, and takes the bytes of the result before it is made.
 """

@@ -1,5 +1,7 @@
 """The chances of whole texts under a target alone, and how well counts of texts agree with them."""
 
+from dataclasses import dataclass, field
+
 import numpy as np
 from scipy import stats
 
@@ -7,6 +9,16 @@ from edgedraft.runtime.core.sampling import SamplingSettings
 
 Text = tuple[int, ...]
 Law = dict[Text, float]
+
+
+@dataclass(kw_only=True, slots=True)
+class Found:
+    """What a crowd came to: answers and chances by text, and how many drafts were proposed and kept."""
+
+    counts: dict[Text, int] = field(default_factory=dict)
+    chances: Law = field(default_factory=dict)
+    proposed: int = 0
+    accepted: int = 0
 
 
 def distribution(row, settings: SamplingSettings, context) -> np.ndarray:

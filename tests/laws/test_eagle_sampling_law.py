@@ -4,7 +4,6 @@ Real fp32 graphs throughout: the tapped target, the layer, and its fusing graph.
 the code runs once for all walkers that go the same way, on one target and one source, as in a slot.
 """
 
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from tests.laws.agreeing_eagle import AGREEING, open_pair
 from tests.laws.conftest import PassClock
-from tests.laws.exact_law import Law, Text, exact_law, p_value
+from tests.laws.exact_law import Found, Law, Text, exact_law, p_value
 
 pytestmark = pytest.mark.usefixtures("torch_alone")
 
@@ -56,16 +55,6 @@ class Rows:
             self._model.rewind(0)
             self._known[context] = self._model.read(list(context)).logits[-1].copy()
         return self._known[context]
-
-
-@dataclass(kw_only=True, slots=True)
-class Found:
-    """What a crowd came to: answers and chances by text, and how many drafts were proposed and kept."""
-
-    counts: dict[Text, int] = field(default_factory=dict)
-    chances: Law = field(default_factory=dict)
-    proposed: int = 0
-    accepted: int = 0
 
 
 @pytest.fixture(scope="module")

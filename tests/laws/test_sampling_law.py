@@ -5,8 +5,6 @@ answers a case run as a `Crowd`: the code runs once for all walkers that go the 
 against the law (chi-square, Bonferroni over all cases) and, where every way is walked, the chances themselves.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pytest
 
@@ -23,7 +21,7 @@ from edgedraft.runtime.core.sources import FirstOf, ModelTokenSource
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.engine import DecodingOptions
 from edgedraft.runtime.onnx.session import open_model
-from tests.laws.exact_law import Law, Text, distribution, exact_law, p_value
+from tests.laws.exact_law import Found, Law, Text, distribution, exact_law, p_value
 
 pytestmark = pytest.mark.usefixtures("torch_alone")
 
@@ -83,16 +81,6 @@ class Stage:
             for at in self._contexts(prompt)
         ]
         return min(float(np.minimum(*pair).sum()) for pair in both)
-
-
-@dataclass(kw_only=True, slots=True)
-class Found:
-    """What a crowd came to: answers by text, chances by text, and how many drafts were proposed and kept."""
-
-    counts: dict[Text, int] = field(default_factory=dict)
-    chances: Law = field(default_factory=dict)
-    proposed: int = 0
-    accepted: int = 0
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ _USUALLY_OPEN = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClientLimits:
-    """How long a server waits for its clients, and how many connections it keeps.
+    """The seconds that a server waits for its clients, and the number of connections that it keeps.
 
     ``head_seconds`` is for the TLS handshake and the head of a request, and then for the head of the next one.
     ``body_seconds`` is for the whole body of a request. ``stall_seconds`` is for a client that reads nothing of its
