@@ -2,4 +2,6 @@
 
 import { defineConfig } from "vitest/config";
 
-export default defineConfig({ test: { include: ["tests/**/*.test.{ts,tsx}"], environment: "node" } });
+// A limit for tests that hang; on a busy machine a test of sampling takes several seconds.
+const testTimeout = 60_000;
+export default defineConfig({ test: { include: ["tests/**/*.test.{ts,tsx}"], environment: "node", testTimeout } });

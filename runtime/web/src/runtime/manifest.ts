@@ -2,7 +2,7 @@
 
 import { EdgedraftError, demand } from "./errors.js";
 import { readPlan, type DecodingPlan } from "./plan.js";
-import { asBoolean, asInteger, asNumber, asObject, asString, listOf, mapOf, optional, recordOf, shown } from "./records.js";
+import { asBoolean, asInteger, asNumber, asObject, asString, isPrintable, listOf, mapOf, optional, recordOf, shown, shownFloat, type Reader } from "./records.js";
 
 export const SCHEMA_VERSION = 5;
 
@@ -75,6 +75,13 @@ export interface Manifest {
   readonly layer: unknown;
 }
 
+const MOST_FILES = 1024;
+const LONGEST_NAME = 1024;
+const LONGEST_PART = 255;
+const MOST_TOKENS = 2 ** 24;
+const MOST_CONTEXT = 2 ** 28;
+const MOST_ENDS = 1024;
+
 /** Begins an entry among the operators of a model with two rotary tables; the longest text of the first follows. */
 const ROPE_SWITCH_AT = "RotaryTables/";
 
@@ -84,10 +91,16 @@ export function longestContext(model: ModelEntry, contextLength: number): number
   return Math.min(contextLength, ...switches.map((name) => Number(name.slice(ROPE_SWITCH_AT.length))));
 }
 
-/** Read and check the size and SHA-256 of one file. */
-export const readFileEntry = recordOf<FileEntry>({ bytes: asInteger, sha256: asString });
+const fileFields = recordOf<FileEntry>({ bytes: asInteger, sha256: asString });
 
-const readModel = recordOf<ModelEntry>({
+/** Read and check the size and SHA-256 of one file. */
+export const readFileEntry: Reader<FileEntry> = (value, where) => {
+  const entry = fileFields(value, where);
+  demand(entry.bytes >= 0, "files: expected a size of 0 bytes or more", { got: entry.bytes });
+  return entry;
+};
+
+const modelFields = recordOf<ModelEntry>({
   name: asString,
   base_model: asString,
   license: asString,
@@ -102,7 +115,15 @@ const readModel = recordOf<ModelEntry>({
   operators: optional(listOf(asString), []),
 });
 
-const readCalibration = recordOf<CalibrationEntry>({
+const readModel: Reader<ModelEntry> = (value, where) => {
+  const model = modelFields(value, where);
+  for (const name of ["parameters", "weight_bytes", "largest_tensor_bytes"] as const) {
+    demand(model[name] >= 0, `${name}: expected 0 or more`, { got: model[name] });
+  }
+  return model;
+};
+
+const calibrationFields = recordOf<CalibrationEntry>({
   prompts: asString,
   ranking_prompts: asInteger,
   scoring_prompts: asInteger,
@@ -113,6 +134,18 @@ const readCalibration = recordOf<CalibrationEntry>({
   coverage_high: asNumber,
   ranked_by: optional(listOf(asString), []),
 });
+
+const readCalibration: Reader<CalibrationEntry> = (value, where) => {
+  const entry = calibrationFields(value, where);
+  for (const name of ["ranking_prompts", "scoring_prompts", "ranking_tokens", "scoring_tokens"] as const) {
+    demand(entry[name] >= 0, `calibration: ${name}: expected 0 or more`, { got: entry[name] });
+  }
+  for (const name of ["coverage", "coverage_low", "coverage_high"] as const) {
+    const right = entry[name] >= 0 && entry[name] <= 1;
+    demand(right, `calibration: ${name}: expected a share in 0..1`, { got: shownFloat(entry[name]) });
+  }
+  return entry;
+};
 
 const readManifest = recordOf<Manifest>({
   schema_version: asInteger,
@@ -140,13 +173,18 @@ export function parseManifest(value: unknown): Manifest {
   if (Number.isInteger(version)) requireSchema(version as number); // first: a newer manifest may hold keys unknown here
   if (typeof kind === "string") requireIndependent(kind);
   const manifest = readManifest(value, "manifest");
-  const { target_vocab_size: vocab, plan } = manifest;
-  for (const length of [manifest.context_length, manifest.drafter_context_length]) {
-    demand(length === null || length >= 1, "context lengths: expected 1 or more", { got: length });
-  }
+  const { target_vocab_size: vocab, plan, files } = manifest;
   const right = plan.draft_vocab_size <= vocab;
   demand(right, `draft_vocab_size: expected 1..${vocab}`, { got: plan.draft_vocab_size, remedy: "export the bundle again" });
-  Object.keys(manifest.files).forEach(checkInside);
+  demand(vocab <= MOST_TOKENS, `target_vocab_size: expected 1..${MOST_TOKENS}`, { got: vocab });
+  for (const length of [manifest.context_length, manifest.drafter_context_length]) {
+    const bounded = length === null || (length >= 1 && length <= MOST_CONTEXT);
+    demand(bounded, `context lengths: expected 1..${MOST_CONTEXT}`, { got: length });
+  }
+  checkEnds(manifest);
+  const count = Object.keys(files).length;
+  demand(count <= MOST_FILES, `files: expected at most ${MOST_FILES}`, { got: count });
+  Object.keys(files).forEach(checkInside);
   namedFiles(manifest).forEach((name) => checkListed(manifest, name));
   return manifest;
 }
@@ -155,6 +193,13 @@ export function parseManifest(value: unknown): Manifest {
 function namedFiles(manifest: Manifest): readonly string[] {
   const { target, drafter } = manifest;
   return [target.graph, ...target.data, drafter.graph, ...drafter.data, manifest.index_map, "tokenizer.json"];
+}
+
+function checkEnds({ end_token_ids: ends, target_vocab_size: vocab }: Manifest): void {
+  demand(ends.length <= MOST_ENDS, `end_token_ids: expected at most ${MOST_ENDS}`, { got: ends.length });
+  const outside = ends.find((id) => id < 0 || id >= vocab);
+  const remedy = "export the bundle again";
+  demand(outside === undefined, `end_token_ids: expected ids in 0..${vocab - 1}`, { got: outside ?? "", remedy });
 }
 
 function checkListed(manifest: Manifest, name: string): void {
@@ -176,6 +221,9 @@ function requireIndependent(kind: string): void {
 
 /** Refuse names that could lead outside the bundle. */
 export function checkInside(name: string): void {
-  const outside = name === "" || name.startsWith("/") || name.split("/").includes("..") || /[\\:?#%]/.test(name);
-  if (outside) throw new EdgedraftError("files: expected a relative path inside the bundle", { got: shown(name) });
+  const parts = name.split("/");
+  const outside = name.startsWith("/") || parts.includes("..") || /[\\:?#%]/.test(name);
+  const plain = parts.every((part) => part !== "" && part !== ".") && isPrintable(name) && name.length <= LONGEST_NAME;
+  const short = parts.every((part) => new TextEncoder().encode(part).length <= LONGEST_PART);
+  if (outside || !plain || !short) throw new EdgedraftError("files: expected a relative path inside the bundle", { got: shown(name) });
 }

@@ -99,14 +99,21 @@ function kindOf(value: unknown): string {
   return { string: "str", boolean: "bool", object: "dict" }[typeof value as string] ?? typeof value;
 }
 
-/** Write a value as Python's repr does. */
+const SHOWN_CHARACTERS = 60;
+
+/** Write a value as Python's repr does, shortened if it is long. */
 export function shown(value: unknown): string {
+  const letters = [...written(value)];
+  return letters.length <= SHOWN_CHARACTERS ? letters.join("") : `${letters.slice(0, SHOWN_CHARACTERS).join("")}…`;
+}
+
+function written(value: unknown): string {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value === "string") return quoted(value);
   if (typeof value === "number") return String(value).replace("Infinity", "inf").replace("NaN", "nan");
-  if (Array.isArray(value)) return `[${value.map(shown).join(", ")}]`;
-  if (typeof value === "object") return `{${Object.entries(value).map(([key, item]) => `${quoted(key)}: ${shown(item)}`).join(", ")}}`;
+  if (Array.isArray(value)) return `[${value.map(written).join(", ")}]`;
+  if (typeof value === "object") return `{${Object.entries(value).map(([key, item]) => `${quoted(key)}: ${written(item)}`).join(", ")}}`;
   return String(value);
 }
 
@@ -117,7 +124,22 @@ export function shownFloat(value: number): string {
 
 /** Quote text as Python does: in single quotes, or in double quotes where that avoids a backslash. */
 function quoted(text: string): string {
-  const inner = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"');
-  if (text.includes("'") && !text.includes('"')) return `"${inner}"`;
-  return `'${inner.replaceAll("'", "\\'")}'`;
+  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
+  const inner = [...text].map((letter) => (letter === quote || letter === "\\" ? `\\${letter}` : plainOr(letter))).join("");
+  return quote + inner + quote;
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { "\n": "\\n", "\r": "\\r", "\t": "\\t" };
+
+/** Return a letter, or its escape if it cannot be printed. */
+function plainOr(letter: string): string {
+  if (isPrintable(letter)) return letter;
+  const code = letter.codePointAt(0) as number;
+  const hex = (kind: string, digits: number) => `\\${kind}${code.toString(16).padStart(digits, "0")}`;
+  return ESCAPES[letter] ?? (code < 0x100 ? hex("x", 2) : code < 0x10000 ? hex("u", 4) : hex("U", 8));
+}
+
+/** Return whether text has no control, format, private or unknown characters, and no spaces but the plain one. */
+export function isPrintable(text: string): boolean {
+  return /^(?:[^\p{C}\p{Z}]| )*$/u.test(text);
 }
