@@ -10,9 +10,8 @@ from pathlib import Path
 
 from edgedraft.exporter.equality.checking import check_weights, family_of
 from edgedraft.exporter.equality.result import EqualityResult
-from edgedraft.runtime.base.files import write_json
-from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.kept import write_record
 
 if __name__ == "__main__":
     source, built, result = map(Path, sys.argv[1:])
-    write_json(result, to_plain(check_weights(source, built, EqualityResult(family=family_of(source)))))
+    write_record(result, check_weights(source, built, EqualityResult(family=family_of(source))))

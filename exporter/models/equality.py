@@ -5,7 +5,7 @@ from pathlib import Path
 from edgedraft.exporter.equality.result import EqualityResult
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.runtime.base.files import read_json
-from edgedraft.runtime.base.kept import kept
+from edgedraft.runtime.base.kept import kept, record_reader
 from edgedraft.runtime.base.records import from_plain
 
 SOURCE_FACTS = "source.json"
@@ -18,9 +18,8 @@ def check_graph(name: str, weights: Path, built: Path, result: Path, log: Path) 
     return run_python(f"comparing {name} with its source", arguments, log)
 
 
-def read_equality(file: Path) -> EqualityResult:
-    """Read the result of a check."""
-    return from_plain(EqualityResult, read_json(file), str(file))
+read_equality = record_reader(EqualityResult)
+"""Reads the result of a check."""
 
 
 def finished_check(file: Path) -> EqualityResult | None:

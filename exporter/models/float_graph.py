@@ -14,8 +14,9 @@ from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.exporter.models.via_optimum import BUILDER, export_with_optimum, optimum_python
 from edgedraft.runtime.base.errors import MissingExtraError
 from edgedraft.runtime.base.files import read_json, write_json
+from edgedraft.runtime.base.kept import write_record
 from edgedraft.runtime.base.progress import Progress
-from edgedraft.runtime.base.records import require, to_plain
+from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TEXT_FILES
 from edgedraft.runtime.text.chat_template import read_chat_template
 
@@ -67,7 +68,7 @@ def _accepted(wanted: FloatGraph) -> EqualityResult:
     result = read_equality(wanted.equality_file)
     if not result.acceptable:
         wanted.equality_file.unlink()
-    other = "--via optimum" if wanted.export_backend == BUILDER else "the default, --via builder"
+    other = "--export-backend optimum" if wanted.export_backend == BUILDER else "the default, --export-backend builder"
     result.require_equal(wanted.name, f"try {other}, or another model")
     return result
 
@@ -92,12 +93,12 @@ def _export_compared(wanted: FloatGraph, progress: Progress) -> list[ProcessCost
         costs += [_export(tiny, progress), _compare(tiny)]
         found = read_equality(wanted.equality_file)
         copied = found.weights
-        write_json(wanted.equality_file, to_plain(replace(found, configuration=copied, weights=None)))
+        write_record(wanted.equality_file, replace(found, configuration=copied, weights=None))
         shutil.rmtree(scratch)
         _accepted(wanted)
     costs += [_export(wanted, progress), _compare(wanted)]
     found = read_equality(wanted.equality_file)
-    write_json(wanted.equality_file, to_plain(replace(found, configuration=copied)))
+    write_record(wanted.equality_file, replace(found, configuration=copied))
     return costs
 
 

@@ -19,7 +19,7 @@ from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.graph.whole_weights import whole_weights
 from edgedraft.exporter.models.builder_mends import longest_context, mend_config, mended_methods
 from edgedraft.runtime.base.files import read_json, write_json
-from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.base.kept import write_record
 
 _OFFLINE = "HF_HUB_OFFLINE"
 # A window's cache would be refused where the context is shorter, and forget what a rewind may need.
@@ -72,7 +72,7 @@ def build_checked(weights: Path, output: Path, result_file: Path) -> None:
     if result.acceptable:
         build(weights, output)
         result = check_weights(weights, output, result)
-    write_json(result_file, to_plain(result))
+    write_record(result_file, result)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,15 @@ from edgedraft.exporter.equality.result import EqualityResult
 from edgedraft.exporter.graph.loading import fix_cache_shapes, load_graph
 from edgedraft.exporter.models import float_graph
 from edgedraft.exporter.models.convert import convert
-from edgedraft.exporter.models.equality import finished_check
+from edgedraft.exporter.models.equality import finished_check, read_equality
 from edgedraft.exporter.models.processes import ProcessCost
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.models.via_optimum import OPTIMUM
 from edgedraft.exporter.models.worker_build import build
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.files import read_json, write_json
-from edgedraft.runtime.base.records import from_plain, to_plain
+from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.kept import write_record
+from edgedraft.runtime.base.records import from_plain
 from tests.exporter.equality.conftest import LONGROPE
 from tests.exporter.equality.test_planted_faults import drop_windows
 
@@ -34,13 +35,13 @@ def source(mended, tmp_path):
 def test_a_conversion_is_checked_once_for_all_precisions(source, tmp_path):
     first = convert(source, "int8", tmp_path)
     (kept,) = (tmp_path / "equality").iterdir()
-    result = from_plain(EqualityResult, read_json(kept), str(kept))
+    result = read_equality(kept)
     assert result.family == "MistralForCausalLM"
     assert max(result.configuration.share, result.weights.share) < 1e-4
     assert from_plain(EqualityResult, read_json(first.path / "source.json")["equality"], "source.json") == result
     assert first.remarks == ()
     weights = Deviation(share=0.005, position=1, what="in pieces", tokens=100)
-    write_json(kept, to_plain(dataclasses.replace(result, weights=weights)))  # a sign that it is read, not made again
+    write_record(kept, dataclasses.replace(result, weights=weights))  # a sign that it is read, not made again
     second = convert(source, "int4", tmp_path)
     assert second.remarks == (
         f"{source.name}: the converted model's logits differ from its source's by {weights.told}",
@@ -52,11 +53,13 @@ def test_a_conversion_is_checked_once_for_all_precisions(source, tmp_path):
 def test_a_check_that_memory_did_not_allow_is_made_when_it_does(tmp_path):
     kept = tmp_path / "result.json"
     result = EqualityResult(family="Some", not_checked=("too large",))
-    write_json(kept, to_plain(result))
+    write_record(kept, result)
     assert finished_check(kept) is None
     compared = dataclasses.replace(result, weights=Deviation(share=0.0, position=0, what="in pieces", tokens=9))
-    write_json(kept, to_plain(compared))
+    write_record(kept, compared)
     assert finished_check(kept) == compared
+    kept.write_text(kept.read_text().replace("0.0", "0.5"))
+    assert finished_check(kept) is None  # what is not as it was written is made again
 
 
 def test_a_configuration_that_is_converted_into_another_model_is_refused_and_nothing_stays(mended, tmp_path):
@@ -69,7 +72,7 @@ def test_a_configuration_that_is_converted_into_another_model_is_refused_and_not
     with pytest.raises(EdgedraftError) as error:
         convert(resolve(str(folder), tmp_path), "int4", tmp_path / "cache")
     assert str(error.value).startswith("long: LlamaForCausalLM: a tiny random copy of its configuration must be ")
-    assert str(error.value).endswith("; 1% is allowed - try --via optimum, or another model")
+    assert str(error.value).endswith("; 1% is allowed - try --export-backend optimum, or another model")
     assert [*(tmp_path / "cache" / "onnx").iterdir(), *(tmp_path / "cache" / "equality").iterdir()] == []
 
 
@@ -120,5 +123,5 @@ def test_optimum_is_refused_on_the_tiny_copy_before_any_weight_is_read(exporter,
         convert(far_off, "fp32", tmp_path / "cache", export_backend=OPTIMUM)
     assert asked == ["a tiny copy of far"]
     assert str(error.value).startswith("far: MistralForCausalLM: a tiny random copy of its configuration must be ")
-    assert str(error.value).endswith(" - try the default, --via builder, or another model")
+    assert str(error.value).endswith(" - try the default, --export-backend builder, or another model")
     assert list((tmp_path / "cache" / "equality").iterdir()) == []
