@@ -1,6 +1,6 @@
 """Are texts equal in exact mode, and what does it cost? Ways of drafting against the target alone, prompt by prompt.
 
-    python tests/benchmarks/exact.py BUNDLE [--prompts N] [--max-new-tokens N] [--threads N]
+    python tests/benchmarks/exact.py BUNDLE [--prompts N] [--control-prompts N] [--max-new-tokens N] [--threads N]
 
 In exact mode every way of drafting must give the target's own text; if one does not, the exit status is 1. As a
 control, the target also decodes alone without exact mode, or on ONNX Runtime's kernels where exact mode is free; some
@@ -73,20 +73,24 @@ def difference(run: PromptRun, base: PromptRun) -> int | None:
 
 def compared(runs: dict[str, list[PromptRun]]) -> str:
     """Report how the last prompt's texts compare with the target's own."""
-    places = {name: difference(done[-1], runs[ALONE][-1]) for name, done in runs.items()}
+    number = len(runs[ALONE])
+    latest = {name: done[-1] for name, done in runs.items() if len(done) == number}
+    places = {name: difference(run, latest[ALONE]) for name, run in latest.items()}
     return (
         ", ".join(f"{name} differs at token {place}" for name, place in places.items() if place is not None) or "equal"
     )
 
 
 def price(runs: dict[str, list[PromptRun]], name: str) -> str:
-    ratio = speed_ratio(runs[name], runs[name + WITHOUT])
+    inexact = runs[name + WITHOUT]
+    ratio = speed_ratio(runs[name][: len(inexact)], inexact)
     return f"{name}: {ratio.text(3, '×')} of the speed without exact mode"
 
 
 def row(name: str, done: Sequence[PromptRun], base: Sequence[PromptRun]) -> tuple[str, str, str]:
+    """Return a row of the table; the controls may have run on the first prompts alone."""
     speed = median_interval([run.tokens_per_second for run in done if run.statistics.rounds])
-    equal = sum(difference(run, own) is None for run, own in zip(done, base, strict=True))
+    equal = sum(difference(run, own) is None for run, own in zip(done, base[: len(done)], strict=True))
     return name, speed.text(1), f"{equal}/{len(done)}"
 
 
@@ -94,6 +98,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--prompts", type=int, default=50)
+    parser.add_argument("--control-prompts", type=int, help="prompts decoded without exact mode, too (default: all)")
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args()
@@ -106,7 +111,8 @@ def main() -> int:
         names, runs = [*ways], {name: list[PromptRun]() for name in ways}
         for number, prompt in enumerate(chosen):
             prompt_ids = engine.codec.encode_chat(prompt.messages)
-            for name in names[:: (1, -1)[number % 2]]:
+            controlled = options.control_prompts is None or number < options.control_prompts
+            for name in [each for each in names if controlled or not each.endswith(WITHOUT)][:: (1, -1)[number % 2]]:
                 runs[name].append(run_prompt(*ways[name], prompt_ids, limits, time.perf_counter))
             console.note(f"prompt {number + 1} of {len(chosen)}: {compared(runs)}")
     console.table(
