@@ -70,9 +70,9 @@ def show_decision(console: Console, decision: "Decision") -> None:
         console.say(f"Gives up: {sentence}.")
     console.say(f"{plan.reason[0].upper()}{plan.reason[1:]}.")
     if decision.best.setup.provider == CPU:
-        state = "on" if plan.exact_is_cheap else "off"
-        cost = f"a step without drafts takes up to {plan.exact_step_cost:.0%} longer, one with drafts does not"
-        console.say(f"Exact mode is {state} by default, and on wherever it costs nothing: {cost}.")
+        state = "on by default, and" if plan.exact_is_cheap else "off by default, but on where it"
+        cost = f"elsewhere a step without drafts takes up to {plan.exact_step_cost:.0%} longer"
+        console.say(f"Exact mode is {state} costs nothing where own kernels compute attention; {cost}.")
 
 
 def show_terms(console: Console, terms: "Sequence[Term]", tokens: float) -> None:
