@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgedraft.exporter.graph.interface import require_readable
-from edgedraft.exporter.models.eagle.telling import refuse_eagle
 from edgedraft.exporter.models.families import ModelFamily, by_architecture, by_gguf, unsupported
 from edgedraft.exporter.models.gguf_header import gguf_architecture, read_gguf_header
 from edgedraft.exporter.models.gguf_rotary import dropped_positions
+from edgedraft.exporter.models.layers import refuse_layers
 from edgedraft.exporter.models.sources import GGUF, HUGGING_FACE, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.runtime.base.files import read_json
@@ -27,7 +27,7 @@ def require_supported(source: ModelSource, export_backend: str) -> None:
     if source.kind == ONNX:
         return
     if source.kind == HUGGING_FACE:
-        refuse_eagle(source.path)
+        refuse_layers(source.path)
     family, name = _of_gguf(source) if source.kind == GGUF else _of_config(source)
     if export_backend == BUILDER:
         if family.reason:

@@ -17,7 +17,7 @@ from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import DRAFTER, TARGET
 from edgedraft.exporter.models.admission import require_readable_graph, require_supported
 from edgedraft.exporter.models.convert import convert
-from edgedraft.exporter.models.eagle.telling import is_layer
+from edgedraft.exporter.models.layers import is_layer
 from edgedraft.exporter.models.lone_target import LoneTarget
 from edgedraft.exporter.models.pair import AnyPair, PairRequest, fitting_sources, prepare_pairs
 from edgedraft.exporter.models.sources import resolve

@@ -28,9 +28,9 @@ ROPE_SWITCH_AT = "RotaryTables/"
 A page, which keeps to the first table, ends its context there.
 """
 
-INDEPENDENT, EAGLE, EAGLE3 = "independent", "eagle", "eagle3"
-DRAFTER_KINDS = (INDEPENDENT, EAGLE, EAGLE3)
-"""A model that decodes by itself, or one layer that reads its target's states: EAGLE-1 and 2, or EAGLE-3."""
+INDEPENDENT, EAGLE, EAGLE3, MTP = "independent", "eagle", "eagle3", "mtp"
+DRAFTER_KINDS = (INDEPENDENT, EAGLE, EAGLE3, MTP)
+"""A model that decodes by itself, or one layer that reads its target's states: EAGLE-1 and 2, EAGLE-3, an MTP head."""
 TABLE, HEAD = "table", "head"
 """Parts that a layer may borrow from its target: the token embedding and the LM head."""
 
@@ -80,10 +80,11 @@ class ModelEntry:
 class LayerEntry:
     """The way in which a drafter that is a layer on its target reads the target's states.
 
-    The states that enter ``tapped_layers`` make a row of features, ``feature_width`` numbers; without tapped layers it
-    is the state after the final norm. ``fusing`` is the ONNX file that makes the layer's states from features; None
-    where the layer reads them itself. ``borrowed`` names the parts that are the target's (`TABLE`, `HEAD`), and
-    ``copied_bytes`` the bytes of a borrowed token embedding that had to be stored a second time.
+    The states that enter ``tapped_layers`` make a row of features, ``feature_width`` numbers; the number of layers
+    stands for the state before the final norm. Without tapped layers it is the state after the final norm. ``fusing``
+    is the ONNX file that makes the layer's states from features; None where the layer reads them itself. ``borrowed``
+    names the parts that are the target's (`TABLE`, `HEAD`), and ``copied_bytes`` the bytes of a borrowed token
+    embedding that had to be stored a second time.
     """
 
     tapped_layers: tuple[int, ...]
