@@ -60,7 +60,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     from edgedraft.exporter.pipeline.requests import DRAFTER
 
     parser.add_argument("--target", metavar="MODEL", help=f"{_MODEL_HELP} (default: %(default)s)")
-    of_drafter = f"likewise, or an EAGLE drafter; plan, export: repeat it to weigh drafters (default: {DRAFTER})"
+    of_drafter = "likewise, an EAGLE drafter, or mtp, the target's own multi-token-prediction head; plan, export: "
+    of_drafter += f"repeat it to weigh drafters (default: {AUTO}, that head where the target has one, else {DRAFTER})"
     parser.add_argument("--drafter", action="append", dest="drafters", metavar="MODEL", help=of_drafter)
     kinds = "; ".join(f"{name}: {TABLE[name].purpose}" for name in PRECISIONS)
     text = {

@@ -68,7 +68,7 @@ TAKEN = (
     ModelFamily(
         name="Qwen 3.5",
         architectures=("Qwen3_5ForConditionalGeneration",),
-        models="Qwen 3.5 and 3.6, dense (the text part, without its MTP head)",
+        models="Qwen 3.5 and 3.6, dense (the text part; its MTP head is a drafter)",
         tried=("recurrent",),
     ),
     ModelFamily(name="LFM2", architectures=("Lfm2ForCausalLM",), models="LFM2, dense", tried=("recurrent",)),

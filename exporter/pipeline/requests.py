@@ -24,8 +24,9 @@ LOCAL, RAY = "local", "ray"
 class PairInputs:
     """The pair of models, the prompts, and how the pair answers them; the base of the requests that sample a pair.
 
-    - ``target``, ``drafter``: packaged names, files, folders or hub ids. ``other_drafters`` are for planning, which
-      weighs them against ``drafter`` and takes the one that decodes fastest.
+    - ``target``, ``drafter``: packaged names, files, folders or hub ids. The drafter may also be "mtp", the target's
+      own multi-token-prediction head, or "auto": that head where the target's checkpoint carries one, else `DRAFTER`.
+      ``other_drafters`` are for planning, which weighs them against ``drafter`` and takes the one that decodes fastest.
     - ``target_precisions``, ``drafter_precisions``, ``threads``: planning compares all that are given. "auto" takes the
       smallest precision that stays close to fp32. Without ``threads``, every core that this process may use is used.
     - ``prompts``: a reference that `edgedraft.calibration.prompts.read_prompts` reads; None for the packaged prompts.
@@ -35,7 +36,7 @@ class PairInputs:
     """
 
     target: str = TARGET
-    drafter: str = DRAFTER
+    drafter: str = AUTO
     other_drafters: tuple[str, ...] = ()
     target_precisions: tuple[str, ...] = (AUTO,)
     drafter_precisions: tuple[str, ...] = (AUTO,)
@@ -99,7 +100,7 @@ class FeaturesRequest(PairInputs):
         PairInputs.__post_init__(self)
         rule = "features are the target's alone"
         named = (self.drafter, *self.other_drafters)
-        require(named == (DRAFTER,), rule, got=f"drafter {', '.join(named)}", remedy="leave the drafter out")
+        require(named == (AUTO,), rule, got=f"drafter {', '.join(named)}", remedy="leave the drafter out")
         foreign = [source for source in self.sources if source not in (TARGET_ANSWERS, TEXT)]
         require(not foreign, f"{rule}: rank by {TARGET_ANSWERS} or {TEXT}", got=", ".join(foreign))
         require(self.vocab_size >= 1, "vocab_size: expected 1 or more", got=self.vocab_size)

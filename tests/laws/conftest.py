@@ -250,3 +250,14 @@ def torch_alone():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def times(make_plan) -> PairPassTimes:
+    """Pass times by which drafting is cheap, so that the adaptive policy drafts."""
+    plan = make_plan(target_pass_seconds=(1e-2,) * 17, drafter_pass_seconds=(1e-7,) * 2)
+    known = PairPassTimes.planned(plan)
+    for _ in range(10):
+        known.target.record(1, 1e-2)
+        known.drafter.record(1, 1e-7)
+    return known

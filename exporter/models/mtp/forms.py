@@ -49,15 +49,15 @@ class MtpForm:
         return {name: leaf for name, leaf in leaves.items() if leaf not in self.copies}
 
 
-def _form(pattern: str, **facts: object) -> MtpForm:
-    # A model that also sees keeps its decoder below another module.
-    return MtpForm(pattern=re.compile(rf"(?:model\.|language_model\.)*{pattern}"), **facts)  # type: ignore[arg-type]
+def _below(pattern: str) -> re.Pattern[str]:
+    """Compile a pattern of names; a model that also sees keeps its decoder below another module."""
+    return re.compile(rf"(?:model\.|language_model\.)*{pattern}")
 
 
 FORMS = (
-    _form(
-        r"mtp\.(?:layers\.(?P<layer>\d+)\.)?(?P<leaf>.+)",
+    MtpForm(
         name="Qwen 3.5",
+        pattern=_below(r"mtp\.(?:layers\.(?P<layer>\d+)\.)?(?P<leaf>.+)"),
         names={
             EMBEDDING_NORM: "pre_fc_norm_embedding.weight",
             STATE_NORM: "pre_fc_norm_hidden.weight",
@@ -69,9 +69,9 @@ FORMS = (
         head_norms=True,
         norms_from_one=True,
     ),
-    _form(
-        r"mtp_layers\.(?P<layer>\d+)\.(?P<leaf>.+)",
+    MtpForm(
         name="MiMo",
+        pattern=_below(r"mtp_layers\.(?P<layer>\d+)\.(?P<leaf>.+)"),
         names={
             EMBEDDING_NORM: "token_layernorm.weight",
             STATE_NORM: "hidden_layernorm.weight",
@@ -87,15 +87,14 @@ FORMS = (
 """Forms with a module of their own. Sources: transformers' modeling_layers.py (MtpModel), vLLM's qwen3_5_mtp.py,
 mimo.py and mimo_mtp.py."""
 
-_BEHIND = r"layers\.(?P<layer>{})\.(?P<leaf>.+)"
-_JOIN_BEHIND = re.compile(r"(?:model\.|language_model\.)*layers\.(?P<layer>\d+)\.eh_proj\.weight")
+_JOIN_BEHIND = _below(r"layers\.(?P<layer>\d+)\.eh_proj\.weight")
 
 
 def _deepseek(layers: Collection[str]) -> MtpForm:
     """Return the form of DeepSeek and GLM, whose heads stand as ``layers`` behind the decoder's own."""
-    return _form(
-        _BEHIND.format("|".join(layers)),
+    return MtpForm(
         name="DeepSeek",
+        pattern=_below(rf"layers\.(?P<layer>{'|'.join(layers)})\.(?P<leaf>.+)"),
         names={
             EMBEDDING_NORM: "enorm.weight",
             STATE_NORM: "hnorm.weight",
