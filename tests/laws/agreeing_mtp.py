@@ -81,7 +81,8 @@ def save_with_head(folder: Path, kind: str, mixed: float = 0.0) -> dict[str, tor
 def _spread(name: str, weight: torch.Tensor) -> None:
     if weight.dim() == 2:
         adds = name.endswith(("o_proj.weight", "out_proj.weight", "down_proj.weight"))
-        weight.normal_(0.0, (0.05 if adds and "layers.0." in name else 1.5) / weight.shape[1] ** 0.5)
+        scale = 4.0 if "lm_head" in name else 0.05 if adds and "layers.0." in name else 1.5
+        weight.normal_(0.0, scale / weight.shape[1] ** 0.5)
     if "embed_tokens" in name:
         weight.div_(weight.pow(2).mean(-1, keepdim=True).sqrt())
     if name.endswith(("q_proj.bias", "k_proj.bias", "v_proj.bias")):

@@ -7,7 +7,7 @@ from pathlib import Path
 from edgedraft.exporter.models.mtp.forms import form_of
 from edgedraft.exporter.models.mtp.reading import CONFIG, find_head
 from edgedraft.exporter.models.packaged_models import packaged_models
-from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource, hub_folder, is_on_disk, resolve
+from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource, check_reference, hub_folder, is_on_disk, resolve
 from edgedraft.exporter.models.whole_files import safetensors_header
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
@@ -44,6 +44,7 @@ def carries_head(target: str, cache: Path, progress: Progress = silent) -> bool:
 
     A hub repository is downloaded for that only if its configuration declares one.
     """
+    check_reference(target)
     if target in {model.name for model in packaged_models()}:
         return False
     if not is_on_disk(target):
