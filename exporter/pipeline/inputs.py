@@ -17,8 +17,9 @@ from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import DRAFTER, TARGET
 from edgedraft.exporter.models.admission import require_readable_graph, require_supported
 from edgedraft.exporter.models.convert import convert
-from edgedraft.exporter.models.layers import CHOICE, carries_head, is_layer
+from edgedraft.exporter.models.layers import is_layer
 from edgedraft.exporter.models.lone_target import LoneTarget
+from edgedraft.exporter.models.mtp.telling import CHOICE, carries_head
 from edgedraft.exporter.models.pair import AnyPair, PairRequest, fitting_sources, prepare_pairs
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.models.whole_files import require_whole

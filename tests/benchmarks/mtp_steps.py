@@ -24,7 +24,8 @@ from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.convert import convert
 from edgedraft.exporter.models.eagle.converting import convert_layer
 from edgedraft.exporter.models.eagle.pair import EaglePair
-from edgedraft.exporter.models.layers import CHOICE, layer_source
+from edgedraft.exporter.models.layers import layer_source
+from edgedraft.exporter.models.mtp.telling import CHOICE
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.runtime.onnx.session import SessionSettings
 from tests.benchmarks.eagle_steps import ACCEPTANCE, CONTEXT, PRECISION, show_steps, time_steps

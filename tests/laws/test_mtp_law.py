@@ -61,7 +61,7 @@ def test_only_one_of_the_targets_is_recurrent(pairs):
 
 def test_greedy_text_is_the_targets_own_in_hundreds_of_cases(pairs, random_prompts, times):
     """Policies, draft lengths and prompts in random order on one slot; only some drafts are correct."""
-    cases = list(itertools.product(KINDS, POLICIES, LENGTHS, random_prompts(5, seed=3)))
+    cases = list(itertools.product(KINDS, POLICIES, LENGTHS, random_prompts(3, seed=3)))
     counts, drafted = {kind: np.zeros(6, int) for kind in KINDS}, dict.fromkeys(POLICIES, 0)
     for place in np.random.default_rng(4).permutation(len(cases)):
         kind, policy, length, prompt = cases[place]
@@ -72,10 +72,10 @@ def test_greedy_text_is_the_targets_own_in_hundreds_of_cases(pairs, random_promp
         if policy == "fixed" and length > 1:
             for round_ in rounds[1:]:
                 counts[kind][round_.accepted] += 1
-    assert min(drafted.values()) > 40, drafted
+    assert min(drafted.values()) > 20, drafted
     for found in counts.values():  # refused at once, and accepted behind its own states
         assert found[0] > 0.1 * found.sum(), counts
-        assert found[2:].sum() > 0.1 * found.sum(), counts
+        assert found[2:].sum() > 0.05 * found.sum(), counts
 
 
 @every_kind
@@ -83,7 +83,7 @@ def test_answers_of_all_sorts_follow_each_other_on_one_slot(pair, times):
     """Continued, cut back, cancelled, up to the context's end, in any order, with any policy and draft length."""
     decoder, reference = pair
     rng, prompt, sorts = np.random.default_rng(21), [7], dict.fromkeys(("reused", "cancelled", "ended", "whole"), 0)
-    for _ in range(50):
+    for _ in range(30):
         kept = prompt[: int(rng.integers(0, len(prompt) + 1))]
         more = rng.integers(2, 1024, int(rng.choice([0, 1, 3, 20, CONTEXT]))).tolist()
         prompt = ([*kept, *more] or [2])[: CONTEXT - int(rng.choice([0, 1, 2, 40]))]
@@ -97,7 +97,7 @@ def test_answers_of_all_sorts_follow_each_other_on_one_slot(pair, times):
         sorts["cancelled" if cancelled else "ended" if ended else "whole"] += 1
         assert found == reference(prompt, len(found) if cancelled else min(15, CONTEXT + 1 - len(prompt)))
         prompt = [*prompt, *found][:CONTEXT]
-    assert min(sorts.values()) >= 5, sorts
+    assert min(sorts.values()) >= 3, sorts
 
 
 @every_kind

@@ -29,10 +29,11 @@ _OTHER = "give another drafter with --drafter"
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class StoredHead:
-    """A head's form, the file of each of its tensors by stored name, and their names within the head."""
+    """A head's form, and by stored name the file, the header's entry and the name within the head of its tensors."""
 
     form: MtpForm
     files: Mapping[str, Path]
+    entries: Mapping[str, Any]
     leaves: Mapping[str, str]
 
 
@@ -65,9 +66,14 @@ def stored_head(folder: Path) -> StoredHead:
 
 def find_head(folder: Path) -> StoredHead | None:
     """Find the tensors of the head in the safetensors files of ``folder``; None if there is none."""
-    files = {name: file for file in sorted(folder.glob("*.safetensors")) for name in safetensors_header(file)}
+    headers = {file: safetensors_header(file) for file in sorted(folder.glob("*.safetensors"))}
+    files = {name: file for file, header in headers.items() for name in header}
     form = form_of(files)
-    return None if form is None else StoredHead(form=form, files=files, leaves=form.leaves(files))
+    if form is None:
+        return None
+    leaves = form.leaves(files)
+    entries = {name: headers[files[name]][name] for name in leaves}
+    return StoredHead(form=form, files={name: files[name] for name in leaves}, entries=entries, leaves=leaves)
 
 
 def _declared(folder: Path, name: str, stored: StoredHead) -> EagleCheckpoint:
@@ -146,13 +152,10 @@ def _expected(layout: EagleLayout, form: MtpForm, found: Mapping[str, AnyArray])
 
 def _zeros(stored: StoredHead) -> dict[str, AnyArray]:
     """Return arrays of the declared shapes and types, which take no memory."""
-    headers: dict[Path, Mapping[str, Any]] = {}
     arrays: dict[str, AnyArray] = {}
     for name, leaf in stored.leaves.items():
-        file = stored.files[name]
-        entry = headers.setdefault(file, safetensors_header(file))[name]
-        zero = np.zeros((), dtype=_FLOATS.get(entry["dtype"], "i1"))
-        arrays[leaf] = np.broadcast_to(zero, tuple(entry["shape"]))
+        zero = np.zeros((), dtype=_FLOATS.get(stored.entries[name]["dtype"], "i1"))
+        arrays[leaf] = np.broadcast_to(zero, tuple(stored.entries[name]["shape"]))
     return arrays
 
 

@@ -7,7 +7,14 @@ from pathlib import Path
 from edgedraft.exporter.models.mtp.forms import form_of
 from edgedraft.exporter.models.mtp.reading import CONFIG, find_head
 from edgedraft.exporter.models.packaged_models import packaged_models
-from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource, check_reference, hub_folder, is_on_disk, resolve
+from edgedraft.exporter.models.sources import (
+    HUGGING_FACE,
+    ModelSource,
+    check_reference,
+    hub_folder,
+    is_on_disk,
+    resolve,
+)
 from edgedraft.exporter.models.whole_files import safetensors_header
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json

@@ -2,15 +2,23 @@
 
 import json
 
+import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 import edgedraft
 from edgedraft.__main__ import main
+from edgedraft.exporter.models.eagle.tracing import open_scorer
+from edgedraft.exporter.models.pair import PairRequest, prepare_pair
 from edgedraft.exporter.pipeline import step_cases
 from edgedraft.exporter.pipeline.export import export_bundle
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.onnx.features import features_of
+from edgedraft.runtime.onnx.session import SessionSettings
 from tests.laws.agreeing_mtp import save_with_head
-from tests.plain_mtp import FAMILIES, save_head
+from tests.plain_eagle import VOCAB
+from tests.plain_mtp import FAMILIES, PlainMtp, save_head
 
 TARGETS = {"recurrent": "Qwen 3.5", "plain": "DeepSeek", "mimo": "MiMo"}
 
@@ -71,6 +79,37 @@ def test_the_targets_own_head_is_planned_bundled_trimmed_and_benched(asked, root
         "The drafter (mtp) is one layer that reads the target's hidden states"
         in (tmp_path / "bundle/README.md").read_text()
     )
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_trace_scores_what_the_head_drafts_at_every_depth(root, name, torch_alone):
+    """Each chain sees the text up to its root with the target's states, and its own rows after that."""
+    kind, texts = TARGETS[name], np.random.default_rng(2).integers(2, VOCAB, 30).tolist()
+    request = PairRequest(
+        target=str(root / name),
+        drafter="mtp",
+        target_precision="fp32",
+        drafter_precision="fp32",
+        settings=SessionSettings(threads=2, context_length=64),
+    )
+    pair = prepare_pair(request, root / "cache")
+    state = load_file(root / name / "model.safetensors")
+    table = next(array for key, array in state.items() if key.endswith("model.embed_tokens.weight"))
+    head = {key: array for key, array in state.items() if key.startswith(FAMILIES[kind].outer)}
+    read = pair.target_model.read(texts)
+    features, scorer = features_of(read).copy(), open_scorer(pair, 4)
+    scorer.begin(texts)
+    scorer.take(read, len(texts))
+    scored = [logits.copy() for logits in scorer.score(6, 5)]
+    assert len(scored) == 4
+    for row in range(5):
+        plain, root_row = PlainMtp(FAMILIES[kind], head, table, state["lm_head.weight"]), 6 + row
+        with torch.no_grad():
+            logits, states = plain.read(texts[1 : root_row + 2], features[: root_row + 1])
+            for depth in range(4):
+                if depth:
+                    logits, states = plain.read([texts[root_row + 1 + depth]], states[-1:])
+                np.testing.assert_allclose(scored[depth][row], logits[-1], atol=1e-4 * np.abs(logits[-1]).max())
 
 
 def refused(arguments, capsys) -> str:

@@ -9,8 +9,9 @@ from safetensors.torch import save_file
 
 from edgedraft.exporter.models import layers
 from edgedraft.exporter.models.admission import require_supported
-from edgedraft.exporter.models.layers import HEAD_SOURCE, carries_head, is_layer, layer_source, settled_drafter
+from edgedraft.exporter.models.layers import is_layer, layer_source, settled_drafter
 from edgedraft.exporter.models.mtp import telling
+from edgedraft.exporter.models.mtp.telling import HEAD_SOURCE, carries_head
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.models.via_optimum import EXPORT_BACKENDS
 from edgedraft.exporter.pipeline.inputs import with_named_drafter
