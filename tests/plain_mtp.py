@@ -3,6 +3,8 @@
 Written from the families' published descriptions and transformers' `MtpModel`; nothing of edgedraft is used.
 """
 
+import copy
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,11 +139,9 @@ def random_head(family: Family, seed: int = 0, dtype: torch.dtype = torch.float3
 
 def save_head(folder: Path, family: Family, state: Mapping[str, torch.Tensor] | None = None, **config: object) -> Path:
     """Write a folder that holds the head alone, with the configuration of its target changed by ``config``."""
-    import json
-
     folder.mkdir(parents=True, exist_ok=True)
     save_file(dict(random_head(family) if state is None else state), folder / "model.safetensors")
-    stated = dict(family.config)
+    stated = copy.deepcopy(dict(family.config))
     for name, value in config.items():
         nest = stated["text_config"] if name not in stated and "text_config" in stated else stated
         nest[name] = value
