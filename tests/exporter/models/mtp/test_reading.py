@@ -220,8 +220,8 @@ def test_layers_that_are_not_known_are_refused_by_name(tmp_path, case):
             {"partial_rotary_factor": 0.25},
             "rotary embedding: expected a multiple of 16 values of a head, got 8",
         ),
-        ("MiMo", {"intermediate_size": 100}, "mlp.gate_proj.weight: expected shape [100, 128], got [192, 128]"),
-        ("MiMo", {"num_attention_heads": 8}, "self_attn.q_proj.weight: expected shape [256, 128], got [128, 128]"),
+        ("MiMo", {"intermediate_size": 100}, "mlp.down_proj.weight: expected shape [128, 100], got [128, 192]"),
+        ("MiMo", {"num_attention_heads": 8}, "self_attn.o_proj.weight: expected shape [128, 256], got [128, 128]"),
     ],
 )
 def test_a_wrong_configuration_is_named(tmp_path, kind, changed, told):
