@@ -82,7 +82,7 @@ def test_the_targets_own_head_is_planned_bundled_trimmed_and_benched(asked, root
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_the_trace_scores_what_the_head_drafts_at_every_depth(root, name, torch_alone):
+def test_the_trace_scores_what_the_head_drafts_at_every_depth(root, name):
     """Each chain sees the text up to its root with the target's states, and its own rows after that."""
     kind, texts = TARGETS[name], np.random.default_rng(2).integers(2, VOCAB, 30).tolist()
     request = PairRequest(
