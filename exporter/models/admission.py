@@ -16,7 +16,12 @@ from edgedraft.runtime.base.records import require
 _CONFIG = "config.json"
 _UNPACKED_BY_THE_BUILDER = ("mxfp4", "fp8")
 _ATTENTION = ("attention", "full_attention")
-_MIXED = "Granite 4"
+_LAYERS = {
+    "Granite 4": _ATTENTION,
+    "Qwen 3.5": ("linear_attention", "full_attention"),
+    "LFM2": ("conv", "full_attention"),
+}
+"""The kinds of layers that are converted, of families that have several."""
 
 
 def require_supported(source: ModelSource, export_backend: str) -> None:
@@ -66,8 +71,9 @@ def _of_config(source: ModelSource) -> tuple[ModelFamily, str]:
     if family is None:
         raise unsupported(source.path, f"the architecture {name}", "it is not known", optimum=False)
     _require_plain_weights(source, config)
-    if family.name == _MIXED:
-        _require_dense(source, config, _label(family, name))
+    if family.name in _LAYERS:
+        text = config.get("text_config")
+        _require_layers(source, text if isinstance(text, Mapping) else config, family, _label(family, name))
     return family, name
 
 
@@ -80,14 +86,17 @@ def _require_plain_weights(source: ModelSource, config: Mapping[str, Any]) -> No
     require(known, rule, remedy="give the model's own float weights; --target-precision quantizes them")
 
 
-def _require_dense(source: ModelSource, config: Mapping[str, Any], label: str) -> None:
-    """Refuse those models of a mixed family that have recurrent layers or experts."""
+def _require_layers(source: ModelSource, config: Mapping[str, Any], family: ModelFamily, label: str) -> None:
+    """Refuse those models of a mixed family that have experts, or layers of a kind that is not converted."""
     kinds = config.get("layer_types") or config.get("layers_block_type") or []
-    others = sorted({str(kind) for kind in kinds if kind not in _ATTENTION})
-    experts = config.get("num_local_experts") or 0
+    known = _LAYERS[family.name]
+    others = sorted({str(kind) for kind in kinds if kind not in known}) if isinstance(kinds, list) else [str(kinds)]
+    experts = config.get("num_local_experts") or config.get("num_experts") or 0
     if others or experts:
         has = " and ".join([f"{experts} experts"] * bool(experts) + [f"{kind} layers" for kind in others])
         reason = f"its dense members alone are converted, and this one has {has}"
+        if not experts and known is not _ATTENTION:
+            reason = f"its members of {' and '.join(known)} layers alone are converted, and this one has {has}"
         raise unsupported(source.path, label, reason, optimum=False)
 
 
