@@ -90,9 +90,14 @@ class Pair:
         self.drafter_context_length = context_length(drafter.path)
         longest = min(settings.context_length, self.context_length, self.drafter_context_length)
         self.settings = replace(settings, context_length=longest)
-        self.target_is_recurrent = state_bytes(target_graph) > 0
-        states = sum(state_bytes(graph) for graph in (target_graph, drafter_graph))
-        self._cache_bytes = a_token * longest + states * MOST_STATES
+        self._states = ((target, state_bytes(target_graph)), (drafter, state_bytes(drafter_graph)))
+        self.target_is_recurrent = self._states[0][1] > 0
+        self._cache_bytes = a_token * longest + sum(size for _, size in self._states) * MOST_STATES
+
+    @property
+    def recurrent(self) -> str | None:
+        """Return the name of the first model with recurrent states; None where neither has any."""
+        return next((folder.source.name for folder, size in self._states if size), None)
 
     @property
     def head_ids(self) -> Ids:

@@ -54,7 +54,8 @@ class ModelEntry:
     weights that one step multiplies with, ``weight_bytes`` their bytes; ``conversion`` names the exact conversion that
     made it. A browser checks the rest before it loads anything: ``largest_tensor_bytes`` (of one weight) and ``half``
     (true with any float16 tensor), which a GPU may not support, and ``operators``, those that are not ONNX's own, for
-    which it may have no kernel. Older bundles list no operators.
+    which it may have no kernel. Older bundles list no operators. ``state_bytes`` is the size of one copy of all
+    recurrent states, 0 for a model without; pages keep none.
     """
 
     name: str
@@ -69,9 +70,10 @@ class ModelEntry:
     largest_tensor_bytes: int
     half: bool
     operators: tuple[str, ...] = ()
+    state_bytes: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("parameters", "weight_bytes", "largest_tensor_bytes"):
+        for name in ("parameters", "weight_bytes", "largest_tensor_bytes", "state_bytes"):
             count = getattr(self, name)
             require(count >= 0, f"{name}: expected 0 or more", got=count)
 
@@ -201,6 +203,11 @@ class BundleManifest:
         if self.layer is not None and self.layer.fusing is not None:
             found[self.layer.fusing] = self.drafter.data
         return found
+
+    @property
+    def recurrent(self) -> str | None:
+        """Return the name of the first model with recurrent states; None where neither has any."""
+        return next((model.name for model in (self.target, self.drafter) if model.state_bytes), None)
 
     @property
     def named_files(self) -> tuple[str, ...]:

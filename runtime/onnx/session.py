@@ -42,7 +42,7 @@ from edgedraft.runtime.onnx.signature import (
     ones_for,
     read_signature,
 )
-from edgedraft.runtime.onnx.stateful import StatefulModel, require_own_states
+from edgedraft.runtime.onnx.stateful import ExactStatefulModel, StatefulModel, require_own_states
 from edgedraft.runtime.onnx.states import RecurrentStates, StatefulCache
 from edgedraft.runtime.onnx.two_tables import ExactTwoTableModel, TwoTableModel
 
@@ -89,6 +89,7 @@ class OnnxGraph:
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
         self.feature_width, self.position_planes = signature.feature_width, signature.position_planes
         self.states, self._checkpoints = signature.states, signature.checkpoints
+        self.state_bytes = sum(state.nbytes for state in self.states)
         self._path, self._rows = path, signature.rows
         self._switch = self._switch_length()
         self._why_inexact = why_inexact(path, signature, settings.provider, self.kernels)
@@ -139,7 +140,7 @@ class OnnxGraph:
 
     def _model(self, cache: Cache, logits: LogitsBuffer | None, *, padded: bool) -> OnnxModel:
         if isinstance(cache, StatefulCache):
-            return StatefulModel(self, cache, logits)
+            return (ExactStatefulModel if padded else StatefulModel)(self, cache, logits)
         if self._switch is None:
             return (ExactModel if padded else OnnxModel)(self, cache, logits)
         kind = ExactTwoTableModel if padded else TwoTableModel

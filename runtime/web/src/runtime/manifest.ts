@@ -22,7 +22,8 @@ export interface FileEntry {
 
 /**
  * One ONNX model of the bundle; `data` are its external data files, `half` is true with any float16 tensor.
- * `operators` are those outside of ONNX's own; older bundles list none.
+ * `operators` are those outside of ONNX's own; older bundles list none. `state_bytes` is the size of its recurrent
+ * states, 0 for a model without.
  */
 export interface ModelEntry {
   readonly name: string;
@@ -37,6 +38,7 @@ export interface ModelEntry {
   readonly largest_tensor_bytes: number;
   readonly half: boolean;
   readonly operators: readonly string[];
+  readonly state_bytes: number;
 }
 
 /** The prompts that ranked the draft vocabulary, and its coverage on other prompts, which scored it. */
@@ -100,6 +102,7 @@ const readModel = recordOf<ModelEntry>({
   largest_tensor_bytes: asInteger,
   half: asBoolean,
   operators: optional(listOf(asString), []),
+  state_bytes: optional(asInteger, 0),
 });
 
 const readCalibration = recordOf<CalibrationEntry>({
@@ -140,6 +143,7 @@ export function parseManifest(value: unknown): Manifest {
   if (Number.isInteger(version)) requireSchema(version as number); // first: a newer manifest may hold keys unknown here
   if (typeof kind === "string") requireIndependent(kind);
   const manifest = readManifest(value, "manifest");
+  requireAttentionAlone(manifest);
   const { target_vocab_size: vocab, plan } = manifest;
   for (const length of [manifest.context_length, manifest.drafter_context_length]) {
     demand(length === null || length >= 1, "context lengths: expected 1 or more", { got: length });
@@ -172,6 +176,15 @@ function requireSchema(version: number): void {
 function requireIndependent(kind: string): void {
   const rule = "drafter_kind: a page runs drafters that decode by themselves, not layers that read the target's states";
   demand(kind === INDEPENDENT, rule, { got: kind, remedy: "export a bundle with an independent drafter for the page" });
+}
+
+/** Refuse models with recurrent layers: a page keeps no states that a refused draft could go back to. */
+function requireAttentionAlone({ target, drafter }: Manifest): void {
+  const recurrent = [target, drafter].find((model) => model.state_bytes !== 0);
+  demand(recurrent === undefined, "a page keeps no recurrent states", {
+    got: `those of ${recurrent?.name ?? ""}`,
+    remedy: "export a bundle whose models have attention alone for the page",
+  });
 }
 
 /** Refuse names that could lead outside the bundle. */

@@ -21,6 +21,7 @@ export const MODEL: ModelEntry = {
   largest_tensor_bytes: 100 * 2 ** 20,
   half: false,
   operators: ["MatMulNBits"],
+  state_bytes: 0,
 };
 
 const file = (bytes: number) => ({ bytes, sha256: "0".repeat(64) });
