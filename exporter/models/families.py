@@ -69,7 +69,7 @@ TAKEN = (
     ModelFamily(
         name="Qwen 3.5",
         architectures=("Qwen3_5ForConditionalGeneration",),
-        models="Qwen 3.5 and 3.6, dense (the text part, without its MTP head)",
+        models="Qwen 3.5, dense (the text part, without its MTP head)",
         tried=("recurrent",),
     ),
     ModelFamily(name="LFM2", architectures=("Lfm2ForCausalLM",), models="LFM2, dense", tried=("recurrent",)),
@@ -193,7 +193,7 @@ REFUSED = (
     _refused("LFM2 MoE", _EXPERTS, "Lfm2MoeForCausalLM", gguf=("lfm2moe",)),
     _refused("LFM3", _NO_KERNEL, "Lfm3ForCausalLM"),
     _refused("LFM2 that see", "it was not compared with transformers", "Lfm2VlForConditionalGeneration"),
-    _refused("LFM2 as GGUF", "transformers was not found to unpack it rightly", gguf=("lfm2",)),
+    _refused("LFM2 as GGUF", "what transformers unpacks was not compared with its source", gguf=("lfm2",)),
     _refused("Granite 4 as GGUF", _NOT_UNPACKED, gguf=("granitehybrid",)),
     _refused(
         "Mamba",

@@ -80,8 +80,8 @@ def read_states(
     total = sum(state.nbytes for state in states)
     rule = f"{path}: recurrent states must be {MOST_STATE_BYTES} bytes or less together"
     require(total <= MOST_STATE_BYTES, rule, got=total, remedy=_EXPORT_AGAIN)
-    complete = bool(states) and all(state.checkpoint is not None for state in states)
-    return states, complete and _takes_rows(path, inputs)
+    _check_rows(path, inputs)
+    return states, bool(states) and all(state.checkpoint is not None for state in states)
 
 
 def _check_once(path: Path, pasts: Sequence[tuple[_StateValue, tuple[int, str]]]) -> None:
@@ -93,15 +93,13 @@ def _check_once(path: Path, pasts: Sequence[tuple[_StateValue, tuple[int, str]]]
         seen.add(slot)
 
 
-def _takes_rows(path: Path, inputs: Sequence[_StateValue]) -> bool:
-    """Check the input that says where checkpoints are taken; a graph without it gives none."""
+def _check_rows(path: Path, inputs: Sequence[_StateValue]) -> None:
+    """Check the input that says where checkpoints are taken; with a default value it is not among the inputs."""
     rows = next((node for node in inputs if node.name == CHECKPOINT_ROWS), None)
-    if rows is None:
-        return False
-    right = rows.type == "tensor(int64)" and rows.shape == [1]
-    rule = f"{path}: input {CHECKPOINT_ROWS}: expected tensor(int64) [1]"
-    require(right, rule, got=f"{rows.type} {rows.shape}"[:_SHOWN], remedy=_EXPORT_AGAIN)
-    return True
+    if rows is not None:
+        right = rows.type == "tensor(int64)" and rows.shape == [1]
+        rule = f"{path}: input {CHECKPOINT_ROWS}: expected tensor(int64) [1]"
+        require(right, rule, got=f"{rows.type} {rows.shape}"[:_SHOWN], remedy=_EXPORT_AGAIN)
 
 
 def _state(path: Path, past: _StateValue, present: _StateValue | None, checkpoint: _StateValue | None) -> StateInput:
