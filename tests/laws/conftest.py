@@ -12,6 +12,7 @@ from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import open_model
+from tests.laws.hybrids import Hybrids
 
 
 class Reference:
@@ -108,6 +109,12 @@ def random_prompts():
         return [rng.integers(2, 1024, rng.integers(1, longest + 1)).tolist() for _ in range(count)]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def hybrids(tiny_pair, tmp_path_factory) -> Hybrids:
+    root = tmp_path_factory.mktemp("hybrids")
+    return Hybrids(root=root, cache=root / "cache", plain=tiny_pair.drafter)
 
 
 @pytest.fixture(scope="session")
