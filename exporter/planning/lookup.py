@@ -44,8 +44,10 @@ class LookupReplay:
     def seconds(self, latency: PairLatency) -> float:
         """Return the seconds of all rounds, which the target alone takes; a look-up takes none."""
         passes = sum(count * latency.target_seconds(drafted + 1) for drafted, count in self.rounds.items())
-        kept = ((drafted, np.int64(count)) for drafted, count in self.again.items())
-        return passes + sum(float(latency.rereading_seconds(drafted, count, np.int64(0))) for drafted, count in kept)
+        again = (
+            latency.rereading_seconds(drafted, np.array(count), np.array(0)) for drafted, count in self.again.items()
+        )
+        return passes + sum(float(seconds) for seconds in again)
 
 
 def replay_lookup(answers: Sequence[SampledAnswer], draft_length: int) -> LookupReplay:
