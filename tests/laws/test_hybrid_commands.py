@@ -147,5 +147,7 @@ def test_a_page_and_other_providers_refuse_it_in_one_line(pair, family, hybrids,
 
 def test_a_card_describes_it(family, hybrids):
     """What `push` uploads beside the files."""
-    card = model_card(read_bundle(hybrids.bundle(family)).manifest)
-    assert card.startswith("---\n") and f"{family.replace(' ', '-')}-target" in card
+    bundle = hybrids.bundle(family)
+    card = model_card(read_bundle(bundle).manifest)
+    assert card.startswith("---\n")
+    assert card == (bundle / "README.md").read_text(encoding="utf-8")
