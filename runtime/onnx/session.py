@@ -112,6 +112,12 @@ class OnnxGraph:
             self._try_out(model)
         return model
 
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Return the bytes of the keys and values that one model keeps for a token."""
+        copies = 1 if self.shared else 2  # a graph that appends reads one buffer and writes another
+        return copies * sum(cache.heads * cache.width * np.dtype(cache.dtype).itemsize for cache in self.caches)
+
     def new_cache(self) -> Cache:
         """Return empty keys and values for one text."""
         with self._enough_memory("a context"):
