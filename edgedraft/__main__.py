@@ -17,6 +17,7 @@ COMMANDS = {
     "trim": "give a bundle, or a drafter's ONNX folder, another draft vocabulary size in seconds",
     "generate": "answer one prompt with a bundle",
     "chat": "talk with a bundle",
+    "serve": "serve a bundle to programs and editors, in OpenAI's protocol",
     "bench": "measure a bundle: target alone against speculation, interleaved",
     "push": "upload a bundle to the Hugging Face hub, with its model card",
     "phone": "serve a bundle to a phone's browser: chat, probe and bench there, results come back",

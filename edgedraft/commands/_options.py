@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 Request = TypeVar("Request")
 
 _MODEL_HELP = "packaged name, GGUF or ONNX file, Hugging Face or ONNX folder, or hub id; #NAME chooses a graph"
+LONGEST = 2**31 - 1  # tokens; a bundle is opened with no more than its model's
 KINDS_OF_DEVICES = ("laptop", "board", "phone")
 
 
@@ -119,11 +120,11 @@ def add_engine_arguments(parser: Arguments) -> None:
     parser.add_argument("--ray-address", metavar="ADDRESS", help=text)
 
 
-def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options for opening a bundle."""
+def add_bundle_arguments(parser: argparse.ArgumentParser, *, longest_context: bool = False) -> None:
+    """Add the options for opening a bundle, by default with the longest context if so told."""
     parser.add_argument("bundle", type=Path, help="a folder written by edgedraft export")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: the plan's")
-    _add_context_argument(parser)
+    _add_context_argument(parser, longest=longest_context)
     for name in ("--target-provider", "--drafter-provider"):
         parser.add_argument(name, default="cpu", metavar="NAME", help="execution provider (default: cpu)")
     text = "texts are the target's own whatever is drafted (default: where possible for under 3 %% of the speed)"
@@ -132,11 +133,13 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--no-verify", action="store_true", help=text)
 
 
-def _add_context_argument(parser: argparse.ArgumentParser) -> None:
+def _add_context_argument(parser: argparse.ArgumentParser, *, longest: bool = False) -> None:
     from edgedraft.runtime.core.model import CONTEXT_LENGTH
 
-    text = "tokens that prompt and answer may have together (default: %(default)s)"
-    parser.add_argument("--context-length", type=positive, default=CONTEXT_LENGTH, metavar="N", help=text)
+    text = "tokens that prompt and answer may have together (default: "
+    text += "the model's own, or as many as memory allows)" if longest else "%(default)s)"
+    default = None if longest else CONTEXT_LENGTH
+    parser.add_argument("--context-length", type=positive, default=default, metavar="N", help=text)
 
 
 def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
@@ -200,7 +203,7 @@ def open_engine(options: argparse.Namespace, console: "Console") -> "Engine":
     engine = load(
         options.bundle,
         threads=options.threads,
-        context_length=options.context_length,
+        context_length=LONGEST if options.context_length is None else options.context_length,
         verify_hashes=not options.no_verify,
         target_provider=options.target_provider,
         drafter_provider=options.drafter_provider,
