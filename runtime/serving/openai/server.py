@@ -1,6 +1,6 @@
 """OpenAIServer: the application behind the front, with its pool of answers and as many connections as it can queue."""
 
-import importlib.util
+import importlib
 import socket
 from typing import Any
 
@@ -20,8 +20,10 @@ _CONNECTIONS_PER_ANSWER = 2
 def require_libraries() -> None:
     """Raise `MissingExtraError` where a package of the extra ``serve`` is missing."""
     for name in ("starlette", "uvicorn"):
-        if importlib.util.find_spec(name) is None:
-            raise MissingExtraError(name, "serve")
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise MissingExtraError(name, "serve") from error
 
 
 class OpenAIServer(Front):
