@@ -72,6 +72,9 @@ MISTAKES = {
     "a repository without an owner": "push {work}/bundle tiny",
     "a push of no bundle": "push {work}/saved org/tiny",
     "a bench of another bundle": "push {work}/trimmed org/tiny --bench {work}/bench.json",
+    "a port that cannot be": "serve {work}/bundle --port 70000",
+    "a queue below nothing": "serve {work}/bundle --queue -1",
+    "a key that is empty": "serve {work}/bundle --api-key ''",
     "a serial without a cable": "phone {work}/bundle --serial P1",
     "a network and a cable": "phone {work}/bundle --lan --adb",
 }
