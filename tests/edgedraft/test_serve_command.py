@@ -14,7 +14,7 @@ import pytest
 from edgedraft import load
 from edgedraft.__main__ import main
 from edgedraft.runtime.engine import DecodingOptions
-from tests.benchmarks.serving import answers_alone, crowd_of_clients, serve_process
+from tests.benchmarks.serving import ServeProcess, answers_alone, crowd_of_clients, serve_process
 
 PLAIN = DecodingOptions(speculate=False)
 QUESTION = [{"role": "user", "content": "sort the list"}]
@@ -107,6 +107,8 @@ def test_ctrl_c_ends_it_with_a_summary(tiny_bundle):
     command = [sys.executable, "-m", "edgedraft", "serve", str(tiny_bundle), "--port", "0", "--json", "--threads", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         lines = [process.stderr.readline(), process.stderr.readline()]
+        port = int(lines[0].rpartition(":")[2].partition("/")[0])
+        assert ServeProcess(process=process, port=port).get("/health") == '{"status":"ok"}'
         process.send_signal(signal.SIGINT)
         out, rest = process.communicate(timeout=30)
     assert re.fullmatch(r"Serving tiny at http://127\.0\.0\.1:\d+/v1\n", lines[0])
