@@ -46,7 +46,7 @@ class AnswerWriter:
             message: dict[str, Any] = {"role": "assistant", "content": None if calls and not text else text}
             if calls:
                 message["tool_calls"] = [call.json_form() for call in calls]
-            choice = {"message": message, "logprobs": None if scores is None else chat_scores(scores)}
+            choice: dict[str, Any] = {"message": message, "logprobs": None if scores is None else chat_scores(scores)}
         else:
             choice = {"text": text, "logprobs": None if scores is None else completion_scores(scores, 0)}
         return {
