@@ -20,6 +20,7 @@ from edgedraft.exporter.planning.scan import ReplayedAnswers, Scan
 from edgedraft.runtime.base.arrays import CountArray, Float64Array, Ids
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.forecast import DraftCosts
 from edgedraft.runtime.core.padding import paid_seconds
 
 _GIB = 2**30
@@ -50,23 +51,6 @@ class ReadingCost:
 
     seconds: float
     row_seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DraftCosts:
-    """Seconds of a drafter's passes: a round's first, each further one, and of what the first has more to read.
-
-    ``after_full``: after a round whose drafts were all accepted. ``per_accepted``: for each draft accepted before.
-    """
-
-    first: float
-    next: float
-    after_full: float = 0.0
-    per_accepted: float = 0.0
-
-    def of_round(self, draft_length: int) -> float:
-        """Return the seconds of ``draft_length`` drafts after a round without accepted drafts."""
-        return self.first + (draft_length - 1) * self.next
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.forecast import AcceptanceForecast
 from edgedraft.runtime.core.plan import DecodingPlan
 
 SCHEMA_VERSION = 5
@@ -148,7 +149,7 @@ class BundleManifest:
     ``provider`` is the execution provider that the bundle was planned for. ``divergence`` is the target's distance from
     fp32, ``drafter_divergence`` the drafter's, None where it was not measured. ``context_length`` is the target's,
     ``drafter_context_length`` the drafter's own, None in older bundles. ``layer`` describes a drafter of any kind but
-    `INDEPENDENT`.
+    `INDEPENDENT`. ``forecast`` is for `edgedraft tune`; older bundles have none.
     """
 
     schema_version: int
@@ -168,6 +169,7 @@ class BundleManifest:
     drafter_context_length: int | None = None
     drafter_kind: str = INDEPENDENT
     layer: LayerEntry | None = None
+    forecast: AcceptanceForecast | None = None
 
     def __post_init__(self) -> None:
         require(

@@ -1,8 +1,9 @@
 /** Owns `Manifest`: the contents of a bundle, as written in its edgedraft.json. */
 
 import { EdgedraftError, demand } from "./errors.js";
+import { readForecast, type AcceptanceForecast } from "./forecast.js";
 import { readPlan, type DecodingPlan } from "./plan.js";
-import { asBoolean, asInteger, asNumber, asObject, asString, listOf, mapOf, optional, recordOf, shown } from "./records.js";
+import { asBoolean, asInteger, asNumber, asObject, asString, listOf, mapOf, optional, orNull, recordOf, shown } from "./records.js";
 
 export const SCHEMA_VERSION = 5;
 
@@ -73,6 +74,8 @@ export interface Manifest {
   readonly drafter_kind: string;
   /** How a drafter that is a layer on the target reads its states; null for the drafters that a page runs. */
   readonly layer: unknown;
+  /** Accepted drafts on held-out answers, by draft length; null in older bundles. */
+  readonly forecast: AcceptanceForecast | null;
 }
 
 /** Begins an entry among the operators of a model with two rotary tables; the longest text of the first follows. */
@@ -132,6 +135,7 @@ const readManifest = recordOf<Manifest>({
   drafter_context_length: optional<number | null>((value, where) => (value === null ? null : asInteger(value, where)), null),
   drafter_kind: optional(asString, INDEPENDENT),
   layer: optional<unknown>((value) => value, null),
+  forecast: optional(orNull(readForecast), null),
 });
 
 /** Check a manifest in parsed JSON; throws `EdgedraftError` naming the key that is wrong. */

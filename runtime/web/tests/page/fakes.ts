@@ -64,6 +64,7 @@ export const MANIFEST: Manifest = {
     speed_up_high: 1.3,
     chance_to_pay: 0.95,
     kernels: { target: "", drafter: "" },
+    policy: null,
   },
   files: {
     "target/model.onnx": file(1_000_000),
@@ -79,6 +80,7 @@ export const MANIFEST: Manifest = {
   drafter_context_length: null,
   drafter_kind: "independent",
   layer: null,
+  forecast: null,
 };
 
 export const CAPABILITIES: Capabilities = {
