@@ -18,6 +18,7 @@ COMMANDS = {
     "generate": "answer one prompt with a bundle",
     "chat": "talk with a bundle",
     "bench": "measure a bundle: target alone against speculation, interleaved",
+    "tune": "choose on this device how a bundle drafts here, with the runtime alone, in about half a minute",
     "push": "upload a bundle to the Hugging Face hub, with its model card",
     "phone": "serve a bundle to a phone's browser: chat, probe and bench there, results come back",
     "devices": "list device profiles, measure this machine, check the latency priors",

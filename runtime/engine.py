@@ -1,7 +1,7 @@
 """Engine: one bundle, opened. It owns the sessions and starts answers on them."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -37,6 +37,15 @@ from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStrea
 
 _GIVE_ONE = "give each setting in one place"
 _OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where the plan does not"
+
+
+BundleChange = Callable[[Bundle], Bundle]
+"""Returns the bundle to open in place of the one that was read."""
+
+
+def unchanged(bundle: Bundle) -> Bundle:
+    """Return the bundle as it was read."""
+    return bundle
 
 
 __all__ = ["AnswerKeywords", "DecodingOptions", "Engine"]
@@ -94,9 +103,13 @@ class Engine:
         target_provider: str = CPU,
         drafter_provider: str = CPU,
         exact: bool | None = None,
+        tuned: BundleChange = unchanged,
     ) -> "Engine":
-        """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options."""
-        bundle = read_bundle(path, verify_hashes=verify_hashes)
+        """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options.
+
+        ``tuned`` may give the bundle another plan, such as the one that `edgedraft tune` made on this device.
+        """
+        bundle = tuned(read_bundle(path, verify_hashes=verify_hashes))
         manifest, plan = bundle.manifest, bundle.manifest.plan
         settings = SessionSettings(
             # A plan for a larger machine must not start more threads than can run here.
@@ -237,6 +250,8 @@ class Engine:
         if name is None:
             name = options.drafting
             planned = plan.worth_trying if name == ADAPTIVE else plan.speculate
+            if name == ADAPTIVE and plan.policy is not None:
+                name, planned = plan.policy, plan.speculate
             name = name if (planned if options.speculate is None else options.speculate) else PLAIN
         elif options.speculate is not None:
             require(

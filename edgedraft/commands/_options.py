@@ -39,6 +39,8 @@ def request_of(record: type[Request], options: argparse.Namespace) -> Request:
         values["sampling"] = sampling_settings(options)
     if "verify_hashes" in values:
         values["verify_hashes"] = not options.no_verify
+    if "tuned" in values:
+        values["tuned"] = not options.no_tune
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return record(**{name: value for name, value in given.items() if value not in (None, ())})
 
@@ -130,6 +132,8 @@ def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=text)
     text = "skip the SHA-256 sums, for a bundle verified before"
     parser.add_argument("--no-verify", action="store_true", help=text)
+    text = "keep to the bundle's own plan, whatever edgedraft tune chose for this device"
+    parser.add_argument("--no-tune", action="store_true", help=text)
 
 
 def _add_context_argument(parser: argparse.ArgumentParser) -> None:
@@ -194,8 +198,9 @@ def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
 
 
 def open_engine(options: argparse.Namespace, console: "Console") -> "Engine":
-    """Check and open the bundle of a command; print a note if its plan is for other kernels than those that run."""
+    """Check and open the bundle of a command; print a note if its plan is for another machine or other kernels."""
     from edgedraft import load
+    from edgedraft.devices.tuning.opening import untuned_remark
 
     engine = load(
         options.bundle,
@@ -205,9 +210,10 @@ def open_engine(options: argparse.Namespace, console: "Console") -> "Engine":
         target_provider=options.target_provider,
         drafter_provider=options.drafter_provider,
         exact=options.exact,
+        tuned=not options.no_tune,
     )
-    if engine.kernels_remark is not None:
-        console.note(engine.kernels_remark)
+    if (remark := untuned_remark(engine) or engine.kernels_remark) is not None:
+        console.note(remark)
     return engine
 
 

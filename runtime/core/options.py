@@ -16,8 +16,8 @@ class DecodingOptions:
 
     ``policy`` is one of `edgedraft.runtime.core.policies.POLICIES`. If it is None, the policy is ``confident`` with
     ``p_min``; ``fixed`` with ``draft_length``, or with ``sampling`` and ``seed`` (the adaptive draft lengths depend on
-    measured time, so sampled text would not repeat); otherwise ``adaptive``. ``log_probs`` asks for the target's
-    log-probability of every token, before temperature and filters.
+    measured time, so sampled text would not repeat); otherwise the plan's, ``adaptive`` where it names none.
+    ``log_probs`` asks for the target's log-probability of every token, before temperature and filters.
     """
 
     speculate: bool | None = None
