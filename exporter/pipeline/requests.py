@@ -186,16 +186,17 @@ class QuickstartRequest(PlanRequest):
 class BenchRequest:
     """Measure the bundle in folder ``bundle``: the target alone against speculation, interleaved prompt by prompt.
 
-    - ``prompts``: the prompts to use (None: the packaged coding prompts), of which ``number`` of the scoring half run.
+    - ``prompts``: the prompts to use, all of them or ``number``, spread over their categories. None: ``number`` (8) of
+      the packaged coding prompts' scoring half.
     - ``draft_length``, ``threads``: taken from the plan if None.
     - ``policies``: the draft policies to measure beside the fixed one.
     - ``full_drafter``: the ONNX folder of the drafter before trimming, to compare with.
-    - ``exact``: as `edgedraft.load` takes it.
+    - ``exact``, ``tuned``: as `edgedraft.load` takes them.
     """
 
     bundle: str | Path
     prompts: str | Path | None = None
-    number: int = 8
+    number: int | None = None
     max_new_tokens: int = 128
     draft_length: int | None = None
     policies: tuple[str, ...] = ("adaptive",)
@@ -206,6 +207,7 @@ class BenchRequest:
     target_provider: str = CPU
     drafter_provider: str = CPU
     exact: bool | None = None
+    tuned: bool = True
 
     def __post_init__(self) -> None:
         for name in self.policies:
