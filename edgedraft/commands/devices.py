@@ -126,16 +126,19 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
 
 def _validate(options: argparse.Namespace, console: Console) -> None:
     """Show the priors' errors on published speeds, every device predicted without its own rows."""
+    from edgedraft.devices.priors.engines import engine_errors, engine_table
     from edgedraft.devices.priors.published import shipped_speeds
-    from edgedraft.devices.priors.validation import error_table, validate
+    from edgedraft.devices.priors.validation import class_errors, error_table, judged_rows
 
-    classes = validate(shipped_speeds())
-    header, rows = error_table(classes)
-    console.table(header, rows)
+    judged = judged_rows(shipped_speeds())
+    classes, engines = class_errors(judged), engine_errors(judged)
+    console.table(*error_table(classes))
+    console.say()
+    console.table(*engine_table(engines))
     for errors in classes:
         if errors.reason:
             console.say(f"{errors.name} misses its target: {errors.reason}.")
-    console.result(classes)
+    console.result({"classes": classes, "runtimes": engines})
 
 
 def _reached(figure: "Bandwidth | None") -> str:
