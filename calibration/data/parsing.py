@@ -47,14 +47,21 @@ def parse_entry(data: object, number: int) -> Sample:
     layout = next((name for name in LAYOUTS if name in fields and (name != "turns" or _lists(fields["turns"]))), None)
     if layout is None:
         raise EdgedraftError(f"expected one of {', '.join(LAYOUTS)}", got=listed(fields) or "no field")
-    name, facts = _id(fields, number), {"split": _split(fields), "category": _category(fields)}
+    name, split, category = _id(fields, number), _split(fields), _category(fields)
     if layout == "text":
-        return Sample(id=name, text=text(fields["text"], "text"), **facts)
+        return Sample(id=name, text=text(fields["text"], "text"), split=split, category=category)
     turns = _with_system(fields, _CONVERSATIONS[layout](fields, layout))
     says = any(message["role"] != SYSTEM and _says_something(message) for message in turns)
     require(says, f"{layout}: expected a turn that says something", got="empty ones")
     later = _user_turns(fields)[1:] if layout == "turns" else []
-    return Sample(id=name, messages=tuple(turns), tools=_tools(fields), later_turns=tuple(later), **facts)
+    return Sample(
+        id=name,
+        messages=tuple(turns),
+        tools=_tools(fields),
+        split=split,
+        category=category,
+        later_turns=tuple(later),
+    )
 
 
 def parse_line(raw: bytes, number: int) -> Sample:

@@ -11,12 +11,11 @@ import numpy as np
 from edgedraft.devices.tuning.passes import MeasuredPasses, TimedRound, pass_seconds
 from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.core.forecast import AcceptanceForecast, LengthForecast, LookupForecast, share
+from edgedraft.runtime.core.plan import WORTHWHILE_SPEED_UP
+from edgedraft.runtime.core.policies import FIXED, PLAIN
 from edgedraft.runtime.core.statistics import bootstrap_rng
 
-WORTHWHILE_SPEED_UP = 1.03
-"""Below this the predicted gain is within what pass times can tell apart: the target decodes alone."""
-
-FIXED, NGRAM, PLAIN = "fixed", "ngram", "plain"
+NGRAM = "ngram"
 _RESAMPLINGS = 200
 _LEVEL = 0.8
 
@@ -46,7 +45,8 @@ def predicted_ways(forecast: AcceptanceForecast, passes: MeasuredPasses) -> list
 
 def _drafting(forecast: AcceptanceForecast, passes: MeasuredPasses) -> Iterator[PredictedWay]:
     longest = len(passes.target) - 1
-    for each in (*forecast.lengths, *forecast.lookups):
+    kinds: tuple[LengthForecast | LookupForecast, ...] = (*forecast.lengths, *forecast.lookups)
+    for each in kinds:
         if each.draft_length > longest or (isinstance(each, LookupForecast) and not each.accepted):
             continue
         by_drafter = isinstance(each, LengthForecast)

@@ -20,6 +20,7 @@ from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.manifest import INDEPENDENT
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 from edgedraft.runtime.core.model import Clock
+from edgedraft.runtime.core.padding import padded_rows
 from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.native.library import AUTO
@@ -72,13 +73,16 @@ class TunedSetup:
 class TunedBundle:
     """What was chosen, the file that keeps it, all setups that were timed with what each would reach, and the rest.
 
-    ``untimed`` are setups for which no time was left.
+    ``untimed`` are setups for which no time was left. ``padding`` says to how many rows a pass of so many is padded,
+    where it is; ``exact_is_cheap`` whether exact mode is the default, where it is possible.
     """
 
     tuning: Tuning
     file: str
     setups: dict[str, float]
     untimed: tuple[str, ...]
+    padding: dict[str, int]
+    exact_is_cheap: bool
 
 
 def tune(request: TuneRequest, progress: Progress = silent, clock: Clock = time.perf_counter) -> TunedBundle:
@@ -97,6 +101,8 @@ def tune(request: TuneRequest, progress: Progress = silent, clock: Clock = time.
         file=str(keep_tuning(request.bundle, tuning)),
         setups={_named(each): _reached(found) for each, found in chosen},
         untimed=tuple(map(_named, untimed)),
+        padding=_padding(plan.target_pass_seconds, request.provider),
+        exact_is_cheap=plan.exact_is_cheap,
     )
 
 
@@ -190,6 +196,13 @@ def tuned_plan(plan: DecodingPlan, setup: TunedSetup, choice: TuningChoice, devi
         kernels=setup.kernels,
         policy=best.policy,
     )
+
+
+def _padding(target_pass_seconds: tuple[float, ...], provider: str) -> dict[str, int]:
+    """Return to how many rows passes of so many are padded, without those that are not."""
+    counts = range(1, len(target_pass_seconds) + 1)
+    padded = {rows: padded_rows(rows, target_pass_seconds, provider) for rows in counts}
+    return {str(rows): more for rows, more in padded.items() if more > rows}
 
 
 def _reason(choice: TuningChoice) -> str:

@@ -35,6 +35,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
         console.say(f"{setup}: {speed:.1f} tokens/s")
     for setup in tuned.untimed:
         console.note(f"no time was left for {setup}")
+    padding = ", ".join(f"{rows} to {more}" for rows, more in tuned.padding.items()) or "none"
+    exact = "where possible" if tuned.exact_is_cheap else "off, for its cost"
+    console.say(f"Rows padded in a target pass: {padding}. Exact mode: {exact}.")
     console.say(f"{plan.reason}.")
     console.say(f"Kept in {tuned.file}; load, generate, chat and bench use it on this device.")
     console.result(tuned)

@@ -5,10 +5,9 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from edgedraft.exporter.bundle.token_order import SizeForecast
-from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
 from edgedraft.runtime.bundle.manifest import CalibrationEntry
 from edgedraft.runtime.core.forecast import AcceptanceForecast
-from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.core.plan import WORTHWHILE_SPEED_UP, DecodingPlan
 
 _NEVER = 1e-3
 """Chances nearer to 0 or 1 than this are as good as that: no resampling could tell them from certainty."""

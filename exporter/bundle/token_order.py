@@ -78,7 +78,7 @@ class SizeForecasts:
             block_efficiency=efficiency,
             acceptance_rate=rate,
             drafter_pass_seconds=(one, two),
-            lengths=self._lengths_at(places[0]),
+            lengths=self._lengths_at(int(places[0])),
         )
 
     def _lengths_at(self, place: int) -> tuple[LengthForecast, ...]:

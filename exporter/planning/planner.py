@@ -11,14 +11,11 @@ from edgedraft.exporter.planning.scan import ReplayedAnswers, ReplayFunction
 from edgedraft.exporter.planning.scoring import Candidate, Option, PairLatency, PlanLimits, ScoredOptions, score_options
 from edgedraft.exporter.planning.uncertainty import Uncertainty, estimate_uncertainty
 from edgedraft.runtime.base.arrays import Ids
-from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.core.plan import WORTHWHILE_SPEED_UP, DecodingPlan
 
 if TYPE_CHECKING:
     # For its name only: at run time this module must not load what opens models.
     from edgedraft.exporter.models.pair import AnyPair
-
-WORTHWHILE_SPEED_UP = 1.03
-"""Below this the predicted gain is within what step times on a busy machine can tell apart."""
 
 _NEAR = 2.0
 """A runner-up of the same setup and draft length must have a size more than this many times larger or smaller."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
 
+WORTHWHILE_SPEED_UP = 1.03
+"""Below this the predicted gain is within what step times on a busy machine can tell apart."""
+
 WORTH_TRYING = 0.1
 """From this chance on the adaptive policy is worth its risk, a plain step and 1.5 % of the time."""
 
