@@ -93,7 +93,7 @@ def measure(
     prompts, which follow the target's own answers.
     """
     manifest = engine.bundle.manifest
-    choices = request.choices(manifest.plan.draft_length)
+    choices = request.choices(manifest.plan)
     full = _full_drafting(Path(request.full_drafter), choices[0], engine) if request.full_drafter else None
     limits, asked = engine.limits(request.max_new_tokens), first_turns(engine, prompts, note)
     with engine.slots.taken() as slot:

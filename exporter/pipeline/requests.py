@@ -13,6 +13,7 @@ from edgedraft.runtime.base.cores import require_threads
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.batch import BATCH_ROWS
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
+from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.core.policies import FIXED, PolicyChoice
 from edgedraft.runtime.core.sampling import SamplingSettings
 
@@ -215,10 +216,11 @@ class BenchRequest:
         names = ("number", "max_new_tokens", "draft_length", "threads", "context_length")
         _require_positive({name: getattr(self, name) for name in names})
 
-    def choices(self, planned_length: int) -> tuple[PolicyChoice, ...]:
-        """Return the policies to run, the fixed one first."""
-        length = self.draft_length or planned_length
-        return tuple(PolicyChoice(name=name, draft_length=length) for name in (FIXED, *self.policies))
+    def choices(self, plan: DecodingPlan) -> tuple[PolicyChoice, ...]:
+        """Return the policies to run: the fixed one first, then the plan's own, then those asked for."""
+        length = self.draft_length or plan.draft_length
+        names = dict.fromkeys((FIXED, plan.policy or FIXED, *self.policies))
+        return tuple(PolicyChoice(name=name, draft_length=length) for name in names)
 
 
 def _require_known(field: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
