@@ -87,7 +87,7 @@ def choose(forecast: AcceptanceForecast, turns: Sequence[Sequence[TimedRound]], 
     if best.tokens_per_second < WORTHWHILE_SPEED_UP * plain.tokens_per_second:
         # The plan still says how to draft where the user asks for it: by the drafter.
         best = max((way for way in drafting if way.policy == FIXED), key=lambda way: way.tokens_per_second)
-    rng, ratios = bootstrap_rng(), []
+    rng, ratios = bootstrap_rng(), list[float]()
     for _ in range(_RESAMPLINGS):
         drawn = [turns[place] for place in rng.integers(0, len(turns), size=len(turns))]
         ratios.append(_speed_up(forecast, _passes(drawn, reads_states), best))

@@ -104,7 +104,7 @@ def time_rounds(
 def affordable_lengths(passes: MeasuredPasses, seconds: float) -> tuple[int, ...]:
     """Return the draft lengths of a turn that takes no more than ``seconds``, by passes of few rows; 1 and 2 always."""
     row = max(passes.target[-1] - passes.target[0], 0.0) / (len(passes.target) - 1)
-    chosen, spent = [], 0.0
+    chosen, spent = list[int](), 0.0
     for length in LENGTHS:
         spent += passes.target[0] + length * row
         spent += passes.drafter.of_round(length) if length else 0.0

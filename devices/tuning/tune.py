@@ -112,7 +112,8 @@ def _compared(
     """Time the setups one after the other, each with an equal share of the time; return choices, and what was left."""
     setups, forecast = setups_to_time(request, bundle), bundle.manifest.forecast
     assert forecast is not None
-    reads_states, chosen, longest = bundle.manifest.drafter_kind != INDEPENDENT, [], 0.0
+    reads_states, longest = bundle.manifest.drafter_kind != INDEPENDENT, 0.0
+    chosen: list[tuple[TunedSetup, TuningChoice]] = []
     for place, setup in enumerate(setups):
         begun, rest = clock(), len(setups) - place
         if begun + longest > deadline:
