@@ -143,7 +143,8 @@ def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for generating an answer."""
     from edgedraft.runtime.core.policies import P_MIN, POLICIES
 
-    parser.add_argument("--max-new-tokens", type=positive, default=256, metavar="N", help="default: 256")
+    names = ("-n", "--max-new-tokens", "--max-tokens")
+    parser.add_argument(*names, type=positive, default=256, metavar="N", help="default: 256")
     text = "end where TEXT appears; repeatable"
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help=text)
     parser.add_argument("--draft-length", type=positive, metavar="N", help="default: the plan's")
@@ -197,15 +198,16 @@ def open_engine(options: argparse.Namespace, console: "Console") -> "Engine":
     """Check and open the bundle of a command; print a note if its plan is for other kernels than those that run."""
     from edgedraft import load
 
-    engine = load(
-        options.bundle,
-        threads=options.threads,
-        context_length=options.context_length,
-        verify_hashes=not options.no_verify,
-        target_provider=options.target_provider,
-        drafter_provider=options.drafter_provider,
-        exact=options.exact,
-    )
+    with console.busy(f"opening {options.bundle}"):
+        engine = load(
+            options.bundle,
+            threads=options.threads,
+            context_length=options.context_length,
+            verify_hashes=not options.no_verify,
+            target_provider=options.target_provider,
+            drafter_provider=options.drafter_provider,
+            exact=options.exact,
+        )
     if engine.kernels_remark is not None:
         console.note(engine.kernels_remark)
     return engine

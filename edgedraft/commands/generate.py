@@ -49,6 +49,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
 def show_answer(engine: "Engine", prompt_ids: Sequence[int], options: argparse.Namespace, console: Console) -> "Answer":
     """Stream one answer to the console, and note what it took."""
     from edgedraft.commands._options import decoding_options
+    from edgedraft.runtime.talk.state import answer_line
     from edgedraft.runtime.text.streaming import joined
 
     pieces = []
@@ -58,12 +59,5 @@ def show_answer(engine: "Engine", prompt_ids: Sequence[int], options: argparse.N
         console.piece(piece.text)
     console.say()
     answer = joined(pieces)
-    usage, speculation = answer.usage, ", without speculation"
-    if usage.drafted_tokens:
-        tau = usage.statistics.block_efficiency
-        speculation = f", {usage.accepted_tokens} of {usage.drafted_tokens} drafts kept, τ {tau:.2f}"
-    console.note(
-        f"[{usage.completion_tokens} tokens, first after {usage.first_token_seconds:.2f} s, "
-        f"then {usage.tokens_per_second:.1f} tokens/s{speculation}; {engine.exactness.label}]"
-    )
+    console.note(f"[{answer_line(answer.usage)}; {engine.exactness.label}]")
     return answer
