@@ -1,5 +1,6 @@
 """Engine: one bundle, opened. It owns the sessions and starts answers on them."""
 
+import logging
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +35,8 @@ from edgedraft.runtime.slots import SlotPool
 from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
 from edgedraft.runtime.text.messages import Message
 from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStream, answer_pieces, joined, stop_texts
+
+_LOG = logging.getLogger(__name__)
 
 _GIVE_ONE = "give each setting in one place"
 _OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where the plan does not"
@@ -81,6 +84,13 @@ class Engine:
             opened.sources,
             self.plan,
         )
+        for role, settings, kernels in (
+            ("target", target, self.kernels.target),
+            ("drafter", drafter, self.kernels.drafter),
+        ):
+            said = "%s on %s with %s kernels, %d threads, context %d"
+            _LOG.info(said, role, settings.provider, kernels, settings.threads, settings.context_length)
+        _LOG.info("texts: %s", self.exactness.label)
 
     @classmethod
     @reading_one_folder
@@ -159,7 +169,9 @@ class Engine:
         )
         self._check_ids("prompt", prompt_ids)
         self._check_ids("logit_bias", options.sampling.logit_bias if options.sampling else ())
-        return self._answer(prompt_ids, limits, options, self.policy_of(options))
+        choice = self.policy_of(options)
+        _LOG.info("answer to %d tokens: policy %s, draft length %d", len(prompt_ids), choice.name, choice.draft_length)
+        return self._answer(prompt_ids, limits, options, choice)
 
     def pieces(
         self,

@@ -42,7 +42,7 @@ ALLOWED = {
         ),
         *("gguf", "flatbuffers", "optimum", "onnxruntime_genai"),
     },
-    "edgedraft": set(),
+    "edgedraft": {"argcomplete"},
 }
 # Libraries that only one file may know, so that changing one stays a change in one place.
 ONE_FILE = {
@@ -80,6 +80,7 @@ ONE_FILE = {
     "datasets": "calibration/data/tables.py",
     "httpx": "calibration/answers/server.py",
     "ray": "calibration/ray_engine.py",
+    "argcomplete": "edgedraft/commands/completion.py",
 }
 
 

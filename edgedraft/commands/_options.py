@@ -5,6 +5,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from edgedraft.commands._parser import add_common_arguments
+
 if TYPE_CHECKING:
     from edgedraft.console import Console
     from edgedraft.runtime.core.sampling import SamplingSettings
@@ -48,9 +50,9 @@ def add_parts(parser: argparse.ArgumentParser, parts: dict[str, tuple[Any, str]]
     group = parser.add_subparsers(metavar="PART", **facts)
     for name, (module, summary) in parts.items():
         part = group.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        part.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the result as JSON")
+        add_common_arguments(part, default=argparse.SUPPRESS)
         module.add_arguments(part)
-        part.set_defaults(run=module.run)
+        part.set_defaults(run=module.run, parser=part)
 
 
 def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,7 +79,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     data = "JSON lines, Parquet, text, - for standard input, or a hub data set (default: the shipped coding prompts)"
     parser.add_argument("--prompts", metavar="DATA", help=data)
     parser.add_argument("--prompts-per-half", type=positive, metavar="N", help="use the first N of each half only")
-    parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="per answer (default: %(default)s)")
+    names = ("--max-new-tokens", "--max-tokens")
+    parser.add_argument(*names, type=positive, metavar="N", help="per answer (default: %(default)s)")
     threads = "several are weighed against each other (default: every core this process may use)"
     parser.add_argument("--threads", type=positive, nargs="+", metavar="N", help=threads)
     _add_context_argument(parser)
@@ -183,8 +186,19 @@ def sampling_settings(options: argparse.Namespace) -> "SamplingSettings | None":
         repetition_penalty=options.repetition_penalty,
         logit_bias=dict(options.logit_bias),
     )
+    _require_drawing(options)
     greedy = options.temperature == 0 and options.repetition_penalty == 1 and not options.logit_bias
     return None if greedy else settings
+
+
+def _require_drawing(options: argparse.Namespace) -> None:
+    """Refuse options that say how to draw tokens where none are drawn."""
+    from edgedraft.runtime.base.records import require
+
+    unset = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": None}
+    given = [f"--{name.replace('_', '-')}" for name, value in unset.items() if getattr(options, name) != value]
+    rule = f"{', '.join(given)}: only tokens that are drawn are filtered or repeat"
+    require(options.temperature > 0 or not given, rule, got="temperature 0", remedy="give --temperature, such as 0.8")
 
 
 def decoding_options(options: argparse.Namespace) -> "DecodingOptions":

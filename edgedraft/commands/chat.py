@@ -19,8 +19,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Open the bundle and talk until the input ends."""
     from edgedraft.commands._chat_loop import ChatLoop
-    from edgedraft.commands._options import open_engine
+    from edgedraft.commands._options import decoding_options, open_engine
+    from edgedraft.runtime.base.records import require
 
+    require(not options.log_probs, "--log-probs: chat shows none", remedy="use edgedraft generate --json")
+    decoding_options(options)  # mistakes are said before a bundle is opened
     engine = open_engine(options, console)
     chat = ChatLoop(engine, options, console)
     if console.interactive:

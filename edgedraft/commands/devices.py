@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedraft.commands._options import KINDS_OF_DEVICES, positive
+from edgedraft.commands._parser import add_common_arguments
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
     for name, (_, summary) in PARTS.items():
         part = parts.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        part.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the result as JSON")
+        add_common_arguments(part, default=argparse.SUPPRESS)
+        part.set_defaults(parser=part)
         if name == "list":
             part.add_argument("--kind", choices=KINDS_OF_DEVICES, help="only these")
         if name == "show":

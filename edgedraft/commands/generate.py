@@ -23,12 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Open the bundle and stream the answer."""
-    from edgedraft.commands._options import open_engine
+    from edgedraft.commands._options import decoding_options, open_engine
     from edgedraft.runtime.base.records import require
     from edgedraft.runtime.text.characters import decoded, well_formed
 
     prompt = decoded(read_input()) if options.prompt == "-" else well_formed(options.prompt)
+    require(options.json or not options.log_probs, "--log-probs: shown in JSON only", remedy="add --json")
     require(bool(prompt.strip()), "prompt: expected a text that is not empty", got=repr(prompt))
+    decoding_options(options)  # mistakes are said before a bundle is opened
     engine = open_engine(options, console)
     messages = [{"role": "user", "content": prompt}]
     prompt_ids = engine.codec.encode_prompt(prompt) if options.raw else engine.codec.encode_chat(messages)

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-_CLOSE_ENOUGH = 0.6
+_CLOSE_ENOUGH = 0.7
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str | None:

@@ -1,6 +1,7 @@
 """Execution providers, and sessions opened on one of them; the only file that imports onnxruntime."""
 
 import importlib.util
+import logging
 import os
 import sys
 import threading
@@ -18,6 +19,8 @@ from edgedraft.runtime.base.graph_reads import require_own_data
 from edgedraft.runtime.base.provider_names import CPU, WEBGPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE, missing_gpu, vulkan_devices
+
+_LOG = logging.getLogger(__name__)
 
 onnxruntime_version: str = onnxruntime.__version__
 
