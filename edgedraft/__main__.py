@@ -27,6 +27,7 @@ COMMANDS = {
     "vocab": "inspect and convert token maps of other engines, and write them from counts",
     "models": "list and fetch the packaged models",
     "kernels": "show which own kernels were built and which of them this CPU runs",
+    "doctor": "check this installation: versions, providers, kernels, memory, and what is missing",
     "completion": "print a script that completes commands and options in a shell",
 }
 

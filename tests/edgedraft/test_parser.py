@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from edgedraft.__main__ import COMMANDS, main
+from edgedraft.runtime.onnx.providers import available_providers
 
 
 def test_alone_it_shows_its_commands(capsys):
@@ -41,6 +42,13 @@ def test_mistyped_names(arguments, said, capsys):
 def test_three_names_for_the_length_of_an_answer(tiny_bundle, option, capsys):
     assert main(["generate", str(tiny_bundle), "sort the list", option, "3", "--threads", "2"]) == 0
     assert "[3 tokens, " in capsys.readouterr().err
+
+
+@pytest.mark.skipif("azure" not in available_providers(), reason="every provider of this onnxruntime has kernels")
+@pytest.mark.parametrize("option", ["--target-provider", "--drafter-provider"])
+def test_a_provider_that_would_run_nothing_ends_the_command(tiny_bundle, option, capsys):
+    assert main(["generate", str(tiny_bundle), "sort", option, "azure", "--threads", "2"]) == 2
+    assert "provider azure: ONNX Runtime runs no part of this graph on it, got cpu instead" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("filtering", [["--top-p", "0.9"], ["--top-k", "5"], ["--min-p", "0.1"], ["--seed", "0"]])

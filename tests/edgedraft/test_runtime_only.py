@@ -48,3 +48,12 @@ def test_a_missing_extra_is_named_in_one_line(runtime_only, tmp_path):
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].endswith('is not installed - pip install "edgedraft[export]"')
+
+
+def test_the_installation_is_examined(runtime_only):
+    result = run(runtime_only, "doctor", "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert {trial["name"]: trial["runs"] for trial in found["providers"]}["cpu"]
+    assert found["packages"]["extras"][""] == []
+    assert "transformers" in found["packages"]["extras"]["export"]
