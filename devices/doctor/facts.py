@@ -46,7 +46,7 @@ class Packages:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Problem:
+class InstallationProblem:
     """Something wrong, and the line that mends it."""
 
     what: str
@@ -61,4 +61,4 @@ class Examination:
     providers: tuple[ProviderTrial, ...]
     kernels: KernelState
     resources: Resources
-    problems: tuple[Problem, ...]
+    problems: tuple[InstallationProblem, ...]

@@ -130,7 +130,9 @@ class ChatLoop:
         prompt = self._engine.fit(talk.messages, options.max_new_tokens)
         if prompt.dropped_messages:
             self._console.note(f"[the context is full: the oldest {prompt.dropped_messages} messages were left out]")
-        texts, usage, reason = [], None, None
+        texts: list[str] = []
+        usage: Usage | None = None
+        reason: str | None = None
         with noting_interrupts() as note:
             for piece in stoppable_pieces(
                 self._engine,
