@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +24,18 @@ SHIPPED = "coding"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """A conversation to continue. The ``rank`` half chooses the draft vocabulary, the ``score`` half judges it."""
+    """A conversation to continue. The ``rank`` half chooses the draft vocabulary, the ``score`` half judges it.
+
+    ``category`` is the kind of task, where the data set says it. ``later_turns`` are what the user says after the
+    answer: calibration asks for the first answer alone, `bench` for all.
+    """
 
     id: str
     split: str
     messages: tuple[Mapping[str, Any], ...]
     tools: tuple[Mapping[str, Any], ...] = ()
+    category: str | None = None
+    later_turns: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -96,6 +103,16 @@ def take(prompts: Sequence[Prompt], split: str, limit: int | None = None) -> tup
     return chosen[:limit]
 
 
+def spread(prompts: Sequence[Prompt], limit: int | None) -> tuple[Prompt, ...]:
+    """Return ``limit`` prompts (all when None), as many of each category as there are: in turn, in their order."""
+    by_category: dict[str | None, list[Prompt]] = {}
+    for prompt in prompts:
+        by_category.setdefault(prompt.category, []).append(prompt)
+    in_turn = [each for row in zip_longest(*by_category.values()) for each in row if each is not None][:limit]
+    chosen = {prompt.id for prompt in in_turn}
+    return tuple(prompt for prompt in prompts if prompt.id in chosen)
+
+
 def _prompts(
     numbered: Iterable[tuple[int, Sample]], where: str, report: ReadReport, strict: bool
 ) -> tuple[Prompt, ...]:
@@ -115,7 +132,14 @@ def _prompts(
                 raise problem
             report.add_problem(str(problem))
             continue
-        prompt = Prompt(id=sample.id, split=RANK, messages=messages, tools=sample.tools)
+        prompt = Prompt(
+            id=sample.id,
+            split=RANK,
+            messages=messages,
+            tools=sample.tools,
+            category=sample.category,
+            later_turns=sample.later_turns,
+        )
         split = halves.setdefault(prompt.likeness, sample.split or (RANK, SCORE)[len(halves) % 2])
         prompts.append(replace(prompt, split=split))
     report.require_samples(where)

@@ -69,14 +69,16 @@ def load(
     target_provider: str = "cpu",
     drafter_provider: str = "cpu",
     exact: bool | None = None,
+    tuned: bool = True,
 ) -> "Engine":
-    """Check the bundle in the folder ``bundle`` and open it.
+    """Check the bundle in the folder ``bundle`` and open it, by the plan that `edgedraft tune` made here, if it did.
 
     ``threads`` overrides the number of threads in the plan. ``context_length`` limits prompt and answer together, in
     tokens; the default is 2,048. Providers are onnxruntime's execution providers by short name: ``webgpu`` is any GPU,
     with ``edgedraft[webgpu]``. The two may differ: a drafter on the CPU can serve a target on the GPU. ``exact=True``
     requires exact mode: greedy texts are then the target's own, token for token, with any drafter. By default exact
     mode is on where it is possible and costs less than 3 % of the speed; `Engine.exactness` says whether it is on.
+    ``tuned=False`` keeps to the plan inside the bundle.
     Raises `EdgedraftError` if a file of the bundle is missing or changed, if a provider is not available, or if
     ``exact=True`` is not possible.
 
@@ -84,6 +86,7 @@ def load(
     >>> for piece in model.stream("Reverse a list in Python."):  # doctest: +SKIP
     ...     print(piece.text, end="", flush=True)
     """
+    from edgedraft.devices.tuning.opening import tuned_for
     from edgedraft.runtime.core.model import CONTEXT_LENGTH
     from edgedraft.runtime.engine import Engine
 
@@ -95,6 +98,7 @@ def load(
         target_provider=target_provider,
         drafter_provider=drafter_provider,
         exact=exact,
+        tuned=tuned_for(target_provider, drafter_provider, tuned=tuned),
     )
 
 

@@ -13,6 +13,7 @@ from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.base.tables import markdown_table
 
 _LAYOUT = "\n\t"
+_MARK, _PLAIN = "\x1b[36m", "\x1b[0m"  # cyan is readable on light and on dark
 _REDRAW_SECONDS = 0.2
 _LOG_SECONDS = 15.0
 
@@ -33,10 +34,34 @@ class Console:
         if not self.as_json:
             _write(_cleaned(text))
 
-    def piece(self, text: str) -> None:
-        """Print a piece of streamed text: as it is to a file or a pipe, without control characters to a terminal."""
+    def piece(self, text: str, *, marked: bool = False) -> None:
+        """Print a piece of streamed text: as it is to a file or a pipe, without control characters to a terminal.
+
+        ``marked`` colours it; only where `shows_colours`.
+        """
         if not self.as_json:
-            _write(_for_reader(text), end="")
+            _write(f"{_MARK}{_for_reader(text)}{_PLAIN}" if marked and text else _for_reader(text), end="")
+
+    @property
+    def interactive(self) -> bool:
+        """Return whether a person types: standard input is a terminal."""
+        return sys.stdin is not None and sys.stdin.isatty()
+
+    @property
+    def shows_colours(self) -> bool:
+        """Return whether standard output is a terminal that knows colours, and shows text."""
+        terminal = sys.stdout is not None and sys.stdout.isatty()
+        return terminal and not self.as_json and os.environ.get("TERM") != "dumb"
+
+    @contextlib.contextmanager
+    def busy(self, what: str) -> Iterator[None]:
+        """Show on a terminal what goes on in the block, and remove it afterwards."""
+        if self._terminal:
+            _tell(f"{printable(what)} …", end="")
+        try:
+            yield
+        finally:
+            self._clear()
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table that reads well in a terminal and in Markdown."""

@@ -118,6 +118,21 @@ def bench(
     the order rotates by one, so that no way always runs first. Where ``target`` is exact, ``inexact`` is the same model
     without exact mode: it runs alone, too, and speed-ups are against it, so that they do not count what the mode costs.
     """
+    runs = run_ways(target, ways, prompts, limits, clock, progress, inexact=inexact)
+    return bench_report(runs, ways, limits.max_new_tokens), runs
+
+
+def run_ways(
+    target: LanguageModel,
+    ways: Mapping[str, Drafting],
+    prompts: Sequence[Sequence[int]],
+    limits: Limits,
+    clock: Clock,
+    progress: Progress = silent,
+    *,
+    inexact: LanguageModel | None = None,
+) -> dict[str, list[PromptRun]]:
+    """Decode every prompt by every way, as `bench` does; return the single runs by the names of the ways."""
     require(len(prompts) > 0, "bench needs at least one prompt", got=0)
     alone = {PLAIN: target} | ({INEXACT: inexact} if inexact is not None else {})
     names = [*alone, *ways]
@@ -132,9 +147,16 @@ def bench(
             else:
                 runs[name].append(run_prompt(alone.get(name, target), ways.get(name), prompt, limits, clock))
             progress("bench runs", number * len(names) + step + 1, total)
-    fastest = runs[[*alone][-1]]
-    reports = {name: summarize(runs[name], runs[PLAIN], ways.get(name), speed_base=fastest) for name in names}
-    return BenchReport(prompts=len(prompts), max_new_tokens=limits.max_new_tokens, ways=reports), runs
+    return runs
+
+
+def bench_report(
+    runs: Mapping[str, Sequence[PromptRun]], ways: Mapping[str, Drafting], max_new_tokens: int
+) -> BenchReport:
+    """Summarize the runs of every way, in their order."""
+    fastest = runs[INEXACT if INEXACT in runs else PLAIN]
+    reports = {name: summarize(runs[name], runs[PLAIN], ways.get(name), speed_base=fastest) for name in runs}
+    return BenchReport(prompts=len(runs[PLAIN]), max_new_tokens=max_new_tokens, ways=reports)
 
 
 def run_prompt(

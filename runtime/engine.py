@@ -1,7 +1,10 @@
 """Engine: one bundle, opened. It owns the sessions and starts answers on them."""
 
+import contextlib
+import logging
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import TypedDict, Unpack
@@ -14,29 +17,32 @@ from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
-from edgedraft.runtime.core.model import CONTEXT_LENGTH, LanguageModel
-from edgedraft.runtime.core.options import DecodingOptions
-from edgedraft.runtime.core.policies import (
-    ADAPTIVE,
-    CONFIDENT,
-    P_MIN,
-    PLAIN,
-    PolicyChoice,
-    PolicyParts,
-    build_drafter,
-)
+from edgedraft.runtime.core.model import CONTEXT_LENGTH, AnswerCancelledError, LanguageModel
+from edgedraft.runtime.core.options import DecodingOptions, chosen_policy, with_keywords
+from edgedraft.runtime.core.pacing import Pacing
+from edgedraft.runtime.core.policies import PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.onnx.bundle_drafter import check_widths, open_drafter
 from edgedraft.runtime.onnx.planned_kernels import as_planned, exact_mode_may_be_free, opened_remark, padded_graph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.slots import SlotPool
+from edgedraft.runtime.text.answer_stream import AnswerStream, Cancellation
 from edgedraft.runtime.text.codec import FittedPrompt, TextCodec, fit_conversation
 from edgedraft.runtime.text.messages import Message
-from edgedraft.runtime.text.streaming import Answer, Meter, TextPiece, TextStream, answer_pieces, joined, stop_texts
+from edgedraft.runtime.text.streaming import Answer, Meter, TextStream, answer_pieces, joined, stop_texts
+from edgedraft.runtime.text.tool_calls import separated, shows_tool_calls
 
-_GIVE_ONE = "give each setting in one place"
-_OTHER_POLICY = "leave it out, choose another policy, or ask to speculate where the plan does not"
+_LOG = logging.getLogger(__name__)
+
+_UNSHARED = Pacing(clock=time.perf_counter)
+
+BundleChange = Callable[[Bundle], Bundle]
+"""Returns the bundle to open in place of the one that was read."""
+
+
+def unchanged(bundle: Bundle) -> Bundle:
+    """Return the bundle as it was read."""
+    return bundle
 
 
 __all__ = ["AnswerKeywords", "DecodingOptions", "Engine"]
@@ -53,12 +59,14 @@ class AnswerKeywords(TypedDict, total=False):
     min_p: float | None
     seed: int | None
     options: DecodingOptions | None
+    tools: Sequence[Message]
 
 
 class Engine:
     """The target and the trimmed drafter of a bundle, ready to decode; several answers may run at once.
 
-    ``exactness`` says whether the target runs in exact mode and, if not, why.
+    Used with ``with``, it is closed at the end of the block. ``exactness`` says whether the target runs in exact mode
+    and, if not, why.
     """
 
     def __init__(self, bundle: Bundle, target: SessionSettings, drafter: SessionSettings) -> None:
@@ -75,12 +83,20 @@ class Engine:
         self.plan = manifest.plan
         if self.exactness.exact and not target_graph.exact_mode_is_free:
             self.plan = manifest.plan.in_exact_mode()
-        self._target_graph = target_graph
+        self._target_graph: OnnxGraph | None = target_graph
+        self._drafter_graph: OnnxGraph | None = opened.graph
         self.slots = SlotPool(
             padded_graph(target_graph, self.plan.target_pass_seconds, manifest.provider, planned.target),
             opened.sources,
             self.plan,
         )
+        for role, settings, kernels in (
+            ("target", target, self.kernels.target),
+            ("drafter", drafter, self.kernels.drafter),
+        ):
+            said = "%s on %s with %s kernels, %d threads, context %d"
+            _LOG.info(said, role, settings.provider, kernels, settings.threads, settings.context_length)
+        _LOG.info("texts: %s", self.exactness.label)
 
     @classmethod
     @reading_one_folder
@@ -94,9 +110,13 @@ class Engine:
         target_provider: str = CPU,
         drafter_provider: str = CPU,
         exact: bool | None = None,
+        tuned: BundleChange = unchanged,
     ) -> "Engine":
-        """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options."""
-        bundle = read_bundle(path, verify_hashes=verify_hashes)
+        """Check the bundle in ``path`` and open it; `edgedraft.load` documents the options.
+
+        ``tuned`` may give the bundle another plan, such as the one that `edgedraft tune` made on this device.
+        """
+        bundle = tuned(read_bundle(path, verify_hashes=verify_hashes))
         manifest, plan = bundle.manifest, bundle.manifest.plan
         settings = SessionSettings(
             # A plan for a larger machine must not start more threads than can run here.
@@ -115,10 +135,36 @@ class Engine:
         drafter = replace(settings, provider=drafter_provider, context_length=longest, exact=False)
         return cls(bundle, settings, drafter)
 
+    def close(self) -> None:
+        """Give the models' memory back, once answers that have begun have ended; then nothing can be asked any more."""
+        self.slots.close()
+        self._target_graph = self._drafter_graph = None
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Return the bytes of keys and values that a token takes in one slot, in both models."""
+        graphs = [graph for graph in (self._target_graph, self._drafter_graph) if graph is not None]
+        return sum(graph.cache_bytes_per_token for graph in graphs)
+
+    def limit_context(self, context_length: int) -> None:
+        """Give slots that are opened from now on a shorter context, of ``context_length`` tokens."""
+        self.settings = _limited(self.settings, context_length)
+        self.drafter_settings = _limited(self.drafter_settings, context_length)
+        for graph in (self._target_graph, self._drafter_graph):
+            if graph is not None:
+                graph.settings = _limited(graph.settings, context_length)
+
     def inexact_target(self) -> LanguageModel | None:
         """Return another target without exact mode, with its own cache; None if exact mode is off or costs nothing."""
-        costs = self.exactness.exact and not self._target_graph.exact_mode_is_free
-        return self._target_graph.new_model(exact=False) if costs else None
+        graph = self._target_graph
+        costs = graph is not None and self.exactness.exact and not graph.exact_mode_is_free
+        return graph.new_model(exact=False) if graph is not None and costs else None
 
     @property
     def kernels_remark(self) -> str | None:
@@ -129,19 +175,20 @@ class Engine:
         """Return the limits of an answer: ``max_new_tokens`` and this bundle's end-of-turn ids."""
         return Limits(max_new_tokens=max_new_tokens, end_token_ids=self.bundle.manifest.end_token_ids)
 
-    def fit(self, messages: Sequence[Message], max_new_tokens: int) -> FittedPrompt:
+    def fit(self, messages: Sequence[Message], max_new_tokens: int, tools: Sequence[Message] = ()) -> FittedPrompt:
         """Return a conversation's tokens, without its oldest messages if they leave the answer too little space.
 
         The answer gets ``max_new_tokens`` or a quarter of the context, whichever is less.
         """
         context = self.settings.context_length
-        return fit_conversation(self.codec, messages, context - max(min(max_new_tokens, context // 4), 1))
+        return fit_conversation(self.codec, messages, context - max(min(max_new_tokens, context // 4), 1), tools)
 
     def rounds(
         self,
         prompt_ids: Sequence[int],
         limits: Limits,
         options: DecodingOptions | None = None,
+        pacing: Pacing = _UNSHARED,
     ) -> Iterator[Round]:
         """Answer ``prompt_ids``; without ``options``, greedily and by the plan.
 
@@ -159,7 +206,9 @@ class Engine:
         )
         self._check_ids("prompt", prompt_ids)
         self._check_ids("logit_bias", options.sampling.logit_bias if options.sampling else ())
-        return self._answer(prompt_ids, limits, options, self.policy_of(options))
+        choice = self.policy_of(options)
+        _LOG.info("answer to %d tokens: policy %s, draft length %d", len(prompt_ids), choice.name, choice.draft_length)
+        return self._answer(prompt_ids, limits, options, choice, pacing)
 
     def pieces(
         self,
@@ -168,12 +217,15 @@ class Engine:
         max_new_tokens: int = 256,
         stop: str | Sequence[str] | None = (),
         options: DecodingOptions | None = None,
-    ) -> Iterator[TextPiece]:
+        pacing: Pacing = _UNSHARED,
+    ) -> AnswerStream:
         """Answer token ids piece by piece; `stream` is this for a text or a conversation."""
-        limits = self.limits(max_new_tokens)
+        limits, cancellation = self.limits(max_new_tokens), Cancellation()
         stream = TextStream(self.codec, stop_texts(stop))
         meter = Meter(len(prompt_ids), time.perf_counter)
-        return answer_pieces(self.rounds(prompt_ids, limits, options), stream, limits.end_token_ids, meter)
+        pacing = replace(pacing, before_pass=cancellation.before(pacing.before_pass))
+        rounds = self.rounds(prompt_ids, limits, options, pacing)
+        return AnswerStream(answer_pieces(rounds, stream, limits.end_token_ids, meter), cancellation)
 
     def stream(
         self,
@@ -187,13 +239,15 @@ class Engine:
         min_p: float | None = None,
         seed: int | None = None,
         options: DecodingOptions | None = None,
-    ) -> Iterator[TextPiece]:
+        tools: Sequence[Message] = (),
+    ) -> AnswerStream:
         """Answer a text or a conversation piece by piece, each saying whether it was drafted.
 
         Decoding is greedy unless ``temperature`` is above 0; ``top_p``, ``top_k`` and ``min_p`` restrict sampling.
-        ``options`` hold all other settings; a setting given there cannot be given as a keyword, too. The last piece
-        carries ``finish_reason`` and ``usage``. Close the iterator to cancel. Raises `EdgedraftError` before decoding
-        if the prompt does not fit or two settings contradict each other.
+        ``options`` hold all other settings; a setting given there cannot be given as a keyword, too. ``tools`` are
+        functions that the model may call, as JSON schemas. The last piece carries ``finish_reason`` and ``usage``.
+        `AnswerStream.cancel` ends the answer from any thread, and ``async for`` reads it, too. Raises `EdgedraftError`
+        before decoding if the prompt does not fit or two settings contradict each other.
 
         >>> for piece in engine.stream("Reverse a list in Python."):  # doctest: +SKIP
         ...     print(piece.text, end="")
@@ -201,64 +255,57 @@ class Engine:
         messages = [{"role": "user", "content": prompt}] if isinstance(prompt, str) else prompt
         drawing = {"temperature": temperature, "top_p": top_p, "top_k": top_k, "min_p": min_p}
         return self.pieces(
-            self.fit(messages, max_new_tokens).token_ids,
+            self.fit(messages, max_new_tokens, tools).token_ids,
             max_new_tokens=max_new_tokens,
             stop=stop,
-            options=_with_keywords(options or DecodingOptions(), drawing, seed),
+            options=with_keywords(options or DecodingOptions(), drawing, seed),
         )
 
     def generate(self, prompt: str | Sequence[Message], **keywords: "Unpack[AnswerKeywords]") -> Answer:
         """Return the whole answer to a text or a conversation.
 
         The keywords are those of `stream`: ``max_new_tokens``, ``stop``, ``temperature``, ``top_p``, ``top_k``,
-        ``min_p``, ``seed`` and ``options``.
+        ``min_p``, ``seed``, ``options`` and ``tools``.
 
         >>> print(engine.generate("Reverse a list in Python.", temperature=0.8, seed=1))  # doctest: +SKIP
         """
         return joined(self.stream(prompt, **keywords))
 
+    def generate_all(
+        self, prompts: Sequence[str | Sequence[Message]], *, at_once: int = 2, **keywords: "Unpack[AnswerKeywords]"
+    ) -> list[Answer]:
+        """Return the answers to several prompts, in their order, ``at_once`` of them decoded at a time.
+
+        The keywords are those of `generate`.
+
+        >>> first, second = engine.generate_all(["Reverse a list.", "Sort a list."])  # doctest: +SKIP
+        """
+        require(at_once >= 1, "at_once must be at least 1", got=at_once)
+        with ThreadPoolExecutor(max_workers=at_once) as pool:
+            return list(pool.map(lambda prompt: self.generate(prompt, **keywords), prompts))
+
     def chat(self, messages: Sequence[Message], **keywords: "Unpack[AnswerKeywords]") -> Message:
         """Return the assistant's next message; only tokens that are not in the cache yet are processed.
 
-        The keywords are those of `generate`. `fit` shortens long conversations.
+        The keywords are those of `generate`. `fit` shortens long conversations. With ``tools``, calls that the model
+        writes as its template shows them (``<tool_call>``) are in ``tool_calls``, with arguments as JSON text.
 
         >>> messages = [{"role": "user", "content": "Reverse a list in Python."}]
         >>> messages.append(engine.chat(messages))  # doctest: +SKIP
         """
-        return {"role": "assistant", "content": self.generate(messages, **keywords).text}
+        text = self.generate(messages, **keywords).text
+        if not keywords.get("tools") or not shows_tool_calls(self.codec.chat.source):
+            return {"role": "assistant", "content": text}
+        content, calls = separated(text)
+        called = {"tool_calls": [call.json_form() for call in calls]} if calls else {}
+        return {"role": "assistant", "content": content or None, **called}
 
     def policy_of(self, options: DecodingOptions) -> PolicyChoice:
         """Return the draft policy that follows from ``options`` and the plan.
 
         Raises `EdgedraftError` for contradicting options.
         """
-        plan = self.bundle.manifest.plan
-        name = options.policy
-        if name is None:
-            name = options.drafting
-            planned = plan.worth_trying if name == ADAPTIVE else plan.speculate
-            name = name if (planned if options.speculate is None else options.speculate) else PLAIN
-        elif options.speculate is not None:
-            require(
-                options.speculate == (name != PLAIN),
-                "speculate and policy must agree",
-                got=f"speculate {options.speculate} and policy {name}",
-                remedy="give one of the two",
-            )
-        require(
-            options.draft_length is None or name not in (PLAIN, ADAPTIVE),
-            f"the {name} policy takes no draft length",
-            got=options.draft_length,
-            remedy=_OTHER_POLICY,
-        )
-        require(
-            options.p_min is None or name == CONFIDENT,
-            f"the {name} policy takes no p_min",
-            got=options.p_min,
-            remedy=_OTHER_POLICY,
-        )
-        length = plan.draft_length if options.draft_length is None else options.draft_length
-        return PolicyChoice(name=name, draft_length=length, p_min=P_MIN if options.p_min is None else options.p_min)
+        return chosen_policy(options, self.bundle.manifest.plan)
 
     def _check_ids(self, what: str, token_ids: Collection[int]) -> None:
         vocab_size = self.bundle.manifest.target_vocab_size
@@ -266,39 +313,28 @@ class Engine:
         require(not wrong, f"{what}: token ids must lie in 0..{vocab_size - 1}", got=wrong[:1])
 
     def _answer(
-        self, prompt_ids: Sequence[int], limits: Limits, options: DecodingOptions, choice: PolicyChoice
+        self,
+        prompt_ids: Sequence[int],
+        limits: Limits,
+        options: DecodingOptions,
+        choice: PolicyChoice,
+        pacing: Pacing,
     ) -> Iterator[Round]:
         """Yield the rounds of one answer; a slot is reserved at the first round and returned at the end."""
-        with self.slots.taken(prompt_ids) as slot:
-            parts = PolicyParts(source=slot.source, pass_times=slot.pass_times, clock=time.perf_counter)
+        with self.slots.taken(prompt_ids) as slot, contextlib.suppress(AnswerCancelledError):
+            parts = PolicyParts(source=slot.source, pass_times=slot.pass_times, clock=pacing.clock)
             rounds = speculative_rounds(
                 slot.target,
                 build_drafter(choice, parts),
                 prompt_ids,
                 options.method(),
                 log_probs=options.log_probs,
-                clock=time.perf_counter,
+                top_log_probs=options.top_log_probs,
+                clock=pacing.clock,
+                before_pass=pacing.before_pass,
             )
             yield from limited(rounds, limits)
 
 
-def _with_keywords(options: DecodingOptions, drawing: Mapping[str, float | None], seed: int | None) -> DecodingOptions:
-    """Return ``options`` with the keywords added; refuse settings given twice, and filters with greedy decoding."""
-    given = {name: value for name, value in drawing.items() if value is not None}
-    twice = [*given] if options.sampling is not None else []
-    twice += ["seed"] if seed is not None and options.seed is not None else []
-    require(not twice, "options and keywords must not both say how to draw", got=", ".join(twice), remedy=_GIVE_ONE)
-    if seed is not None:
-        options = replace(options, seed=seed)
-    if not given:
-        return options
-    temperature = given.pop("temperature", 0.0)
-    settings = SamplingSettings(
-        temperature=temperature,
-        top_p=given.get("top_p", 1.0),
-        top_k=int(given.get("top_k", 0)),
-        min_p=given.get("min_p", 0.0),
-    )
-    drawn = temperature > 0 or not given
-    require(drawn, f"{', '.join(given)}: only drawn tokens are filtered", remedy="give a temperature above 0")
-    return replace(options, sampling=settings if temperature > 0 else None)
+def _limited(settings: SessionSettings, context_length: int) -> SessionSettings:
+    return replace(settings, context_length=min(settings.context_length, context_length))

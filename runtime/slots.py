@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.model import LanguageModel, ModelFactory
 from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.core.plan import DecodingPlan
@@ -32,15 +33,24 @@ class Slot:
 class SlotPool:
     """Lends slots, first the idle one that shares the longest prefix with the prompt; thread-safe.
 
-    Answers that run at once get different slots; up to ``IDLE_SLOTS`` idle slots are kept.
+    Answers that run at once get different slots; up to ``IDLE_SLOTS`` idle slots are kept, or as many as `keep` says.
     """
 
     def __init__(self, target: ModelFactory, sources: SourceFactory, plan: DecodingPlan) -> None:
-        self._target = target
-        self._sources = sources
+        self._graphs: tuple[ModelFactory, SourceFactory] | None = (target, sources)
         self._plan = plan
+        self._most_idle = IDLE_SLOTS
         self._idle: list[Slot] = []
         self._lock = threading.Lock()
+
+    def keep(self, count: int) -> None:
+        """Keep up to ``count`` idle slots."""
+        self._most_idle = count
+
+    def close(self) -> None:
+        """Lend no more slots, and let go of the graphs; answers that have begun go on to their end."""
+        with self._lock:
+            self._graphs, self._idle, self._most_idle = None, [], 0
 
     @contextmanager
     def taken(self, prompt_ids: Sequence[int] = ()) -> Iterator[Slot]:
@@ -61,8 +71,12 @@ class SlotPool:
             raise
         finally:
             with self._lock:
-                self._idle = [*self._idle, slot][-IDLE_SLOTS:]
+                self._idle = [*self._idle, slot][-self._most_idle :] if self._most_idle else []
 
     def _new_slot(self) -> Slot:
+        graphs = self._graphs
+        if graphs is None:
+            raise EdgedraftError("the bundle is closed", remedy="open it again")
+        target, sources = graphs
         pass_times = PairPassTimes.planned(self._plan)
-        return Slot(target=self._target.new_model(), source=self._sources.new_source(), pass_times=pass_times)
+        return Slot(target=target.new_model(), source=sources.new_source(), pass_times=pass_times)

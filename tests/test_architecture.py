@@ -17,7 +17,7 @@ ROOMS = ("runtime", "devices", "calibration", "exporter", "edgedraft")
 # Floors inside a room, lowest first. A floor imports itself and those left of it. Peers joined by "·" do not import
 # each other, parts joined by "," may. A name is a folder, or a file that stands directly in the room.
 FLOORS = {
-    "runtime": "base → core → bundle · text · native → onnx → engine, slots, bench → serving",
+    "runtime": "base → core → bundle · text · native → onnx → engine, slots, bench → serving · talk",
     "exporter": "graph · vocab → equality → models → planning → methods · bundle → pipeline",
 }
 OURS = {"edgedraft", "_typeshed"}  # the second holds types alone, and is never loaded
@@ -42,7 +42,7 @@ ALLOWED = {
         ),
         *("gguf", "flatbuffers", "optimum", "onnxruntime_genai"),
     },
-    "edgedraft": set(),
+    "edgedraft": {"argcomplete"},
 }
 # Libraries that only one file may know, so that changing one stays a change in one place.
 ONE_FILE = {
@@ -71,7 +71,7 @@ ONE_FILE = {
         "runtime/text/template_growth.py",
         "runtime/text/template_sandbox.py",
     },
-    "starlette": "runtime/serving/page_server.py",
+    "starlette": {"runtime/serving/openai/app.py", "runtime/serving/page_server.py"},
     "uvicorn": "runtime/serving/front/server.py",
     "segno": "runtime/serving/listening.py",
     "cryptography": "runtime/serving/certificate.py",
@@ -80,6 +80,7 @@ ONE_FILE = {
     "datasets": "calibration/data/tables.py",
     "httpx": "calibration/answers/server.py",
     "ray": "calibration/ray_engine.py",
+    "argcomplete": "edgedraft/commands/completion.py",
 }
 
 
@@ -187,7 +188,7 @@ def test_only_the_command_line_knows_argparse_and_the_commands(path):
 
 def test_the_command_line_stays_thin():
     lines = sum(path.read_text(encoding="utf-8").count("\n") for path in (REPOSITORY / "edgedraft").rglob("*.py"))
-    assert lines <= 2300
+    assert lines <= 3000
 
 
 @pytest.mark.parametrize("path", sorted((REPOSITORY / "runtime" / "core").glob("*.py")), ids=lambda path: path.stem)

@@ -5,10 +5,11 @@ Layouts, by the field that gives them away; where an entry has several, the firs
     messages, conversations, conversation   turns of role/content or ShareGPT's from/value
     prompt (and completion)                 texts, or lists of turns
     instruction (and input, output)         Alpaca
+    turns (and question_id)                 Spec-Bench and MT-bench: what the user says, answer by answer
     text                                    no conversation: the text as it stands
 
-Beside them: tools (or functions), system, id, split. Other fields are the data set's own and are passed over; a field
-that is null counts as absent.
+Beside them: tools (or functions), system, id, split, category. Other fields are the data set's own and are passed over;
+a field that is null counts as absent.
 """
 
 import json
@@ -22,6 +23,7 @@ from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.text.messages import ASSISTANT, Message
 
+_LONGEST_CATEGORY = 64
 _BLANK = re.compile(r"\s*")
 
 LARGEST_ENTRY_BYTES = 64 * 2**20
@@ -42,16 +44,24 @@ def parse_entry(data: object, number: int) -> Sample:
     if not isinstance(data, Mapping):
         raise EdgedraftError("expected an object", got=type(data).__name__)
     fields = {str(name): value for name, value in data.items() if value is not None}
-    layout = next((name for name in LAYOUTS if name in fields), None)
+    layout = next((name for name in LAYOUTS if name in fields and (name != "turns" or _lists(fields["turns"]))), None)
     if layout is None:
         raise EdgedraftError(f"expected one of {', '.join(LAYOUTS)}", got=listed(fields) or "no field")
-    name, split = _id(fields, number), _split(fields)
+    name, split, category = _id(fields, number), _split(fields), _category(fields)
     if layout == "text":
-        return Sample(id=name, text=text(fields["text"], "text"), split=split)
+        return Sample(id=name, text=text(fields["text"], "text"), split=split, category=category)
     turns = _with_system(fields, _CONVERSATIONS[layout](fields, layout))
     says = any(message["role"] != SYSTEM and _says_something(message) for message in turns)
     require(says, f"{layout}: expected a turn that says something", got="empty ones")
-    return Sample(id=name, messages=tuple(turns), tools=_tools(fields), split=split)
+    later = _user_turns(fields)[1:] if layout == "turns" else []
+    return Sample(
+        id=name,
+        messages=tuple(turns),
+        tools=_tools(fields),
+        split=split,
+        category=category,
+        later_turns=tuple(later),
+    )
 
 
 def parse_line(raw: bytes, number: int) -> Sample:
@@ -148,6 +158,22 @@ def _instruction(fields: _Fields, name: str) -> list[Message]:
     return [{"role": USER, "content": "\n\n".join(asked)}, *answer]
 
 
+def _lists(value: object) -> bool:
+    """Return whether a field holds a list: "turns" may be a number that a data set counts for itself."""
+    return isinstance(value, list)
+
+
+def _first_turn(fields: _Fields, name: str) -> list[Message]:
+    return [{"role": USER, "content": _user_turns(fields)[0]}]
+
+
+def _user_turns(fields: _Fields) -> list[str]:
+    """Return what the user says, turn by turn: the answers between are the model's own."""
+    turns = fields["turns"]
+    require(len(turns) > 0, "turns: expected a list of texts", got="an empty one")
+    return [text(turn, f"turns[{place}]") for place, turn in enumerate(turns)]
+
+
 def _optional(fields: _Fields, name: str) -> list[str]:
     """Return a text field, or nothing where it is missing or blank."""
     value = fields.get(name, "")
@@ -201,10 +227,16 @@ def _json_list(value: str, name: str) -> Any:
 
 
 def _id(fields: _Fields, number: int) -> str:
-    value = fields.get("id", "")
+    value = fields.get("id", fields.get("question_id", "") if "turns" in fields else "")
     valid = isinstance(value, str | int) and not isinstance(value, bool)
     require(valid, "id: expected a text or a whole number", got=shown(value))
     return str(value) or default_id(number)
+
+
+def _category(fields: _Fields) -> str | None:
+    """Return the kind of task; a category that is no short text is the data set's own affair."""
+    value = fields.get("category")
+    return value.strip() if isinstance(value, str) and 0 < len(value.strip()) <= _LONGEST_CATEGORY else None
 
 
 def _split(fields: _Fields) -> str | None:
@@ -219,10 +251,23 @@ _CONVERSATIONS: Mapping[str, Callable[[_Fields, str], list[Message]]] = {
     "conversation": _turns,
     "prompt": _prompt,
     "instruction": _instruction,
+    "turns": _first_turn,
 }
 
 LAYOUTS = (*_CONVERSATIONS, "text")
 """The fields that give a layout away; the first one that an entry has is read."""
 
-FIELDS = (*LAYOUTS, "completion", "input", "output", "tools", "functions", "system", "id", "split")
+FIELDS = (
+    *LAYOUTS,
+    "completion",
+    "input",
+    "output",
+    "tools",
+    "functions",
+    "system",
+    "id",
+    "split",
+    "category",
+    "question_id",
+)
 """Every field that is read."""

@@ -18,7 +18,8 @@ _DIGEST_BITS = 256
 class Sample:
     """A conversation (``messages``, with the ``tools`` it may call) or a plain ``text``; never both.
 
-    ``split`` is the half that the data set assigns it to, None where it says nothing.
+    ``split`` is the half that the data set assigns it to, None where it says nothing; ``category`` is the kind of its
+    task, likewise. ``later_turns`` are what the user says after the answer, and after each answer to them.
     """
 
     id: str
@@ -26,6 +27,8 @@ class Sample:
     tools: tuple[Mapping[str, Any], ...] = ()
     text: str | None = None
     split: str | None = None
+    category: str | None = None
+    later_turns: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:

@@ -25,7 +25,8 @@ _PACKINGS = {
 }
 """The published packing nearest to each precision; like 16-bit, fp32 needs no unpacking."""
 PRECISIONS = tuple(_PACKINGS)
-_USUAL_CORES = 4
+USUAL_CORES = 4
+"""As many cores decode best together on a device whose profile does not say."""
 _UNSURE_PEAK_SIGMA = 0.12
 """Of the logarithm of a peak bandwidth that is not verified: 89.6 for 119.5 GB/s is a usual slip."""
 _LAST_ROWS = 17
@@ -181,7 +182,7 @@ def _case(profile: DeviceProfile, ground: _Ground, precision: str, bytes_per_wei
         ),
         streamed_bytes=1.0,
         parameters=1.0 / bytes_per_weight,
-        threads=profile.cores or _USUAL_CORES,
+        threads=profile.cores or USUAL_CORES,
         peak_bytes_per_second=profile.bandwidth.peak.gigabytes_per_second * 1e9,
     )
 

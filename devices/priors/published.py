@@ -11,6 +11,12 @@ from edgedraft.runtime.base.records import from_plain, require
 
 CPU, GPU, NPU = BACKENDS = ("cpu", "gpu", "npu")
 PACKINGS = ("4-bit", "8-bit", "16-bit", "k-quant", "i-quant")
+_ENGINES = (
+    ("ik_llama", "ik_llama.cpp"),
+    *((word, "llama.cpp") for word in ("llama.cpp", "ollama")),
+    *((word.lower(), word) for word in ("OpenVINO", "MLX", "MLC-LLM", "MNN", "LiteRT-LM", "T-MAC", "vLLM")),
+)
+"""Words in the names of runtimes, and the engines that they are; the first that fits counts."""
 SHIPPED = Path(__file__).parent / "shipped" / "speeds.csv"
 
 
@@ -69,6 +75,15 @@ class PublishedSpeed:
     def seconds(self) -> float:
         """Return the seconds of one token."""
         return 1 / self.tokens_per_second
+
+    @property
+    def engine(self) -> str:
+        """The family of the runtime: builds, forks and front ends of one engine are one.
+
+        An unknown runtime is a family of its own.
+        """
+        known = (family for word, family in _ENGINES if word in self.runtime.lower())
+        return next(known, self.runtime)
 
     @property
     def name(self) -> str:

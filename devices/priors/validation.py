@@ -1,7 +1,7 @@
 """Validation: errors on published speeds, each device predicted from the others, and why a target is missed."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,7 +36,7 @@ class ClassErrors:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Judged:
+class JudgedRow:
     """A row's error and half the width of its interval, both logarithms."""
 
     error: RowError
@@ -58,9 +58,18 @@ def validate(speeds: Sequence[PublishedSpeed]) -> tuple[ClassErrors, ...]:
 
     Rows that are not strict help to fit but are not judged.
     """
+    return class_errors(judged_rows(speeds))
+
+
+def judged_rows(speeds: Sequence[PublishedSpeed]) -> dict[str, list[JudgedRow]]:
+    """Return the strict rows of each backend with their errors and intervals, each predicted without its device."""
+    return {backend: _judge(rest) for backend, rest in by_backend(speeds, (GPU, CPU)).items()}
+
+
+def class_errors(by_backend: Mapping[str, Sequence[JudgedRow]]) -> tuple[ClassErrors, ...]:
+    """Summarize judged rows as `validate` does."""
     found: list[ClassErrors] = []
-    for backend, leave_one_out in by_backend(speeds, (GPU, CPU)).items():
-        judged = _judge(leave_one_out)
+    for backend, judged in by_backend.items():
         names = sorted({row.error.speed.name for row in judged})
         classes = {name: [row for row in judged if row.error.speed.name == name] for name in names}
         found += [_summary(name, rows) for name, rows in classes.items() if len(rows) >= LEAST_ROWS]
@@ -84,17 +93,17 @@ def error_table(classes: Sequence[ClassErrors]) -> tuple[tuple[str, ...], tuple[
     return header, tuple(_texts(errors) for errors in classes)
 
 
-def _judge(leave_one_out: LeaveOneOut) -> list[_Judged]:
+def _judge(leave_one_out: LeaveOneOut) -> list[JudgedRow]:
     """Every strict row with the interval that its class has without its device."""
     judged = []
     for device in devices_of(speed for speed in leave_one_out.speeds if speed.strict):
         errors = [error for error in leave_one_out.errors(device) if error.speed.strict]
         reach = {name: leave_one_out.spread(name, device).log_reach for name in {error.speed.name for error in errors}}
-        judged += [_Judged(error=error, log_reach=reach[error.speed.name]) for error in errors]
+        judged += [JudgedRow(error=error, log_reach=reach[error.speed.name]) for error in errors]
     return judged
 
 
-def _summary(name: str, rows: Sequence[_Judged]) -> ClassErrors:
+def _summary(name: str, rows: Sequence[JudgedRow]) -> ClassErrors:
     relative = [row.relative for row in rows]
     median, ninth = float(np.median(relative)), float(np.quantile(relative, 0.9))
     holds = float(np.mean([row.held for row in rows]))
@@ -110,7 +119,7 @@ def _summary(name: str, rows: Sequence[_Judged]) -> ClassErrors:
     )
 
 
-def _shape_error(rows: Sequence[_Judged]) -> float:
+def _shape_error(rows: Sequence[JudgedRow]) -> float:
     """Median error after taking out each device's mean error in each class."""
     left: list[float] = []
     for errors in _by_device(rows).values():
@@ -118,7 +127,7 @@ def _shape_error(rows: Sequence[_Judged]) -> float:
     return float(np.median(left))
 
 
-def _by_device(rows: Sequence[_Judged]) -> dict[tuple[str, str], list[float]]:
+def _by_device(rows: Sequence[JudgedRow]) -> dict[tuple[str, str], list[float]]:
     """Return the log errors by class and device."""
     groups: dict[tuple[str, str], list[float]] = {}
     for row in rows:
@@ -126,7 +135,7 @@ def _by_device(rows: Sequence[_Judged]) -> dict[tuple[str, str], list[float]]:
     return groups
 
 
-def _reason(rows: Sequence[_Judged], median: float, ninth: float, holds: float) -> str:
+def _reason(rows: Sequence[JudgedRow], median: float, ninth: float, holds: float) -> str:
     """Why the class misses a target, from its own rows; shares are compared as printed, in whole percents."""
     parts = []
     if median > MEDIAN_TARGET or ninth > NINTH_DECILE_TARGET:
@@ -137,7 +146,7 @@ def _reason(rows: Sequence[_Judged], median: float, ninth: float, holds: float) 
     return "; ".join(part for part in parts if part)
 
 
-def _between_devices(rows: Sequence[_Judged]) -> str:
+def _between_devices(rows: Sequence[JudgedRow]) -> str:
     """Return a sentence that names the device furthest from its prediction, and its row."""
     groups = _by_device(rows)
     (_, device), errors = max(groups.items(), key=lambda item: abs(float(np.mean(item[1]))))
@@ -181,7 +190,7 @@ def _range(group: Sequence[PublishedSpeed]) -> float:
     return max(speed.tokens_per_second for speed in group) / min(speed.tokens_per_second for speed in group)
 
 
-def _together(rows: Sequence[_Judged]) -> str:
+def _together(rows: Sequence[JudgedRow]) -> str:
     """Why the share of rows held says little: rows of one device are wrong together."""
     held = sum(row.held for row in rows)
     devices = {row.error.speed.device for row in rows}

@@ -10,7 +10,10 @@ if TYPE_CHECKING:
     from edgedraft.exporter.planning.comparison import Comparison
 
 DRAFT_LENGTH = 3
-_HEADER = ("draft vocabulary", "A covers of B", "B's own list", "τ with A", "B's own", "full", "A serves B")
+_HEADER = (
+    *("draft vocabulary", "A counted", "B counted", "A covers of B", "B's own list"),
+    *("τ with A", "B's own", "full", "A serves B"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,6 +38,11 @@ def run(options: argparse.Namespace, console: Console) -> None:
     # the smallest list that serves has the word, or the largest when none does
     sentence = next((each.sentence for each in compared if each.serves), compared[-1].sentence)
     console.say(f"{sentence}.")
+    largest = compared[-1]
+    counts = {options.listed.name: largest.listed_counted, options.judged.name: largest.own_counted}
+    for name, counted in counts.items():
+        rest = f"the other {largest.size - counted:,} are the smallest ids" if counted < largest.size else "all of them"
+        console.say(f"{name}'s first {largest.size:,} tokens: {counted:,} were counted, {rest}.")
     console.result(compared)
 
 
@@ -42,4 +50,5 @@ def _row(compared: "Comparison") -> tuple[str, ...]:
     scores = (compared.listed, compared.own, compared.full)
     taus = ("–" if each.block_efficiency is None else f"{each.block_efficiency:.2f}" for each in scores)
     shares = (f"{each.coverage.value:.1%}" for each in scores[:2])
-    return (f"{compared.size:,}", *shares, *taus, "yes" if compared.serves else "no")
+    counted = (f"{each:,}" for each in (compared.listed_counted, compared.own_counted))
+    return (f"{compared.size:,}", *counted, *shares, *taus, "yes" if compared.serves else "no")

@@ -5,6 +5,8 @@ from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from edgedraft.commands._parser import add_common_arguments
+
 if TYPE_CHECKING:
     from edgedraft.console import Console
     from edgedraft.runtime.core.sampling import SamplingSettings
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
 Request = TypeVar("Request")
 
 _MODEL_HELP = "packaged name, GGUF or ONNX file, Hugging Face or ONNX folder, or hub id; #NAME chooses a graph"
+LONGEST = 2**31 - 1  # tokens; a bundle is opened with no more than its model's
 KINDS_OF_DEVICES = ("laptop", "board", "phone")
 
 
@@ -39,6 +42,8 @@ def request_of(record: type[Request], options: argparse.Namespace) -> Request:
         values["sampling"] = sampling_settings(options)
     if "verify_hashes" in values:
         values["verify_hashes"] = not options.no_verify
+    if "tuned" in values:
+        values["tuned"] = not options.no_tune
     given = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     return record(**{name: value for name, value in given.items() if value not in (None, ())})
 
@@ -48,9 +53,9 @@ def add_parts(parser: argparse.ArgumentParser, parts: dict[str, tuple[Any, str]]
     group = parser.add_subparsers(metavar="PART", **facts)
     for name, (module, summary) in parts.items():
         part = group.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        part.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the result as JSON")
+        add_common_arguments(part, default=argparse.SUPPRESS)
         module.add_arguments(part)
-        part.set_defaults(run=module.run)
+        part.set_defaults(run=module.run, parser=part)
 
 
 def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +65,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     from edgedraft.exporter.pipeline.requests import DRAFTER
 
     parser.add_argument("--target", metavar="MODEL", help=f"{_MODEL_HELP} (default: %(default)s)")
-    of_drafter = f"likewise, or an EAGLE drafter; plan, export: repeat it to weigh drafters (default: {DRAFTER})"
+    of_drafter = "likewise, an EAGLE drafter, or mtp, the target's own multi-token-prediction head; plan, export: "
+    of_drafter += f"repeat it to weigh drafters (default: {AUTO}, that head where the target has one, else {DRAFTER})"
     parser.add_argument("--drafter", action="append", dest="drafters", metavar="MODEL", help=of_drafter)
     kinds = "; ".join(f"{name}: {TABLE[name].purpose}" for name in PRECISIONS)
     text = {
@@ -77,7 +83,8 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     data = "JSON lines, Parquet, text, - for standard input, or a hub data set (default: the shipped coding prompts)"
     parser.add_argument("--prompts", metavar="DATA", help=data)
     parser.add_argument("--prompts-per-half", type=positive, metavar="N", help="use the first N of each half only")
-    parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="per answer (default: %(default)s)")
+    names = ("--max-new-tokens", "--max-tokens")
+    parser.add_argument(*names, type=positive, metavar="N", help="per answer (default: %(default)s)")
     threads = "several are weighed against each other (default: every core this process may use)"
     parser.add_argument("--threads", type=positive, nargs="+", metavar="N", help=threads)
     _add_context_argument(parser)
@@ -119,31 +126,36 @@ def add_engine_arguments(parser: Arguments) -> None:
     parser.add_argument("--ray-address", metavar="ADDRESS", help=text)
 
 
-def add_bundle_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options for opening a bundle."""
+def add_bundle_arguments(parser: argparse.ArgumentParser, *, longest_context: bool = False) -> None:
+    """Add the options for opening a bundle, by default with the longest context if so told."""
     parser.add_argument("bundle", type=Path, help="a folder written by edgedraft export")
     parser.add_argument("--threads", type=positive, metavar="N", help="default: the plan's")
-    _add_context_argument(parser)
+    _add_context_argument(parser, longest=longest_context)
     for name in ("--target-provider", "--drafter-provider"):
         parser.add_argument(name, default="cpu", metavar="NAME", help="execution provider (default: cpu)")
     text = "texts are the target's own whatever is drafted (default: where possible for under 3 %% of the speed)"
     parser.add_argument("--exact", action=argparse.BooleanOptionalAction, help=text)
     text = "skip the SHA-256 sums, for a bundle verified before"
     parser.add_argument("--no-verify", action="store_true", help=text)
+    text = "keep to the bundle's own plan, whatever edgedraft tune chose for this device"
+    parser.add_argument("--no-tune", action="store_true", help=text)
 
 
-def _add_context_argument(parser: argparse.ArgumentParser) -> None:
+def _add_context_argument(parser: argparse.ArgumentParser, *, longest: bool = False) -> None:
     from edgedraft.runtime.core.model import CONTEXT_LENGTH
 
-    text = "tokens that prompt and answer may have together (default: %(default)s)"
-    parser.add_argument("--context-length", type=positive, default=CONTEXT_LENGTH, metavar="N", help=text)
+    text = "tokens that prompt and answer may have together (default: "
+    text += "the model's own, or as many as memory allows)" if longest else "%(default)s)"
+    default = None if longest else CONTEXT_LENGTH
+    parser.add_argument("--context-length", type=positive, default=default, metavar="N", help=text)
 
 
 def add_answer_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options for generating an answer."""
     from edgedraft.runtime.core.policies import P_MIN, POLICIES
 
-    parser.add_argument("--max-new-tokens", type=positive, default=256, metavar="N", help="default: 256")
+    names = ("-n", "--max-new-tokens", "--max-tokens")
+    parser.add_argument(*names, type=positive, default=256, metavar="N", help="default: 256")
     text = "end where TEXT appears; repeatable"
     parser.add_argument("--stop", action="append", default=[], metavar="TEXT", help=text)
     parser.add_argument("--draft-length", type=positive, metavar="N", help="default: the plan's")
@@ -182,8 +194,19 @@ def sampling_settings(options: argparse.Namespace) -> "SamplingSettings | None":
         repetition_penalty=options.repetition_penalty,
         logit_bias=dict(options.logit_bias),
     )
+    _require_drawing(options)
     greedy = options.temperature == 0 and options.repetition_penalty == 1 and not options.logit_bias
     return None if greedy else settings
+
+
+def _require_drawing(options: argparse.Namespace) -> None:
+    """Refuse options that say how to draw tokens where none are drawn."""
+    from edgedraft.runtime.base.records import require
+
+    unset = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "seed": None}
+    given = [f"--{name.replace('_', '-')}" for name, value in unset.items() if getattr(options, name) != value]
+    rule = f"{', '.join(given)}: only tokens that are drawn are filtered or repeat"
+    require(options.temperature > 0 or not given, rule, got="temperature 0", remedy="give --temperature, such as 0.8")
 
 
 def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
@@ -194,20 +217,23 @@ def decoding_options(options: argparse.Namespace) -> "DecodingOptions":
 
 
 def open_engine(options: argparse.Namespace, console: "Console") -> "Engine":
-    """Check and open the bundle of a command; print a note if its plan is for other kernels than those that run."""
+    """Check and open the bundle of a command; print a note if its plan is for another machine or other kernels."""
     from edgedraft import load
+    from edgedraft.devices.tuning.opening import untuned_remark
 
-    engine = load(
-        options.bundle,
-        threads=options.threads,
-        context_length=options.context_length,
-        verify_hashes=not options.no_verify,
-        target_provider=options.target_provider,
-        drafter_provider=options.drafter_provider,
-        exact=options.exact,
-    )
-    if engine.kernels_remark is not None:
-        console.note(engine.kernels_remark)
+    with console.busy(f"opening {options.bundle}"):
+        engine = load(
+            options.bundle,
+            threads=options.threads,
+            context_length=LONGEST if options.context_length is None else options.context_length,
+            verify_hashes=not options.no_verify,
+            target_provider=options.target_provider,
+            drafter_provider=options.drafter_provider,
+            exact=options.exact,
+            tuned=not options.no_tune,
+        )
+    if (remark := untuned_remark(engine) or engine.kernels_remark) is not None:
+        console.note(remark)
     return engine
 
 

@@ -13,7 +13,7 @@ OUTPUT = Path("cache/vocab_optimization")
 OPTIONS = (
     *("dataset_path", "is_preformatted", "tokenizer_path", "chat_template", "coverage_weight", "min_vocab_size"),
     *("max_vocab_size", "target_vocab_size", "n_calls", "sample_size", "max_length", "config_path", "output_dir"),
-    "random_state",
+    *("random_state", "num_proc"),
 )
 """The method's own options, by the names of their values."""
 
@@ -43,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--config-path", type=Path, metavar="FILE", help=text)
     group.add_argument("--output-dir", type=Path, default=OUTPUT, metavar="FOLDER", help=standard)
     group.add_argument("--random-state", type=int, default=42, metavar="N", help=standard)
+    text = "processes that count a large file (default: %(default)s, at most one a core)"
+    group.add_argument("--num-proc", type=positive, default=8, metavar="N", help=text)
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
@@ -50,6 +52,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import request_of
     from edgedraft.commands._show import show_tally
     from edgedraft.exporter.methods.balanced_run import BalancedOptions, run_balanced
+    from edgedraft.exporter.methods.eagle_config import PAPERS_SIZES
     from edgedraft.exporter.models.cache import cache_folder
     from edgedraft.exporter.pipeline.plan import plan_by_balance
     from edgedraft.exporter.pipeline.requests import PairInputs
@@ -64,6 +67,9 @@ def run(options: argparse.Namespace, console: Console) -> None:
         result, files, counted = done.result, done.files, show_tally(console, done.tally, balanced.dataset_path)
         if done.shape_assumed:
             console.note(f"No --config-path: FLOPs are those of the paper's drafter, {done.shape}.")
+        if done.missing:
+            filled = ", ".join(f"{name} {PAPERS_SIZES[name]:,}" for name in done.missing)
+            console.note(f"{balanced.config_path} lacks sizes; the paper's are taken: {filled}.")
         last = f"{balanced.config_path}: draft_vocab_size {done.previous_size} -> {result.chosen.size}."
     _show(console, result)
     for file in files:

@@ -30,6 +30,9 @@ BENCH_HEADER = (
 )
 
 
+CATEGORY_HEADER = ("category", "prompts", *BENCH_HEADER[:5])
+
+
 def show_measurement(console: Console, measurement: "Measurement") -> None:
     """Show the machine, the bench table, and the texts that differ; milliseconds are per round."""
     report = measurement.report
@@ -47,6 +50,13 @@ def show_measurement(console: Console, measurement: "Measurement") -> None:
         f"{report.prompts} prompts, up to {report.max_new_tokens} new tokens each, interleaved prompt by prompt; "
         f"medians [quartiles]; ms per round; speed-up against the {report.speed_base} on the same prompt."
     )
+    rows = [
+        (category, str(part.prompts), name, way.tokens_per_second.text(1), way.speed_up.text(2, "×"), *_drafts(way))
+        for category, part in measurement.categories.items()
+        for name, way in part.ways.items()
+    ]
+    if rows:
+        console.table(CATEGORY_HEADER, rows)
     for way, differing in measurement.divergences.items():
         show_divergences(console, way, differing, report.prompts)
 
@@ -70,8 +80,7 @@ def _bench_row(name: str, way: "WayReport", prompts: int) -> tuple[str, ...]:
         name,
         speed.text(1),
         gain.text(2, "×"),
-        f"{way.block_efficiency:.2f}",
-        f"{way.acceptance_rate:.1%}" if way.draft_tokens_proposed else "–",
+        *_drafts(way),
         f"{way.drafter_milliseconds:.1f}",
         f"{way.target_milliseconds:.1f}",
         f"{way.overhead_milliseconds:.2f}",
@@ -80,6 +89,10 @@ def _bench_row(name: str, way: "WayReport", prompts: int) -> tuple[str, ...]:
         _ratio(way.mbsu_by_seconds),
         f"{way.equal_texts}/{prompts}",
     )
+
+
+def _drafts(way: "WayReport") -> tuple[str, str]:
+    return f"{way.block_efficiency:.2f}", f"{way.acceptance_rate:.1%}" if way.draft_tokens_proposed else "–"
 
 
 def _ratio(value: float | None) -> str:
@@ -125,7 +138,10 @@ def show_learning(console: Console, points: "Sequence[CurvePoint]", size: int) -
 def show_tally(console: Console, tally: "CountResult", where: object) -> dict[str, object]:
     """Show how much of the data was counted and what was left out; return it for ``--json``."""
     counts, report, reading = tally.counts, tally.report, tally.reading
-    console.say(f"{where}: {counts.tokens:,} tokens of {report.counted:,} samples, {report.turns:,} turns")
+    console.say(
+        f"{where}: {counts.tokens:,} tokens of {report.counted:,} samples, {report.turns:,} turns, "
+        f"{reading.read:,} entries read"
+    )
     passed_over = {
         "entries that cannot be read": reading.broken,
         "samples that cannot be counted": report.broken,
@@ -141,7 +157,8 @@ def show_tally(console: Console, tally: "CountResult", where: object) -> dict[st
     for problem in (*reading.problems, *(f"sample {each.id}: {each.reason}" for each in report.problems)):
         console.note(f"  {problem}")
     broken, problems = reading.broken, reading.problems
-    return {"tokens": counts.tokens, "report": report, "broken_entries": broken, "problems": problems}
+    entries = {"entries": reading.read, "broken_entries": broken}
+    return {"tokens": counts.tokens, "report": report, **entries, "problems": problems}
 
 
 def verdict(measurement: "Measurement") -> str:

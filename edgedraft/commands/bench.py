@@ -12,10 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from edgedraft.exporter.pipeline.requests import BenchRequest
 
     add_bundle_arguments(parser)
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="JSON lines; the scoring half is used")
-    text = "prompts to run (default: %(default)s)"
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="JSON lines, Spec-Bench's included")
+    text = "prompts to run (default: all of --prompts, 8 of the packaged ones)"
     parser.add_argument("-n", "--number", type=positive, metavar="N", help=text)
-    parser.add_argument("--max-new-tokens", type=positive, metavar="N", help="per prompt (default: %(default)s)")
+    names = ("--max-new-tokens", "--max-tokens")
+    parser.add_argument(*names, type=positive, metavar="N", help="per prompt (default: %(default)s)")
     parser.add_argument("--draft-length", type=positive, metavar="N", help="default: the plan's")
     text = "policies beside fixed; default: adaptive"
     parser.add_argument("--policy", action="append", dest="policies", metavar="NAME", help=text)

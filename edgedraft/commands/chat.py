@@ -11,22 +11,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     add_bundle_arguments(parser)
     parser.add_argument("--system", metavar="TEXT", help="a system message to begin with")
+    text = "colour the tokens that the drafter proposed (default: on a terminal, unless NO_COLOR is set)"
+    parser.add_argument("--marks", action=argparse.BooleanOptionalAction, help=text)
     add_answer_arguments(parser)
 
 
 def run(options: argparse.Namespace, console: Console) -> None:
-    """Read a line, answer it, until the input ends."""
-    from edgedraft.commands._options import open_engine
-    from edgedraft.commands.generate import show_answer
+    """Open the bundle and talk until the input ends."""
+    from edgedraft.commands._chat_loop import ChatLoop
+    from edgedraft.commands._options import decoding_options, open_engine
+    from edgedraft.runtime.base.records import require
 
+    require(not options.log_probs, "--log-probs: chat shows none", remedy="use edgedraft generate --json")
+    decoding_options(options)  # mistakes are said before a bundle is opened
     engine = open_engine(options, console)
-    messages = [{"role": "system", "content": options.system}] if options.system else []
-    console.note("Write a line and press Enter; an empty line or Ctrl-D ends the chat.")
-    while line := (console.read_line("" if console.as_json else "> ") or "").strip():
-        messages.append({"role": "user", "content": line})
-        prompt = engine.fit(messages, options.max_new_tokens)
-        if prompt.dropped_messages:
-            console.note(f"[the context is full: the oldest {prompt.dropped_messages} messages were left out]")
-        answer = show_answer(engine, prompt.token_ids, options, console)
-        messages.append({"role": "assistant", "content": answer.text})
-    console.result({"messages": messages})
+    chat = ChatLoop(engine, options, console)
+    if console.interactive:
+        console.note('/help lists commands, """ begins several lines, Ctrl-D ends the chat.')
+    else:
+        console.note("Write a line and press Enter; an empty line or Ctrl-D ends the chat.")
+    console.note(f"[texts: {engine.exactness.label}]")
+    chat.run()
+    console.result({"messages": chat.talk.messages})

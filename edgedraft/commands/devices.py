@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgedraft.commands._options import KINDS_OF_DEVICES, positive
+from edgedraft.commands._parser import add_common_arguments
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
@@ -16,7 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parts = parser.add_subparsers(dest="part", required=True, metavar="PART")
     for name, (_, summary) in PARTS.items():
         part = parts.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
-        part.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print the result as JSON")
+        add_common_arguments(part, default=argparse.SUPPRESS)
+        part.set_defaults(parser=part)
         if name == "list":
             part.add_argument("--kind", choices=KINDS_OF_DEVICES, help="only these")
         if name == "show":
@@ -126,16 +128,19 @@ def _probe(options: argparse.Namespace, console: Console) -> None:
 
 def _validate(options: argparse.Namespace, console: Console) -> None:
     """Show the priors' errors on published speeds, every device predicted without its own rows."""
+    from edgedraft.devices.priors.engines import engine_errors, engine_table
     from edgedraft.devices.priors.published import shipped_speeds
-    from edgedraft.devices.priors.validation import error_table, validate
+    from edgedraft.devices.priors.validation import class_errors, error_table, judged_rows
 
-    classes = validate(shipped_speeds())
-    header, rows = error_table(classes)
-    console.table(header, rows)
+    judged = judged_rows(shipped_speeds())
+    classes, engines = class_errors(judged), engine_errors(judged)
+    console.table(*error_table(classes))
+    console.say()
+    console.table(*engine_table(engines))
     for errors in classes:
         if errors.reason:
             console.say(f"{errors.name} misses its target: {errors.reason}.")
-    console.result(classes)
+    console.result({"classes": classes, "runtimes": engines})
 
 
 def _reached(figure: "Bandwidth | None") -> str:

@@ -23,12 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Open the bundle and stream the answer."""
-    from edgedraft.commands._options import open_engine
+    from edgedraft.commands._options import decoding_options, open_engine
     from edgedraft.runtime.base.records import require
     from edgedraft.runtime.text.characters import decoded, well_formed
 
     prompt = decoded(read_input()) if options.prompt == "-" else well_formed(options.prompt)
+    require(options.json or not options.log_probs, "--log-probs: shown in JSON only", remedy="add --json")
     require(bool(prompt.strip()), "prompt: expected a text that is not empty", got=repr(prompt))
+    decoding_options(options)  # mistakes are said before a bundle is opened
     engine = open_engine(options, console)
     messages = [{"role": "user", "content": prompt}]
     prompt_ids = engine.codec.encode_prompt(prompt) if options.raw else engine.codec.encode_chat(messages)
@@ -49,6 +51,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
 def show_answer(engine: "Engine", prompt_ids: Sequence[int], options: argparse.Namespace, console: Console) -> "Answer":
     """Stream one answer to the console, and note what it took."""
     from edgedraft.commands._options import decoding_options
+    from edgedraft.runtime.talk.state import answer_line
     from edgedraft.runtime.text.streaming import joined
 
     pieces = []
@@ -58,12 +61,5 @@ def show_answer(engine: "Engine", prompt_ids: Sequence[int], options: argparse.N
         console.piece(piece.text)
     console.say()
     answer = joined(pieces)
-    usage, speculation = answer.usage, ", without speculation"
-    if usage.drafted_tokens:
-        tau = usage.statistics.block_efficiency
-        speculation = f", {usage.accepted_tokens} of {usage.drafted_tokens} drafts kept, τ {tau:.2f}"
-    console.note(
-        f"[{usage.completion_tokens} tokens, first after {usage.first_token_seconds:.2f} s, "
-        f"then {usage.tokens_per_second:.1f} tokens/s{speculation}; {engine.exactness.label}]"
-    )
+    console.note(f"[{answer_line(answer.usage)}; {engine.exactness.label}]")
     return answer

@@ -8,7 +8,7 @@ from edgedraft.exporter.graph.providers import DRAFTER
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.tables import markdown_table
 from edgedraft.runtime.bench import BenchReport, WayReport
-from edgedraft.runtime.bundle.manifest import HEAD, TABLE, BundleManifest, DivergenceEntry, LayerEntry
+from edgedraft.runtime.bundle.manifest import EAGLE3, HEAD, MTP, TABLE, BundleManifest, DivergenceEntry, LayerEntry
 from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.onnx.exact import SWITCHED_OFF, Exactness
 
@@ -116,7 +116,9 @@ def model_card(manifest: BundleManifest, measured: MeasuredSpeeds | None = None)
 def _layer(kind: str, layer: LayerEntry) -> str:
     """Say what a drafter that is a layer on the target reads of the target, and which engines run it."""
     taps = ", ".join(map(str, layer.tapped_layers))
-    states = f"the states that enter its layers {taps}" if taps else "its state after the final norm"
+    states = f"the states that enter its layers {taps}" if kind == EAGLE3 else "its state after the final norm"
+    if kind == MTP and taps:
+        states = "its state before the final norm"
     parts = [part for part, name in (("token embedding", TABLE), ("LM head", HEAD)) if name in layer.borrowed]
     own = [part for part, name in (("token embedding", TABLE), ("LM head", HEAD)) if name not in layer.borrowed]
     owners = [f"{' and '.join(parts)} of the target"] * bool(parts) + [f"{' and '.join(own)} of its own"] * bool(own)

@@ -4,12 +4,13 @@ import numpy as np
 
 from edgedraft.calibration.run import Calibration
 from edgedraft.calibration.trace.rows import AcceptanceTrace
+from edgedraft.exporter.bundle.forecasts import acceptance_forecast
 from edgedraft.exporter.bundle.token_order import SizeForecasts, TokenOrder
 from edgedraft.exporter.bundle.writing import BundleContents
 from edgedraft.exporter.graph.providers import CPU, PROVIDERS, Provider
 from edgedraft.exporter.planning.planner import Planned
 from edgedraft.exporter.planning.ranking import coverage, coverage_by_size, index_map, ranks_of
-from edgedraft.exporter.planning.replay import acceptance_windows
+from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, acceptance_windows
 from edgedraft.exporter.planning.scan import Scan, scan, tiled_sizes
 from edgedraft.exporter.planning.scoring import predicted_speeds
 from edgedraft.exporter.planning.views import coverage_intervals
@@ -42,6 +43,7 @@ def bundle_contents(
         coverage_high=high,
         ranked_by=planned.ranked_by,
     )
+    longest = calibration.trace.most_drafts or DRAFT_LENGTHS[-1]
     return BundleContents(
         pair=planned.pair,
         index_map=index_map(planned.order, size),
@@ -51,11 +53,15 @@ def bundle_contents(
         drafter_divergence=drafter_divergence,
         order=order_with_forecasts(calibration, planned),
         provider=provider,
+        forecast=acceptance_forecast(planned.replayed, size, longest, calibration.scoring_answers),
     )
 
 
 def order_with_forecasts(calibration: Calibration, planned: Planned) -> TokenOrder:
-    """Return the plan's token order with a forecast for each size, at the plan's own setup and draft length."""
+    """Return the plan's token order with a forecast for each size, at the plan's own setup and draft length.
+
+    The replayed rounds are kept for all draft lengths that were scanned.
+    """
     scanned, length = _scanned(calibration, planned), planned.plan.draft_length
     column = scanned.draft_lengths.tolist().index(length)
     latency = planned.latency
@@ -68,6 +74,8 @@ def order_with_forecasts(calibration: Calibration, planned: Planned) -> TokenOrd
         sizes=scanned.sizes,
         coverage=np.column_stack([covered, spread]),
         speeds=np.column_stack([*(table[:, column] for table in tables), passes]),
+        draft_lengths=scanned.draft_lengths,
+        replayed=np.stack([scanned.rounds, scanned.full_rounds, scanned.accepted, scanned.evaluated], axis=2),
     )
     return TokenOrder(token_ids=planned.order, forecasts=forecasts)
 
@@ -78,4 +86,6 @@ def _scanned(calibration: Calibration, planned: Planned) -> Scan:
     if len(done.sizes) > 1 or not isinstance(trace, AcceptanceTrace):
         return done
     windows = acceptance_windows(trace, ranks_of(planned.order))
-    return scan(windows, tiled_sizes(planned.pair.most_draft_tokens), (planned.plan.draft_length,))
+    # Depths are walked size by size, which takes long: of these only the plan's own length.
+    lengths = (planned.plan.draft_length,) if windows.deeper else DRAFT_LENGTHS
+    return scan(windows, tiled_sizes(planned.pair.most_draft_tokens), lengths)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TypedDict
 
-from edgedraft.exporter.graph.loading import ModelSize, load_graph
+from edgedraft.exporter.graph.loading import ModelSize, load_graph, state_bytes
 from edgedraft.exporter.graph.needs import graph_needs
 from edgedraft.exporter.models.convert import OnnxFolder
 from edgedraft.exporter.models.eagle.converting import LayerFolder
@@ -17,15 +17,18 @@ class GraphFacts(TypedDict):
     largest_tensor_bytes: int
     half: bool
     operators: tuple[str, ...]
+    state_bytes: int
 
 
 def graph_facts(folder: Path, *names: str) -> GraphFacts:
     """Read from a model's graphs in the bundle ``folder`` what its `ModelEntry` says a device must provide."""
     data: set[str] = set()
     operators: set[str] = set()
-    largest, half = 0, False
+    largest, half, states = 0, False, 0
     for name in names:
-        needs = graph_needs(load_graph(folder / name))
+        model = load_graph(folder / name)
+        needs = graph_needs(model)
+        states = max(states, state_bytes(model))
         data |= {((folder / name).parent / file).relative_to(folder).as_posix() for file in needs.data}
         operators |= set(needs.operators)
         largest, half = max(largest, needs.largest_tensor_bytes), half or needs.half
@@ -34,6 +37,7 @@ def graph_facts(folder: Path, *names: str) -> GraphFacts:
         "largest_tensor_bytes": largest,
         "half": half,
         "operators": tuple(sorted(operators)),
+        "state_bytes": states,
     }
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from edgedraft.exporter.bundle.token_order import SizeForecast
-from edgedraft.exporter.planning.planner import WORTHWHILE_SPEED_UP
 from edgedraft.runtime.bundle.manifest import CalibrationEntry
-from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.core.forecast import AcceptanceForecast
+from edgedraft.runtime.core.plan import WORTHWHILE_SPEED_UP, DecodingPlan
 
 _NEVER = 1e-3
 """Chances nearer to 0 or 1 than this are as good as that: no resampling could tell them from certainty."""
@@ -44,6 +44,13 @@ def resized_calibration(calibration: CalibrationEntry, forecast: SizeForecast) -
         coverage_low=forecast.coverage_low,
         coverage_high=forecast.coverage_high,
     )
+
+
+def resized_forecast(forecast: AcceptanceForecast | None, at_size: SizeForecast) -> AcceptanceForecast | None:
+    """Return the forecast of the same answers at that size; look-ups do not depend on it. None in older bundles."""
+    if forecast is None or not at_size.lengths:
+        return None
+    return replace(forecast, lengths=at_size.lengths)
 
 
 def _moved_chance(plan: DecodingPlan, faster: float) -> float:

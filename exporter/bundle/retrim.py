@@ -10,7 +10,7 @@ import numpy as np
 
 from edgedraft.exporter.bundle.facts import graph_facts
 from edgedraft.exporter.bundle.owned import CARD, check_output, owned_by
-from edgedraft.exporter.bundle.resized import resized_calibration, resized_plan
+from edgedraft.exporter.bundle.resized import resized_calibration, resized_forecast, resized_plan
 from edgedraft.exporter.bundle.retrim_layer import resized_step, write_resized_layer
 from edgedraft.exporter.bundle.token_order import SizeForecast, TokenOrder, read_token_order
 from edgedraft.exporter.bundle.writing import (
@@ -187,6 +187,7 @@ def _rewritten(bundle: Bundle, drafter: ModelEntry, forecast: SizeForecast, size
         drafter=drafter,
         plan=resized_plan(was.plan, size, forecast),
         calibration=resized_calibration(was.calibration, forecast),
+        forecast=resized_forecast(was.forecast, forecast),
         files={**{name: was.files[name] for name in _unchanged(was)}, **file_entries(folder, new)},
     )
 

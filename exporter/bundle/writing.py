@@ -48,6 +48,7 @@ from edgedraft.runtime.bundle.manifest import (
     FileEntry,
 )
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
+from edgedraft.runtime.core.forecast import AcceptanceForecast
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.plan import DecodingPlan
 
@@ -74,6 +75,7 @@ class BundleContents:
     order: TokenOrder | None = None
     provider: Provider = PROVIDERS[CPU]
     drafter_divergence: DivergenceEntry | None = None
+    forecast: AcceptanceForecast | None = None
 
 
 def write_bundle(contents: BundleContents, path: Path, progress: Progress = silent) -> None:
@@ -157,6 +159,7 @@ def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
         drafter_divergence=contents.drafter_divergence,
         drafter_kind=pair.drafter.layout.kind if isinstance(pair, EaglePair) else INDEPENDENT,
         layer=layer,
+        forecast=contents.forecast,
     )
 
 

@@ -15,6 +15,7 @@ from edgedraft.exporter.graph.loading import LOGITS, output_named
 from edgedraft.exporter.graph.packing import INPUT_IDS
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.signature import cache_slot
+from edgedraft.runtime.onnx.state_inputs import state_slot
 
 _SIZES = {"Shape", "Size"}
 _SUM_BESIDE_NORM = {"SkipLayerNormalization": 3, "SkipSimplifiedLayerNormalization": 3}
@@ -22,7 +23,7 @@ _SUM_BESIDE_NORM = {"SkipLayerNormalization": 3, "SkipSimplifiedLayerNormalizati
 
 
 class ResidualStream:
-    """The residual states of ``model``: `entering` a layer, and `final`, which the head reads."""
+    """The residual states of ``model``: `entering` a layer, `leaving` the last, and `final`, which the head reads."""
 
     def __init__(self, model: ir.Model) -> None:
         self._model = model
@@ -43,6 +44,17 @@ class ResidualStream:
         if not before:
             raise EdgedraftError(f"layer {layer}: no state found between the token ids and its attention")
         return _state_of(before[-1])
+
+    @property
+    def leaving(self) -> ir.Value:
+        """Return the state that leaves the last layer: the sum over all layers, before the final norm."""
+        before = self._order[self._attentions[-1]]
+        sums = [node for node in self._unavoidable if self._order[node] > before and _adds(node)]
+        maker = self.final.producer()
+        behind = maker is not None and sums and self._order[sums[-1]] <= self._order[maker]
+        if not behind:
+            raise EdgedraftError("graph: no state found between the last layer and the final norm")
+        return _state_of(sums[-1])
 
     @property
     def final(self) -> ir.Value:
@@ -92,10 +104,10 @@ def _readers(node: ir.Node) -> Iterable[ir.Node]:
 
 
 def _attentions(model: ir.Model, order: dict[ir.Node, int]) -> list[ir.Node]:
-    """Return, for each layer, the first node that reads its past keys or values."""
+    """Return, for each layer, the first node that reads its past keys or values, or its recurrent state."""
     found: dict[int, ir.Node] = {}
     for value in model.graph.inputs:
-        slot = cache_slot(str(value.name))
+        slot = cache_slot(str(value.name)) or state_slot(str(value.name))
         if slot is not None:
             readers = [node for node in value.consumers() if node in order]
             if not readers:
@@ -103,8 +115,14 @@ def _attentions(model: ir.Model, order: dict[ir.Node, int]) -> list[ir.Node]:
             first = min(readers, key=order.__getitem__)
             found[slot[0]] = min(found.get(slot[0], first), first, key=order.__getitem__)
     if sorted(found) != list(range(len(found))) or not found:
-        raise EdgedraftError("graph: expected past keys and values of every layer", got=sorted(found))
+        raise EdgedraftError("graph: expected past keys and values, or a state, of every layer", got=sorted(found))
     return [found[layer] for layer in range(len(found))]
+
+
+def _adds(node: ir.Node) -> bool:
+    """Return whether a node adds two states; a norm's bias or epsilon is a constant."""
+    sums = node.op_type == "Add" or node.op_type in _SUM_BESIDE_NORM
+    return sums and all(value is not None and value.const_value is None for value in node.inputs[:2])
 
 
 def _state_of(node: ir.Node) -> ir.Value:

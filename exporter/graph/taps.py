@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import onnx_ir as ir
 
-from edgedraft.exporter.graph.eagle.checkpoint import EAGLE, EagleLayout, TargetShape
+from edgedraft.exporter.graph.eagle.checkpoint import EAGLE3, MTP, EagleLayout, TargetShape
 from edgedraft.exporter.graph.head import head_row_size
 from edgedraft.exporter.graph.loading import LOGITS, output_named, vocabulary_width
 from edgedraft.exporter.graph.stream import ResidualStream
@@ -24,12 +24,12 @@ def tap_target(model: ir.Model, layout: EagleLayout) -> None:
     """Add the output ``features``, which a drafter of ``layout`` reads, to ``model`` in place.
 
     Its shape is (batch, tokens, layout.feature_width), float32: the states that enter the tapped layers, concatenated,
-    or the state after the final norm. Nothing else changes, and a pass that does not fetch the output costs the same.
+    or the state after the final norm, or before it. Nothing else changes, and a pass that does not fetch the output
+    costs the same.
     """
     stream, hidden = ResidualStream(model), head_row_size(model).parameters
     require(hidden == layout.target_hidden, f"taps: expected states of {layout.target_hidden}", got=hidden)
-    states = [stream.final] if layout.kind == EAGLE else _entering(stream, layout.tapped_layers)
-    _add_features(model, states, layout.feature_width)
+    _add_features(model, _read_by(layout, stream), layout.feature_width)
 
 
 def tap_for_training(model: ir.Model, layers: Sequence[int]) -> None:
@@ -41,6 +41,13 @@ def tap_for_training(model: ir.Model, layers: Sequence[int]) -> None:
     stream = ResidualStream(model)
     states = [*_entering(stream, layers), stream.final]
     _add_features(model, states, len(states) * head_row_size(model).parameters)
+
+
+def _read_by(layout: EagleLayout, stream: ResidualStream) -> list[ir.Value]:
+    if layout.kind == MTP and layout.tapped_layers == (stream.layers,):
+        return [stream.leaving]
+    final = layout.kind != EAGLE3 and not layout.tapped_layers
+    return [stream.final] if final else _entering(stream, layout.tapped_layers)
 
 
 def _add_features(model: ir.Model, states: Sequence[ir.Value], width: int) -> None:

@@ -5,14 +5,16 @@ Only the standard library is imported here, so that the worker in Optimum's own 
 
 import contextlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 # Parts of a checkpoint beside the decoder: what sees and hears, heads for training, layers that predict ahead.
 _BESIDE = re.compile(
     r"vision|visual|image|audio|video|speech|talker|token2wav|multi_modal|mm_|embed_vision|embed_audio"
-    r"|(^|\.)(mtp|nextn|eagle|medusa|v_head|value_head|score|classifier|qa_outputs)(\.|$)|masked_bias$|inv_freq$|position_ids$"
+    r"|(^|\.)(mtp|mtp_layers|nextn|eagle|medusa|v_head|value_head|score|classifier|qa_outputs)(\.|$)|masked_bias$|inv_freq$|position_ids$"
 )
+_JOINS_AHEAD = re.compile(r"(?P<layer>.*\.layers\.\d+\.)eh_proj\.weight")
+"""Marks a layer behind the decoder's own that predicts a token further, in checkpoints of DeepSeek's form."""
 _SHOWN = 3
 
 
@@ -45,7 +47,7 @@ def whole_weights() -> Iterator[None]:
 
 def loading_fault(info: Mapping[str, Any]) -> str | None:
     """Return what the loading info of ``from_pretrained`` says is wrong with a checkpoint; None if nothing is."""
-    missing, unexpected = sorted(info["missing_keys"]), sorted(filter(_matters, info["unexpected_keys"]))
+    missing, unexpected = sorted(info["missing_keys"]), _unexpected(info["unexpected_keys"])
     shapes = sorted(str(name) for name, *_ in info["mismatched_keys"])
     if missing:
         return f"{_count(missing)} missing from the weights: {_some(missing)}"
@@ -57,9 +59,11 @@ def loading_fault(info: Mapping[str, Any]) -> str | None:
     return f"the weights cannot be loaded: {errors[0]}" if errors else None
 
 
-def _matters(name: str) -> bool:
-    """Return whether an unexpected tensor means that the decoder would compute something else."""
-    return _BESIDE.search(name) is None
+def _unexpected(names: Iterable[str]) -> list[str]:
+    """Return the unexpected tensors which mean that the decoder would compute something else."""
+    every = sorted(names)
+    ahead = tuple(match["layer"] for match in map(_JOINS_AHEAD.fullmatch, every) if match is not None)
+    return [name for name in every if _BESIDE.search(name) is None and not name.startswith(ahead)]
 
 
 def _count(names: list[str]) -> str:

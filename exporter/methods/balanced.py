@@ -16,6 +16,8 @@ from edgedraft.runtime.base.progress import Progress, silent
 
 _CURVE_POINTS = 200
 _SIZE = "vocab_size"
+_INFEASIBLE = -1.0
+"""What the reference tool scores a size that covers too little; utilities lie in 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,16 +69,18 @@ def balance(
     chosen = utility.scan()
     space = {_SIZE: Whole(low=settings.utility.min_size, high=min(settings.utility.max_size, utility.vocab_size))}
 
-    def objective(point: Point) -> float | None:
+    def objective(point: Point) -> float:
         size = int(point[_SIZE])
-        return utility.score(size).utility if utility.allows(size) else None
+        return utility.score(size).utility if utility.allows(size) else _INFEASIBLE
 
-    # One sampler for all trials, as in the reference tool: the same seed then tries the same sizes in the same order.
+    # One sampler for all trials, which learns of sizes that cover too little as of bad ones: the same seed then tries
+    # the same sizes in the same order as the reference tool.
     searched = tpe_maximise(objective, space, replace(settings.search, one_sampler=True), progress)
     sizes = [int(trial.point[_SIZE]) for trial in searched.trials]
+    feasible = [utility.score(size) for size in sizes if utility.allows(size)]
     return BalancedResult(
         chosen=chosen,
-        by_tpe=None if searched.best is None else utility.score(int(searched.best.point[_SIZE])),
+        by_tpe=max(feasible, key=lambda each: each.utility, default=None),
         trials=tuple(BalancedTrial(weighed=utility.score(size), feasible=utility.allows(size)) for size in sizes),
         curve=_curve(utility, chosen.size, space[_SIZE]),
         worthwhile_share=utility.worthwhile_share,

@@ -1,17 +1,22 @@
 """Counts of a data set for method balanced: its first samples, so many tokens of each, formatted already or not."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 from itertools import islice
+from operator import add
 from pathlib import Path
 
-from edgedraft.calibration.data.reading import ReadReport, place_of, samples
+from edgedraft.calibration.data.reading import ReadOptions, ReadReport, Shard, place_of, samples
 from edgedraft.calibration.data.samples import Sample
+from edgedraft.calibration.process_engine import map_on_processes
 from edgedraft.calibration.text.count_result import CountResult
 from edgedraft.calibration.text.counting import Counting, SampleCounter
 from edgedraft.calibration.text.spans import SpanFinder, Spans, Turn
 from edgedraft.calibration.text.token_counter import starts_specially
 from edgedraft.exporter.vocab.tokens import Tokenization
+from edgedraft.runtime.base.cores import usable_cores
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
@@ -20,6 +25,9 @@ from edgedraft.runtime.text.codec import TextCodec
 _SENTINEL = "Sentinel9edgedraft9Text"
 _TEMPLATES_OWN_BYTES = 4096
 _SAMPLES_BETWEEN_REPORTS = 1000
+_SHARDS = 16
+WORTH_SPREADING_BYTES = 64_000_000
+"""A process takes a second to start: smaller files are counted before several would be at work."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,30 +48,72 @@ class CountingLimits:
 
 
 def count_dataset(
-    reference: str | Path, tokens: Tokenization, limits: CountingLimits, progress: Progress = silent
+    reference: str | Path,
+    tokens: Tokenization,
+    limits: CountingLimits,
+    progress: Progress = silent,
+    *,
+    processes: int = 1,
 ) -> CountResult:
     """Count the assistant's tokens of a data set, every turn and every end of turn.
 
-    Raises `EdgedraftError` where nothing can be counted.
+    Up to ``processes`` count a large file, one a usable core; the counts are the same. The first samples of a data set
+    are counted by one, which knows how many it could read. Raises `EdgedraftError` where nothing can be counted.
     """
-    counting = Counting(
-        codec=tokens.codec,
-        end_token_ids=tokens.end_token_ids,
-        vocab_size=tokens.vocab_size,
-        options=to_plain(limits),
-    )
-    counted, report = _LimitedCounted(counting, limits), ReadReport()
-    numbered = islice(samples(reference, report), limits.sample_size)
-    for done, (number, sample) in enumerate(numbered, start=1):
-        counted.add(number, sample)
-        if done % _SAMPLES_BETWEEN_REPORTS == 0:
-            progress("samples counted", done, limits.sample_size or 0)
-    tally = counted.result(report)
+    counting = _counting(tokens.codec, tokens.end_token_ids, tokens.vocab_size, limits)
+    path, workers = Path(reference), min(processes, usable_cores())
+    large = path.is_file() and path.stat().st_size > WORTH_SPREADING_BYTES
+    if workers > 1 and large and limits.sample_size is None:
+        tally = _spread(path, counting, limits, workers, progress)
+    else:
+        tally = _count(reference, counting, limits, ReadOptions(), progress)
     tally.reading.require_samples(place_of(reference))
     problems = tally.report.problems
     rule = f"{place_of(reference)}: expected an assistant's token to count"
     require(tally.counts.tokens > 0, rule, got=problems[0].reason if problems else "none")
     return tally
+
+
+def _counting(codec: TextCodec, end_token_ids: tuple[int, ...], vocab_size: int, limits: CountingLimits) -> Counting:
+    return Counting(codec=codec, end_token_ids=end_token_ids, vocab_size=vocab_size, options=to_plain(limits))
+
+
+def _count(
+    reference: str | Path, counting: Counting, limits: CountingLimits, reading: ReadOptions, progress: Progress
+) -> CountResult:
+    counted, report = _LimitedCounted(counting, limits), ReadReport()
+    numbered = islice(samples(reference, report, reading), limits.sample_size)
+    for done, (number, sample) in enumerate(numbered, start=1):
+        counted.add(number, sample)
+        if done % _SAMPLES_BETWEEN_REPORTS == 0:
+            progress("samples counted", done, limits.sample_size or 0)
+    return counted.result(report)
+
+
+def _spread(path: Path, counting: Counting, limits: CountingLimits, workers: int, progress: Progress) -> CountResult:
+    """Count shards of a file in several processes, and add them in their order."""
+    work = partial(_count_shards, str(path), counting.codec.folder, counting.codec.fingerprint)
+    work = partial(work, counting.end_token_ids, counting.vocab_size, limits)
+    batches = [[Shard(index=index, count=_SHARDS)] for index in range(_SHARDS)]
+    parts: dict[int, CountResult] = {}
+    for place, part in map_on_processes(work, batches, workers):
+        parts[place] = part
+        progress("shards counted", len(parts), len(batches))
+    return reduce(add, (parts[place] for place in sorted(parts)))
+
+
+def _count_shards(
+    reference: str,
+    folder: Path,
+    fingerprint: str,
+    end_token_ids: tuple[int, ...],
+    vocab_size: int,
+    limits: CountingLimits,
+    shards: Sequence[Shard],
+) -> CountResult:
+    """Count some shards in whichever process; what it needs is small enough to be sent there."""
+    counting = _counting(TextCodec(folder, fingerprint), end_token_ids, vocab_size, limits)
+    return reduce(add, (_count(reference, counting, limits, ReadOptions(shard=each), silent) for each in shards))
 
 
 class _LimitedCounted(SampleCounter):

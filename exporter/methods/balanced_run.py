@@ -24,7 +24,8 @@ class BalancedOptions:
     Without ``dataset_path`` and ``tokenizer_path`` there is no data set, and a pair's answers are balanced instead.
     ``chat_template`` only checks the family of the tokenizer's own template, which is always used. ``sample_size``
     takes the first samples. ``config_path`` gives the drafter's shape and gets the chosen size; without it the shape is
-    the paper's (`assumed_shape`). ``target_vocab_size`` goes before the configuration's, that before the tokenizer's.
+    the paper's (`assumed_shape`), and so are single sizes that it lacks. ``target_vocab_size`` goes before the
+    configuration's, that before the tokenizer's. ``num_proc`` processes count a large file together.
     """
 
     dataset_path: str | None = None
@@ -42,11 +43,13 @@ class BalancedOptions:
     config_path: Path | None = None
     output_dir: Path = Path("cache/vocab_optimization")
     random_state: int = 42
+    num_proc: int = 8
 
     def __post_init__(self) -> None:
         both = (self.dataset_path is None) == (self.tokenizer_path is None)
         require(both, "--method balanced: expected --dataset-path and --tokenizer-path together", got="one of them")
         require(self.n_calls >= 1, "n-calls: expected 1 or more", got=self.n_calls)
+        require(self.num_proc >= 1, "num-proc: expected 1 or more", got=self.num_proc)
         require(self.random_state >= 0, "random-state: expected 0 or more", got=self.random_state)
         enough = self.target_vocab_size is None or self.target_vocab_size >= 1
         require(enough, "target-vocab-size: expected 1 or more", got=self.target_vocab_size)
@@ -76,7 +79,7 @@ class BalancedOptions:
 class BalancedRun:
     """A result with all it came from. ``shape_assumed``: no configuration gave the drafter's shape.
 
-    ``previous_size`` is the ``draft_vocab_size`` that the configuration had before.
+    ``missing`` are the keys that the configuration lacks, ``previous_size`` is the ``draft_vocab_size`` that it had.
     """
 
     result: BalancedResult
@@ -85,6 +88,7 @@ class BalancedRun:
     shape_assumed: bool
     previous_size: int | None
     files: tuple[Path, ...]
+    missing: tuple[str, ...] = ()
 
 
 def assumed_shape(vocab_size: int) -> EagleShape:
@@ -104,8 +108,9 @@ def run_balanced(options: BalancedOptions, cache: Path, progress: Progress = sil
     tokens = tokenizer_of(options.tokenizer_path, cache, progress)
     require_template(tokens.codec, options.tokenizer_path, options.chat_template)
     vocab_size = _target_vocab_size(options, config) or tokens.vocab_size
-    tally = count_dataset(options.dataset_path, replace(tokens, vocab_size=vocab_size), options.limits, progress)
-    shape = assumed_shape(vocab_size) if config is None else replace(config.shape, target_vocab_size=vocab_size)
+    tokens = replace(tokens, vocab_size=vocab_size)
+    tally = count_dataset(options.dataset_path, tokens, options.limits, progress, processes=options.num_proc)
+    shape = assumed_shape(vocab_size) if config is None else config.shape(vocab_size)
     result = balance(tally.counts, shape.cost, options.settings, progress)
     files = write_reports(result, options.output_dir)
     if options.config_path is not None:
@@ -115,6 +120,7 @@ def run_balanced(options: BalancedOptions, cache: Path, progress: Progress = sil
         tally=tally,
         shape=shape,
         shape_assumed=config is None,
+        missing=() if config is None else config.missing,
         previous_size=None if config is None else config.draft_vocab_size,
         files=files,
     )
@@ -123,7 +129,7 @@ def run_balanced(options: BalancedOptions, cache: Path, progress: Progress = sil
 def _target_vocab_size(options: BalancedOptions, config: EagleConfig | None) -> int | None:
     if options.target_vocab_size is not None or config is None:
         return options.target_vocab_size
-    return config.shape.target_vocab_size
+    return config.target_vocab_size
 
 
 _MARKERS = {

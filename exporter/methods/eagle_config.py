@@ -14,31 +14,54 @@ _KEY = "draft_vocab_size"
 _ENTRY = re.compile(rf'("{_KEY}"\s*:\s*)(-?\d+|null)(?=\s*[,}}\]])')
 
 
+PAPERS_SIZES = {"hidden_size": 4096, "intermediate_size": 14336, "num_attention_heads": 32, "num_key_value_heads": 8}
+"""The sizes that the reference tool takes for keys that are missing: those of EAGLE-3 for Llama-3.1-8B."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EagleConfig:
-    """``draft_vocab_size`` is None where the configuration does not say it: then the drafter's head is whole."""
+    """What a configuration says of a drafter.
 
-    shape: EagleShape
+    ``draft_vocab_size`` is None where it is not said: then the drafter's head is whole. ``target_vocab_size`` is None
+    likewise. ``missing`` names the sizes that were filled with `PAPERS_SIZES`.
+    """
+
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    target_vocab_size: int | None
     draft_vocab_size: int | None
+    missing: tuple[str, ...] = ()
+
+    def shape(self, target_vocab_size: int) -> EagleShape:
+        """Return the drafter's shape for a target with so many tokens."""
+        return EagleShape(
+            hidden=self.hidden,
+            intermediate=self.intermediate,
+            heads=self.heads,
+            kv_heads=self.kv_heads,
+            target_vocab_size=target_vocab_size,
+        )
 
 
 def read_eagle_config(path: Path) -> EagleConfig:
     """Read the sizes, from the configuration itself or from that of the drafter's layer which speculators nests in it.
 
-    Without ``num_key_value_heads`` there are as many as heads, as in transformers. Raises
-    `EdgedraftError` that names the key where a size is missing or wrong.
+    Missing ones are filled as the reference tool fills them. Raises `EdgedraftError` that names the key where a size is
+    wrong.
     """
     config = ConfigValues(path)
-    heads = config.size("num_attention_heads")
-    shape = EagleShape(
-        hidden=config.size("hidden_size"),
-        intermediate=config.size("intermediate_size"),
+    hidden, intermediate, heads, kv_heads = (config.size_or(key, size) for key, size in PAPERS_SIZES.items())
+    return EagleConfig(
+        hidden=hidden,
+        intermediate=intermediate,
         heads=heads,
-        kv_heads=config.size_or("num_key_value_heads", heads),
-        target_vocab_size=config.size("vocab_size"),
+        kv_heads=kv_heads,
+        target_vocab_size=None if config.value("vocab_size") is None else config.size("vocab_size"),
+        draft_vocab_size=None if config.value(_KEY) is None else config.size(_KEY),
+        missing=tuple(key for key in PAPERS_SIZES if config.value(key) is None),
     )
-    draft = config.size(_KEY) if config.value(_KEY) is not None else None
-    return EagleConfig(shape=shape, draft_vocab_size=draft)
 
 
 def rewrite_draft_vocab_size(path: Path, size: int) -> None:
@@ -46,8 +69,9 @@ def rewrite_draft_vocab_size(path: Path, size: int) -> None:
 
     Otherwise the file is written anew: the same keys in the same order, indented as before. Never half written.
     """
-    vocab_size = read_eagle_config(path).shape.target_vocab_size
-    require(1 <= size <= vocab_size, f"{path}: {_KEY}: expected 1..{vocab_size}", got=size)
+    vocab_size = read_eagle_config(path).target_vocab_size
+    most = size if vocab_size is None else vocab_size
+    require(1 <= size <= most, f"{path}: {_KEY}: expected 1..{most}", got=size)
     text = path.read_bytes().decode("utf-8")
     with replacing_file(path) as temporary:
         temporary.write_bytes(_rewritten(text, size).encode("utf-8"))

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from edgedraft.exporter.graph.interface import require_readable
-from edgedraft.exporter.models.eagle.telling import refuse_eagle
 from edgedraft.exporter.models.families import ModelFamily, by_architecture, by_gguf, unsupported
 from edgedraft.exporter.models.gguf_header import gguf_architecture, read_gguf_header
 from edgedraft.exporter.models.gguf_rotary import dropped_positions
+from edgedraft.exporter.models.layers import refuse_layers
 from edgedraft.exporter.models.sources import GGUF, HUGGING_FACE, ONNX, ModelSource, onnx_file
 from edgedraft.exporter.models.via_optimum import BUILDER
 from edgedraft.runtime.base.files import read_json
@@ -16,7 +16,12 @@ from edgedraft.runtime.base.records import require
 _CONFIG = "config.json"
 _UNPACKED_BY_THE_BUILDER = ("mxfp4", "fp8")
 _ATTENTION = ("attention", "full_attention")
-_MIXED = "Granite 4"
+_LAYERS = {
+    "Granite 4": _ATTENTION,
+    "Qwen 3.5": ("linear_attention", "full_attention"),
+    "LFM2": ("conv", "full_attention"),
+}
+"""The kinds of layers that are converted, of families that have several."""
 
 
 def require_supported(source: ModelSource, export_backend: str) -> None:
@@ -27,7 +32,7 @@ def require_supported(source: ModelSource, export_backend: str) -> None:
     if source.kind == ONNX:
         return
     if source.kind == HUGGING_FACE:
-        refuse_eagle(source.path)
+        refuse_layers(source.path)
     family, name = _of_gguf(source) if source.kind == GGUF else _of_config(source)
     if export_backend == BUILDER:
         if family.reason:
@@ -66,8 +71,9 @@ def _of_config(source: ModelSource) -> tuple[ModelFamily, str]:
     if family is None:
         raise unsupported(source.path, f"the architecture {name}", "it is not known", optimum=False)
     _require_plain_weights(source, config)
-    if family.name == _MIXED:
-        _require_dense(source, config, _label(family, name))
+    if family.name in _LAYERS:
+        text = config.get("text_config")
+        _require_layers(source, text if isinstance(text, Mapping) else config, family, _label(family, name))
     return family, name
 
 
@@ -80,14 +86,17 @@ def _require_plain_weights(source: ModelSource, config: Mapping[str, Any]) -> No
     require(known, rule, remedy="give the model's own float weights; --target-precision quantizes them")
 
 
-def _require_dense(source: ModelSource, config: Mapping[str, Any], label: str) -> None:
-    """Refuse those models of a mixed family that have recurrent layers or experts."""
+def _require_layers(source: ModelSource, config: Mapping[str, Any], family: ModelFamily, label: str) -> None:
+    """Refuse those models of a mixed family that have experts, or layers of a kind that is not converted."""
     kinds = config.get("layer_types") or config.get("layers_block_type") or []
-    others = sorted({str(kind) for kind in kinds if kind not in _ATTENTION})
-    experts = config.get("num_local_experts") or 0
+    known = _LAYERS[family.name]
+    others = sorted({str(kind) for kind in kinds if kind not in known}) if isinstance(kinds, list) else [str(kinds)]
+    experts = config.get("num_local_experts") or config.get("num_experts") or 0
     if others or experts:
         has = " and ".join([f"{experts} experts"] * bool(experts) + [f"{kind} layers" for kind in others])
         reason = f"its dense members alone are converted, and this one has {has}"
+        if not experts and known is not _ATTENTION:
+            reason = f"its members of {' and '.join(known)} layers alone are converted, and this one has {has}"
         raise unsupported(source.path, label, reason, optimum=False)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from edgedraft.runtime.base.errors import EdgedraftError
 
 _NO_KERNEL = "no exporter here writes its recurrent layers for the CPU"
+_NOT_UNPACKED = "transformers cannot unpack such files; its Hugging Face folder is converted if it is dense"
 _EXPERTS = "its experts are not converted for the CPU"
 _TWO_PARTS = "it has an encoder and a decoder; a decoder alone is needed"
 _UNKNOWN_TO_BUILDER = "onnxruntime-genai's model builder does not know it"
@@ -68,7 +69,7 @@ TAKEN = (
     ModelFamily(
         name="Qwen 3.5",
         architectures=("Qwen3_5ForConditionalGeneration",),
-        models="Qwen 3.5 and 3.6, dense (the text part, without its MTP head)",
+        models="Qwen 3.5, dense (the text part; its MTP head is a drafter)",
         tried=("recurrent",),
     ),
     ModelFamily(name="LFM2", architectures=("Lfm2ForCausalLM",), models="LFM2, dense", tried=("recurrent",)),
@@ -183,18 +184,38 @@ REFUSED = (
         gguf=("gemma4",),
     ),
     _refused("Qwen 3.5 without its vision part", _UNKNOWN_TO_BUILDER, "Qwen3_5ForCausalLM"),
-    _refused("Qwen 3.5 MoE", _EXPERTS, "Qwen3_5MoeForConditionalGeneration", "Qwen3_5MoeForCausalLM"),
-    _refused("Qwen 3 Next", _NO_KERNEL, "Qwen3NextForCausalLM"),
-    _refused("LFM2 MoE", _EXPERTS, "Lfm2MoeForCausalLM"),
+    _refused("Qwen 3.5 as GGUF", _NOT_UNPACKED, gguf=("qwen35",)),
+    _refused(
+        "Qwen 3.5 MoE", _EXPERTS, "Qwen3_5MoeForConditionalGeneration", "Qwen3_5MoeForCausalLM", gguf=("qwen35moe",)
+    ),
+    _refused("Qwen 3 Next", _NO_KERNEL, "Qwen3NextForCausalLM", gguf=("qwen3next",)),
+    _refused("Qwen 4 Exp", _NO_KERNEL, "Qwen4ExpForCausalLM", "Qwen4ExpForConditionalGeneration"),
+    _refused("LFM2 MoE", _EXPERTS, "Lfm2MoeForCausalLM", gguf=("lfm2moe",)),
+    _refused("LFM3", _NO_KERNEL, "Lfm3ForCausalLM"),
     _refused("LFM2 that see", "it was not compared with transformers", "Lfm2VlForConditionalGeneration"),
-    _refused("LFM2 as GGUF", "transformers was not found to unpack it rightly", gguf=("lfm2",)),
-    _refused("Mamba", _NO_KERNEL, "MambaForCausalLM", "Mamba2ForCausalLM", "FalconMambaForCausalLM", gguf=("mamba",)),
-    _refused("RWKV", _NO_KERNEL, "RwkvForCausalLM"),
+    _refused("LFM2 as GGUF", "what transformers unpacks was not compared with its source", gguf=("lfm2",)),
+    _refused("Granite 4 as GGUF", _NOT_UNPACKED, gguf=("granitehybrid",)),
+    _refused(
+        "Mamba",
+        _NO_KERNEL,
+        "MambaForCausalLM",
+        "Mamba2ForCausalLM",
+        "FalconMambaForCausalLM",
+        gguf=("mamba", "mamba2"),
+    ),
+    _refused("RWKV", _NO_KERNEL, "RwkvForCausalLM", gguf=("rwkv6", "rwkv7", "rwkv6qwen2", "arwkv7")),
+    _refused("xLSTM", _NO_KERNEL, "xLSTMForCausalLM"),
     _refused("Bamba", _NO_KERNEL, "BambaForCausalLM"),
-    _refused("Kimi Linear", _NO_KERNEL, "KimiLinearForCausalLM"),
-    _refused("Falcon H1", _NO_KERNEL, "FalconH1ForCausalLM"),
-    _refused("Nemotron H", _NO_KERNEL, "NemotronHForCausalLM"),
-    _refused("Jamba", _NO_KERNEL, "JambaForCausalLM"),
+    _refused("Bailing hybrid", _NO_KERNEL, "BailingHybridForCausalLM"),
+    _refused("GLM 5 Next", _NO_KERNEL, "Glm5NextForConditionalGeneration"),
+    _refused("Kimi Linear", _NO_KERNEL, "KimiLinearForCausalLM", gguf=("kimi-linear",)),
+    _refused("Lara Mini", _NO_KERNEL, "LaraMiniForCausalLM"),
+    _refused("Falcon H1", _NO_KERNEL, "FalconH1ForCausalLM", gguf=("falcon-h1",)),
+    _refused("Nemotron H", _NO_KERNEL, "NemotronHForCausalLM", gguf=("nemotron_h", "nemotron_h_moe")),
+    _refused("OLMo hybrid", _NO_KERNEL, "OlmoHybridForCausalLM"),
+    _refused("PLaMo 2", _NO_KERNEL, "Plamo2ForCausalLM", gguf=("plamo2",)),
+    _refused("Zaya", _NO_KERNEL, "ZayaForCausalLM"),
+    _refused("Jamba", _NO_KERNEL, "JambaForCausalLM", gguf=("jamba",)),
     _refused("Zamba", _NO_KERNEL, "ZambaForCausalLM", "Zamba2ForCausalLM"),
     _refused("RecurrentGemma", _NO_KERNEL, "RecurrentGemmaForCausalLM"),
     _refused("Qwen MoE", _EXPERTS, "Qwen2MoeForCausalLM", "Qwen3MoeForCausalLM", gguf=("qwen2moe", "qwen3moe")),
@@ -203,7 +224,7 @@ REFUSED = (
     _refused("Granite MoE", _EXPERTS, "GraniteMoeForCausalLM"),
     _refused("Phi MoE", _EXPERTS, "PhimoeForCausalLM", "PhiMoEForCausalLM"),
     _refused("DeepSeek", _EXPERTS, "DeepseekV2ForCausalLM", "DeepseekV3ForCausalLM"),
-    _refused("MiniMax", _EXPERTS, "MiniMaxM2ForCausalLM", gguf=("minimax-m2",)),
+    _refused("MiniMax", _EXPERTS, "MiniMaxForCausalLM", "MiniMaxM2ForCausalLM", gguf=("minimax-m2",)),
     _refused("T5", _TWO_PARTS, "T5ForConditionalGeneration", "UMT5ForConditionalGeneration", gguf=("t5", "t5encoder")),
     _refused("BART", _TWO_PARTS, "BartForConditionalGeneration", "BartForCausalLM"),
     _refused("Whisper", _TWO_PARTS, "WhisperForConditionalGeneration"),

@@ -32,10 +32,9 @@ from edgedraft.exporter.models.eagle.converting import convert_layer
 from edgedraft.exporter.models.eagle.declared import declared_shape
 from edgedraft.exporter.models.eagle.fitting import fitted
 from edgedraft.exporter.models.eagle.pair import EaglePair
-from edgedraft.exporter.models.eagle.reading import read_eagle
-from edgedraft.exporter.models.eagle.telling import is_layer, layer_source
 from edgedraft.exporter.models.end_tokens import end_token_ids
 from edgedraft.exporter.models.fitting import open_fitted
+from edgedraft.exporter.models.layers import declared_layer, is_layer, layer_source, settled_drafter
 from edgedraft.exporter.models.sources import ModelSource, check_reference, is_on_disk, resolve
 from edgedraft.exporter.models.sums import is_whole, write_sums
 from edgedraft.exporter.models.via_optimum import BUILDER
@@ -90,9 +89,14 @@ class Pair:
         self.drafter_context_length = context_length(drafter.path)
         longest = min(settings.context_length, self.context_length, self.drafter_context_length)
         self.settings = replace(settings, context_length=longest)
-        self.target_is_recurrent = state_bytes(target_graph) > 0
-        states = sum(state_bytes(graph) for graph in (target_graph, drafter_graph))
-        self._cache_bytes = a_token * longest + states * MOST_STATES
+        self._states = ((target, state_bytes(target_graph)), (drafter, state_bytes(drafter_graph)))
+        self.target_is_recurrent = self._states[0][1] > 0
+        self._cache_bytes = a_token * longest + sum(size for _, size in self._states) * MOST_STATES
+
+    @property
+    def recurrent(self) -> str | None:
+        """Return the name of the first model with recurrent states; None where neither has any."""
+        return next((folder.source.name for folder, size in self._states if size), None)
 
     @property
     def head_ids(self) -> Ids:
@@ -170,12 +174,13 @@ def fitting_sources(
 ) -> tuple[ModelSource, ModelSource]:
     """Fetch target and drafter; refuse, before anything is converted, a pair that could not be used.
 
-    The drafter may be an EAGLE layer (see `layer_source`). Raises `EdgedraftError` for tokenizers that differ (where it
-    can be, before weights are downloaded), families that are not taken, files that are not whole, and a layer that was
-    made for another target.
+    The drafter may be a layer on the target (see `layer_source` and `settled_drafter`). Raises `EdgedraftError` for
+    tokenizers that differ (where it can be, before weights are downloaded), families that are not taken, files that are
+    not whole, and a layer that was made for another target.
     """
-    for reference in (drafter, target):
-        check_reference(reference)
+    check_reference(target)
+    drafter = settled_drafter(target, drafter, cache, progress)
+    check_reference(drafter)
     layer = layer_source(drafter, cache, progress) if is_on_disk(drafter) else None
     for reference in filter(is_on_disk, (target,) if layer is not None else (target, drafter)):
         require_supported(resolve(reference, cache, progress), export_backend)
@@ -197,8 +202,8 @@ def fitting_sources(
 def _fitting_target(
     reference: str, layer: ModelSource, export_backend: str, cache: Path, progress: Progress
 ) -> ModelSource:
-    """Fetch the target of an EAGLE layer; refuse one that the layer was not made for."""
-    checkpoint = read_eagle(layer.path)
+    """Fetch the target of a layer; refuse one that the layer was not made for."""
+    checkpoint = declared_layer(layer)
     target = resolve(reference, cache, progress)
     require_supported(target, export_backend)
     shape = declared_shape(target)

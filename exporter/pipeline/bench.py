@@ -1,19 +1,30 @@
 """Benching a bundle on this machine, maybe beside its drafter before it was trimmed."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgedraft.calibration.data.samples import SCORE
-from edgedraft.calibration.prompts import Prompt, chosen_prompts, take
+from edgedraft.calibration.prompts import Prompt
 from edgedraft.devices.machine import Machine, this_machine
+from edgedraft.devices.tuning.opening import tuned_for, untuned_remark
+from edgedraft.exporter.pipeline.bench_prompts import AskedTurn, bench_prompts, by_category, first_turns, next_turns
 from edgedraft.exporter.pipeline.requests import BenchRequest
 from edgedraft.runtime.base.intervals import Interval
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 from edgedraft.runtime.base.records import require
-from edgedraft.runtime.bench import BenchReport, Divergence, Drafting, bench, divergences, speed_ratio
+from edgedraft.runtime.bench import (
+    PLAIN,
+    BenchReport,
+    Divergence,
+    Drafting,
+    PromptRun,
+    bench_report,
+    divergences,
+    run_ways,
+    speed_ratio,
+)
 from edgedraft.runtime.bundle.manifest import INDEPENDENT
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.padding import Padded
@@ -32,7 +43,8 @@ class Measurement:
     """A bench with what it ran on, ready for JSON. ``trimmed_over_full`` compares the two drafters prompt by prompt.
 
     ``exactness`` says whether the texts must equal the target's own. ``kernels`` are those that ran. ``remarks`` are
-    sentences about differences from what the plan expected. ``drafter_kind`` is one of the manifest's.
+    sentences about differences from what the plan expected. ``drafter_kind`` is one of the manifest's. ``categories``
+    are reports of the prompts of each kind of task, where they have one.
     """
 
     machine: Machine
@@ -47,11 +59,12 @@ class Measurement:
     kernels: PairKernels = UNRECORDED
     remarks: tuple[str, ...] = ()
     drafter_kind: str = INDEPENDENT
+    categories: Mapping[str, BenchReport] = field(default_factory=dict)
 
 
 def bench_bundle(request: BenchRequest, progress: Progress = silent, note: Note = unsaid) -> Measurement:
     """Open the bundle of a request and measure it."""
-    chosen = take(chosen_prompts(request.prompts, note), SCORE, request.number)
+    chosen = bench_prompts(request, note)
     engine = Engine.open(
         Path(request.bundle),
         threads=request.threads,
@@ -60,22 +73,29 @@ def bench_bundle(request: BenchRequest, progress: Progress = silent, note: Note 
         target_provider=request.target_provider,
         drafter_provider=request.drafter_provider,
         exact=request.exact,
+        tuned=tuned_for(request.target_provider, request.drafter_provider, tuned=request.tuned),
     )
-    return measure(engine, chosen, request, progress)
+    if (remark := untuned_remark(engine)) is not None:
+        note(remark)
+    return measure(engine, chosen, request, progress, note)
 
 
 def measure(
-    engine: Engine, prompts: Sequence[Prompt], request: BenchRequest, progress: Progress = silent
+    engine: Engine,
+    prompts: Sequence[Prompt],
+    request: BenchRequest,
+    progress: Progress = silent,
+    note: Note = unsaid,
 ) -> Measurement:
     """Run the bench, and look at every text that differs from the target's own.
 
-    The full drafter runs by the first policy of the ``request``.
+    The full drafter runs by the first policy of the ``request``. Where a prompt has later turns, they are further
+    prompts, which follow the target's own answers.
     """
     manifest = engine.bundle.manifest
-    choices = request.choices(manifest.plan.draft_length)
+    choices = request.choices(manifest.plan)
     full = _full_drafting(Path(request.full_drafter), choices[0], engine) if request.full_drafter else None
-    prompt_ids = [engine.codec.encode_chat(prompt.messages, prompt.tools) for prompt in prompts]
-    limits = engine.limits(request.max_new_tokens)
+    limits, asked = engine.limits(request.max_new_tokens), first_turns(engine, prompts, note)
     with engine.slots.taken() as slot:
         ways = {FULL: full} if full is not None else {}
         for number, choice in enumerate(choices):
@@ -87,7 +107,15 @@ def measure(
                 byte_ratio=manifest.drafter.weight_bytes / manifest.target.weight_bytes,
             )
         inexact = engine.inexact_target()
-        report, runs = bench(slot.target, ways, prompt_ids, limits, time.perf_counter, progress, inexact=inexact)
+        turns, runs = list[AskedTurn](), dict[str, list[PromptRun]]()
+        while asked:
+            ids = [turn.token_ids for turn in asked]
+            ran = run_ways(slot.target, ways, ids, limits, time.perf_counter, progress, inexact=inexact)
+            turns += asked
+            runs = {name: [*runs.get(name, ()), *each] for name, each in ran.items()}
+            asked = next_turns(engine, asked, ran[PLAIN], note)
+        report = bench_report(runs, ways, limits.max_new_tokens)
+        prompt_ids = [turn.token_ids for turn in turns]
         differing = {way: tuple(divergences(slot.target, prompt_ids, runs, way)) for way in ways}
     return Measurement(
         machine=this_machine(),
@@ -102,6 +130,7 @@ def measure(
         kernels=engine.kernels,
         remarks=tuple(filter(None, [engine.kernels_remark])),
         drafter_kind=manifest.drafter_kind,
+        categories=by_category(turns, runs, ways, limits.max_new_tokens),
     )
 
 

@@ -17,14 +17,16 @@ from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import DRAFTER, TARGET
 from edgedraft.exporter.models.admission import require_readable_graph, require_supported
 from edgedraft.exporter.models.convert import convert
-from edgedraft.exporter.models.eagle.telling import is_layer
+from edgedraft.exporter.models.layers import is_layer
 from edgedraft.exporter.models.lone_target import LoneTarget
+from edgedraft.exporter.models.mtp.telling import CHOICE, carries_head
 from edgedraft.exporter.models.pair import AnyPair, PairRequest, fitting_sources, prepare_pairs
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, PromptSet
 from edgedraft.exporter.pipeline.default_precision import ChosenPrecision, PrecisionSearch, default_precision
 from edgedraft.exporter.pipeline.quality import MAX_DIVERGENCE
+from edgedraft.exporter.pipeline.requests import DRAFTER as PACKAGED
 from edgedraft.exporter.pipeline.requests import RAY, PairInputs
 from edgedraft.runtime.base.progress import Note, Progress, silent, unsaid
 from edgedraft.runtime.base.records import require
@@ -60,6 +62,16 @@ def answer_settings(inputs: PairInputs) -> AnswerSettings:
     )
 
 
+def with_named_drafter(inputs: Inputs, cache: Path, progress: Progress = silent, note: Note = unsaid) -> Inputs:
+    """Return the request with a drafter in place of "auto": the target's own head, or else the packaged model."""
+    if inputs.drafter != AUTO:
+        return inputs
+    own = carries_head(inputs.target, cache, progress)
+    if own:
+        note(f"{TARGET} {inputs.target}: its own multi-token-prediction head drafts; --drafter names another drafter")
+    return replace(inputs, drafter=f"{inputs.target}{CHOICE}" if own else PACKAGED)
+
+
 def with_default_precisions(
     inputs: Inputs,
     cache: Path,
@@ -74,6 +86,7 @@ def with_default_precisions(
     ``bound`` is the largest divergence from fp32 in nats per token (None: `MAX_DIVERGENCE`). ``refused`` precisions are
     not chosen.
     """
+    inputs = with_named_drafter(inputs, cache, progress, note)
     references = {TARGET: inputs.target, DRAFTER: inputs.drafter}
     asked = {TARGET: inputs.target_precisions, DRAFTER: inputs.drafter_precisions}
     if any(AUTO in names for names in asked.values()):  # choosing a precision converts

@@ -11,12 +11,13 @@ from edgedraft.exporter.bundle.layer import require_cpu
 from edgedraft.exporter.bundle.writing import check_weights
 from edgedraft.exporter.graph.head import ROW_TILE
 from edgedraft.exporter.graph.precisions import Precision, precision_named
-from edgedraft.exporter.graph.providers import TARGET, Provider, check_files, check_tensor
+from edgedraft.exporter.graph.providers import CPU, TARGET, Provider, check_files, check_tensor
 from edgedraft.exporter.models.eagle.pair import EaglePair
 from edgedraft.exporter.models.pair import AnyPair
 from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource
 from edgedraft.exporter.planning.ranking import index_map
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.records import require
 
 
 def provider_on(provider: Provider, profile: DeviceProfile | None) -> Provider:
@@ -52,6 +53,9 @@ def check_pair(pair: AnyPair, provider: Provider, profile: DeviceProfile | None,
     if isinstance(pair, EaglePair):
         require_cpu(provider)
         return
+    rule = f"provider: {pair.recurrent}: recurrent states are kept by the cpu alone"
+    fits = pair.recurrent is None or provider.name == CPU
+    require(fits, rule, got=provider.name, remedy="leave out --provider, or give models with attention alone")
     check_weights(pair, index_map(np.arange(pair.vocab_size), size), provider)
     if profile is not None:
         check_files(provider, profile, pair.stored_bytes(size))

@@ -21,6 +21,7 @@ from edgedraft.runtime.serving.site import Site, SiteFile, Taker, listed_files, 
 
 BUNDLE, FULL, PROBE, SESSION = "bundle/", "full/", "probe/", "session.json"
 _PROMPTS = 3
+_ATTENTION = "export a bundle whose models have attention alone for the page"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +81,8 @@ def offered_site(request: PhoneRequest, folder: Path, results: PhoneResults, not
     kind, remedy = bundle.manifest.drafter_kind, "export a bundle with an independent drafter for the page"
     rule = f"{request.bundle}: a page runs drafters that decode by themselves, not layers that read the target's states"
     require(kind == INDEPENDENT, rule, got=kind, remedy=remedy)
+    rule = f"{request.bundle}: a page keeps no recurrent states"
+    require(bundle.manifest.recurrent is None, rule, got=f"those of {bundle.manifest.recurrent}", remedy=_ATTENTION)
     for name in ("probe", "full"):
         (folder / name).mkdir()
     probe = write_phone_probe(folder / "probe", PROBE, QUICK if request.quick else WHOLE)

@@ -111,7 +111,7 @@ def plan_elsewhere(
             if isinstance(pair, EaglePair):
                 drafter, reading = forecast_layer(pair, drafter)
             latency = pair_latency(pair, target, drafter, reading)
-            yield pair, _candidate(pair, forecast.threads or pair.settings.threads, provider, latency)
+            yield pair, _candidate(pair, forecast.threads, provider, latency)
 
     return _planned(candidates(), case, device.device)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from edgedraft.devices.latency import LatencyModel
 from edgedraft.devices.machine import this_machine
-from edgedraft.devices.priors.prior import basis, latency_of, prior_basis, prior_latency
+from edgedraft.devices.priors.prior import USUAL_CORES, basis, latency_of, prior_basis, prior_latency
 from edgedraft.devices.profile import DeviceProfile, Probe
 from edgedraft.devices.registry import find_profile
 from edgedraft.exporter.graph.providers import CPU, GPU, PROVIDERS, Provider, provider_named
@@ -18,8 +18,9 @@ from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.planned_kernels import graphs_remark
 from edgedraft.runtime.onnx.providers import available_providers
 
-_UNPUBLISHED = {"wasm": "WebAssembly"}
-"""Providers without published speeds, which are far slower than native code on the same processor."""
+_UNPUBLISHED = {"wasm": "WebAssembly", "qnn": "NPUs that tell one from another"}
+"""Providers without a prior: WebAssembly is far slower than native code on the same processor, and three published
+speeds of NPUs, of three devices by two engines, are no class."""
 _NEVER, _NOISY = "not measured there", "measured there but not to be trusted"
 _REMEDIES = {
     _NEVER: "probe it there (edgedraft phone, with a bundle made for any provider), and name the file that comes back",
@@ -31,14 +32,14 @@ _REMEDIES = {
 class LatencyForecast:
     """Pass times expected of one execution provider of a device, and the evidence for them in one or two sentences.
 
-    ``latency`` has models under the name ``provider`` only. ``threads`` are those of
-    the probe, else the device's cores; None where nobody says how many.
+    ``latency`` has models under the name ``provider`` only. ``threads`` are those of the probe, else the device's
+    cores, else those of most devices: never this machine's.
     """
 
     profile: DeviceProfile
     latency: LatencyModel
     provider: str
-    threads: int | None
+    threads: int
     basis: str
 
 
@@ -55,7 +56,7 @@ def forecast_latency(profile: DeviceProfile, provider: Provider) -> LatencyForec
             profile=profile,
             latency=_renamed(latency_of(profile), name, provider.name),
             provider=provider.name,
-            threads=_threads(probe, name) if provider.kind == CPU else profile.cores,
+            threads=_threads(probe, name) if provider.kind == CPU else _cores(profile),
             basis=basis(profile, name),
         )
     if provider.name in _UNPUBLISHED:
@@ -66,7 +67,7 @@ def forecast_latency(profile: DeviceProfile, provider: Provider) -> LatencyForec
         profile=profile,
         latency=_renamed(prior_latency(profile), provider.kind, provider.name),
         provider=provider.name,
-        threads=profile.cores,
+        threads=_cores(profile),
         basis=_basis_of_prior(profile, provider),
     )
 
@@ -76,6 +77,10 @@ def _probed_as(probe: Probe, provider: Provider) -> str | None:
     measured = {step.provider for step in probe.steps}
     gpus = [name for name, each in PROVIDERS.items() if each.kind == GPU]
     return next((name for name in (gpus if provider.name == GPU else [provider.name]) if name in measured), None)
+
+
+def _cores(profile: DeviceProfile) -> int:
+    return profile.cores or USUAL_CORES
 
 
 def _threads(probe: Probe, name: str) -> int:

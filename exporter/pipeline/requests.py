@@ -13,6 +13,7 @@ from edgedraft.runtime.base.cores import require_threads
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.batch import BATCH_ROWS
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
+from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.core.policies import FIXED, PolicyChoice
 from edgedraft.runtime.core.sampling import SamplingSettings
 
@@ -24,8 +25,9 @@ LOCAL, RAY = "local", "ray"
 class PairInputs:
     """The pair of models, the prompts, and how the pair answers them; the base of the requests that sample a pair.
 
-    - ``target``, ``drafter``: packaged names, files, folders or hub ids. ``other_drafters`` are for planning, which
-      weighs them against ``drafter`` and takes the one that decodes fastest.
+    - ``target``, ``drafter``: packaged names, files, folders or hub ids. The drafter may also be "mtp", the target's
+      own multi-token-prediction head, or "auto": that head where the target's checkpoint carries one, else `DRAFTER`.
+      ``other_drafters`` are for planning, which weighs them against ``drafter`` and takes the one that decodes fastest.
     - ``target_precisions``, ``drafter_precisions``, ``threads``: planning compares all that are given. "auto" takes the
       smallest precision that stays close to fp32. Without ``threads``, every core that this process may use is used.
     - ``prompts``: a reference that `edgedraft.calibration.prompts.read_prompts` reads; None for the packaged prompts.
@@ -35,7 +37,7 @@ class PairInputs:
     """
 
     target: str = TARGET
-    drafter: str = DRAFTER
+    drafter: str = AUTO
     other_drafters: tuple[str, ...] = ()
     target_precisions: tuple[str, ...] = (AUTO,)
     drafter_precisions: tuple[str, ...] = (AUTO,)
@@ -99,7 +101,7 @@ class FeaturesRequest(PairInputs):
         PairInputs.__post_init__(self)
         rule = "features are the target's alone"
         named = (self.drafter, *self.other_drafters)
-        require(named == (DRAFTER,), rule, got=f"drafter {', '.join(named)}", remedy="leave the drafter out")
+        require(named == (AUTO,), rule, got=f"drafter {', '.join(named)}", remedy="leave the drafter out")
         foreign = [source for source in self.sources if source not in (TARGET_ANSWERS, TEXT)]
         require(not foreign, f"{rule}: rank by {TARGET_ANSWERS} or {TEXT}", got=", ".join(foreign))
         require(self.vocab_size >= 1, "vocab_size: expected 1 or more", got=self.vocab_size)
@@ -186,16 +188,17 @@ class QuickstartRequest(PlanRequest):
 class BenchRequest:
     """Measure the bundle in folder ``bundle``: the target alone against speculation, interleaved prompt by prompt.
 
-    - ``prompts``: the prompts to use (None: the packaged coding prompts), of which ``number`` of the scoring half run.
+    - ``prompts``: the prompts to use, all of them or ``number``, spread over their categories. None: ``number`` (8) of
+      the packaged coding prompts' scoring half.
     - ``draft_length``, ``threads``: taken from the plan if None.
     - ``policies``: the draft policies to measure beside the fixed one.
     - ``full_drafter``: the ONNX folder of the drafter before trimming, to compare with.
-    - ``exact``: as `edgedraft.load` takes it.
+    - ``exact``, ``tuned``: as `edgedraft.load` takes them.
     """
 
     bundle: str | Path
     prompts: str | Path | None = None
-    number: int = 8
+    number: int | None = None
     max_new_tokens: int = 128
     draft_length: int | None = None
     policies: tuple[str, ...] = ("adaptive",)
@@ -206,6 +209,7 @@ class BenchRequest:
     target_provider: str = CPU
     drafter_provider: str = CPU
     exact: bool | None = None
+    tuned: bool = True
 
     def __post_init__(self) -> None:
         for name in self.policies:
@@ -213,10 +217,11 @@ class BenchRequest:
         names = ("number", "max_new_tokens", "draft_length", "threads", "context_length")
         _require_positive({name: getattr(self, name) for name in names})
 
-    def choices(self, planned_length: int) -> tuple[PolicyChoice, ...]:
-        """Return the policies to run, the fixed one first."""
-        length = self.draft_length or planned_length
-        return tuple(PolicyChoice(name=name, draft_length=length) for name in (FIXED, *self.policies))
+    def choices(self, plan: DecodingPlan) -> tuple[PolicyChoice, ...]:
+        """Return the policies to run: the fixed one first, then the plan's own, then those asked for."""
+        length = self.draft_length or plan.draft_length
+        names = dict.fromkeys((FIXED, plan.policy or FIXED, *self.policies))
+        return tuple(PolicyChoice(name=name, draft_length=length) for name in names)
 
 
 def _require_known(field: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:

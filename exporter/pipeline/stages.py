@@ -14,11 +14,18 @@ from edgedraft.exporter.graph.precisions import AUTO, DEFAULT
 from edgedraft.exporter.graph.providers import CPU, DRAFTER, TARGET, Provider, cautions
 from edgedraft.exporter.graph.widths import head_rows
 from edgedraft.exporter.models.cache import cache_folder
+from edgedraft.exporter.models.layers import layer_source, settled_drafter
 from edgedraft.exporter.models.pair import AnyPair, Pair, fitting_sources, prepared_pair
 from edgedraft.exporter.models.sources import resolve
 from edgedraft.exporter.pipeline.calibrating import PromptSet, calibrate_pair, require_trace_of
 from edgedraft.exporter.pipeline.default_precision import ChosenPrecision
-from edgedraft.exporter.pipeline.inputs import answer_settings, open_pairs, prompt_set, with_default_precisions
+from edgedraft.exporter.pipeline.inputs import (
+    answer_settings,
+    open_pairs,
+    prompt_set,
+    with_default_precisions,
+    with_named_drafter,
+)
 from edgedraft.exporter.pipeline.limits import check_pair, check_source
 from edgedraft.exporter.pipeline.planning import (
     GivenOrder,
@@ -65,6 +72,7 @@ def planned_pair(request: PlanRequest, progress: Progress, note: Note) -> Stages
     calibrated; where another one wins, it is calibrated too, and the plan is made from its own answers. Of several
     drafters the one that decodes fastest is taken.
     """
+    request = with_named_drafter(request, cache_folder(request.cache), progress, note)
     names = (request.drafter, *request.other_drafters)
     works = [_Work(replace(request, drafter=name, other_drafters=()), progress, note) for name in names]
     for work in works if len(works) > 1 else ():  # a wrong drafter is refused before minutes of work on the others
@@ -149,7 +157,9 @@ class _Work:
         cautions(provider, precisions)
         if provider.largest_tensor_bytes is not None:
             for role, reference in {TARGET: request.target, DRAFTER: request.drafter}.items():
-                source = resolve(reference, self.cache, self.progress)
+                reference = settled_drafter(request.target, reference, self.cache, self.progress)
+                source = layer_source(reference, self.cache, self.progress)
+                source = source or resolve(reference, self.cache, self.progress)
                 for name in precisions[role]:
                     check_source(source, role, name, provider)
         request, self.chosen = with_default_precisions(

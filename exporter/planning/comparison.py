@@ -1,7 +1,7 @@
 """A comparison of two calibrations: does the token list of one serve the prompts of the other?"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from edgedraft.calibration.sample_size.learning_curve import (
     tokens_by_group,
 )
 from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
-from edgedraft.exporter.planning.ranking import rank_tokens
+from edgedraft.exporter.planning.ranking import counted_by_size, rank_tokens
 from edgedraft.exporter.planning.replay import Replay
 from edgedraft.exporter.planning.scan import replay_function
 from edgedraft.runtime.base.arrays import Int64Array
@@ -71,7 +71,8 @@ class Comparison:
     """The scores at one size: the other domain's list, the judged domain's own, and the full vocabulary.
 
     ``lost_coverage`` is the own coverage less the other's; ``kept_efficiency`` the other's τ over the own, None without
-    a trace.
+    a trace. ``listed_counted`` and ``own_counted`` of the lists' tokens stand there because they were counted; the
+    others were not, and are the smallest ids.
     """
 
     size: int
@@ -82,6 +83,8 @@ class Comparison:
     kept_efficiency: Interval | None
     serves: bool
     sentence: str
+    listed_counted: int = 0
+    own_counted: int = 0
 
 
 def compare(
@@ -99,6 +102,7 @@ def compare(
         covered_by_group(each.ranking, judged.judged, settings.sizes, settings.first_ids) for each in (listed, judged)
     ]
     tokens = tokens_by_group(judged.judged)
+    counted = [counted_by_size(each.ranking, settings.first_ids) for each in (listed, judged)]
     compared = []
     for row, size in enumerate(settings.sizes):
         evidence = _Evidence(
@@ -108,7 +112,8 @@ def compare(
             tokens=tokens,
             replays=replayed(size) if replayed else None,
         )
-        compared.append(_judge(evidence, rng))
+        by_listed, by_own = (int(each[size - 1]) for each in counted)
+        compared.append(replace(_judge(evidence, rng), listed_counted=by_listed, own_counted=by_own))
     return tuple(compared)
 
 

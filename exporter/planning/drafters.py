@@ -17,7 +17,8 @@ class DrafterOption:
     """The best that one drafter can do on the device: its plan, where a round's seconds go, and what it predicts.
 
     ``first_seconds`` is the drafter's first pass of a round, ``next_seconds`` each further one, ``verify_seconds`` the
-    target's pass. ``speed_up`` is against the fastest way without drafts. ``taken`` marks the one that is planned for.
+    target's pass, with what it reads again. ``speed_up`` is against the fastest way without drafts. ``taken`` marks the
+    one that is planned for.
     """
 
     drafter: str
@@ -79,7 +80,7 @@ def _planned_option(plan: Planned, alone: float) -> DrafterOption:
         acceptance_rate=best.acceptance_rate,
         first_seconds=costs.first,
         next_seconds=costs.next,
-        verify_seconds=plan.latency.target_seconds(best.draft_length + 1),
+        verify_seconds=plan.latency.target_seconds(best.draft_length + 1) + best.rereading_seconds,
         tokens_per_second=best.tokens_per_second,
         speed_up=best.tokens_per_second / alone,
         memory_bytes=best.memory_bytes,
@@ -111,10 +112,10 @@ def _without_drafter(latency: PairLatency) -> DrafterOption:
 
 
 def _looked_up(latency: PairLatency, answers: Sequence[SampledAnswer], alone: float) -> DrafterOption | None:
-    best = best_lookup(answers, latency.target_seconds)
+    best = best_lookup(answers, latency)
     if best is None:
         return None
-    rounds, seconds = sum(best.rounds.values()), best.seconds(latency.target_seconds)
+    rounds, seconds = sum(best.rounds.values()), best.seconds(latency)
     return DrafterOption(
         drafter=LOOKUP,
         kind=LOOKUP,

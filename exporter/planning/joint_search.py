@@ -122,6 +122,7 @@ def _digest(scored: ScoredOptions, draft_lengths: Sequence[int]) -> str:
         [
             str(each.setup),
             [each.latency.target_seconds(length + 1) for length in draft_lengths],
+            each.latency.target_rereads,
             each.memory_bytes(ROW_TILE),
         ]
         for each in scored.candidates

@@ -1,11 +1,14 @@
 """Replay of drafts that are looked up in the text so far: what n-gram lookup, which needs no model, would do."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS
+from edgedraft.exporter.planning.scoring import PairLatency
 from edgedraft.runtime.core.decoding import GREEDY
 from edgedraft.runtime.core.ngram import NgramSource
 from edgedraft.runtime.core.policies import FixedLength
@@ -17,7 +20,8 @@ from edgedraft.runtime.core.verify import accepted_prefix
 class LookupReplay:
     """Rounds of all answers: ``rounds`` by the number of tokens drafted, 0 where nothing was found.
 
-    ``tokens`` of the answers, ``evaluated`` drafts that the target examined, ``accepted`` ones.
+    ``tokens`` of the answers, ``evaluated`` drafts that the target examined, ``accepted`` ones; ``again``, by the
+    number drafted, those accepted in rounds that refused another.
     """
 
     draft_length: int
@@ -25,6 +29,7 @@ class LookupReplay:
     tokens: int
     evaluated: int
     accepted: int
+    again: Mapping[int, int]
 
     @property
     def block_efficiency(self) -> float:
@@ -36,9 +41,13 @@ class LookupReplay:
         """Accepted over examined drafts; 0 when none was examined."""
         return self.accepted / self.evaluated if self.evaluated else 0.0
 
-    def seconds(self, target_seconds: Callable[[int], float]) -> float:
-        """Return the seconds of all rounds, by those of a target's pass over so many rows; a look-up takes none."""
-        return sum(count * target_seconds(drafted + 1) for drafted, count in self.rounds.items())
+    def seconds(self, latency: PairLatency) -> float:
+        """Return the seconds of all rounds, which the target alone takes; a look-up takes none."""
+        passes = sum(count * latency.target_seconds(drafted + 1) for drafted, count in self.rounds.items())
+        again = (
+            latency.rereading_seconds(drafted, np.array(count), np.array(0)) for drafted, count in self.again.items()
+        )
+        return passes + sum(float(seconds) for seconds in again)
 
 
 def replay_lookup(answers: Sequence[SampledAnswer], draft_length: int) -> LookupReplay:
@@ -46,7 +55,7 @@ def replay_lookup(answers: Sequence[SampledAnswer], draft_length: int) -> Lookup
 
     Drawn answers too: a looked-up draft is kept where the text goes on with it.
     """
-    rounds: Counter[int] = Counter()
+    rounds, again = Counter[int](), Counter[int]()
     tokens = evaluated = accepted = 0
     for entry in answers:
         drafter = TokenDrafter(NgramSource(), FixedLength(draft_length))
@@ -57,16 +66,22 @@ def replay_lookup(answers: Sequence[SampledAnswer], draft_length: int) -> Lookup
             kept = accepted_prefix(draft, text[place:])
             rounds[len(draft)] += 1
             accepted += kept
+            again[len(draft)] += kept if kept < len(draft) else 0
             evaluated += kept + (kept < min(len(draft), len(text) - place))
             place += kept + 1
     return LookupReplay(
-        draft_length=draft_length, rounds=dict(rounds), tokens=tokens, evaluated=evaluated, accepted=accepted
+        draft_length=draft_length,
+        rounds=dict(rounds),
+        tokens=tokens,
+        evaluated=evaluated,
+        accepted=accepted,
+        again=dict(again),
     )
 
 
-def best_lookup(answers: Sequence[SampledAnswer], target_seconds: Callable[[int], float]) -> LookupReplay | None:
+def best_lookup(answers: Sequence[SampledAnswer], latency: PairLatency) -> LookupReplay | None:
     """Return the fastest draft length's replay; None without answers of two tokens or more."""
     if not any(len(entry.token_ids) > 1 for entry in answers):
         return None
     replays = [replay_lookup(answers, length) for length in DRAFT_LENGTHS]
-    return min(replays, key=lambda each: each.seconds(target_seconds) / each.tokens)
+    return min(replays, key=lambda each: each.seconds(latency) / each.tokens)

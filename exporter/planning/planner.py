@@ -11,14 +11,11 @@ from edgedraft.exporter.planning.scan import ReplayedAnswers, ReplayFunction
 from edgedraft.exporter.planning.scoring import Candidate, Option, PairLatency, PlanLimits, ScoredOptions, score_options
 from edgedraft.exporter.planning.uncertainty import Uncertainty, estimate_uncertainty
 from edgedraft.runtime.base.arrays import Ids
-from edgedraft.runtime.core.plan import DecodingPlan
+from edgedraft.runtime.core.plan import WORTHWHILE_SPEED_UP, DecodingPlan
 
 if TYPE_CHECKING:
     # For its name only: at run time this module must not load what opens models.
     from edgedraft.exporter.models.pair import AnyPair
-
-WORTHWHILE_SPEED_UP = 1.03
-"""Below this the predicted gain is within what step times on a busy machine can tell apart."""
 
 _NEAR = 2.0
 """A runner-up of the same setup and draft length must have a size more than this many times larger or smaller."""
@@ -139,10 +136,12 @@ def _reason(best: Option, latency: PairLatency, uncertainty: Uncertainty, specul
     gamma = best.draft_length
     drafting = 1e3 * latency.draft_costs(best.draft_vocab_size).of_round(gamma)
     verifying = 1e3 * latency.target_seconds(gamma + 1)
+    again = 1e3 * best.rereading_seconds
+    rereading = f", {again:.1f} ms of reading accepted drafts again" if again > 0 else ""
     alone, ratio = uncertainty.plain_tokens_per_second.value, uncertainty.speed_up
     return (
         f"{'speculate' if speculate else 'do not speculate'}: a round of {gamma} draft{'s' if gamma > 1 else ''} takes "
-        f"{drafting:.0f} ms of drafting and {verifying:.0f} ms of verifying "
+        f"{drafting:.0f} ms of drafting and {verifying:.0f} ms of verifying{rereading} "
         f"and yields {best.block_efficiency:.2f} tokens, {best.tokens_per_second:.1f} tokens/s; "
         f"the target alone makes {alone:.1f} tokens/s; "
         f"speed-up {ratio.text(2)}, {uncertainty.chance_to_pay:.0%} likely to pay"

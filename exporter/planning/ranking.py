@@ -24,6 +24,17 @@ def rank_tokens(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
     return order_tokens([part.counts for part in counts], first_ids)
 
 
+def counted_by_size(counts: Sequence[TokenCounts], first_ids: Sequence[int]) -> Ids:
+    """Count the tokens that any of ``counts`` saw, or that lead every list, among the first 1..vocab: int64 (vocab,).
+
+    The others stand in the list only by their id.
+    """
+    seen = np.sum([part.counts for part in counts], axis=0) > 0
+    seen[list(first_ids)] = True
+    result: Ids = np.cumsum(seen[rank_tokens(counts, first_ids)])
+    return result
+
+
 def token_order(pair: "AnyPair", calibration: Calibration) -> Ids:
     """Rank the pair's tokens by the calibration's counts, the end of turn first: int64 (vocab,).
 

@@ -20,6 +20,7 @@ from edgedraft.exporter.planning.scan import ReplayedAnswers, Scan
 from edgedraft.runtime.base.arrays import CountArray, Float64Array, Ids
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.forecast import DraftCosts
 from edgedraft.runtime.core.padding import paid_seconds
 
 _GIB = 2**30
@@ -50,23 +51,6 @@ class ReadingCost:
 
     seconds: float
     row_seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DraftCosts:
-    """Seconds of a drafter's passes: a round's first, each further one, and of what the first has more to read.
-
-    ``after_full``: after a round whose drafts were all accepted. ``per_accepted``: for each draft accepted before.
-    """
-
-    first: float
-    next: float
-    after_full: float = 0.0
-    per_accepted: float = 0.0
-
-    def of_round(self, draft_length: int) -> float:
-        """Return the seconds of ``draft_length`` drafts after a round without accepted drafts."""
-        return self.first + (draft_length - 1) * self.next
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -107,8 +91,12 @@ class PairLatency:
         return DraftCosts(first=one + self.reading.seconds, next=one, per_accepted=self.reading.row_seconds)
 
     def target_seconds(self, rows: int) -> float:
-        """Return the seconds of a target's pass that needs ``rows`` rows, padded as the runtime pads it."""
-        return paid_seconds(self.target_pass_seconds)[rows - 1]
+        """Return the seconds of a target's pass that needs ``rows`` rows, padded as the runtime pads it.
+
+        A target with recurrent states is not padded.
+        """
+        seconds = self.target_pass_seconds
+        return (seconds if self.target_rereads else paid_seconds(seconds))[rows - 1]
 
     def rereading_seconds(self, draft_length: int, accepted: CountArray, full_rounds: CountArray) -> Float64Array:
         """Return the seconds that a target with recurrent states reads accepted drafts again; else 0.
@@ -117,8 +105,14 @@ class PairLatency:
         ``full_rounds`` are not read again: the states behind them were kept.
         """
         again = np.asarray(accepted - full_rounds * draft_length, dtype=np.float64)
-        row = self.target_seconds(draft_length + 1) - self.target_seconds(draft_length)
-        return again * max(row, 0.0) if self.target_rereads else np.zeros_like(again)
+        return again * self._row_again_seconds(draft_length)
+
+    def _row_again_seconds(self, draft_length: int) -> float:
+        """Return the seconds of a token read again: a pass has 1 to ``draft_length`` - 1 of them, or none."""
+        if not self.target_rereads or draft_length < 2:
+            return 0.0  # a single draft is refused, or accepted and kept
+        least, most = (self.target.seconds(self.target_bytes, rows) for rows in (draft_length + 1, 2 * draft_length))
+        return max(most - least, 0.0) / (draft_length - 1)
 
     @property
     def target_pass_seconds(self) -> tuple[float, ...]:
@@ -160,6 +154,8 @@ class Option:
     block_efficiency: float
     acceptance_rate: float
     tokens_per_second: float
+    rereading_seconds: float = 0.0
+    """Of a mean round: a target with recurrent states reads drafts again that were accepted before a refused one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -194,15 +190,20 @@ class ScoredOptions:
     def option(self, candidate: int, size: int, length: int) -> Option:
         """Return the option at these places of ``predicted``."""
         scan, draft_vocab_size = self.answers.scan, int(self.sizes[size])
+        draft_length, accepted, full = int(scan.draft_lengths[length]), scan.accepted, scan.full_rounds
+        again = self.candidates[candidate].latency.rereading_seconds(
+            draft_length, accepted[size, length], full[size, length]
+        )
         return Option(
             setup=self.candidates[candidate].setup,
             draft_vocab_size=draft_vocab_size,
-            draft_length=int(scan.draft_lengths[length]),
+            draft_length=draft_length,
             coverage=float(self.answers.coverage[draft_vocab_size - 1]),
             memory_bytes=int(self.memory_bytes[candidate, size]),
             block_efficiency=float(scan.tokens / scan.rounds[size, length]),
             acceptance_rate=float(scan.accepted[size, length] / max(scan.evaluated[size, length], 1)),
             tokens_per_second=float(self.predicted[candidate, size, length]),
+            rereading_seconds=float(again) / float(scan.rounds[size, length]),
         )
 
     def ranked(self) -> Iterator[Option]:

@@ -145,6 +145,9 @@ def explain(latency: PairLatency, outcome: Replay, size: int, draft_length: int)
         "target's overhead": target.overhead_seconds,
         f"target's {draft_length} more row{'s' if draft_length > 1 else ''}": more_rows,
     }
+    if latency.target_rereads:
+        again = latency.rereading_seconds(draft_length, outcome.accepted, outcome.full_rounds)
+        seconds["target's reading of accepted drafts again"] = float(again.sum()) / rounds
     whole = sum(seconds.values())
     return tuple(Term(what=what, milliseconds=1e3 * part, share=part / whole) for what, part in seconds.items())
 

@@ -60,14 +60,16 @@ def read_tensors(path: Path, names: Collection[str] | None = None) -> tuple[dict
     return tensors, metadata
 
 
-def read_weights(path: Path) -> dict[str, AnyArray]:
-    """Return all arrays in ``path``: floats of 16 bits or more as float32, also bfloat16, all others unchanged.
+def read_weights(path: Path, names: Collection[str] | None = None) -> dict[str, AnyArray]:
+    """Return the arrays in ``path``: floats of 16 bits or more as float32, also bfloat16, all others unchanged.
 
-    Raises `EdgedraftError` for an incomplete file, or for numbers of a type that numpy lacks.
+    With ``names``, read only these arrays from a large file. Raises `EdgedraftError` for an incomplete file, or for
+    numbers of a type that numpy lacks.
     """
     with _opened(path) as file:
-        halves = [name for name in tuple(file.keys()) if file.get_slice(name).get_dtype() == _BFLOAT16]
-    tensors, _ = read_tensors(path, set(tensor_names(path)) - set(halves))
+        chosen = set(file.keys() if names is None else names)
+        halves = [name for name in sorted(chosen) if file.get_slice(name).get_dtype() == _BFLOAT16]
+    tensors, _ = read_tensors(path, chosen - set(halves))
     whole = {name: array.astype(np.float32) if array.dtype.kind == "f" else array for name, array in tensors.items()}
     return whole | _read_bfloats(path, halves)
 

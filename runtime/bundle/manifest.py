@@ -7,6 +7,7 @@ from typing import Any
 
 from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.forecast import AcceptanceForecast
 from edgedraft.runtime.core.plan import DecodingPlan
 
 SCHEMA_VERSION = 5
@@ -28,9 +29,9 @@ ROPE_SWITCH_AT = "RotaryTables/"
 A page, which keeps to the first table, ends its context there.
 """
 
-INDEPENDENT, EAGLE, EAGLE3 = "independent", "eagle", "eagle3"
-DRAFTER_KINDS = (INDEPENDENT, EAGLE, EAGLE3)
-"""A model that decodes by itself, or one layer that reads its target's states: EAGLE-1 and 2, or EAGLE-3."""
+INDEPENDENT, EAGLE, EAGLE3, MTP = "independent", "eagle", "eagle3", "mtp"
+DRAFTER_KINDS = (INDEPENDENT, EAGLE, EAGLE3, MTP)
+"""A model that decodes by itself, or one layer that reads its target's states: EAGLE-1 and 2, EAGLE-3, an MTP head."""
 TABLE, HEAD = "table", "head"
 """Parts that a layer may borrow from its target: the token embedding and the LM head."""
 
@@ -54,7 +55,8 @@ class ModelEntry:
     weights that one step multiplies with, ``weight_bytes`` their bytes; ``conversion`` names the exact conversion that
     made it. A browser checks the rest before it loads anything: ``largest_tensor_bytes`` (of one weight) and ``half``
     (true with any float16 tensor), which a GPU may not support, and ``operators``, those that are not ONNX's own, for
-    which it may have no kernel. Older bundles list no operators.
+    which it may have no kernel. Older bundles list no operators. ``state_bytes`` is the size of one copy of all
+    recurrent states, 0 for a model without; pages keep none.
     """
 
     name: str
@@ -69,9 +71,10 @@ class ModelEntry:
     largest_tensor_bytes: int
     half: bool
     operators: tuple[str, ...] = ()
+    state_bytes: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("parameters", "weight_bytes", "largest_tensor_bytes"):
+        for name in ("parameters", "weight_bytes", "largest_tensor_bytes", "state_bytes"):
             count = getattr(self, name)
             require(count >= 0, f"{name}: expected 0 or more", got=count)
 
@@ -80,10 +83,11 @@ class ModelEntry:
 class LayerEntry:
     """The way in which a drafter that is a layer on its target reads the target's states.
 
-    The states that enter ``tapped_layers`` make a row of features, ``feature_width`` numbers; without tapped layers it
-    is the state after the final norm. ``fusing`` is the ONNX file that makes the layer's states from features; None
-    where the layer reads them itself. ``borrowed`` names the parts that are the target's (`TABLE`, `HEAD`), and
-    ``copied_bytes`` the bytes of a borrowed token embedding that had to be stored a second time.
+    The states that enter ``tapped_layers`` make a row of features, ``feature_width`` numbers; the number of layers
+    stands for the state before the final norm. Without tapped layers it is the state after the final norm. ``fusing``
+    is the ONNX file that makes the layer's states from features; None where the layer reads them itself. ``borrowed``
+    names the parts that are the target's (`TABLE`, `HEAD`), and ``copied_bytes`` the bytes of a borrowed token
+    embedding that had to be stored a second time.
     """
 
     tapped_layers: tuple[int, ...]
@@ -148,7 +152,7 @@ class BundleManifest:
     ``provider`` is the execution provider that the bundle was planned for. ``divergence`` is the target's distance from
     fp32, ``drafter_divergence`` the drafter's, None where it was not measured. ``context_length`` is the target's,
     ``drafter_context_length`` the drafter's own, None in older bundles. ``layer`` describes a drafter of any kind but
-    `INDEPENDENT`.
+    `INDEPENDENT`. ``forecast`` is for `edgedraft tune`; older bundles have none.
     """
 
     schema_version: int
@@ -168,6 +172,7 @@ class BundleManifest:
     drafter_context_length: int | None = None
     drafter_kind: str = INDEPENDENT
     layer: LayerEntry | None = None
+    forecast: AcceptanceForecast | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -201,6 +206,11 @@ class BundleManifest:
         if self.layer is not None and self.layer.fusing is not None:
             found[self.layer.fusing] = self.drafter.data
         return found
+
+    @property
+    def recurrent(self) -> str | None:
+        """Return the name of the first model with recurrent states; None where neither has any."""
+        return next((model.name for model in (self.target, self.drafter) if model.state_bytes), None)
 
     @property
     def named_files(self) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Read a bundle, checking schema, paths, sizes, hashes, index map and tokenizer before anything runs."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +13,8 @@ from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, TOKENIZER, has_fi
 from edgedraft.runtime.bundle.index_map_file import read_index_map
 from edgedraft.runtime.bundle.manifest import HEAD, MANIFEST_NAME, BundleManifest, FileEntry, migrated
 from edgedraft.runtime.core.index_map import IndexMap
+
+_LOG = logging.getLogger(__name__)
 
 _LINKED = "replace the link by the file; from a hub, download with hf download --local-dir FOLDER"
 _MOST_MANIFEST_BYTES = 2**24
@@ -60,6 +63,7 @@ def _read(path: Path, verify_hashes: bool) -> Bundle:
         manifest = from_plain(BundleManifest, migrated(data) if isinstance(data, dict) else data, "manifest")
     for name, entry in manifest.files.items():
         _check_file(path, name, entry, verify_hashes)
+    _LOG.info("%s: %d files are as the manifest says", path, len(manifest.files))
     _check_listed(manifest, manifest_path)
     for graph, data in manifest.graphs.items():
         _check_reads(path, graph, data)

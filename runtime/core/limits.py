@@ -25,7 +25,12 @@ def limited(rounds: Iterable[Round], limits: Limits) -> Iterator[Round]:
         ends = (place + 1 for place, token_id in enumerate(round_.token_ids) if token_id in limits.end_token_ids)
         kept = round_.token_ids[: min(next(ends, max_tokens), max_tokens)]
         max_tokens -= len(kept)
-        log_probs = round_.log_probs[: len(kept)]
-        yield replace(round_, token_ids=kept, accepted=min(round_.accepted, len(kept)), log_probs=log_probs)
+        yield replace(
+            round_,
+            token_ids=kept,
+            accepted=min(round_.accepted, len(kept)),
+            log_probs=round_.log_probs[: len(kept)],
+            top_log_probs=round_.top_log_probs[: len(kept)],
+        )
         if max_tokens == 0 or kept[-1] in limits.end_token_ids:
             return

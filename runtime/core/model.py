@@ -23,6 +23,14 @@ def stopped_clock() -> float:
     return 0.0
 
 
+def nothing() -> None:
+    """Do nothing before a pass: for an answer that shares its models' time with no other."""
+
+
+class AnswerCancelledError(Exception):
+    """Raised before a pass, to end an answer that is no longer wanted; both caches hold what was read so far."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Pass:
     """Results of one `LanguageModel.read`.
@@ -88,20 +96,29 @@ class PromptPasses:
     """A target's passes over a prompt, made piece by piece as a drafter asks for them.
 
     The part of the prompt that the target's cache still holds from an earlier answer is not read again: those passes
-    are not available. A drafter that reads features keeps a state of its own for them. Where that state is shorter than
-    what the target holds, `since` makes the target read from there again; for other drafters nothing is read twice.
+    are not available; ``cached`` counts its tokens. ``before_pass`` is called before each pass. A drafter that reads
+    features keeps a state of its own for them. Where that state is shorter than what the target holds, `since` makes
+    the target read from there again; for other drafters nothing is read twice.
     """
 
-    def __init__(self, model: LanguageModel, token_ids: Sequence[int], clock: Clock = stopped_clock) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        token_ids: Sequence[int],
+        clock: Clock = stopped_clock,
+        before_pass: Callable[[], None] = nothing,
+    ) -> None:
         self._model = model
         self._token_ids = token_ids
         self._clock = clock
+        self.before_pass = before_pass
         self._last: Pass | None = None
         self.seconds = 0.0
         expect(model, len(token_ids))
         shared = accepted_prefix(model.token_ids, token_ids)
         # At least two tokens are read where there are two: one-row kernels may round differently.
-        model.rewind(min(shared, max(len(token_ids) - 2, 0)))
+        self.cached = min(shared, max(len(token_ids) - 2, 0))
+        model.rewind(self.cached)
 
     def since(self, length: int) -> Iterator[PromptPiece]:
         """Read and yield the passes over all but the first ``length`` tokens of the prompt.
@@ -111,6 +128,7 @@ class PromptPasses:
         self._model.rewind(min(self._model.length, length))
         expect(self._model, len(self._token_ids))
         for piece in prompt_pieces(self._token_ids[self._model.length :]):
+            self.before_pass()
             start, started = self._model.length, self._clock()
             self._last = self._model.read(piece)
             self.seconds += self._clock() - started
@@ -126,12 +144,12 @@ class PromptPasses:
         return row
 
 
-def prefill(model: LanguageModel, token_ids: Sequence[int]) -> Logits:
+def prefill(model: LanguageModel, token_ids: Sequence[int], before_pass: Callable[[], None] = nothing) -> Logits:
     """Bring the cache to ``token_ids`` and return the last row of logits, (vocab,).
 
     The prefix that the cache shares with them is kept; the rest is read piece by piece, which bounds the logits buffer.
     """
-    return PromptPasses(model, token_ids).last_row()
+    return PromptPasses(model, token_ids, before_pass=before_pass).last_row()
 
 
 def catch_up(model: LanguageModel, token_ids: Sequence[int]) -> Logits:

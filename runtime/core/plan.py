@@ -6,6 +6,9 @@ from dataclasses import dataclass, replace
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
 
+WORTHWHILE_SPEED_UP = 1.03
+"""Below this the predicted gain is within what step times on a busy machine can tell apart."""
+
 WORTH_TRYING = 0.1
 """From this chance on the adaptive policy is worth its risk, a plain step and 1.5 % of the time."""
 
@@ -16,6 +19,7 @@ EXACT_COST = 0.03
 
 _MOST_ROWS, _LONGEST_PASS = 4096, 86_400.0
 _MOST = {"draft_vocab_size": 2**31 - 1, "draft_length": _MOST_ROWS, "threads": 4096}
+_POLICIES = ("fixed", "ngram", "ngram-or-drafter", "confident", "adaptive")
 _RATES = ("predicted_tokens_per_second", "predicted_plain_tokens_per_second", "predicted_block_efficiency")
 
 
@@ -26,8 +30,9 @@ class DecodingPlan:
     ``predicted_*`` are tokens per second of decoding (prompt reading excluded); ``predicted_block_efficiency`` is τ on
     the held-out prompts. ``threads`` counts intra-op threads of the pool that target and drafter share.
     ``target_pass_seconds[i]`` and ``drafter_pass_seconds[i]`` are seconds of a pass over i + 1 tokens on that device.
-    They were timed with ``kernels``. ``speed_up_low`` and ``speed_up_high`` are the ends of the 80 % interval of the
-    predicted speed-up.
+    They were timed with ``kernels``. ``policy`` is the draft policy that won where several were compared; None where
+    only fixed lengths were, and answers are drafted by the adaptive policy. ``speed_up_low`` and ``speed_up_high`` are
+    the ends of the 80 % interval of the predicted speed-up.
     """
 
     draft_vocab_size: int
@@ -48,6 +53,7 @@ class DecodingPlan:
     speed_up_high: float
     chance_to_pay: float
     kernels: PairKernels = UNRECORDED
+    policy: str | None = None
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -58,6 +64,8 @@ class DecodingPlan:
             require(0 < value < math.inf, f"plan: {name} must be above 0 and finite", got=value)
         rate = self.predicted_acceptance_rate
         require(0 <= rate <= 1, "plan: predicted_acceptance_rate must lie in 0..1", got=rate)
+        known = self.policy is None or self.policy in _POLICIES
+        require(known, f"plan: policy must be one of {', '.join(_POLICIES)}", got=self.policy)
         chance = self.chance_to_pay
         require(0 <= chance <= 1, "plan: chance_to_pay must lie in 0..1", got=chance)
         low, high = self.speed_up_low, self.speed_up_high

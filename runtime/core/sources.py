@@ -23,7 +23,7 @@ class ModelTokenSource(TokenSource):
         """Read the prompt, unless it is longer than the cache: nothing can be drafted then."""
         passes.last_row()  # the target reads first: what it refuses, the drafter need not read
         if len(prompt_ids) <= self.model.context_length:
-            prefill(self.model, prompt_ids)
+            prefill(self.model, prompt_ids, passes.before_pass)
 
     def start(self, committed: Sequence[int]) -> None:
         """See `TokenSource.start`."""

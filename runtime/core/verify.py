@@ -44,6 +44,20 @@ def log_probability(row: npt.NDArray[np.float32], token_id: int) -> float:
     return float(row[token_id]) - top - float(np.log(np.exp(row - top).sum(dtype=np.float64)))
 
 
+def best_log_probabilities(row: npt.NDArray[np.float32], count: int) -> list[tuple[int, float]]:
+    """Return the ``count`` most probable tokens of (vocab,) logits with their log-probabilities, the best first.
+
+    Of equal ones the smaller id is first.
+    """
+    count = min(count, len(row))
+    least = np.partition(row, -count)[-count]
+    candidates = np.flatnonzero(row >= least)
+    best = candidates[np.argsort(-row[candidates], kind="stable")][:count]
+    top = float(row.max())
+    norm = float(np.log(np.exp(row - top).sum(dtype=np.float64)))
+    return [(int(token_id), float(row[token_id]) - top - norm) for token_id in best]
+
+
 def confidence(row: npt.NDArray[np.float32]) -> float:
     """Return the probability of the best token of (vocab,) logits; it does not depend on which token is drawn."""
     return 1.0 / float(np.exp(row - row.max()).sum(dtype=np.float64))

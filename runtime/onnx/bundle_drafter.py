@@ -38,13 +38,17 @@ def _model(bundle: Bundle, manifest: BundleManifest, graph: OnnxGraph) -> Bundle
 
 
 def check_widths(bundle: Bundle, target: OnnxGraph, drafter: BundleDrafter) -> None:
-    """Refuse graphs whose logits or features are not as wide as the manifest says."""
+    """Refuse graphs whose logits, features or recurrent states are not as large as the manifest says."""
     manifest = bundle.manifest
     _check(bundle.target_graph, "logits", target.vocab_size, manifest.target_vocab_size)
     _check(bundle.drafter_graph, "logits", drafter.graph.vocab_size, manifest.plan.draft_vocab_size)
+    _check(bundle.target_graph, "recurrent states", target.state_bytes, manifest.target.state_bytes, "bytes large")
+    _check(
+        bundle.drafter_graph, "recurrent states", drafter.graph.state_bytes, manifest.drafter.state_bytes, "bytes large"
+    )
     if manifest.layer is not None:
         _check(bundle.target_graph, "features", target.feature_width, manifest.layer.feature_width)
 
 
-def _check(graph: Path, what: str, width: int, promised: int) -> None:
-    require(width == promised, f"{graph}: {what} must be {promised} wide", got=width, remedy="export the bundle again")
+def _check(graph: Path, what: str, size: int, promised: int, unit: str = "wide") -> None:
+    require(size == promised, f"{graph}: {what} must be {promised} {unit}", got=size, remedy="export the bundle again")

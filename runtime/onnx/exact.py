@@ -6,6 +6,9 @@ attention is ours, too, nothing else is needed, and exact mode costs nothing. In
 uses another kernel than several rows. A long pass is split into blocks of rows, and the last block may have a single
 row: a block has twice as many rows as the head's width, or fewer if the second-level cache is smaller than 256 KB. Sums
 over more than `WIDEST_HEAD` values are split at places that depend on the length of the text.
+
+Recurrent layers compute their rows one after the other, each from the state before it, so that cutting a pass in two
+changes no bit. A text that was rewound therefore goes on from bits that a fresh read would give.
 """
 
 from collections.abc import Sequence
@@ -84,13 +87,13 @@ def why_inexact(path: Path, signature: Signature, provider: str, kernels: Kernel
     """Return why no model on the graph in ``path`` can be exact; None if no reason is known."""
     if provider != CPU:
         return "only passes on the CPU can be exact"
-    if signature.states:
-        return "a recurrent layer reads each token once, and attention would need two rows in every pass"
     if not signature.shared:
         return "the graph does not write keys and values in place"
     if kernels.independent_rows:
         return None
-    widest = max(cache.width for cache in signature.caches)
+    if signature.states and not signature.checkpoints:
+        return "the graph gives states after whole passes only, and attention would need two rows in every pass"
+    widest = max((cache.width for cache in signature.caches), default=0)
     if widest > WIDEST_HEAD:
         return f"attention with heads of {widest} rounds a row by the rows beside it"
     if kernels.library is None and block_products(path):

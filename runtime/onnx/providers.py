@@ -1,9 +1,11 @@
 """Execution providers, and sessions opened on one of them; the only file that imports onnxruntime."""
 
 import importlib.util
+import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +21,8 @@ from edgedraft.runtime.base.provider_names import CPU, WEBGPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.missing_gpu import ALLOW_SOFTWARE, missing_gpu, vulkan_devices
 
+_LOG = logging.getLogger(__name__)
+
 onnxruntime_version: str = onnxruntime.__version__
 
 _NO_LOG = 4  # above "fatal": errors are raised, and must not be printed as well
@@ -27,6 +31,7 @@ _NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate", "Cannot alloc
 
 _WEBGPU_PACKAGE, _WEBGPU_NAME = "onnxruntime_ep_webgpu", "WebGpuExecutionProvider"
 _OLDEST_WEBGPU = (0, 4)  # older versions read keys and values that the same pass has overwritten
+_SUFFIX = "ExecutionProvider"
 _NO_ADAPTER = "Failed to get a WebGPU adapter"
 
 _pool_threads: int | None = None
@@ -52,6 +57,10 @@ class GuardedSession:
     def get_outputs(self) -> Sequence[Any]:
         """Return the declared outputs of the graph."""
         return list(self._session.get_outputs())
+
+    def assigned_providers(self) -> set[str]:
+        """Return onnxruntime's names of the providers that run nodes; needs a session that records them."""
+        return {part.ep_name for part in self._session.get_provider_graph_assignment_info()}
 
     def get_providers(self) -> Sequence[str]:
         """Return onnxruntime's names of the providers in use, the preferred one first."""
@@ -99,9 +108,8 @@ def available_providers() -> dict[str, str]:
     `webgpu` comes in a package of its own, and is listed when that is installed; opening a session shows if a GPU is
     there.
     """
-    suffix = "ExecutionProvider"
-    names = (name for name in onnxruntime.get_available_providers() if name.endswith(suffix))
-    built_in = {name.removesuffix(suffix).lower(): name for name in names if name != _WEBGPU_NAME}
+    names = (name for name in onnxruntime.get_available_providers() if name.endswith(_SUFFIX))
+    built_in = {name.removesuffix(_SUFFIX).lower(): name for name in names if name != _WEBGPU_NAME}
     return built_in | {WEBGPU: _WEBGPU_NAME} if importlib.util.find_spec(_WEBGPU_PACKAGE) else built_in
 
 
@@ -186,7 +194,22 @@ def open_session(
         options.register_custom_ops_library(str(operators))
     if provider == WEBGPU:
         return _opened_on_webgpu(path, options)
-    return OpenedSession(session=_session(path, options, [known[provider]]))
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    started = time.perf_counter()
+    session = _session(path, options, [known[provider]])
+    _require_running(path, provider, known[provider], session)
+    _LOG.info("%s: opened on %s in %.2f s", path, provider, time.perf_counter() - started)
+    return OpenedSession(session=session)
+
+
+def _require_running(path: Path, provider: str, name: str, session: GuardedSession) -> None:
+    """Refuse a session that the CPU would run instead of the provider asked for: ONNX Runtime falls back in silence."""
+    running = {each.removesuffix(_SUFFIX).lower() for each in session.assigned_providers()}
+    got = f"{', '.join(sorted(running)) or 'nothing'} instead"
+    rule = f"{path}: provider {provider}: ONNX Runtime runs no part of this graph on it"
+    remedy = "its driver or libraries may be missing: edgedraft doctor tries every provider"
+    require(name in session.assigned_providers() or not running, rule, got=got, remedy=remedy)
+    require(name in session.get_providers(), rule, got=got, remedy=remedy)
 
 
 def _opened_on_webgpu(path: Path, options: "onnxruntime.SessionOptions") -> OpenedSession:

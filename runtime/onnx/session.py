@@ -42,7 +42,7 @@ from edgedraft.runtime.onnx.signature import (
     ones_for,
     read_signature,
 )
-from edgedraft.runtime.onnx.stateful import StatefulModel, require_own_states
+from edgedraft.runtime.onnx.stateful import ExactStatefulModel, StatefulModel, require_own_states
 from edgedraft.runtime.onnx.states import RecurrentStates, StatefulCache
 from edgedraft.runtime.onnx.two_tables import ExactTwoTableModel, TwoTableModel
 
@@ -89,6 +89,7 @@ class OnnxGraph:
         self.vocab_size, self.shared = signature.vocab_size, signature.shared
         self.feature_width, self.position_planes = signature.feature_width, signature.position_planes
         self.states, self._checkpoints = signature.states, signature.checkpoints
+        self.state_bytes = sum(state.nbytes for state in self.states)
         self._path, self._rows = path, signature.rows
         self._switch = self._switch_length()
         self._why_inexact = why_inexact(path, signature, settings.provider, self.kernels)
@@ -111,6 +112,12 @@ class OnnxGraph:
         if self._on_device is not None:
             self._try_out(model)
         return model
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Return the bytes of the keys and values that one model keeps for a token."""
+        copies = 1 if self.shared else 2  # a graph that appends reads one buffer and writes another
+        return copies * sum(cache.heads * cache.width * np.dtype(cache.dtype).itemsize for cache in self.caches)
 
     def new_cache(self) -> Cache:
         """Return empty keys and values for one text."""
@@ -139,7 +146,7 @@ class OnnxGraph:
 
     def _model(self, cache: Cache, logits: LogitsBuffer | None, *, padded: bool) -> OnnxModel:
         if isinstance(cache, StatefulCache):
-            return StatefulModel(self, cache, logits)
+            return (ExactStatefulModel if padded else StatefulModel)(self, cache, logits)
         if self._switch is None:
             return (ExactModel if padded else OnnxModel)(self, cache, logits)
         kind = ExactTwoTableModel if padded else TwoTableModel

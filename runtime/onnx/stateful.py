@@ -7,6 +7,7 @@ from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import PREFILL_ROWS, prompt_pieces
+from edgedraft.runtime.onnx.exact import LONGEST_PASS
 from edgedraft.runtime.onnx.memory import DecoderGraph, LogitsBuffer, OnnxModel
 from edgedraft.runtime.onnx.states import StatefulCache
 
@@ -60,3 +61,34 @@ class StatefulModel(OnnxModel):
         """See `LanguageModel.rewind`; nothing is computed before the next read."""
         super().rewind(length)
         self._stateful.states.forget_after(length)
+
+
+class ExactStatefulModel(StatefulModel):
+    """A model with recurrent states whose passes have 2 to `LONGEST_PASS` rows; its graph must give checkpoints.
+
+    Where a pass would have one row, a second one follows it, and the states before that row are the ones kept.
+    """
+
+    def _logits_of(self, token_ids: Sequence[int]) -> Logits:
+        states, length, total = self._stateful.states, self.length, self.length + len(token_ids)
+        states.forget_after(length)  # of a read that failed between two passes
+        start = states.start(length)
+        if total - start == 1:
+            if total < self._pass_end:
+                return self._read_padded(token_ids[0])
+            start = states.start(max(length - 1, 0))  # no pass may go on behind it: tokens are read again
+        text, first = [*self.token_ids[start:], *token_ids], start
+        logits = self._logits.rows(len(text))
+        for piece in prompt_pieces(text, LONGEST_PASS - 1):
+            end = start + len(piece)
+            self._stateful.keep_at(length + 1 if end == total else end)
+            self._run(piece, start, logits[start - first : end - first])
+            if end < total:
+                self._stateful.written(end)
+            start = end
+        return logits[length - first :]
+
+    def _read_padded(self, token_id: int) -> Logits:
+        """Read one token in a pass of two rows; keys, values and states of the other row are not kept."""
+        self._stateful.keep_at(self.length + 1)
+        return self._run([token_id, token_id], self.length, self._logits.rows(2))[:1]

@@ -96,9 +96,13 @@ class RecurrentStates:
         arrays = self._spare.pop() if self._spare else [np.empty(state.shape, state.dtype) for state in self._inputs]
         return KeptState(length=length, arrays=arrays)
 
-    def written(self) -> None:
-        """Keep the states that the bound pass has written, and give up older ones if there are too many."""
-        self._kept += self._written
+    def written(self, total: int) -> None:
+        """Keep the states of at most ``total`` tokens that the bound pass has written, and give up some if too many."""
+        for state in self._written:
+            if state.length <= total:
+                self._kept.append(state)
+            else:  # of a row that only fills the pass
+                self._spare.append(state.arrays)
         self._written = []
         while len(self._kept) > KEPT_STATES + 1:
             self._spare.append(self._kept.pop(self._least_missed()).arrays)
@@ -135,4 +139,4 @@ class StatefulCache:
     def written(self, total: int) -> None:
         """See `Cache.written`."""
         self._keys_and_values.written(total)
-        self.states.written()
+        self.states.written(total)

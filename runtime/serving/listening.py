@@ -17,20 +17,29 @@ _DOCUMENTATION_ADDRESS = ("192.0.2.1", 9)
 _QR_BORDER = 2
 
 
-def listen(port: int, *, beyond_loopback: bool = False) -> socket.socket:
-    """Open a socket that listens on ``port`` (0: any free one), by default for this machine alone.
+def listen(port: int, *, beyond_loopback: bool = False, host: str | None = None) -> socket.socket:
+    """Open a socket that listens on ``port`` (0: any free one) of ``host``, by default for this machine alone.
 
     Raises `EdgedraftError` when the port is taken or cannot be listened on.
     """
     require(0 <= port <= 65535, "--port: expected 0..65535", got=port)
-    host = EVERYWHERE if beyond_loopback else LOOPBACK
+    host = host or (EVERYWHERE if beyond_loopback else LOOPBACK)
     try:
-        return socket.create_server((host, port))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family)
     except OSError as error:
         taken = error.errno == errno.EADDRINUSE
         rule = f"port {port} of {host} is taken" if taken else f"port {port} of {host} cannot be listened on"
         remedy = "end the other server, or choose another --port"
         raise EdgedraftError(rule, got=None if taken else error.strerror, remedy=remedy) from error
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether a host to listen on is this machine's own, which no other machine can reach."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def lan_addresses() -> tuple[str, ...]:

@@ -171,7 +171,9 @@ class FittedPrompt:
     dropped_messages: int
 
 
-def fit_conversation(codec: TextCodec, messages: Sequence[Message], max_tokens: int) -> FittedPrompt:
+def fit_conversation(
+    codec: TextCodec, messages: Sequence[Message], max_tokens: int, tools: Sequence[Message] = ()
+) -> FittedPrompt:
     """Encode the conversation in at most ``max_tokens`` tokens, leaving out the oldest messages first.
 
     System messages stay. What is left begins with a user's message, as chat templates expect. Raises `EdgedraftError`
@@ -181,7 +183,7 @@ def fit_conversation(codec: TextCodec, messages: Sequence[Message], max_tokens: 
     # Try the whole conversation, then the rest from each later message of the user on.
     for start in [0, *(place for place, message in enumerate(messages) if place and message.get("role") == "user")]:
         kept = [each for place, each in enumerate(messages) if place >= start or each.get("role") == "system"]
-        token_ids = codec.encode_chat(kept)
+        token_ids = codec.encode_chat(kept, tools)
         if len(token_ids) <= max_tokens:
             return FittedPrompt(token_ids=tuple(token_ids), dropped_messages=len(messages) - len(kept))
     remedy = "shorten it or open the bundle with a larger context"

@@ -1,25 +1,27 @@
 """Streamed text: token ids become whole characters, held back where a stop text may begin."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.core.model import Clock
-from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.rounds import Round, ScoredToken
 from edgedraft.runtime.core.statistics import DraftStatistics, count_rounds
 from edgedraft.runtime.text.characters import REPLACEMENT
 from edgedraft.runtime.text.codec import TextCodec
 
-STOP, LENGTH = "stop", "length"
-"""Why an answer ended: with its end token or a stop text, or because it reached its limit or the context's."""
+STOP, LENGTH, CANCELLED = "stop", "length", "cancelled"
+"""Why an answer ended: with its end token or a stop text, at its limit or the context's, or by `AnswerStream.cancel`.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
     """Counts and seconds of one answer; ``statistics`` count the rounds after the first, in which nothing is drafted.
 
-    ``seconds`` run from the first read of the prompt to the last piece, the caller's own work between pieces included.
+    ``cached_tokens`` of the prompt were still in a cache and were not read again. ``seconds`` run from the first read
+    of the prompt to the last piece, the caller's own work between pieces included.
     """
 
     prompt_tokens: int
@@ -27,6 +29,7 @@ class Usage:
     seconds: float
     first_token_seconds: float
     statistics: DraftStatistics
+    cached_tokens: int = 0
 
     @property
     def drafted_tokens(self) -> int:
@@ -49,14 +52,18 @@ class Usage:
 class TextPiece:
     """A piece of the answer; ``drafted`` is true if its last token was a draft that the target accepted.
 
-    ``token_ids`` are the tokens since the last piece, ``log_probs`` the target's log-probabilities of them where these
-    were asked for. The last piece of an answer is empty text with ``finish_reason`` ("stop" or "length") and ``usage``.
+    ``token_ids`` are the tokens since the last piece, and ``drafted_by_token`` says the same of each of them.
+    ``log_probs`` are the target's log-probabilities of them, and ``top_log_probs`` the best ones in their places, where
+    these were asked for. The last piece of an answer is empty text with ``finish_reason`` ("stop", "length" or
+    "cancelled") and ``usage``.
     """
 
     text: str
     drafted: bool
     token_ids: tuple[int, ...] = ()
     log_probs: tuple[float, ...] = ()
+    top_log_probs: tuple[tuple[ScoredToken, ...], ...] = ()
+    drafted_by_token: tuple[bool, ...] = field(default=(), compare=False)
     finish_reason: str | None = None
     usage: Usage | None = None
 
@@ -125,18 +132,20 @@ class Meter:
 
     def usage(self, completion_tokens: int) -> Usage:
         """Return the counts and seconds of the rounds so far."""
+        now = self._clock()
         return Usage(
             prompt_tokens=self._prompt_tokens,
             completion_tokens=completion_tokens,
-            seconds=self._clock() - self._started,
-            first_token_seconds=self._first - self._started,
+            seconds=now - self._started,
+            first_token_seconds=(self._first if self._rounds else now) - self._started,
             statistics=count_rounds(self._rounds[1:]),
+            cached_tokens=self._rounds[0].cached if self._rounds else 0,
         )
 
 
 def answer_pieces(
     rounds: Iterable[Round], stream: "TextStream", end_token_ids: Sequence[int], meter: Meter
-) -> Iterator[TextPiece]:
+) -> Generator[TextPiece, None, None]:
     """Yield an answer's pieces through a fresh ``stream``, and last one that says why it ended and what it took."""
     count, last = 0, -1
     pieces = text_pieces(meter.watched(rounds), stream)
@@ -151,23 +160,47 @@ def answer_pieces(
 
 def text_pieces(rounds: Iterable[Round], stream: "TextStream") -> Iterator[TextPiece]:
     """Yield an answer's text through a fresh ``stream``, token by token; end early when a stop string appears."""
-    token_ids: list[int] = []
-    log_probs: list[float] = []
-    drafted = False
+    waiting = _Waiting()
     for round_ in rounds:
         for position, token_id in enumerate(round_.token_ids):
             text = stream.push(token_id)
-            token_ids.append(token_id)
-            log_probs += round_.log_probs[position : position + 1]
-            drafted = position < round_.accepted
+            waiting.add(round_, position)
             if text or stream.stopped:
-                yield TextPiece(text=text, drafted=drafted, token_ids=tuple(token_ids), log_probs=tuple(log_probs))
-                token_ids, log_probs = [], []
+                yield waiting.piece(text)
+                waiting = _Waiting(drafted=waiting.drafted)
             if stream.stopped:
                 return
     rest = stream.finish()
-    if rest or token_ids:
-        yield TextPiece(text=rest, drafted=drafted, token_ids=tuple(token_ids), log_probs=tuple(log_probs))
+    if rest or waiting.token_ids:
+        yield waiting.piece(rest)
+
+
+@dataclass(kw_only=True, slots=True)
+class _Waiting:
+    """Tokens whose text is not certain yet; ``drafted`` says of the last one, or of the one before, what it was."""
+
+    drafted: bool = False
+    token_ids: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    top_log_probs: list[tuple[ScoredToken, ...]] = field(default_factory=list)
+    drafted_by_token: list[bool] = field(default_factory=list)
+
+    def add(self, round_: Round, position: int) -> None:
+        self.drafted = position < round_.accepted
+        self.token_ids.append(round_.token_ids[position])
+        self.log_probs += round_.log_probs[position : position + 1]
+        self.top_log_probs += round_.top_log_probs[position : position + 1]
+        self.drafted_by_token.append(self.drafted)
+
+    def piece(self, text: str) -> TextPiece:
+        return TextPiece(
+            text=text,
+            drafted=self.drafted,
+            token_ids=tuple(self.token_ids),
+            log_probs=tuple(self.log_probs),
+            top_log_probs=tuple(self.top_log_probs),
+            drafted_by_token=tuple(self.drafted_by_token),
+        )
 
 
 class TextStream:

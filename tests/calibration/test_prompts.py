@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from edgedraft.calibration.data.reading import ReadReport
 from edgedraft.calibration.data.samples import RANK, SCORE, Sample
-from edgedraft.calibration.prompts import Prompt, equal_prompts, parse_prompts, read_prompts, shipped_prompts, take
+from edgedraft.calibration.prompts import (
+    Prompt,
+    equal_prompts,
+    parse_prompts,
+    read_prompts,
+    shipped_prompts,
+    spread,
+    take,
+)
 from edgedraft.runtime.base.errors import EdgedraftError
 
 USER = {"role": "user", "content": "Sort a list."}
@@ -24,6 +32,24 @@ def reason(action, *arguments, **options) -> str:
     with pytest.raises(EdgedraftError) as error:
         action(*arguments, **options)
     return str(error.value)
+
+
+# --- categories ------------------------------------------------------------------------------------------------------
+
+
+def test_a_number_of_prompts_is_spread_over_the_categories():
+    kinds = ["math", "math", "math", "qa", "rag", "rag"]
+    text = lines(*({"prompt": f"p{number}", "category": kind} for number, kind in enumerate(kinds)))
+    prompts = parse_prompts(text, "x")
+    assert [each.messages[0]["content"] for each in spread(prompts, 4)] == ["p0", "p1", "p3", "p4"]
+    assert spread(prompts, None) == prompts
+    plain = parse_prompts(lines(*({"prompt": f"p{number}"} for number in range(4))), "x")
+    assert spread(plain, 2) == plain[:2]
+
+
+def test_later_turns_stay_with_their_prompt():
+    (prompt,) = parse_prompts(lines({"question_id": 1, "category": "qa", "turns": ["a", "b", "c"]}), "x")
+    assert (prompt.category, prompt.later_turns) == ("qa", ("b", "c"))
 
 
 # --- what ships ------------------------------------------------------------------------------------------------------
@@ -193,7 +219,7 @@ def test_a_prompts_digest_is_that_of_the_sample_that_asks_the_same():
         ('"text"', "expected an object, got str"),
         ('{"prompt": "x", "split": "test"}', "split: expected rank or score, got 'test'"),
         ('{"prompt": " "}', "prompt: expected a text that is not empty, got ' '"),
-        ("{}", "expected one of messages, conversations, conversation, prompt, instruction, text, got no field"),
+        ("{}", "expected one of messages, conversations, conversation, prompt, instruction, turns, text, got no field"),
         ('{"messages": []}', "messages: expected a list of turns, got []"),
         ('{"messages": [{"content": "x"}]}', "messages[0]: role: expected a name, got None"),
     ],

@@ -1,8 +1,10 @@
 """`pip install edgedraft` with no extra: a bundle runs with the packages of the runtime alone."""
 
 import json
+import shutil
 import subprocess
 import sys
+import time
 import venv
 
 import pytest
@@ -42,9 +44,32 @@ def test_generate_and_bench_run(runtime_only, tiny_bundle):
     assert "| trimmed drafter" in bench.stdout
 
 
+def test_a_bundle_is_tuned_in_under_forty_seconds_and_then_runs_by_it(runtime_only, tiny_bundle, tmp_path):
+    path = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, path)
+    started = time.monotonic()
+    tuned = run(runtime_only, "tune", path, "--json")
+    assert time.monotonic() - started < 40
+    assert tuned.returncode == 0, tuned.stderr
+    plan = json.loads(tuned.stdout)["tuning"]["plan"]
+    answer = run(runtime_only, "generate", path, "sort the list", "--max-new-tokens", "8", "--json")
+    assert answer.returncode == 0, answer.stderr
+    drafted = json.loads(answer.stdout)["statistics"]["draft_tokens_proposed"]
+    assert (drafted > 0) == (plan["speculate"] and plan["policy"] == "fixed")
+
+
 def test_a_missing_extra_is_named_in_one_line(runtime_only, tmp_path):
     result = run(runtime_only, "export", tmp_path / "bundle")
     assert result.returncode == 2
     lines = result.stderr.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].endswith('is not installed - pip install "edgedraft[export]"')
+
+
+def test_the_installation_is_examined(runtime_only):
+    result = run(runtime_only, "doctor", "--json")
+    assert result.returncode == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert {trial["name"]: trial["runs"] for trial in found["providers"]}["cpu"]
+    assert found["packages"]["extras"][""] == []
+    assert "transformers" in found["packages"]["extras"]["export"]

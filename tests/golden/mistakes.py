@@ -4,9 +4,13 @@ _PAIR = "--target {target} --drafter {drafter} --cache {cache} --threads 2 --pro
 _FP32 = f"{_PAIR} --target-precision fp32 --drafter-precision fp32 --max-new-tokens 24"
 
 MISTAKES = {
-    "no command": "",
     "an unknown command": "explode",
+    "a mistyped command": "benhc {work}/bundle",
     "an unknown option": "bench {work}/bundle --fast",
+    "a mistyped option": "bench {work}/bundle --polici confident",
+    "a filter without drawing": "generate {work}/bundle hello --top-p 0.9 --seed 3 --threads 2",
+    "log-probabilities that nobody sees": "generate {work}/bundle hello --log-probs",
+    "log-probabilities in a chat": "chat {work}/bundle --log-probs",
     "a number below one": "bench {work}/bundle -n 0",
     "a word for a number": "generate {work}/bundle hello --max-new-tokens many",
     "an unknown choice": "generate {work}/bundle hello --policy eager",
@@ -72,6 +76,9 @@ MISTAKES = {
     "a repository without an owner": "push {work}/bundle tiny",
     "a push of no bundle": "push {work}/saved org/tiny",
     "a bench of another bundle": "push {work}/trimmed org/tiny --bench {work}/bench.json",
+    "a port that cannot be": "serve {work}/bundle --port 70000",
+    "a queue below nothing": "serve {work}/bundle --queue -1",
+    "a key that is empty": "serve {work}/bundle --api-key ''",
     "a serial without a cable": "phone {work}/bundle --serial P1",
     "a network and a cable": "phone {work}/bundle --lan --adb",
 }

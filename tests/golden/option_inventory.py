@@ -28,11 +28,9 @@ def _parser(arguments: list[str]) -> argparse.ArgumentParser:
         raise KeyboardInterrupt
 
     with mock.patch.object(argparse.ArgumentParser, "parse_known_args", catch):
-        try:
-            main(arguments)
-        except KeyboardInterrupt:
-            return caught[0]
-    raise AssertionError("the command line parsed nothing")
+        main(arguments)
+    assert caught, "the command line parsed nothing"
+    return caught[0]
 
 
 def _parts(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:

@@ -217,6 +217,7 @@ _ANSWERS = (
 )
 
 _REST = (
+    Scenario(name="the options of serve", command="serve --help"),
     Scenario(name="devices list", command="devices list --json"),
     Scenario(name="devices list of a kind", command="devices list --kind phone --json"),
     Scenario(name="devices show", command="devices show rpi5 --json"),

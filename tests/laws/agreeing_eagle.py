@@ -15,6 +15,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from edgedraft.exporter.graph.eagle.assembling import assemble
+from edgedraft.exporter.graph.eagle.checkpoint import EagleCheckpoint
 from edgedraft.exporter.graph.loading import fix_cache_shapes, load_graph
 from edgedraft.exporter.graph.precisions import TABLE
 from edgedraft.exporter.graph.taps import tap_target, target_shape
@@ -144,9 +145,16 @@ def open_pair(root: Path, name: str, context_length: int = 128, mixed: float = 0
     checkpoint = save_checkpoint(
         root / name, trainer, (eagle3_state if trainer.eagle3 else eagle2_state)(weights, mixed)
     )
-    target = ir.external_data.load_to_model(load_graph(root / "built" / "model.onnx"))
+    return assembled_pair(read_eagle(checkpoint), root / "built" / "model.onnx", checkpoint, weights, context_length)
+
+
+def assembled_pair(
+    read: EagleCheckpoint, graph: Path, checkpoint: Path, weights: dict[str, torch.Tensor], context_length: int
+) -> BorrowingPair:
+    """Tap the target in ``graph``, assemble the drafter that was ``read``, and open both from ``checkpoint``."""
+    target = ir.external_data.load_to_model(load_graph(graph))
     fix_cache_shapes(target)
-    read = fitted(read_eagle(checkpoint), target_shape(target))
+    read = fitted(read, target_shape(target))
     made = assemble(read, target, TABLE["fp32"], context_length)
     tap_target(target, read.layout)
     parts = {"target": target, "step": made.step} | ({} if made.fusing is None else {"fusing": made.fusing})

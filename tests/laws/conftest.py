@@ -12,6 +12,7 @@ from edgedraft.runtime.core.pass_times import PairPassTimes
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import open_model
+from tests.laws.hybrids import Hybrids
 
 
 class Reference:
@@ -108,6 +109,12 @@ def random_prompts():
         return [rng.integers(2, 1024, rng.integers(1, longest + 1)).tolist() for _ in range(count)]
 
     return build
+
+
+@pytest.fixture(scope="session")
+def hybrids(tiny_pair, tmp_path_factory) -> Hybrids:
+    root = tmp_path_factory.mktemp("hybrids")
+    return Hybrids(root=root, cache=root / "cache", plain=tiny_pair.drafter)
 
 
 @pytest.fixture(scope="session")
@@ -250,3 +257,14 @@ def torch_alone():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def times(make_plan) -> PairPassTimes:
+    """Pass times by which drafting is cheap, so that the adaptive policy drafts."""
+    plan = make_plan(target_pass_seconds=(1e-2,) * 17, drafter_pass_seconds=(1e-7,) * 2)
+    known = PairPassTimes.planned(plan)
+    for _ in range(10):
+        known.target.record(1, 1e-2)
+        known.drafter.record(1, 1e-7)
+    return known

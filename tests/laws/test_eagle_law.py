@@ -1,8 +1,8 @@
 """A drafter that reads the target's states changes no text, and drafts what its layer in plain torch drafts."""
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,18 +13,15 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.padding import Padded
-from edgedraft.runtime.core.pass_times import PairPassTimes
-from edgedraft.runtime.core.policies import FixedLength, PolicyChoice, PolicyParts, build_drafter
-from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.core.policies import FixedLength
 from edgedraft.runtime.core.token_drafter import TokenDrafter
 from edgedraft.runtime.onnx.eagle import EagleGraph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings, open_model
-from tests.laws.agreeing_eagle import AGREEING, BorrowingPair, open_pair
-from tests.laws.conftest import PassClock
+from tests.laws.agreeing_eagle import AGREEING, open_pair
+from tests.laws.layer_decoding import POLICIES, Decoder, Greedy, Recorded, tokens_of
 from tests.plain_eagle import HIDDEN, PlainEagle
 
 NEW_TOKENS, CONTEXT = 9, 128
-POLICIES = ("fixed", "confident", "ngram-or-drafter", "adaptive")
 LENGTHS = (1, 2, 3, 5)
 every_kind = pytest.mark.parametrize("pair", AGREEING, indirect=True)
 every_policy = pytest.mark.parametrize("policy", POLICIES)
@@ -40,19 +37,16 @@ def pairs(folder) -> dict[str, "Decoder"]:
     return {}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Decoder:
-    """One target and one source, used for one answer after another as in a slot."""
+@pytest.fixture(scope="module")
+def reference(folder, pairs):
+    opened = []
 
-    opened: BorrowingPair
-    target: object
-    source: object
+    def answer(prompt: Sequence[int], length: int) -> list[int]:
+        if not opened:
+            opened.append(Greedy(next(folder.glob("*/target.onnx"))))
+        return opened[0](prompt, length)
 
-    def rounds(self, policy: str, draft_length: int, prompt: Sequence[int], limits: Limits, times) -> Iterator[Round]:
-        choice, clock = PolicyChoice(name=policy, draft_length=draft_length, p_min=0.2), PassClock()
-        parts = PolicyParts(source=self.source, pass_times=times, clock=clock)
-        target = clock.timed(self.target, lambda _: 1e-2)
-        yield from limited(speculative_rounds(target, build_drafter(choice, parts), prompt, clock=clock), limits)
+    return answer
 
 
 @pytest.fixture
@@ -62,54 +56,6 @@ def pair(request, pairs, folder) -> Decoder:
         opened = open_pair(folder, name, CONTEXT)
         pairs[name] = Decoder(opened=opened, target=opened.target.new_model(), source=opened.sources.new_source())
     return pairs[name]
-
-
-@pytest.fixture(scope="module")
-def reference(folder, pairs):
-    """Greedy text of the untapped target, by the simplest loop."""
-    known: dict[tuple[int, ...], list[int]] = {}
-    model = []
-
-    def answer(prompt: Sequence[int], length: int) -> list[int]:
-        if not model:
-            model.append(open_model(next(folder.glob("*/target.onnx")), SessionSettings(threads=2, context_length=256)))
-        said = known.setdefault(tuple(prompt), [])
-        if len(said) < length:
-            model[0].rewind(0)
-            said[:] = [int(model[0].read(list(prompt)).logits[-1].argmax())]
-            while len(said) < length:
-                said.append(int(model[0].read(said[-1:]).logits[0].argmax()))
-        return said[:length]
-
-    return answer
-
-
-@pytest.fixture
-def times(make_plan) -> PairPassTimes:
-    """Pass times by which drafting is cheap, so that the adaptive policy drafts."""
-    plan = make_plan(target_pass_seconds=(1e-2,) * 17, drafter_pass_seconds=(1e-7,) * 2)
-    known = PairPassTimes.planned(plan)
-    for _ in range(10):
-        known.target.record(1, 1e-2)
-        known.drafter.record(1, 1e-7)
-    return known
-
-
-class Recorded:
-    """A drafter that records its drafts with the text before them."""
-
-    def __init__(self, drafter: TokenDrafter, seen: list[tuple[list[int], list[int]]]) -> None:
-        self._drafter, self._seen = drafter, seen
-        self.begin, self.rewind, self.observe = drafter.begin, drafter.rewind, drafter.observe
-
-    def propose(self, committed, limit, sampler):
-        draft = self._drafter.propose(committed, limit, sampler)
-        self._seen.append((list(committed), draft.token_ids))
-        return draft
-
-
-def tokens_of(rounds) -> list[int]:
-    return [token for round_ in rounds for token in round_.token_ids]
 
 
 def test_greedy_text_is_the_targets_own_in_five_hundred_cases(folder, pairs, reference, random_prompts, times):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -275,6 +276,22 @@ def ledger_bundle(tmp_path_factory, make_plan, make_calibration) -> Path:
     )
     (path / MANIFEST_NAME).write_text(json.dumps(to_plain(manifest)), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="session")
+def templated(tmp_path_factory) -> Callable[[Path, str], Path]:
+    """Copies a bundle, gives it another chat template, and lists that in its manifest."""
+
+    def copy(bundle: Path, template: str) -> Path:
+        path = shutil.copytree(bundle, tmp_path_factory.mktemp("templated") / "bundle")
+        file, manifest = path / "chat_template.jinja", path / MANIFEST_NAME
+        file.write_text(template, encoding="utf-8")
+        data = json.loads(manifest.read_text(encoding="utf-8"))
+        data["files"][file.name] = {"bytes": file.stat().st_size, "sha256": sha256(file)}
+        manifest.write_text(json.dumps(data), encoding="utf-8")
+        return path
+
+    return copy
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ ROLES = {"S": "system", "U": "user", "A": "assistant"}
 class LetterCodec:
     """Every letter of a message is a token, behind the first letter of its role."""
 
-    def encode_chat(self, messages):
+    def encode_chat(self, messages, tools=()):
         return [ord(letter) for message in messages for letter in message["role"][0].upper() + message["content"]]
 
 

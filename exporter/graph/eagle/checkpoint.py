@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from edgedraft.runtime.base.arrays import Float32Array, Float64Array, Ids
 from edgedraft.runtime.bundle.manifest import EAGLE as EAGLE
 from edgedraft.runtime.bundle.manifest import EAGLE3 as EAGLE3
+from edgedraft.runtime.bundle.manifest import MTP as MTP
 
 HEAD, EMBEDDING = "lm_head.weight", "embed_tokens.weight"
 
@@ -21,17 +22,20 @@ class TargetShape:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class EagleLayout:
-    """The sizes and rules of an EAGLE layer.
+    """The sizes and rules of a layer on a target.
 
-    ``kind`` is `EAGLE3` or `EAGLE` (EAGLE-1 and 2). In EAGLE-3 a matrix product (``fc``) fuses the target's states that
-    enter ``tapped_layers`` into ``hidden`` values. In EAGLE-1 and 2 each step joins the token with the state after the
-    target's final norm, and no layer is tapped. ``tapped_layers`` is None where the checkpoint does not name them; they
-    then follow from the target's number of layers. ``rotary_speeds``: radians per position, (head_size / 2,);
-    ``rotary_scale``: the factor on their cosines and sines.
+    ``kind`` is `EAGLE3`, `EAGLE` (EAGLE-1 and 2) or `MTP`. In EAGLE-3 a matrix product (``fc``) fuses the target's
+    states that enter ``tapped_layers`` into ``hidden`` values. In EAGLE-1 and 2 each step joins the token with the
+    state after the target's final norm, and no layer is tapped. An MTP head norms both first; it may read the state
+    before the final norm, for which ``tapped_layers`` holds the number of layers. ``tapped_layers`` is None where the
+    checkpoint does not name them; they then follow from the target's number of layers. ``rotary_speeds``: radians per
+    position, (head_size / 2,), or fewer where the other values of a head are not rotated; ``rotary_scale``: the factor
+    on their cosines and sines.
 
     ``residual_normed``: the residual connection starts from the normalised state instead of the state itself.
     ``head_normed``: the head reads the layer's output after a last norm. ``feeds_back_normed``: the next draft step
-    reads it after that norm too.
+    reads it after that norm too. ``states_first``: an MTP head joins the state with the token, in this order.
+    ``first_row_blank``: it reads zeros in place of the embedding in the first row of a text.
     """
 
     kind: str
@@ -50,11 +54,13 @@ class EagleLayout:
     head_normed: bool
     feeds_back_normed: bool
     rotary_scale: float = 1.0
+    states_first: bool = False
+    first_row_blank: bool = False
 
     @property
     def taps(self) -> int:
         """Return how many of the target's states make one row of features."""
-        return 1 if self.kind == EAGLE else len(self.tapped_layers or _DEFAULT_TAPS)
+        return 1 if self.kind != EAGLE3 else len(self.tapped_layers or _DEFAULT_TAPS)
 
     @property
     def feature_width(self) -> int:

@@ -1,4 +1,4 @@
-"""From an EAGLE checkpoint to the graphs of its layer, made for one conversion of its target and cached beside it."""
+"""From the checkpoint of a layer to its graphs, made for one conversion of its target and cached beside it."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from edgedraft.exporter.graph.precisions import precision_named
 from edgedraft.exporter.graph.taps import target_shape
 from edgedraft.exporter.models.convert import GRAPH_NAME, OnnxFolder, context_length
 from edgedraft.exporter.models.eagle.fitting import description, fitted
-from edgedraft.exporter.models.eagle.reading import read_eagle
+from edgedraft.exporter.models.layers import read_layer
 from edgedraft.exporter.models.processes import ProcessCost
 from edgedraft.exporter.models.sources import ModelSource
 from edgedraft.exporter.models.sums import is_whole, write_sums
@@ -34,7 +34,7 @@ _ASSEMBLING = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class LayerFolder:
-    """A converted EAGLE layer: ``step.onnx`` and perhaps ``fusing.onnx``, with the data that is the layer's own.
+    """A converted layer: ``step.onnx`` and perhaps ``fusing.onnx``, with the data that is the layer's own.
 
     ``step.onnx`` names its data files from the folder above, where ``target``, the conversion of its target, lies too:
     the tensors that it borrows stay there. `load` reads it. ``index_map``: the target's token of each row of its head.
@@ -95,7 +95,7 @@ def convert_layer(source: ModelSource, target: OnnxFolder, precision: str, progr
     what = f"building {source.name} {precision}"
     progress(what, 0, 1)
     whole = load_graph(target.graph)
-    checkpoint = fitted(read_eagle(source.path), target_shape(whole))
+    checkpoint = fitted(read_layer(source), target_shape(whole))
     longest = min(checkpoint.layout.context_length, context_length(target.path))
     facts = [source.identity, target.key, precision, longest, _ASSEMBLING]
     path = target.path.parent / f"{source.name}-{precision}-{short_sum(facts)}"

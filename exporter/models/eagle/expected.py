@@ -26,16 +26,18 @@ def tap_norm(tap: int) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorShapes:
-    """Shapes by name, of required and of optional tensors; None stands for any size."""
+    """Shapes by name, of required and of optional tensors; None stands for any size. ``kind`` names the drafter."""
 
     needed: Mapping[str, _Shape]
     optional: Mapping[str, _Shape]
+    kind: str = "EAGLE"
 
     def check(self, weights: Mapping[str, AnyArray]) -> None:
         """Raise `EdgedraftError` unless ``weights`` holds every required tensor and no unknown one."""
-        _refuse("missing tensors", [name for name in self.needed if name not in weights])
-        known = {**self.needed, **self.optional}
-        _refuse("tensors that no known EAGLE layer has", [name for name in weights if name not in known])
+        known, remedy = {**self.needed, **self.optional}, f"give an {self.kind} checkpoint as trained"
+        _refuse("missing tensors", [name for name in self.needed if name not in weights], remedy)
+        unknown = [name for name in weights if name not in known]
+        _refuse(f"tensors that no known {self.kind} layer has", unknown, remedy)
         for name, array in weights.items():
             shape = known[name]
             fits = len(shape) == array.ndim and all(
@@ -79,10 +81,10 @@ def tensor_shapes(layout: EagleLayout, head_rows: int | None, more_norms: Collec
     return TensorShapes(needed=needed | {name: widths[name] for name in more_norms}, optional=spare | biases | ends)
 
 
-def _refuse(rule: str, names: list[str]) -> None:
+def _refuse(rule: str, names: list[str], remedy: str) -> None:
     if names:
         more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        raise EdgedraftError(rule, got=", ".join(names[:_SHOWN]) + more, remedy="give an EAGLE checkpoint as trained")
+        raise EdgedraftError(rule, got=", ".join(names[:_SHOWN]) + more, remedy=remedy)
 
 
 def _shown(shape: _Shape) -> list[object]:

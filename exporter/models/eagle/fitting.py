@@ -1,9 +1,9 @@
-"""Check that an EAGLE checkpoint fits its target, and describe what was read."""
+"""Check that the checkpoint of a layer fits its target, and describe what was read."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edgedraft.exporter.graph.eagle.checkpoint import EAGLE, EagleCheckpoint, TargetShape
+from edgedraft.exporter.graph.eagle.checkpoint import EAGLE3, MTP, EagleCheckpoint, EagleLayout, TargetShape
 from edgedraft.runtime.base.records import require
 
 _ANOTHER = "choose the target that it was trained for"
@@ -42,19 +42,26 @@ def fitted(checkpoint: EagleCheckpoint, target: TargetShape) -> EagleCheckpoint:
     rule = f"drafter {checkpoint.name}: a table or head of the target needs a drafter as wide, {target.hidden}"
     require(not borrows or layout.hidden == target.hidden, rule, got=layout.hidden)
     taps = layout.tapped_layers if layout.tapped_layers is not None else default_taps(target.layers)
-    require_inside(taps, target.layers, f"drafter {checkpoint.name}: tapped layers", _ANOTHER)
+    last = target.layers + (layout.kind == MTP)  # an MTP head may read the state that leaves the last layer
+    require_inside(taps, last, f"drafter {checkpoint.name}: tapped layers", _ANOTHER)
     return replace(checkpoint, layout=replace(layout, tapped_layers=taps))
 
 
 def description(checkpoint: EagleCheckpoint) -> str:
     """Describe the states that the checkpoint reads, its head, its token embedding, and how its map was read."""
     layout = checkpoint.layout
-    taps = "two behind the start, half way and three before the end"
-    if layout.tapped_layers is not None:
-        taps = ", ".join(map(str, layout.tapped_layers))
-    states = "the state behind the final norm" if layout.kind == EAGLE else f"the states that enter layers {taps}"
+    states = _states_read(layout)
     head = "its own head" if checkpoint.own_head else "the target's head"
     table = "its own table" if checkpoint.own_embedding else "the target's table"
     map_ = "" if checkpoint.convention is None else f" ({checkpoint.convention} map)"
     tokens = f"{checkpoint.draft_vocab_size} of {layout.vocab_size} tokens{map_}"
     return f"{layout.kind} drafter {checkpoint.name}: reads {states}; {head} for {tokens}; {table}"
+
+
+def _states_read(layout: EagleLayout) -> str:
+    if layout.kind != EAGLE3:
+        return f"the state {'before' if layout.tapped_layers else 'behind'} the final norm"
+    taps = "two behind the start, half way and three before the end"
+    if layout.tapped_layers is not None:
+        taps = ", ".join(map(str, layout.tapped_layers))
+    return f"the states that enter layers {taps}"

@@ -1,5 +1,7 @@
 """Read the layout of an EAGLE layer from its configuration; two schemas use some keys differently."""
 
+from typing import TypedDict
+
 from edgedraft.exporter.graph.eagle.checkpoint import EAGLE, EAGLE3, EagleLayout
 from edgedraft.exporter.models.eagle.config_values import ConfigValues
 from edgedraft.exporter.models.eagle.rotary import rotary_scale, rotary_speeds
@@ -13,27 +15,16 @@ _EPSILON = 1e-6
 
 def read_layout(config: ConfigValues, kind: str) -> EagleLayout:
     """Return the layout of a drafter of ``kind``, which is known from the names of its tensors."""
-    _check_layer(config)
-    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
-    kv_heads = config.size_or("num_key_value_heads", heads)
-    require(heads % kv_heads == 0, f"{config.path}: num_key_value_heads: expected a divisor of {heads}", got=kv_heads)
-    head_size = config.size_or("head_dim", hidden // heads)
-    require(head_size % 2 == 0, f"{config.path}: head_dim: expected an even number", got=head_size)
-    epsilon = config.value("rms_norm_eps")
+    layers = config.size_or("num_hidden_layers", 1)
+    require(layers == 1, f"{config.path}: num_hidden_layers: only drafters of one layer are known", got=layers)
+    sizes = layer_sizes(config)
     speculators = "transformer_layer_config" in config.top
     layer_output = config.flag("norm_output", not speculators)
     return EagleLayout(
+        **sizes,
         kind=kind,
-        hidden=hidden,
-        target_hidden=config.size_or("target_hidden_size", hidden),
-        intermediate=config.size("intermediate_size"),
-        heads=heads,
-        kv_heads=kv_heads,
-        head_size=head_size,
-        vocab_size=config.size("vocab_size"),
-        context_length=config.size_or("max_position_embeddings", 2048),
-        epsilon=_EPSILON if epsilon is None else config.positive("rms_norm_eps", epsilon),
-        rotary_speeds=rotary_speeds(config, head_size),
+        target_hidden=config.size_or("target_hidden_size", sizes["hidden"]),
+        rotary_speeds=rotary_speeds(config, sizes["head_size"]),
         rotary_scale=rotary_scale(config),
         tapped_layers=_tapped_layers(config) if kind == EAGLE3 else (),
         residual_normed=config.flag("norm_before_residual", False),
@@ -43,10 +34,39 @@ def read_layout(config: ConfigValues, kind: str) -> EagleLayout:
     )
 
 
-def _check_layer(config: ConfigValues) -> None:
-    layers, activation = config.size_or("num_hidden_layers", 1), config.value("hidden_act")
-    require(layers == 1, f"{config.path}: num_hidden_layers: only drafters of one layer are known", got=layers)
+class LayerSizes(TypedDict):
+    """The fields of `EagleLayout` that every decoder's configuration states."""
+
+    hidden: int
+    intermediate: int
+    heads: int
+    kv_heads: int
+    head_size: int
+    vocab_size: int
+    context_length: int
+    epsilon: float
+
+
+def layer_sizes(config: ConfigValues) -> LayerSizes:
+    """Read the sizes of a decoder's layers; refuse layers that are not computed as Llama's are."""
+    activation = config.value("hidden_act")
     require(activation in (None, "silu"), f"{config.path}: hidden_act: expected silu", got=repr(activation))
+    hidden, heads = config.size("hidden_size"), config.size("num_attention_heads")
+    kv_heads = config.size_or("num_key_value_heads", heads)
+    require(heads % kv_heads == 0, f"{config.path}: num_key_value_heads: expected a divisor of {heads}", got=kv_heads)
+    head_size = config.size_or("head_dim", hidden // heads)
+    require(head_size % 2 == 0, f"{config.path}: head_dim: expected an even number", got=head_size)
+    epsilon = config.value("rms_norm_eps")
+    return {
+        "hidden": hidden,
+        "intermediate": config.size("intermediate_size"),
+        "heads": heads,
+        "kv_heads": kv_heads,
+        "head_size": head_size,
+        "vocab_size": config.size("vocab_size"),
+        "context_length": config.size_or("max_position_embeddings", 2048),
+        "epsilon": _EPSILON if epsilon is None else config.positive("rms_norm_eps", epsilon),
+    }
 
 
 def _tapped_layers(config: ConfigValues) -> tuple[int, ...] | None:

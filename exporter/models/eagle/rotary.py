@@ -12,19 +12,22 @@ from edgedraft.runtime.base.records import require
 
 _BASE = 10000.0
 _KNOWN = ("default", "linear", "dynamic", "llama3", "yarn")
+_SHARE = "partial_rotary_factor"
 _LONGEST, _FAST, _SLOW = "original_max_position_embeddings", "beta_fast", "beta_slow"
 
 
-def rotary_speeds(config: ConfigValues, head_size: int) -> Float64Array:
-    """Return radians per position, (head_size / 2,), the fastest first.
+def rotary_speeds(config: ConfigValues, head_size: int, *, partial: bool = False) -> Float64Array:
+    """Return radians per position, (head_size / 2,), the fastest first; fewer where ``partial`` heads are rotated.
 
     The settings are read from both places that transformers uses: ``rope_theta`` with ``rope_scaling``, and
     ``rope_parameters``. Dynamic scaling has no effect, because texts here stay within ``max_position_embeddings``.
     """
     settings, kind = _settings(config)
     require(kind in _KNOWN, f"{config.path}: rope_type: expected one of {', '.join(_KNOWN)}", got=repr(kind))
-    for where in (settings.get("partial_rotary_factor"), config.value("partial_rotary_factor")):
-        require(where in (None, 1), f"{config.path}: partial_rotary_factor: expected 1", got=where)
+    shares = [settings.get(_SHARE), config.value(_SHARE)]
+    share = next((each for each in shares if each is not None), 1)
+    require(partial or share == 1, f"{config.path}: {_SHARE}: expected 1", got=share)
+    head_size = int(head_size * config.positive(_SHARE, share))
     stated = settings.get("rope_theta") or config.value("rope_theta")
     base = _BASE if stated is None else config.positive("rope_theta", stated)
     speeds = base ** (-np.arange(0, head_size, 2, dtype=np.float64) / head_size)

@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from edgedraft.exporter.models.eagle.fitting import description
-from edgedraft.exporter.models.eagle.reading import CONFIG, read_eagle
+from edgedraft.exporter.models.eagle.reading import CONFIG
 from edgedraft.exporter.models.packaged_models import packaged_models
 from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource, hub_folder, is_on_disk, resolve
 from edgedraft.exporter.vocab.torch_files import read_torch
@@ -16,7 +15,7 @@ from edgedraft.runtime.base.tensors import tensor_names
 _FUSING, _NAME = "fc.weight", "eagle"
 
 
-def layer_source(reference: str, cache: Path, progress: Progress = silent) -> ModelSource | None:
+def eagle_source(reference: str, cache: Path, progress: Progress = silent) -> ModelSource | None:
     """Return the EAGLE layer that ``reference`` names; None for any other model.
 
     A hub repository counts if its name or its configuration says EAGLE: no weights are downloaded to find out.
@@ -28,22 +27,7 @@ def layer_source(reference: str, cache: Path, progress: Progress = silent) -> Mo
         return None
     named = _NAME in reference.lower() or is_eagle(hub_folder(reference, cache, only=[CONFIG]))
     source = resolve(reference, cache, progress) if named else None
-    return source if source is not None and is_layer(source) else None
-
-
-def is_layer(source: ModelSource) -> bool:
-    """Return whether a resolved model is an EAGLE layer."""
-    return source.kind == HUGGING_FACE and is_eagle(source.path)
-
-
-def refuse_eagle(folder: Path) -> None:
-    """Refuse the folder of an EAGLE drafter where a whole model is needed; the error says what was found."""
-    if is_eagle(folder):
-        raise EdgedraftError(
-            f"{folder}: expected a model that decodes by itself",
-            got=description(read_eagle(folder)),
-            remedy="give it as the drafter of the target that it was trained for",
-        )
+    return source if source is not None and source.kind == HUGGING_FACE and is_eagle(source.path) else None
 
 
 def is_eagle(folder: Path) -> bool:

@@ -18,7 +18,7 @@ CALL = {"name": "add", "arguments": {"a": 2, "b": 2}}
 CALLED = {"role": "assistant", "content": None, "tool_calls": [{"type": "function", "function": CALL}]}
 TOOL = {"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}
 
-ONE_OF = "expected one of messages, conversations, conversation, prompt, instruction, text"
+ONE_OF = "expected one of messages, conversations, conversation, prompt, instruction, turns, text"
 
 
 def said(entry) -> tuple:
@@ -102,11 +102,42 @@ def test_the_first_layout_of_the_stated_order_is_read(place):
         "conversation": [{"role": "user", "content": "conversation"}],
         "prompt": "prompt",
         "instruction": "instruction",
+        "turns": ["turns"],
         "text": "text",
     }
     assert tuple(values) == LAYOUTS
     entry = {name: values[name] if i >= place else None for i, name in reversed(list(enumerate(LAYOUTS)))}
     assert said(entry)[0]["content"] == LAYOUTS[place]
+
+
+def test_spec_benchs_turns_are_asked_one_after_the_other_under_its_own_id_and_category():
+    entry = {"question_id": 81, "category": "writing", "turns": ["Write.", "Shorter."]}
+    sample = parse_entry(entry, 3)
+    assert (sample.id, sample.category, sample.later_turns) == ("81", "writing", ("Shorter.",))
+    assert sample.messages == ({"role": "user", "content": "Write."},)
+
+
+@pytest.mark.parametrize(
+    ("turns", "reason"),
+    [
+        ([], "turns: expected a list of texts"),
+        (["a", " "], "turns[1]: expected a text"),
+        ([{"role": "user"}], "turns[0]"),
+    ],
+)
+def test_turns_that_are_no_texts_are_refused(turns, reason):
+    with pytest.raises(EdgedraftError) as error:
+        parse_entry({"turns": turns}, 1)
+    assert str(error.value).startswith(reason)
+
+
+def test_a_number_of_turns_is_the_data_sets_own():
+    assert parse_entry({"turns": 3, "text": "t"}, 1).text == "t"
+
+
+@pytest.mark.parametrize("category", [3, None, "", "x" * 65])
+def test_a_category_that_names_nothing_is_passed_over(category):
+    assert parse_entry({"prompt": "p", "category": category}, 1).category is None
 
 
 def test_fields_of_the_data_sets_own_are_passed_over():

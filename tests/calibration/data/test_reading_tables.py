@@ -125,7 +125,7 @@ def test_a_row_with_broken_text_costs_itself(write, tmp_path):
 
 
 def test_a_parquet_file_that_cannot_be_read_is_refused(write, tmp_path):
-    columns = "expected one of the columns messages, conversations, conversation, prompt, instruction, text"
+    columns = "expected one of the columns messages, conversations, conversation, prompt, instruction, turns, text"
     assert reason(write([{"question": "x", "answer": "y", "id": "1"}])) == (
         f"{tmp_path / 'a.parquet'}: {columns}, got answer, id, question"
     )

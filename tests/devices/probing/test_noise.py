@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.devices.probing.noise import LEAST_ROUNDS, MOST_DRIFT, MOST_NOISE, Noise, noise_of, verdict
+from edgedraft.devices.probing.noise import LEAST_ROUNDS, MOST_DRIFT, MOST_NOISE, MOST_SPREAD, Noise, noise_of, verdict
 from edgedraft.devices.profile import Probe
 
 PROBE = Probe(
@@ -49,7 +49,10 @@ def test_the_case_with_the_fewest_times_counts_the_rounds():
     [
         ({}, True),
         ({"noise": MOST_NOISE}, True),
-        ({"noise": MOST_NOISE + 0.001}, False),
+        ({"noise": MOST_SPREAD, "rounds": 60}, True),
+        ({"noise": MOST_SPREAD + 0.001, "rounds": 60}, False),
+        ({"noise": 0.15}, True),  # an idle machine whose clock changes
+        ({"noise": 0.15, "rounds": 7}, False),  # too few rounds to know its medians
         ({"drift": -MOST_DRIFT}, True),
         ({"drift": -MOST_DRIFT - 0.001}, False),
         ({"drift": MOST_DRIFT + 0.001}, False),
@@ -65,15 +68,28 @@ def test_trust_ends_at_the_bounds(changes, trusted):
 def test_times_of_a_quiet_machine_are_trusted_and_of_a_busy_one_are_not():
     rng = np.random.default_rng(0)
     assert noise_of(rng.lognormal(0, 0.03, (20, 30)).tolist()).trusted
-    assert not noise_of(rng.lognormal(0, 0.3, (20, 30)).tolist()).trusted
+    assert noise_of(rng.lognormal(0, 0.15, (20, 30)).tolist()).trusted
+    assert not noise_of(rng.lognormal(0, 0.4, (20, 30)).tolist()).trusted
+
+
+def test_the_error_of_medians_is_what_repeated_medians_show():
+    times = np.random.default_rng(0).normal(1, 0.05, (4000, 25))
+    found = noise_of(times[:200].tolist())
+    assert found.error == pytest.approx(np.median(times, axis=1).std(), rel=0.1)
 
 
 def test_the_verdict_says_what_was_wrong_with_the_figures():
     assert verdict(PROBE) == (
         "The machine was quiet enough to trust: passes spread by 4%, drifted by -2% over 40 rounds."
     )
+    assert verdict(replace(PROBE, noise=0.15)) == (
+        "The machine was busy, but the medians are known within 2.2%: passes spread by 15%, drifted by -2% over 40 "
+        "rounds. Intervals are wider."
+    )
+    few = replace(PROBE, trusted=False, noise=0.3, rounds=9)
+    assert verdict(few).startswith("Do not trust these figures (medians known within 9% only): passes spread by 30%")
     bad = replace(PROBE, trusted=False, noise=0.57, drift=1.73, rounds=4)
     assert verdict(bad) == (
-        "Do not trust these figures (a spread above 10% and a drift above 10% and fewer than 5 rounds): passes spread "
+        "Do not trust these figures (a spread above 35% and a drift above 10% and fewer than 5 rounds): passes spread "
         "by 57%, drifted by +173% over 4 rounds. Close other programs and probe again."
     )

@@ -259,7 +259,7 @@ def test_noise_and_drift_are_judged_like_those_of_any_probe():
     rng = np.random.default_rng(0)
     noisy = profile_from(post(noise=lambda: float(rng.lognormal(0, 0.4))))
     assert not noisy.probe.trusted
-    assert noisy.notes.startswith("Do not trust these figures (a spread above 10%")
+    assert noisy.notes.startswith("Do not trust these figures (a spread above 35%")
     few = profile_from(post(rounds=3))
     assert not few.probe.trusted
     assert "fewer than 5 rounds" in few.notes

@@ -151,10 +151,18 @@ def test_medians_and_quartiles_are_over_rounds():
 
 def test_a_noisy_machine_is_not_trusted_and_the_notes_say_so():
     rng = np.random.default_rng(0)
-    profile = probed(Device(noise=lambda: rng.lognormal(0, 0.2)))
+    profile = probed(Device(noise=lambda: rng.lognormal(0, 0.5)))
     assert not profile.probe.trusted
-    assert 0.2 < profile.probe.noise < 0.4
-    assert profile.notes.startswith("Do not trust these figures (a spread above 10%")
+    assert 0.4 < profile.probe.noise < 1.0
+    assert profile.notes.startswith("Do not trust these figures (a spread above 35%")
+
+
+def test_the_medians_of_a_busy_machine_count_and_the_notes_say_how_well_they_are_known():
+    rng = np.random.default_rng(0)
+    profile = probed(Device(noise=lambda: rng.lognormal(0, 0.1)))
+    assert profile.probe.trusted
+    assert 0.1 < profile.probe.noise < 0.2
+    assert profile.notes.startswith("The machine was busy, but the medians are known within ")
 
 
 def test_a_machine_that_slows_down_is_not_trusted():

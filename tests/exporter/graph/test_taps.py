@@ -160,7 +160,7 @@ def test_a_graph_is_tapped_once(families):
 
 def test_a_graph_without_a_past_has_no_layers_to_tap(families):
     model = open_family(build(GPT2, families))
-    with pytest.raises(EdgedraftError, match="graph: expected past keys and values of every layer"):
+    with pytest.raises(EdgedraftError, match="graph: expected past keys and values, or a state, of every layer"):
         target_shape(model)
 
 

@@ -109,6 +109,7 @@ def info(**lists: object) -> dict[str, object]:
         "vision_tower.encoder.layers.0.mlp.weight",
         "multi_modal_projector.linear.weight",
         "mtp.layers.0.mlp.gate_proj.weight",
+        "model.mtp_layers.0.self_attn.q_proj.weight",
         "score.weight",
         "model.layers.0.self_attn.rotary_emb.inv_freq",
         "transformer.h.0.attn.masked_bias",
@@ -121,6 +122,15 @@ def test_what_lies_beside_the_decoder_is_passed_over(name):
 @pytest.mark.parametrize("name", ["lm_head.bias", "model.layers.0.self_attn.q_norm.weight", "model.norm.bias"])
 def test_what_the_decoder_would_need_is_not(name):
     assert loading_fault(info(unexpected_keys={name})) is not None
+
+
+def test_a_layer_behind_the_decoder_is_passed_over_only_if_it_predicts_a_token_further():
+    layer = {f"model.layers.4.{name}.weight" for name in ("self_attn.q_proj", "enorm", "shared_head.head")}
+    ahead = layer | {"model.layers.4.eh_proj.weight"}
+    assert loading_fault(info(unexpected_keys=ahead)) is None
+    assert "3 tensors are of another architecture" in str(loading_fault(info(unexpected_keys=layer)))
+    other = ahead | {"model.layers.40.mlp.up_proj.weight"}
+    assert "1 tensor is of another architecture" in str(loading_fault(info(unexpected_keys=other)))
 
 
 def test_other_errors_are_one_line():

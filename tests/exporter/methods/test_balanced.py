@@ -54,6 +54,20 @@ def test_trials_are_those_of_optunas_own_loop(make_counts):
     assert found[:5] == [18758, 47539, 36613, 29953, 7843]
 
 
+def test_sizes_that_cover_too_little_count_as_bad_ones_as_in_the_reference_tool(counts):
+    utility = Utility(counts.counts, SHAPE.cost, UtilitySettings(min_coverage=0.97))
+
+    def objective(trial):
+        size = trial.suggest_int("vocab_size", 50, VOCAB)
+        return utility.score(size).utility if utility.score(size).coverage >= 0.97 else -1.0
+
+    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=42))
+    study.optimize(objective, n_trials=20)
+    found = balance(counts, SHAPE.cost, settings(min_coverage=0.97))
+    assert [trial.weighed.size for trial in found.trials] == [trial.params["vocab_size"] for trial in study.trials]
+    assert found.by_tpe.size == study.best_params["vocab_size"]
+
+
 def test_sizes_that_cover_too_little_are_tried_but_not_chosen(counts):
     found = balance(counts, SHAPE.cost, settings(min_coverage=0.97))
     assert {trial.feasible for trial in found.trials} == {True, False}

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from edgedraft.calibration.text.spans import Turn
+from edgedraft.exporter.methods import balanced_counting
 from edgedraft.exporter.methods.balanced import balance
 from edgedraft.exporter.methods.balanced_counting import CountingLimits, count_dataset, cut_turn
 from edgedraft.exporter.methods.balanced_run import FAMILIES, BalancedOptions, assumed_shape, family_of, run_balanced
+from edgedraft.exporter.methods.flops import EagleShape
 from edgedraft.exporter.models.tokenization import tokenizer_of
 from edgedraft.runtime.base.errors import EdgedraftError
 
@@ -101,6 +103,22 @@ def test_the_first_samples_are_taken(tokens, dataset):
     tally = count_dataset(dataset, tokens, CountingLimits(sample_size=2))
     assert counted(tally) == ids_of(tokens, said(CONVERSATIONS[:2]))
     assert tally.counts.prompts == 2
+
+
+def test_lines_that_cannot_be_read_are_counted_beside_those_that_can(tokens, dataset, tmp_path):
+    path = tmp_path / "broken.jsonl"
+    path.write_text(dataset.read_text() + '\n{"conversations": [\n[1]\n')
+    tally = count_dataset(path, tokens, CountingLimits())
+    assert (tally.reading.read, tally.reading.broken) == (len(CONVERSATIONS) + 2, 2)
+    assert counted(tally) == counted(count_dataset(dataset, tokens, CountingLimits()))
+
+
+def test_several_processes_count_the_same(tokens, dataset, monkeypatch):
+    monkeypatch.setattr(balanced_counting, "WORTH_SPREADING_BYTES", 0)
+    monkeypatch.setattr(balanced_counting, "usable_cores", lambda: 2)
+    one, two = (count_dataset(dataset, tokens, CountingLimits(max_length=25), processes=each) for each in (1, 2))
+    assert two.counts.by_group.tolist() == one.counts.by_group.tolist()
+    assert (two.report, two.reading) == (one.report, one.reading)
 
 
 @pytest.mark.parametrize("max_length", [1, 5, 12, 20, 25, 31, 40, 60, 200])
@@ -247,6 +265,7 @@ def test_the_defaults_are_the_reference_tools():
     assert (told.coverage_weight, told.min_coverage, told.min_vocab_size, told.max_vocab_size) == (0.5, 0.0, 50, 50000)
     assert (told.n_calls, told.sample_size, told.max_length, told.random_state) == (30, None, 131072, 42)
     assert (told.is_preformatted, told.chat_template, told.config_path) == (False, None, None)
+    assert told.num_proc == 8
 
 
 def test_a_run_chooses_reports_and_rewrites_the_configuration(options, tokens, dataset, tmp_path):
@@ -264,6 +283,16 @@ def test_a_run_chooses_reports_and_rewrites_the_configuration(options, tokens, d
     summary = json.loads((tmp_path / "output" / "summary.json").read_text())
     assert summary["optimal_draft_vocab_size"] == found.result.chosen.size
     assert all(path.is_file() for path in found.files)
+
+
+def test_sizes_that_a_configuration_lacks_are_the_papers_and_named(options, tokens, tmp_path):
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps({"hidden_size": 64, "num_attention_heads": 4}))
+    found = run_balanced(options(config_path=config), tmp_path / "cache")
+    assert found.missing == ("intermediate_size", "num_key_value_heads")
+    expected = {"hidden": 64, "intermediate": 14336, "heads": 4, "kv_heads": 8, "target_vocab_size": tokens.vocab_size}
+    assert found.shape == EagleShape(**expected)
+    assert json.loads(config.read_text())["draft_vocab_size"] == found.result.chosen.size
 
 
 def test_without_a_configuration_the_papers_drafter_is_assumed_and_said_to_be(options, tmp_path):

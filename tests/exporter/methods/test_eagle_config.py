@@ -1,10 +1,16 @@
 """An EAGLE-3 config.json: its sizes whichever way it is laid out, and one number rewritten with all else untouched."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
-from edgedraft.exporter.methods.eagle_config import EagleConfig, read_eagle_config, rewrite_draft_vocab_size
+from edgedraft.exporter.methods.eagle_config import (
+    PAPERS_SIZES,
+    EagleConfig,
+    read_eagle_config,
+    rewrite_draft_vocab_size,
+)
 from edgedraft.exporter.methods.flops import EagleShape
 from edgedraft.runtime.base.errors import EdgedraftError
 
@@ -16,6 +22,9 @@ SIZES = {
     "vocab_size": 128256,
 }
 SHAPE = EagleShape(hidden=4096, intermediate=14336, heads=32, kv_heads=8, target_vocab_size=128256)
+READ = EagleConfig(
+    hidden=4096, intermediate=14336, heads=32, kv_heads=8, target_vocab_size=128256, draft_vocab_size=None
+)
 PLAIN = {"architectures": ["LlamaForCausalLMEagle3"], **SIZES, "rms_norm_eps": 1e-05, "draft_vocab_size": 32000}
 NESTED = {"draft_vocab_size": 32000, "transformer_layer_config": {**SIZES, "head_dim": 128}, "torch_dtype": "float32"}
 
@@ -32,7 +41,9 @@ def written(path, data, **options):
 
 @pytest.mark.parametrize("data", [PLAIN, NESTED], ids=["plain", "nested"])
 def test_sizes_are_read_from_either_layout(path, data):
-    assert read_eagle_config(written(path, data)) == EagleConfig(shape=SHAPE, draft_vocab_size=32000)
+    config = read_eagle_config(written(path, data))
+    assert config == replace(READ, draft_vocab_size=32000)
+    assert config.shape(128256) == SHAPE
 
 
 def test_a_head_that_is_whole_has_no_draft_vocabulary(path):
@@ -40,9 +51,21 @@ def test_a_head_that_is_whole_has_no_draft_vocabulary(path):
         assert read_eagle_config(written(path, {**SIZES, **draft})).draft_vocab_size is None
 
 
-def test_key_value_heads_left_out_are_as_many_as_heads(path):
-    data = {**PLAIN, "num_key_value_heads": None}
-    assert read_eagle_config(written(path, data)).shape.kv_heads == 32
+@pytest.mark.parametrize("key", list(PAPERS_SIZES))
+def test_a_missing_size_is_filled_as_the_reference_tool_does_and_named(path, key):
+    names = {"hidden_size": "hidden", "intermediate_size": "intermediate", "num_attention_heads": "heads"}
+    name, own = names.get(key, "kv_heads"), {**SIZES, "hidden_size": 2048, "intermediate_size": 64}
+    own |= {"num_attention_heads": 16, "num_key_value_heads": 2}
+    for data in ({**own, key: None}, {each: size for each, size in own.items() if each != key}):
+        config = read_eagle_config(written(path, data))
+        assert (getattr(config, name), config.missing) == (PAPERS_SIZES[key], (key,))
+    assert read_eagle_config(written(path, own)).missing == ()
+
+
+def test_without_a_vocabulary_any_draft_vocabulary_is_written(path):
+    assert read_eagle_config(written(path, {**SIZES, "vocab_size": None})).target_vocab_size is None
+    rewrite_draft_vocab_size(path, 400_000)
+    assert read_eagle_config(path).draft_vocab_size == 400_000
 
 
 def test_one_number_is_rewritten_and_no_other_byte(path):
@@ -61,7 +84,7 @@ def test_one_number_is_rewritten_and_no_other_byte(path):
 def test_what_was_read_is_what_was_rewritten(path, data, indent):
     before = written(path, data, indent=indent).read_text()
     rewrite_draft_vocab_size(path, 64)
-    assert read_eagle_config(path) == EagleConfig(shape=SHAPE, draft_vocab_size=64)
+    assert read_eagle_config(path) == replace(READ, draft_vocab_size=64)
     old = next(str(each["draft_vocab_size"]) for each in (data, *data.values()) if "draft_vocab_size" in each)
     assert path.read_text() == before.replace(f'"draft_vocab_size": {old}', '"draft_vocab_size": 64')
 
@@ -87,7 +110,6 @@ def test_a_key_that_stands_in_another_text_too_is_told_apart(path):
     [
         ("{nothing", "not valid JSON, got Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("[1]", "expected the configuration of an EAGLE-3 drafter, got list"),
-        ({}, "missing key num_attention_heads - name the config.json of an EAGLE-3 drafter"),
         ({**PLAIN, "vocab_size": "many"}, "vocab_size: expected a whole number of 1 or more, got 'many'"),
         ({**PLAIN, "hidden_size": True}, "hidden_size: expected a whole number of 1 or more, got True"),
         ({**PLAIN, "draft_vocab_size": 0}, "draft_vocab_size: expected a whole number of 1 or more, got 0"),

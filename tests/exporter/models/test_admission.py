@@ -126,6 +126,12 @@ def test_of_granite_4_the_dense_members_are_taken(tmp_path, more, has):
         "RecurrentGemmaForCausalLM",
         "BambaForCausalLM",
         "KimiLinearForCausalLM",
+        "Lfm3ForCausalLM",
+        "Qwen4ExpForCausalLM",
+        "OlmoHybridForCausalLM",
+        "BailingHybridForCausalLM",
+        "MiniMaxForCausalLM",
+        "xLSTMForCausalLM",
     ],
 )
 def test_recurrent_families_without_kernels_are_refused_by_name(tmp_path, name):
@@ -135,9 +141,52 @@ def test_recurrent_families_without_kernels_are_refused_by_name(tmp_path, name):
     assert said.endswith("- choose a model of a supported family")
 
 
-@pytest.mark.parametrize("name", ["Qwen3_5ForConditionalGeneration", "Lfm2ForCausalLM"])
-def test_recurrent_families_with_kernels_are_taken(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("Qwen3_5ForConditionalGeneration", {"text_config": {"layer_types": ["linear_attention", "full_attention"]}}),
+        ("Lfm2ForCausalLM", {"layer_types": ["conv", "full_attention"]}),
+    ],
+)
+def test_recurrent_families_with_kernels_are_taken(tmp_path, name, layers):
     require_supported(folder(tmp_path / "model", architectures=[name]), BUILDER)
+    require_supported(folder(tmp_path / "with layers", architectures=[name], **layers), BUILDER)
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "reason"),
+    [
+        (
+            "Qwen3_5ForConditionalGeneration",
+            {"text_config": {"layer_types": ["linear_attention", "mamba"]}},
+            "and full_attention layers alone are converted, and this one has mamba layers",
+        ),
+        (
+            "Lfm2ForCausalLM",
+            {"layer_types": ["conv", "sliding_attention"]},
+            "its members of conv and full_attention layers alone are converted, and this one has sliding_attention"
+            " layers",
+        ),
+        (
+            "Qwen3_5ForConditionalGeneration",
+            {"text_config": {"num_experts": 64}},
+            "its dense members alone are converted, and this one has 64 experts",
+        ),
+        ("Lfm2ForCausalLM", {"layer_types": "conv"}, "and this one has conv layers"),
+    ],
+)
+def test_layers_of_another_kind_are_refused_by_name(tmp_path, name, config, reason):
+    said = refusal(folder(tmp_path / "model", architectures=[name], **config))
+    assert f"({name}) is not supported: " in said and f"{reason}; supported: " in said
+
+
+@pytest.mark.parametrize(
+    "name", ["mamba2", "falcon-h1", "qwen3next", "qwen35", "qwen35moe", "lfm2", "lfm2moe", "granitehybrid", "jamba"]
+)
+def test_recurrent_gguf_files_are_refused_by_their_family(tmp_path, name):
+    """The file ends behind its header: no tensor is read."""
+    said = refusal(gguf_source(tmp_path / "model.gguf", name))
+    assert said.startswith(f"{tmp_path / 'model.gguf'}: the family ") and f" ({name}) is not supported: " in said
 
 
 def test_a_pair_is_refused_before_anything_is_converted(tmp_path):

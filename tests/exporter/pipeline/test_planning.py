@@ -27,7 +27,7 @@ def device(slope: float, **facts) -> LatencyForecast:
     model = StepModel(overhead_seconds=0.0, seconds_per_byte=1e-10, rows=(1, 17), row_factors=(1.0, 1 + 16 * slope))
     latency = LatencyModel(device="a phone", models={("fp32", "cpu"): model})
     profile = find_profile("sd-8-gen-3")
-    told = {"profile": profile, "latency": latency, "provider": "cpu", "threads": None, "basis": "made up"}
+    told = {"profile": profile, "latency": latency, "provider": "cpu", "threads": 3, "basis": "made up"}
     return LatencyForecast(**told | facts)
 
 

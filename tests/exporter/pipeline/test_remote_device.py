@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 
-from edgedraft.devices.priors.prior import latency_of, prior_basis, prior_latency
+from edgedraft.devices.priors.prior import USUAL_CORES, latency_of, prior_basis, prior_latency
 from edgedraft.devices.profile import DeviceProfile, Probe, ProbedStep
 from edgedraft.devices.registry import find_profile
-from edgedraft.exporter.graph.providers import PROVIDERS
+from edgedraft.exporter.graph.providers import PROVIDERS, provider_named
 from edgedraft.exporter.pipeline.remote_device import forecast_latency
 from edgedraft.runtime.base.errors import EdgedraftError
 
@@ -49,6 +49,19 @@ def test_what_was_not_measured_is_the_processors_prior_and_that_is_told(name, ki
     seen = "measured there but not to be trusted" if probe == "not trusted" else "not measured there"
     assert found.basis == f"{prior_basis(profile, kind)} {name} was {seen}, so its {kind.upper()}'s prior stands in."
     assert found.threads == PHONE.cores
+
+
+def test_an_npu_that_was_not_probed_is_refused_by_name():
+    with pytest.raises(EdgedraftError, match=r"no published speeds of NPUs .* to plan by, got qnn not measured there"):
+        forecast_latency(PHONE, provider_named("qnn"))
+    assert forecast_latency(probed("qnn"), provider_named("qnn")).basis.startswith("Measured on my phone")
+
+
+def test_a_device_whose_cores_nobody_knows_gets_no_count_of_this_machine(monkeypatch):
+    monkeypatch.setattr("edgedraft.devices.machine.usable_cores", lambda: 77)
+    unknown = dataclasses.replace(PHONE, cores=None)
+    for name in ("cpu", "gpu"):
+        assert forecast_latency(unknown, provider_named(name)).threads == USUAL_CORES == 4
 
 
 PROBE_IT = "probe it there (edgedraft phone, with a bundle made for any provider)"

@@ -101,3 +101,17 @@ def test_options_arrive_in_the_request(command, record, expected):
 def test_a_value_that_cannot_be_is_refused_with_its_field(record, values, message):
     with pytest.raises(EdgedraftError, match=message):
         record(**values)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (None, ["fixed", "adaptive"]),
+        ("fixed", ["fixed", "adaptive"]),
+        ("ngram", ["fixed", "ngram", "adaptive"]),
+        ("adaptive", ["fixed", "adaptive"]),
+    ],
+)
+def test_a_bench_runs_the_plans_own_policy_too(policy, expected, make_plan):
+    choices = BenchRequest(bundle="b").choices(make_plan(policy=policy, draft_length=4))
+    assert [(choice.name, choice.draft_length) for choice in choices] == [(name, 4) for name in expected]

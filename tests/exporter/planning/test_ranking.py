@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgedraft.exporter.planning.ranking import coverage, coverage_by_size, index_map, rank_tokens, ranks_of
+from edgedraft.exporter.planning.ranking import (
+    counted_by_size,
+    coverage,
+    coverage_by_size,
+    index_map,
+    rank_tokens,
+    ranks_of,
+)
 from edgedraft.runtime.base.errors import EdgedraftError
 
 
@@ -69,3 +76,9 @@ def test_coverage_of_every_size_is_that_of_each(make_counts, groups):
     order = rank_tokens([counts], [2])
     every = coverage_by_size(counts, order)
     assert every.tolist() == [coverage(counts, order, size) for size in range(1, 7)]
+
+
+def test_tokens_without_evidence_are_told_from_counted_ones(make_counts):
+    counts = [make_counts([0, 0, 5, 0, 0, 0]), make_counts([0, 2, 0, 0, 0, 0])]
+    # Id 4 leads; 2 and 1 were counted; 0, 3 and 5 follow by their ids.
+    assert counted_by_size(counts, [4]).tolist() == [1, 2, 3, 3, 3, 3]

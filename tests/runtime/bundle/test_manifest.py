@@ -123,8 +123,8 @@ def test_a_layer_is_read_and_its_graph_is_among_the_files():
     ("changes", "message"),
     [
         (
-            {"drafter_kind": "mtp", "layer": LAYER},
-            "drafter_kind: this edgedraft runs independent, eagle, eagle3, got mtp",
+            {"drafter_kind": "medusa", "layer": LAYER},
+            "drafter_kind: this edgedraft runs independent, eagle, eagle3, mtp, got medusa",
         ),
         ({"drafter_kind": "eagle"}, "layer: expected what an eagle drafter has - export the bundle again"),
         ({"layer": LAYER}, "layer: expected what an independent drafter has, got LayerEntry"),

@@ -24,6 +24,7 @@ VALUES = {
     "speed_up_high": 1.7,
     "chance_to_pay": 0.9,
     "kernels": {"target": "avx512vnni", "drafter": "stock"},
+    "policy": None,
 }
 
 

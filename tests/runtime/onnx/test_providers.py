@@ -56,6 +56,8 @@ def install(monkeypatch):
     def put(runtime):
         def options():
             made = SimpleNamespace()
+            made.entries = {}
+            made.add_session_config_entry = made.entries.__setitem__
             made.add_provider_for_devices = lambda devices, settings: setattr(made, "taken", (devices, settings))
             return made
 
@@ -122,3 +124,41 @@ def test_a_plugin_of_another_runtime_is_told_in_one_line(install, graph, raises_
     remedy = "install versions of onnxruntime and onnxruntime-ep-webgpu that fit each other"
     with raises_exactly(f"provider webgpu: the plugin cannot be loaded, got API version 25 is not known - {remedy}"):
         open_session(graph, WEBGPU)
+
+
+class WithCuda(Runtime):
+    """An onnxruntime that lists CUDA; ``names`` are a session's providers, ``running`` those that run its nodes."""
+
+    def __init__(self, names, running):
+        super().__init__()
+        self._names, self._running = names, running
+
+    def get_available_providers(self):
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    def session(self, path, options, providers, enable_fallback):
+        assert (providers, options.entries) == (
+            ["CUDAExecutionProvider"],
+            {"session.record_ep_graph_assignment_info": "1"},
+        )
+        parts = [SimpleNamespace(ep_name=name) for name in self._running]
+        return SimpleNamespace(get_providers=lambda: self._names, get_provider_graph_assignment_info=lambda: parts)
+
+
+CUDA_AND_CPU = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+@pytest.mark.parametrize("running", [CUDA_AND_CPU, ["CUDAExecutionProvider"], []], ids=["most", "all", "no nodes"])
+def test_a_provider_that_runs_is_taken(install, graph, running):
+    install(WithCuda(CUDA_AND_CPU, running))
+    assert open_session(graph, "cuda").session.get_providers() == CUDA_AND_CPU
+
+
+@pytest.mark.parametrize("names", [CUDA_AND_CPU, ["CPUExecutionProvider"]], ids=["idle", "not started"])
+def test_a_provider_that_was_asked_for_and_runs_nothing_is_refused(install, graph, names, raises_exactly):
+    """Without its driver, onnxruntime runs all on the CPU and says so in its log alone."""
+    install(WithCuda(names, ["CPUExecutionProvider"]))
+    remedy = "its driver or libraries may be missing: edgedraft doctor tries every provider"
+    rule = f"{graph}: provider cuda: ONNX Runtime runs no part of this graph on it, got cpu instead"
+    with raises_exactly(f"{rule} - {remedy}"):
+        open_session(graph, "cuda")

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper, save
 
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.onnx.signature import CacheInput, cache_slot, read_signature
 
 FILE = Path("model.onnx")
@@ -183,3 +184,85 @@ def test_a_past_that_cannot_be_held_is_named(changes, message, raises_exactly):
 def test_what_is_missing_is_named(inputs, outputs, message, raises_exactly):
     with raises_exactly(f"model.onnx: {message}"):
         read(*inputs, outputs=outputs)
+
+
+# --- recurrent states ------------------------------------------------------------------------------------------------
+
+STATE = Node("past.1.recurrent", ["batch", 2, 4, 6])
+AFTER, CUT = replace(STATE, name="present.1.recurrent"), replace(STATE, name="checkpoint.1.recurrent")
+ROWS = Node("checkpoint_rows", [1], "tensor(int64)")
+
+
+def test_states_are_read_beside_keys_and_values():
+    found = read(IDS, PAST, STATE, ROWS, outputs=(PRESENT, LOGITS, AFTER, CUT))
+    (state,) = found.states
+    assert (state.name, state.present, state.checkpoint) == (STATE.name, AFTER.name, CUT.name)
+    assert (state.shape, state.dtype, state.nbytes) == ((1, 2, 4, 6), np.float32, 192)
+    assert found.checkpoints
+    assert not read(IDS, STATE, outputs=(LOGITS, AFTER)).checkpoints
+    assert read(IDS, STATE, outputs=(LOGITS, AFTER, CUT)).checkpoints, "an input with a default is not listed"
+
+
+HOSTILE = {
+    "an output is missing": ([STATE], [], "input past.1.recurrent: no output holds what it becomes - "),
+    "of another type": (
+        [replace(STATE, type="tensor(int8)")],
+        [AFTER],
+        "input past.1.recurrent: expected tensor(float) or tensor(float16), got tensor(int8) - ",
+    ),
+    "of no fixed size": (
+        [replace(STATE, shape=["batch", "tokens", 4])],
+        [AFTER],
+        "expected a batch axis and then fixed",
+    ),
+    "of negative size": (
+        [replace(STATE, shape=["batch", -2, 4])],
+        [AFTER],
+        "expected a batch axis and then fixed sizes",
+    ),
+    "of no axes": ([replace(STATE, shape=[])], [AFTER], "expected a batch axis and then fixed sizes, got []"),
+    "of many axes": (
+        [replace(STATE, shape=[1] * 5000)],
+        [AFTER],
+        "expected a batch axis and then fixed sizes, got [1, 1, ",
+    ),
+    "enormous": (
+        [replace(STATE, shape=[1, 2**62, 4])],
+        [replace(AFTER, shape=[1, 2**62, 4])],
+        f"recurrent states must be {2**32} bytes or less together, got {2**66} - ",
+    ),
+    "twice": (
+        [STATE, replace(STATE, name="past_recurrent.1")],
+        [AFTER],
+        "input past_recurrent.1: another input holds the same layer's state - ",
+    ),
+    "that changes its type": (
+        [STATE],
+        [replace(AFTER, type="tensor(double)")],
+        "output present.1.recurrent: expected the type and sizes of past.1.recurrent, got tensor",
+    ),
+    "that grows": (
+        [STATE],
+        [replace(AFTER, shape=[1, 2, 4, 7])],
+        "output present.1.recurrent: expected the type and sizes of past.1.recurrent, got tensor",
+    ),
+    "with another checkpoint": (
+        [STATE, ROWS],
+        [AFTER, replace(CUT, shape=[1, 2, 4, 9])],
+        "output checkpoint.1.recurrent: expected the type and sizes of past.1.recurrent, got tensor",
+    ),
+    "cut at no number": (
+        [STATE, replace(ROWS, type="tensor(float)")],
+        [AFTER, CUT],
+        "input checkpoint_rows: expected tensor(int64) [1], got tensor(float) [1] - ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("inputs", "outputs", "message"), HOSTILE.values(), ids=HOSTILE)
+def test_hostile_states_are_refused_in_one_line(inputs, outputs, message):
+    with pytest.raises(EdgedraftError) as error:
+        read(IDS, *inputs, outputs=(LOGITS, *outputs))
+    assert message in str(error.value)
+    assert str(error.value).endswith(f" - {AGAIN}") and "\n" not in str(error.value)
+    assert len(str(error.value)) < 300

@@ -14,7 +14,7 @@ ROLES = {"system": "S", "user": "U", "assistant": "A"}
 class LetterCodec:
     """Every letter of a message is a token, with the role's letter before it."""
 
-    def encode_chat(self, messages):
+    def encode_chat(self, messages, tools=()):
         return [ord(letter) for message in messages for letter in ROLES[message["role"]] + message["content"]]
 
 

@@ -1,8 +1,9 @@
 /** Owns `Manifest`: the contents of a bundle, as written in its edgedraft.json. */
 
 import { EdgedraftError, demand } from "./errors.js";
+import { readForecast, type AcceptanceForecast } from "./forecast.js";
 import { readPlan, type DecodingPlan } from "./plan.js";
-import { asBoolean, asInteger, asNumber, asObject, asString, isPrintable, listOf, mapOf, optional, recordOf, shown, shownFloat, type Reader } from "./records.js";
+import { asBoolean, asInteger, asNumber, asObject, asString, isPrintable, listOf, mapOf, optional, orNull, recordOf, shown, shownFloat, type Reader } from "./records.js";
 
 export const SCHEMA_VERSION = 5;
 
@@ -22,7 +23,8 @@ export interface FileEntry {
 
 /**
  * One ONNX model of the bundle; `data` are its external data files, `half` is true with any float16 tensor.
- * `operators` are those outside of ONNX's own; older bundles list none.
+ * `operators` are those outside of ONNX's own; older bundles list none. `state_bytes` is the size of its recurrent
+ * states, 0 for a model without.
  */
 export interface ModelEntry {
   readonly name: string;
@@ -37,6 +39,7 @@ export interface ModelEntry {
   readonly largest_tensor_bytes: number;
   readonly half: boolean;
   readonly operators: readonly string[];
+  readonly state_bytes: number;
 }
 
 /** The prompts that ranked the draft vocabulary, and its coverage on other prompts, which scored it. */
@@ -73,6 +76,8 @@ export interface Manifest {
   readonly drafter_kind: string;
   /** How a drafter that is a layer on the target reads its states; null for the drafters that a page runs. */
   readonly layer: unknown;
+  /** Accepted drafts on held-out answers, by draft length; null in older bundles. */
+  readonly forecast: AcceptanceForecast | null;
 }
 
 const MOST_FILES = 1024;
@@ -113,11 +118,12 @@ const modelFields = recordOf<ModelEntry>({
   largest_tensor_bytes: asInteger,
   half: asBoolean,
   operators: optional(listOf(asString), []),
+  state_bytes: optional(asInteger, 0),
 });
 
 const readModel: Reader<ModelEntry> = (value, where) => {
   const model = modelFields(value, where);
-  for (const name of ["parameters", "weight_bytes", "largest_tensor_bytes"] as const) {
+  for (const name of ["parameters", "weight_bytes", "largest_tensor_bytes", "state_bytes"] as const) {
     demand(model[name] >= 0, `${name}: expected 0 or more`, { got: model[name] });
   }
   return model;
@@ -165,6 +171,7 @@ const readManifest = recordOf<Manifest>({
   drafter_context_length: optional<number | null>((value, where) => (value === null ? null : asInteger(value, where)), null),
   drafter_kind: optional(asString, INDEPENDENT),
   layer: optional<unknown>((value) => value, null),
+  forecast: optional(orNull(readForecast), null),
 });
 
 /** Check a manifest in parsed JSON; throws `EdgedraftError` naming the key that is wrong. */
@@ -173,6 +180,7 @@ export function parseManifest(value: unknown): Manifest {
   if (Number.isInteger(version)) requireSchema(version as number); // first: a newer manifest may hold keys unknown here
   if (typeof kind === "string") requireIndependent(kind);
   const manifest = readManifest(value, "manifest");
+  requireAttentionAlone(manifest);
   const { target_vocab_size: vocab, plan, files } = manifest;
   const right = plan.draft_vocab_size <= vocab;
   demand(right, `draft_vocab_size: expected 1..${vocab}`, { got: plan.draft_vocab_size, remedy: "export the bundle again" });
@@ -217,6 +225,15 @@ function requireSchema(version: number): void {
 function requireIndependent(kind: string): void {
   const rule = "drafter_kind: a page runs drafters that decode by themselves, not layers that read the target's states";
   demand(kind === INDEPENDENT, rule, { got: kind, remedy: "export a bundle with an independent drafter for the page" });
+}
+
+/** Refuse models with recurrent layers: a page keeps no states that a refused draft could go back to. */
+function requireAttentionAlone({ target, drafter }: Manifest): void {
+  const recurrent = [target, drafter].find((model) => model.state_bytes !== 0);
+  demand(recurrent === undefined, "a page keeps no recurrent states", {
+    got: `those of ${recurrent?.name ?? ""}`,
+    remedy: "export a bundle whose models have attention alone for the page",
+  });
 }
 
 /** Refuse names that could lead outside the bundle. */

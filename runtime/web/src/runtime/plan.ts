@@ -1,7 +1,7 @@
 /** Owns `DecodingPlan`: the exporter's decisions for one device, and the reason. */
 
 import { demand } from "./errors.js";
-import { asBoolean, asInteger, asNumber, asString, listOf, optional, recordOf, shownFloat, type Reader } from "./records.js";
+import { asBoolean, asInteger, asNumber, asString, listOf, optional, orNull, recordOf, shownFloat, type Reader } from "./records.js";
 
 /**
  * The plan by which a bundle is decoded on the device it was planned for.
@@ -26,6 +26,8 @@ export interface DecodingPlan {
   readonly speed_up_high: number;
   readonly chance_to_pay: number;
   readonly kernels: PairKernels;
+  /** The draft policy that won where several were compared; null where only fixed lengths were. */
+  readonly policy: string | null;
 }
 
 /** The kernels of the CPU that target and drafter were timed with; empty where that was not recorded. */
@@ -55,8 +57,10 @@ const fields = recordOf<DecodingPlan>({
   speed_up_high: asNumber,
   chance_to_pay: asNumber,
   kernels: optional(readKernels, { target: "", drafter: "" }),
+  policy: optional(orNull(asString), null),
 });
 
+const POLICIES = ["fixed", "ngram", "ngram-or-drafter", "confident", "adaptive"];
 const MOST_ROWS = 4096;
 const LONGEST_PASS = 86_400;
 const MOST = { draft_vocab_size: 2 ** 31 - 1, draft_length: MOST_ROWS, threads: 4096 };
@@ -73,6 +77,8 @@ export const readPlan: Reader<DecodingPlan> = (value, where) => {
   for (const name of ["predicted_acceptance_rate", "chance_to_pay"] as const) {
     demand(plan[name] >= 0 && plan[name] <= 1, `plan: ${name} must lie in 0..1`, { got: shownFloat(plan[name]) });
   }
+  const known = plan.policy === null || POLICIES.includes(plan.policy);
+  demand(known, `plan: policy must be one of ${POLICIES.join(", ")}`, { got: plan.policy });
   const { speed_up_low: low, speed_up_high: high } = plan;
   demand(low > 0 && low <= high && high < Infinity, "plan: speed_up_low must be above 0 and at most speed_up_high", { got: shownTuple([low, high]) });
   for (const name of ["target_pass_seconds", "drafter_pass_seconds"] as const) {

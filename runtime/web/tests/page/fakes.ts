@@ -21,6 +21,7 @@ export const MODEL: ModelEntry = {
   largest_tensor_bytes: 100 * 2 ** 20,
   half: false,
   operators: ["MatMulNBits"],
+  state_bytes: 0,
 };
 
 const file = (bytes: number) => ({ bytes, sha256: "0".repeat(64) });
@@ -64,6 +65,7 @@ export const MANIFEST: Manifest = {
     speed_up_high: 1.3,
     chance_to_pay: 0.95,
     kernels: { target: "", drafter: "" },
+    policy: null,
   },
   files: {
     "target/model.onnx": file(1_000_000),
@@ -79,6 +81,7 @@ export const MANIFEST: Manifest = {
   drafter_context_length: null,
   drafter_kind: "independent",
   layer: null,
+  forecast: null,
 };
 
 export const CAPABILITIES: Capabilities = {

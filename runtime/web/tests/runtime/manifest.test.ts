@@ -40,6 +40,13 @@ test.each(["eagle3", "eagle", "mtp"])("a bundle whose drafter is a layer on the 
   );
 });
 
+test.each(["target", "drafter"] as const)("a bundle whose %s has recurrent states is refused in one line", async (role) => {
+  const model = { ...(plainManifest()[role] as object), state_bytes: 4096 };
+  const refusal = await refusalOf(() => parseManifest(plainManifest({ [role]: model })));
+  const { name } = parseManifest(plainManifest())[role];
+  expect(refusal).toBe(`a page keeps no recurrent states, got those of ${name} - export a bundle whose models have attention alone for the page`);
+});
+
 const FAULTS: [string, Record<string, unknown>, string][] = [
   ["another schema", { schema_version: 3, unknown: 1 }, "schema_version: this edgedraft reads 4 and 5, got 3 - export the bundle again or install a matching edgedraft"],
   ["a kind that is no name", { drafter_kind: 3 }, "manifest: drafter_kind: expected str, got 3"],

@@ -5,9 +5,8 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 import pytest
-import torch
 
-from edgedraft.exporter.graph.eagle.assembling import EagleGraphs, assemble
+from edgedraft.exporter.graph.eagle.assembling import assemble
 from edgedraft.exporter.graph.eagle.checkpoint import EagleCheckpoint
 from edgedraft.exporter.graph.head import expand_logits, head_row_size, trim_head
 from edgedraft.exporter.graph.heads.tail import find_tail
@@ -19,36 +18,11 @@ from edgedraft.exporter.models.eagle.fitting import fitted
 from edgedraft.exporter.models.eagle.reading import read_eagle
 from edgedraft.runtime.core.index_map import IndexMap
 from tests.exporter.families import build, open_family
-from tests.plain_eagle import HEAD_SIZE, HIDDEN, KINDS, KV_HEADS, TRAINERS, VOCAB, PlainEagle, save_checkpoint
+from tests.exporter.graph.eagle.drafting import CONTEXT, Drafter, draft
+from tests.plain_eagle import HIDDEN, KINDS, TRAINERS, VOCAB, PlainEagle, save_checkpoint
 
-CONTEXT, PROMPT, DEPTHS = 64, 7, 4
+PROMPT, DEPTHS = 7, 4
 FP32 = TABLE["fp32"]
-
-
-class Drafter:
-    """A drafter's graphs, run with past and present in one buffer."""
-
-    def __init__(self, graphs, made: EagleGraphs) -> None:
-        self.step = graphs.session(made.step)
-        self.fusing = None if made.fusing is None else graphs.session(made.fusing)
-        self.past = [np.zeros((1, KV_HEADS, CONTEXT, HEAD_SIZE), np.float32) for _ in range(2)]
-        self.length = 0
-
-    def fuse(self, features: np.ndarray) -> np.ndarray:
-        return features if self.fusing is None else self.fusing.run(None, {"features": features[None]})[0][0]
-
-    def read(self, ids: list[int], states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        self.length += len(ids)
-        fed = {
-            "input_ids": np.array([ids]),
-            "hidden_states": states[None],
-            "attention_mask": np.ones((1, self.length), np.int64),
-            "past_key_values.0.key": self.past[0],
-            "past_key_values.0.value": self.past[1],
-        }
-        names = ["logits", "next_hidden_states", "present.0.key", "present.0.value"]
-        logits, after, *self.past = self.step.run(names, fed)
-        return logits[0, -1], after[0]
 
 
 @pytest.fixture(scope="module")
@@ -71,17 +45,6 @@ def checkpoint(folder, name: str, target: ir.Model) -> EagleCheckpoint:
     if found.layout.tapped_layers is None:
         found = replace(found, layout=replace(found.layout, tapped_layers=(0, 1, 1)))
     return fitted(found, target_shape(target))
-
-
-def draft(drafter: Drafter | PlainEagle, features: np.ndarray, ids: np.ndarray) -> list[np.ndarray]:
-    """Logits and states of a prompt read with the target's features, and of each draft after it with its own states."""
-    with torch.no_grad():
-        logits, states = drafter.read(ids[: len(features)].tolist(), drafter.fuse(features))
-        told = [np.atleast_2d(logits)[-1], states]
-        for token in ids[len(features) :]:
-            logits, states = drafter.read([int(token)], states[-1:])
-            told += [np.atleast_2d(logits)[-1], states]
-    return told
 
 
 def case(name: str, rows: int = PROMPT, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

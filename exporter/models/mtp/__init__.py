@@ -1,0 +1,1 @@
+"""Read the multi-token-prediction heads that targets' checkpoints carry."""

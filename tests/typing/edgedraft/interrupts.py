@@ -1,0 +1,1 @@
+../../../edgedraft/interrupts.py

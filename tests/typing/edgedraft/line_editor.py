@@ -1,0 +1,1 @@
+../../../edgedraft/line_editor.py
