@@ -19,6 +19,7 @@ MODEL = {
     "largest_tensor_bytes": 5,
     "half": False,
     "operators": ["GroupQueryAttention", "MatMulNBits"],
+    "state_bytes": 0,
 }
 PLAIN = {
     "schema_version": SCHEMA_VERSION,
@@ -59,6 +60,7 @@ PLAIN = {
         "speed_up_high": 1.7,
         "chance_to_pay": 0.9,
         "kernels": {"target": "stock", "drafter": "stock"},
+        "policy": None,
     },
     "files": {"target/model.onnx": {"bytes": 1, "sha256": "0"}},
     "provider": "webgpu",
@@ -67,10 +69,19 @@ PLAIN = {
     "drafter_context_length": 512,
     "drafter_kind": "independent",
     "layer": None,
+    "forecast": None,
 }
 
 
-OPTIONAL = ("provider", "divergence", "drafter_divergence", "drafter_context_length", "drafter_kind", "layer")
+OPTIONAL = (
+    "provider",
+    "divergence",
+    "drafter_divergence",
+    "drafter_context_length",
+    "drafter_kind",
+    "layer",
+    "forecast",
+)
 
 
 def read(**changes):
@@ -84,7 +95,7 @@ def test_a_manifest_reads_back():
 def test_what_nobody_measured_is_not_made_up():
     plain = {name: value for name, value in PLAIN.items() if name not in OPTIONAL}
     manifest = from_plain(BundleManifest, plain, "manifest")
-    assert [getattr(manifest, name) for name in OPTIONAL] == ["cpu", None, None, None, "independent", None]
+    assert [getattr(manifest, name) for name in OPTIONAL] == ["cpu", None, None, None, "independent", None, None]
 
 
 def test_a_context_of_nothing_is_refused():

@@ -26,17 +26,18 @@ test("every file says first what it owns, and stays small", () => {
 
 const CORE = new URL("../../../core/", import.meta.url);
 const MIRRORED = [
-  "acceptance", "decoding", "drafter", "indexMap", "limits", "model", "ngram", "padding", "plan", "policies", "rounds",
+  "acceptance", "decoding", "drafter", "forecast", "indexMap", "limits", "model", "ngram", "padding", "plan", "policies", "rounds",
   "sampler", "sampling", "sources", "statistics", "tokenDrafter", "verify",
 ];
-/** Files of Python's that the page has no use for: the adaptive policy with what it measures, batches, the options of an answer, LongRoPE. */
-const PYTHON_ONLY = ["__init__", "adaptive", "batch", "estimators", "options", "pass_times", "switching"];
+/** Files of Python's that the page has no use for: the adaptive policy with what it measures, batches, the options and turns of an answer, LongRoPE. */
+const PYTHON_ONLY = ["__init__", "adaptive", "batch", "estimators", "options", "pacing", "pass_times", "switching"];
 /** Files below the algorithm, as runtime/base is in Python. */
 const BASE = ["errors", "random", "records"];
 /** Exported names that Python's file lacks: what numpy or a dataclass does there, and what only the page needs. */
 const OWN_WORDS: Readonly<Record<string, readonly string[]>> = {
   decoding: ["RoundOptions"],
   drafter: ["EMPTY_DRAFT"],
+  forecast: ["readForecast"],
   model: ["FlatLogits", "requireContext"],
   plan: ["readPlan"],
   policies: ["LONGEST_DRAFT", "Policy"],
