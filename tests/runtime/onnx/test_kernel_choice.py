@@ -144,7 +144,9 @@ def test_kernels_asked_for_by_name_are_not_replaced_silently(path, products):
         assert choice.reason == "a product asks for more than int8 accuracy"
 
 
-@pytest.mark.parametrize(("best", "taken"), [("avx512vnni", "avx512vnni"), ("avxvnni", "avxvnni"), ("avx2", "stock")])
+@pytest.mark.parametrize(
+    ("best", "taken"), [("avx512vnni", "avx512vnni"), ("avxvnni", "avxvnni"), ("avx2", "avx2"), ("i8mm", "stock")]
+)
 def test_auto_takes_only_kernels_that_were_measured_faster(path, library, monkeypatch, best, taken):  # noqa: F811
     monkeypatch.delenv("EDGEDRAFT_KERNELS", raising=False)
     monkeypatch.setattr(type(library), "chosen", lambda self: best)
