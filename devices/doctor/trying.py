@@ -57,7 +57,13 @@ def main(name: str) -> None:
 
 
 def _tried(name: str) -> ProviderTrial:
-    command = [sys.executable, "-c", _CHILD, name]
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        _CHILD,
+        name,
+    ]  # without -P a checkout in the current folder would be imported
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
     except subprocess.TimeoutExpired:

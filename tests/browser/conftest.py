@@ -55,7 +55,7 @@ def drive():
             "url": url,
             "executable": program("chromium"),
             "flags": SOFTWARE_GPU,
-            "timeout_seconds": 60,
+            "timeout_seconds": 180,
             "steps": steps,
         }
         finished = subprocess.run(

@@ -77,13 +77,11 @@ def test_the_log_says_where_an_error_comes_from(tmp_path, capsys):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(shell, capsys):
-    pytest.importorskip("argcomplete")
     assert main(["completion", shell]) == 0
     assert "edgedraft" in capsys.readouterr().out
 
 
 def test_a_shell_gets_completions(tmp_path):
-    pytest.importorskip("argcomplete")
     asked = {"_ARGCOMPLETE": "1", "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "out"), "COMP_POINT": "14"}
     line = {"COMP_LINE": "edgedraft calib", "_ARGCOMPLETE_IFS": "\n", "_ARGCOMPLETE_COMP_WORDBREAKS": ""}
     command = [sys.executable, "-m", "edgedraft"]

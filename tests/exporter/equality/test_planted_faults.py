@@ -13,6 +13,7 @@ from edgedraft.exporter.equality.deviation import REFUSED_ABOVE
 from edgedraft.exporter.equality.reference import source_logits
 from edgedraft.exporter.equality.result import EqualityResult
 from edgedraft.exporter.graph.loading import load_graph
+from edgedraft.exporter.models.equality import read_equality
 from edgedraft.exporter.models.worker_build import build, build_checked
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
@@ -139,7 +140,7 @@ def test_an_architecture_that_the_builder_does_not_know_is_refused_by_its_name(m
     other = {**config, "model_type": "olmo2", "architectures": ["Olmo2ForCausalLM"]}
     (folder / "config.json").write_text(json.dumps(other))
     build_checked(folder, tmp_path / "built", tmp_path / "result.json")
-    result = EqualityResult(**read_json(tmp_path / "result.json"))
+    result = read_equality(tmp_path / "result.json")
     with pytest.raises(EdgedraftError) as error:
         result.require_equal("mine", "try --via optimum")
     reason = "The Olmo2ForCausalLM model is not currently supported."

@@ -21,6 +21,11 @@ def random_map(size: int, seed: int) -> IndexMap:
     return IndexMap(target_ids=np.sort(ids).astype(np.int64), target_vocab_size=WIDTH)
 
 
+def unsaturated(states: np.ndarray) -> np.ndarray:
+    """States of which every second number is 0: without VNNI, onnxruntime adds two products in 16 bits."""
+    return np.abs(states) * (np.arange(states.shape[-1]) % 2 == 0).astype(states.dtype)
+
+
 def head(graphs, *, bias: bool = False, zero_points: str | None = None, seed: int = 0) -> ir.Model:
     """Hidden states times an int8 matrix; zero points may be one for all columns or one for each."""
     rng = np.random.default_rng(seed)
@@ -64,7 +69,7 @@ def test_a_packed_product_is_the_float_one_up_to_its_steps(graphs):
     pack_products(model, DYNAMIC)
     assert [node.op_type for node in model.graph] == ["DynamicQuantizeMatMul"]
     assert sorted(model.graph.initializers) == ["head.weight.scales", "head.weight.values"]
-    feed = graphs.states(HIDDEN, 5)
+    feed = {name: unsaturated(states) for name, states in graphs.states(HIDDEN, 5).items()}
     wanted, got = graphs.run(graphs.plain(HIDDEN, WIDTH), feed), graphs.run(model, feed)
     assert np.abs(got - wanted).max() < 0.03 * np.abs(wanted).max()
 

@@ -98,7 +98,7 @@ def device() -> LatencyForecast:
     model = StepModel(overhead_seconds=1.3e-3, seconds_per_byte=1e-10, rows=(1, 17), row_factors=(1.0, 1.8))
     latency = LatencyModel(device="a phone", models={("fp32", "cpu"): model})
     profile = find_profile("sd-8-gen-3")
-    return LatencyForecast(profile=profile, latency=latency, provider="cpu", threads=None, basis="made up")
+    return LatencyForecast(profile=profile, latency=latency, provider="cpu", threads=2, basis="made up")
 
 
 @pytest.mark.parametrize("name", AGREEING)
