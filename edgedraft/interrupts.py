@@ -7,7 +7,7 @@ from types import FrameType
 
 
 class InterruptNote:
-    """Whether Ctrl-C was pressed; before ``soft`` is set, and the second time, it raises `KeyboardInterrupt`."""
+    """A note that Ctrl-C was pressed; before ``soft`` is set, and the second time, it raises `KeyboardInterrupt`."""
 
     def __init__(self) -> None:
         self.soft = False

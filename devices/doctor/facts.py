@@ -1,4 +1,4 @@
-"""What is known of an installation, and what is wrong with it."""
+"""Records of an installation: its parts, and its problems."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ from edgedraft.runtime.native.library import KernelState
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProviderTrial:
-    """Whether a provider opened and ran a small graph; ``reason`` says why not."""
+    """A trial of a provider with a small graph; ``reason`` says why it does not run, if so."""
 
     name: str
     runs: bool

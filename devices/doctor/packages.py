@@ -1,4 +1,4 @@
-"""Which packages are installed, and which of them an extra lacks, from the metadata of distributions."""
+"""Find the installed packages, and those that an extra lacks, from the metadata of distributions."""
 
 import platform
 import re

@@ -25,7 +25,7 @@ _MOST_BYTES = 2**20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuningKey:
-    """What a tuning is for: the bundle by its manifest's SHA-256, the machine's name, provider and onnxruntime."""
+    """The subject of a tuning: the bundle by its manifest's SHA-256, the machine's name, provider and onnxruntime."""
 
     bundle: str
     machine: str

@@ -71,7 +71,7 @@ class TunedSetup:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TunedBundle:
-    """What was chosen, the file that keeps it, all setups that were timed with what each would reach, and the rest.
+    """The chosen setup, the file that keeps it, all setups that were timed with what each would reach, and the rest.
 
     ``untimed`` are setups for which no time was left. ``padding`` says to how many rows a pass of so many is padded,
     where it is; ``exact_is_cheap`` whether exact mode is the default, where it is possible.

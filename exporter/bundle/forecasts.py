@@ -1,4 +1,4 @@
-"""What a bundle tells `edgedraft tune`: the rounds of the held-out answers, by draft length and by look-ups."""
+"""Make the forecast that `edgedraft tune` reads: rounds of held-out answers, by draft length and by look-ups."""
 
 from collections.abc import Sequence
 

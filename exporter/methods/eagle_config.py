@@ -20,7 +20,7 @@ PAPERS_SIZES = {"hidden_size": 4096, "intermediate_size": 14336, "num_attention_
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EagleConfig:
-    """What a configuration says of a drafter.
+    """The facts of a drafter in a configuration.
 
     ``draft_vocab_size`` is None where it is not said: then the drafter's head is whole. ``target_vocab_size`` is None
     likewise. ``missing`` names the sizes that were filled with `PAPERS_SIZES`.

@@ -85,7 +85,7 @@ class LookupForecast:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AcceptanceForecast:
-    """What held-out answers of ``tokens`` tokens say about ways of drafting with the bundle's draft vocabulary."""
+    """The results of held-out answers of ``tokens`` tokens for ways of drafting with the bundle's draft vocabulary."""
 
     tokens: int
     lengths: tuple[LengthForecast, ...]

@@ -1,4 +1,4 @@
-"""What a typed message or command does to a talk: a pure step from one talk to the next."""
+"""Apply a typed message or command to a talk: a pure step from one talk to the next."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ NO_SYSTEM = "-"
 
 
 class Deed(Enum):
-    """What is left to do for a step outside the talk itself."""
+    """The work of a step outside the talk itself."""
 
     ANSWER = "answer the talk's last message"
     SAY = "show the step's text"

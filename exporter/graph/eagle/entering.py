@@ -15,7 +15,7 @@ _FLOAT = ir.DataType.FLOAT
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class StepInputs:
-    """What a draft step reads: token ids with their embeddings, states, and the mask of all rows so far."""
+    """The inputs of a draft step: token ids with their embeddings, states, and the mask of all rows so far."""
 
     ids: ir.Value
     embedded: ir.Value

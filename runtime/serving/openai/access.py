@@ -1,4 +1,4 @@
-"""Who may ask: the key, and protection against pages of other sites that ask in a user's browser."""
+"""Check who may ask: the key, and protection against pages of other sites that ask in a user's browser."""
 
 import hmac
 import ipaddress

@@ -15,7 +15,7 @@ TOOL_CALLS = "tool_calls"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnswerFacts:
-    """What all bodies of one answer say alike: its id, when it began (Unix time), and the model's name."""
+    """The parts that all bodies of one answer share: its id, when it began (Unix time), and the model's name."""
 
     id: str
     created: int

@@ -34,7 +34,7 @@ class AnswerJob:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
-    """How many answers are decoded and how many wait, those included whose prompt is just being encoded."""
+    """The numbers of answers that are decoded and that wait, those included whose prompt is just being encoded."""
 
     running: int
     waiting: int

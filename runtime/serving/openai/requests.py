@@ -1,4 +1,4 @@
-"""What a client asks for: posted JSON becomes a frozen record, or an error that names the field."""
+"""Read the requests of clients: posted JSON becomes a frozen record, or an error that names the field."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
