@@ -18,11 +18,11 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from tests.trust.frame import HungError
 
 MOST_BYTES = 512 * 2**20
-"""A child may take that much memory beside what this process has."""
+"""A child may take that much memory beside what it begins with."""
 
 _HARD_LIMIT_BYTES = 4 * 2**30
 _REFUSED, _DONE, _FAILED = "refused", "done", "failed"
-_PAGE_KILOBYTES = os.sysconf("SC_PAGE_SIZE") // 1024
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,7 +39,6 @@ def isolated(run: Callable[[], Any], seconds: float = 20.0) -> Any:
     error, a signal, or too much memory.
     """
     reading, writing = os.pipe()
-    before = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_KILOBYTES
     child = os.fork()
     if child == 0:
         os.close(reading)
@@ -54,8 +53,8 @@ def isolated(run: Callable[[], Any], seconds: float = 20.0) -> Any:
         _, status, usage = os.wait4(child, 0)
     if not content:
         raise RuntimeError(f"the process ended without a word: {os.waitstatus_to_exitcode(status)}")
-    kind, value = json.loads(content)
-    taken = (usage.ru_maxrss - before) * 1024
+    kind, value, before = json.loads(content)
+    taken = usage.ru_maxrss * 1024 - before
     if taken > MOST_BYTES:
         raise RuntimeError(f"{taken / 2**20:.0f} MiB of memory, then {kind}: {str(value)[:200]}")
     if kind == _FAILED:
@@ -69,7 +68,8 @@ def isolated(run: Callable[[], Any], seconds: float = 20.0) -> Any:
 def _end(run: Callable[[], Any], writing: int) -> None:
     """Run in the child, and never return."""
     signal.setitimer(signal.ITIMER_REAL, 0)
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE_KILOBYTES * 1024
+    # Read here, not in the parent: a fork leaves out the pages of mapped files, which the parent's figure counts.
+    held, before = (int(pages) * _PAGE_BYTES for pages in Path("/proc/self/statm").read_text().split()[:2])
     resource.setrlimit(resource.RLIMIT_AS, (held + _HARD_LIMIT_BYTES, held + _HARD_LIMIT_BYTES))
     nothing = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
@@ -81,7 +81,7 @@ def _end(run: Callable[[], Any], writing: int) -> None:
     except BaseException:
         said = (_FAILED, " | ".join(line.strip() for line in traceback.format_exc().splitlines()[-4:]))
     with contextlib.suppress(BaseException), os.fdopen(writing, "w", encoding="utf-8") as stream:
-        stream.write(json.dumps(said))
+        stream.write(json.dumps((*said, before)))
         stream.flush()
     sys.stderr = None  # type: ignore[assignment]
     os._exit(0)
