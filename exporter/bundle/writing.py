@@ -33,6 +33,7 @@ from edgedraft.exporter.models.trimmed import (
 )
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json, sha256, write_json
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.base.replacing import replacing_folder
@@ -205,7 +206,7 @@ def _write_drafter(contents: BundleContents, folder: Path) -> None:
 def _write_texts(contents: BundleContents, folder: Path) -> None:
     pair = contents.pair
     for name in TEXT_FILES:
-        if (pair.target.path / name).is_file():
+        if holds_file(pair.target.path / name):
             shutil.copyfile(pair.target.path / name, folder / name)
     target = read_json(pair.target.path / GENAI_NAME)
     if isinstance(pair, EaglePair):

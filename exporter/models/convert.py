@@ -28,6 +28,7 @@ from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError, first_line
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.kept import short_sum
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.base.replacing import replacing_folder
@@ -242,7 +243,7 @@ def _copy_onnx(exported: ModelSource, folder: Path) -> None:
     note_rope_switch(model)
     windowed = adapt_interface(model)
     own = source / _SETTINGS
-    settings = read_json(own) if own.is_file() else genai_settings(source, model, GRAPH_NAME)
+    settings = read_json(own) if holds_file(own) else genai_settings(source, model, GRAPH_NAME)
     decoder = settings["model"].get("decoder", {})
     if "filename" in decoder:
         decoder["filename"] = GRAPH_NAME

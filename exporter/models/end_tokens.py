@@ -6,6 +6,7 @@ from typing import Any
 
 from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.tokenizer_files import tokenizer_settings
 from edgedraft.runtime.text.chat_template import read_chat_template
 
@@ -32,9 +33,9 @@ def with_ends(settings: Mapping[str, Any], ids: Sequence[int]) -> dict[str, Any]
 
 def _ids(folder: Path) -> Iterator[int]:
     for path in (folder / name for name in _CONFIGS):
-        if path.is_file():
+        if holds_file(path):
             yield from _stated(read_json(path), path)
-    if (folder / _TOKENIZER).is_file():
+    if holds_file(folder / _TOKENIZER):
         tokens = _special_tokens(folder)
         settings = tokenizer_settings(folder)
         own, end = tokens.get(_text_of(settings, "eos_token")), turn_end(folder)

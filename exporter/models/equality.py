@@ -6,6 +6,7 @@ from edgedraft.exporter.equality.result import EqualityResult
 from edgedraft.exporter.models.processes import ProcessCost, run_python
 from edgedraft.runtime.base.files import read_json
 from edgedraft.runtime.base.kept import kept, record_reader
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.records import from_plain
 
 SOURCE_FACTS = "source.json"
@@ -34,5 +35,5 @@ def finished_check(file: Path) -> EqualityResult | None:
 def conversion_remarks(folder: Path, name: str) -> tuple[str, ...]:
     """Return what a user should be told of the conversion in ``folder``, of the model called ``name``."""
     file = folder / SOURCE_FACTS
-    facts = read_json(file).get("equality") if file.is_file() else None
+    facts = read_json(file).get("equality") if holds_file(file) else None
     return from_plain(EqualityResult, facts, str(file)).remarks(name) if facts else ()

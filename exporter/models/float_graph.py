@@ -15,6 +15,7 @@ from edgedraft.exporter.models.via_optimum import BUILDER, export_with_optimum, 
 from edgedraft.runtime.base.errors import MissingExtraError
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.base.kept import write_record
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.progress import Progress
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import CHAT_TEMPLATE, TEXT_FILES
@@ -110,7 +111,7 @@ def _export(wanted: FloatGraph, progress: Progress) -> ProcessCost:
     """Export the graph with Optimum, and write the files that the builder would write beside it."""
     weights, output = wanted.weights, wanted.built
     remedy = "save the model's tokenizer as tokenizer.json beside it"
-    require((weights / "tokenizer.json").is_file(), f"{weights}: no tokenizer.json", remedy=remedy)
+    require(holds_file(weights / "tokenizer.json"), f"{weights}: no tokenizer.json", remedy=remedy)
     python = optimum_python(wanted.cache, progress)
     cost = export_with_optimum(wanted.name, weights, output, python, wanted.log)
     write_json(output / _SETTINGS, genai_settings(weights, load_graph(output / _GRAPH), _GRAPH))
@@ -121,8 +122,8 @@ def _export(wanted: FloatGraph, progress: Progress) -> ProcessCost:
 def copy_texts(source: Path, folder: Path) -> None:
     """Copy tokenizer and chat template; the template also as a file of its own, where other programs look for it."""
     for name in TEXT_FILES:
-        if (source / name).is_file():
+        if holds_file(source / name):
             shutil.copyfile(source / name, folder / name)
     template = read_chat_template(source).source
-    if template is not None and not (folder / CHAT_TEMPLATE).is_file():
+    if template is not None and not holds_file(folder / CHAT_TEMPLATE):
         (folder / CHAT_TEMPLATE).write_text(template, encoding="utf-8")

@@ -10,6 +10,7 @@ import onnx_ir as ir
 from edgedraft.exporter.graph.loading import LOGITS, in_place, past_and_present, vocabulary_width
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.onnx.signature import cache_slot
 
@@ -89,13 +90,13 @@ def _configuration(folder: Path) -> Mapping[str, Any]:
     """Merge config.json, its text part where it has one, and generation_config.json; later ones win."""
     file = folder / MODEL_CONFIG_NAME
     require(
-        file.is_file(),
+        holds_file(file),
         f"{folder}: neither genai_config.json nor {MODEL_CONFIG_NAME}",
         remedy="give the whole model folder",
     )
     config = read_json(file)
     generation = folder / "generation_config.json"
-    chosen = read_json(generation) if generation.is_file() else {}
+    chosen = read_json(generation) if holds_file(generation) else {}
     tokens = {key: value for key, value in chosen.items() if key.endswith("_token_id") and value is not None}
     return {**config, **(config.get("text_config") or {}), "model_type": config.get("model_type", "decoder"), **tokens}
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.plain_files import opened_plain
+from edgedraft.runtime.base.plain_files import mapped_plain
 from edgedraft.runtime.base.records import require
 
 MAGIC = b"GGUF"
@@ -67,7 +67,7 @@ def read_gguf_header(path: Path) -> GgufHeader:
     """
     remedy = "download it again"
     try:
-        with opened_plain(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with mapped_plain(path) as data:
             require(data[:4] == MAGIC, f"{path}: not a GGUF file", got=repr(data[:4]))
             return _header(_Reader(data, 4))
     except (ValueError, KeyError, OverflowError, struct.error, RecursionError) as error:

@@ -6,6 +6,7 @@ from typing import Any
 
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.records import require
 
 SETTINGS = "genai_config.json"
@@ -46,7 +47,7 @@ def files_beside(graph: Path) -> Path:
     """Return the folder with the tokenizer and settings of ``graph``: its own folder, or that one's parent."""
     own, around = graph.parent, graph.parent.parent
     names = ("tokenizer.json", SETTINGS, "config.json")
-    return around if not any((own / name).is_file() for name in names) and graph.parent.name else own
+    return around if not any(holds_file(own / name) for name in names) and graph.parent.name else own
 
 
 def _chosen(folder: Path, graphs: list[Path], name: str) -> Path:
@@ -66,7 +67,7 @@ def _stated(folder: Path) -> Path | None:
     """Return the graph that genai_config.json names, in the folder or one of its subfolders."""
     for part in GRAPH_FOLDERS:
         settings = folder / part / SETTINGS
-        if settings.is_file():
+        if holds_file(settings):
             name = _decoder(read_json(settings), settings).get("filename", _NAME)
             where = f"{settings}: model.decoder.filename"
             inside = isinstance(name, str) and name and ".." not in PurePosixPath(name).parts

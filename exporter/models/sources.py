@@ -15,6 +15,7 @@ from edgedraft.exporter.models.packaged_models import packaged_model, packaged_m
 from edgedraft.exporter.models.sums import stamp
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
 from edgedraft.runtime.base.files import read_json, sha256
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 
@@ -200,7 +201,7 @@ def require_unchanged(source: ModelSource) -> None:
 def _texts_of(folder: Path, graph: Path) -> Path:
     """Return the folder with the tokenizer: ``folder`` itself unless a part of it has all that belongs to the graph."""
     beside = files_beside(graph)
-    return beside if not (folder / "tokenizer.json").is_file() and beside != folder.parent else folder
+    return beside if not holds_file(folder / "tokenizer.json") and beside != folder.parent else folder
 
 
 def onnx_file(source: ModelSource) -> Path:
@@ -216,7 +217,7 @@ def _kind(path: Path, chosen: str) -> tuple[str, Path | None]:
     A ``chosen`` graph is taken, whatever else there is.
     """
     weights = any(path.glob("*.safetensors")) or any(path.glob("pytorch_model*.bin"))
-    whole = (path / "config.json").is_file() and weights
+    whole = holds_file(path / "config.json") and weights
     graph = graph_in(path, chosen) if chosen or not whole or any(path.glob("*.onnx")) else None
     if graph is not None:
         return ONNX, graph
@@ -227,7 +228,7 @@ def _kind(path: Path, chosen: str) -> tuple[str, Path | None]:
 def _require_no_adapter(path: Path) -> None:
     """Refuse the folder of an adapter: transformers would load its base model instead, or random weights."""
     file = path / _ADAPTER
-    if file.is_file():
+    if holds_file(file):
         config = read_json(file)
         base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
         remedy = "merge it into its base (merge_and_unload of peft) and give the folder of the result"
@@ -239,7 +240,7 @@ def _require_no_adapter(path: Path) -> None:
 def _base_model(path: Path) -> str:
     """Return the hub id in config.json; a path on somebody's disk stays private and counts as unknown."""
     config = path / "config.json"
-    name = str(read_json(config, infinite=True).get("_name_or_path") or "") if config.is_file() else ""
+    name = str(read_json(config, infinite=True).get("_name_or_path") or "") if holds_file(config) else ""
     return name if _may_be_hub_id(name) else _UNKNOWN
 
 

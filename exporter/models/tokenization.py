@@ -12,6 +12,7 @@ from edgedraft.exporter.models.sources import HUGGING_FACE, check_reference, hub
 from edgedraft.exporter.vocab.tokens import Tokenization
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, TOKENIZER_SETTINGS
@@ -30,7 +31,7 @@ def tokenization(reference: str, cache: Path, progress: Progress = silent) -> To
     Raises `EdgedraftError` where the model's configuration lacks the end of a turn or the vocabulary size.
     """
     source = resolve(reference, cache, progress)
-    if source.kind == HUGGING_FACE and (source.path / _TOKENIZER).is_file():
+    if source.kind == HUGGING_FACE and holds_file(source.path / _TOKENIZER):
         return _tokenization(source.path, _stated(_configurations(source.path), _SIZE, source.path), _NO_END)
     folder = convert(source, DEFAULT, cache, progress).path
     return _tokenization(folder, read_json(folder / "genai_config.json")["model"][_SIZE], _NO_END)
@@ -43,13 +44,13 @@ def tokenizer_of(reference: str, cache: Path, progress: Progress = silent) -> To
     tokenizer says what the configurations leave open.
     """
     path = Path(reference).expanduser()
-    if (path / _TOKENIZER).is_file():
+    if holds_file(path / _TOKENIZER):
         return _of_tokenizer(path)
     if path.exists() or reference in {model.name for model in packaged_models()}:
         return tokenization(reference, cache, progress)
     check_reference(reference)
     folder = hub_folder(reference, cache, only=[*TEXT_FILES, *_CONFIGS])
-    if not (folder / _TOKENIZER).is_file():
+    if not holds_file(folder / _TOKENIZER):
         raise EdgedraftError(f"{reference}: no {_TOKENIZER} in this repository", remedy="name the target's own")
     return _of_tokenizer(folder)
 
@@ -68,7 +69,7 @@ def _of_tokenizer(folder: Path) -> Tokenization:
 
 
 def _configurations(folder: Path) -> list[Mapping[str, Any]]:
-    return [read_json(folder / name) for name in _CONFIGS if (folder / name).is_file()]
+    return [read_json(folder / name) for name in _CONFIGS if holds_file(folder / name)]
 
 
 def _first(configs: list[Mapping[str, Any]], key: str) -> Any:

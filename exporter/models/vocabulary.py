@@ -12,6 +12,7 @@ from edgedraft.exporter.models.sources import GGUF, HUGGING_FACE, ModelSource, h
 from edgedraft.exporter.models.whole_files import require_whole
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.progress import Progress
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.replacing import replacing_folder
@@ -72,7 +73,7 @@ def require_all_rows(folder: Path, width: int, texts: Path | None = None) -> Non
     ``texts`` is the folder of its tokenizer, if that is another one.
     """
     file = (texts or folder) / TOKENIZER
-    pieces = read_vocabulary(file).pieces.items() if file.is_file() else ()
+    pieces = read_vocabulary(file).pieces.items() if holds_file(file) else ()
     needed = 1 + max((token_id for token_id, piece in pieces if not _MEDIA.search(piece)), default=-1)
     remedy = "give the drafter with its whole vocabulary"
     require(width >= needed, f"{folder}: the logits must hold all {needed} tokens", got=width, remedy=remedy)
@@ -85,7 +86,7 @@ def named_vocabulary(reference: str, cache: Path, progress: Progress) -> NamedVo
     """
     if not is_on_disk(reference) and reference not in {model.name for model in packaged_models()}:
         texts = hub_folder(reference, cache, only=[*TEXT_FILES, _CONFIG])
-        if (texts / TOKENIZER).is_file():
+        if holds_file(texts / TOKENIZER):
             return _in_folder(reference, texts)
     source = resolve(reference, cache, progress)
     require_whole(source)
@@ -110,7 +111,7 @@ def gguf_vocabulary(path: Path) -> Vocabulary:
 def _of_source(name: str, source: ModelSource, cache: Path) -> NamedVocabulary | None:
     if source.kind == GGUF:
         return NamedVocabulary(name=name, vocabulary=gguf_vocabulary(source.path))
-    if (source.path / TOKENIZER).is_file():
+    if holds_file(source.path / TOKENIZER):
         return _in_folder(name, source.path)
     if source.kind != HUGGING_FACE:
         return None
@@ -125,7 +126,7 @@ def _in_folder(name: str, folder: Path, texts: Path | None = None) -> NamedVocab
 def _converted(source: ModelSource, cache: Path) -> Path:
     """Return the folder with the tokenizer that transformers converts from vocab.json or tokenizer.model."""
     folder = cache / "tokenizers" / f"{source.name}-{source.identity[:12]}"
-    if not (folder / TOKENIZER).is_file():
+    if not holds_file(folder / TOKENIZER):
         with replacing_folder(folder) as temporary:
             arguments = ["-m", "edgedraft.exporter.models.worker_tokenizer", str(source.path), str(temporary)]
             log = cache / "logs" / f"tokenizer-{folder.name}.log"
@@ -135,7 +136,7 @@ def _converted(source: ModelSource, cache: Path) -> Path:
 
 def _width(folder: Path) -> int | None:
     """Return the width of the logits from the folder's configuration; None if it names none."""
-    file = next((folder / name for name in (_GENAI, _CONFIG) if (folder / name).is_file()), None)
+    file = next((folder / name for name in (_GENAI, _CONFIG) if holds_file(folder / name)), None)
     config: Any = {} if file is None else read_json(file)
     for part in (config, config.get("text_config"), config.get("model")) if isinstance(config, dict) else ():
         if isinstance(part, dict) and isinstance(part.get("vocab_size"), int):

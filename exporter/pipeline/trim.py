@@ -16,6 +16,7 @@ from edgedraft.exporter.vocab.kinds import KINDS
 from edgedraft.exporter.vocab.reading import DeclaredMap, read_vocab_map
 from edgedraft.exporter.vocab.vocab_map import vocab_order
 from edgedraft.runtime.base.errors import EdgedraftError
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.replacing import resume
@@ -62,9 +63,9 @@ class TrimmedModel:
 def trim(request: TrimRequest, progress: Progress = silent) -> TrimmedModel:
     """Trim whichever the model is. Raises `EdgedraftError` for a folder that is neither."""
     resume(request.model)
-    if (request.model / MANIFEST_NAME).is_file():
+    if holds_file(request.model / MANIFEST_NAME):
         return _trimmed_bundle(request, progress)
-    if (request.model / GRAPH_NAME).is_file():
+    if holds_file(request.model / GRAPH_NAME):
         return _trimmed_folder(request, progress)
     rule = f"{request.model}: neither a bundle nor a folder with model.onnx"
     raise EdgedraftError(rule, remedy="name a folder that edgedraft export wrote, or a drafter exported to ONNX")
@@ -150,7 +151,7 @@ def _width(folder: Path) -> int:
 
 def _end_token_ids(folder: Path) -> tuple[int, ...]:
     """Return the ids that end a turn, of a folder with or without onnxruntime-genai's settings."""
-    if (folder / "genai_config.json").is_file():
+    if holds_file(folder / "genai_config.json"):
         return end_token_ids(folder)
     return tokenizer_of(str(folder), cache_folder()).end_token_ids
 

@@ -12,7 +12,7 @@ from edgedraft.exporter.vocab.kinds import EAGLE3, EAGLE3_CACHE, EDGEDRAFT, FR_S
 from edgedraft.exporter.vocab.torch_files import read_torch
 from edgedraft.runtime.base.arrays import BoolArray
 from edgedraft.runtime.base.errors import EdgedraftError, first_line
-from edgedraft.runtime.base.plain_files import require_plain_file
+from edgedraft.runtime.base.plain_files import holds_file, require_plain_file
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tensors import read_tensors, tensor_names
 from edgedraft.runtime.bundle.index_map_file import TENSOR_NAME
@@ -41,7 +41,7 @@ def read_npy(path: Path) -> Numbers:
     require(file.name.startswith(D2T), rule, got=file.name, remedy="give d2t.npy, or their folder")
     arrays = {D2T: _array(file)}
     mask = file.with_name(T2D + file.name.removeprefix(D2T))
-    if mask.is_file():
+    if holds_file(mask):
         arrays[T2D] = _array(mask)
     return _pair(path, arrays, SPECULATORS)
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from edgedraft.runtime.base.errors import EdgedraftError
-from edgedraft.runtime.base.plain_files import opened_plain
+from edgedraft.runtime.base.plain_files import mapped_plain
 
 # Field numbers from onnx.proto: ModelProto.graph, GraphProto.node, NodeProto.input and NodeProto.op_type.
 _MODEL_GRAPH, _GRAPH_NODE, _NODE_INPUT, _NODE_OPERATOR = 7, 1, 1, 4
@@ -39,7 +39,7 @@ def input_readers(path: Path, names: Collection[str]) -> dict[str, set[str]]:
 def opened_graph_file(path: Path) -> Iterator[mmap.mmap]:
     """Map the file into memory. Raises `EdgedraftError` when it is not an ONNX model, also for reads in the block."""
     try:
-        with opened_plain(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        with mapped_plain(path) as data:
             yield data
     except EdgedraftError:
         raise

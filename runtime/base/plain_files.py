@@ -1,6 +1,7 @@
 """Open files of strangers: plain files only, of a bounded size; opening a pipe or a device never waits."""
 
 import contextlib
+import mmap
 import os
 import stat
 from collections.abc import Iterator
@@ -35,6 +36,18 @@ def opened_plain(path: Path, most_bytes: int | None = None) -> Iterator[Buffered
         yield file
 
 
+@contextlib.contextmanager
+def mapped_plain(path: Path) -> Iterator[mmap.mmap]:
+    """Map the plain file at ``path`` into memory for reading; errors as `opened_plain`, ValueError for an empty one."""
+    with opened_plain(path) as file:
+        try:
+            mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except OSError as error:  # larger than the memory that this process may address
+            raise EdgedraftError(f"{path}: cannot be mapped into memory", got=error.strerror or error) from error
+        with mapped:
+            yield mapped
+
+
 def read_plain(path: Path, most_bytes: int) -> bytes:
     """Return the content of the plain file at ``path``, of at most ``most_bytes``; errors as `opened_plain`."""
     with opened_plain(path, most_bytes) as file, reading_is_users(path):
@@ -50,6 +63,19 @@ def require_plain_file(path: Path, most_bytes: int | None = None) -> int:
         facts = path.stat()
     _check(path, facts, most_bytes)
     return facts.st_size
+
+
+def holds_file(path: Path) -> bool:
+    """Return whether a plain file stands at ``path``, or False where nothing does.
+
+    Raises `EdgedraftError` for anything else, also for a link to nothing: a file that is there but cannot be read must
+    not count as one that a model came without.
+    """
+    with reading_is_users(path), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        path.lstat()
+        require_plain_file(path)
+        return True
+    return False
 
 
 @contextlib.contextmanager

@@ -178,6 +178,9 @@ def _cache(path: Path, past: GraphValue, present: GraphValue | None) -> CacheInp
         raise EdgedraftError(f"{rule} expected fixed heads and head size", got=past.shape, remedy=remedy)
     require(not isinstance(tokens, int), f"{rule} expected a symbolic number of tokens", got=past.shape)
     require(past.type in FLOATS, f"{rule} expected {' or '.join(FLOATS)}", got=past.type, remedy=_EXPORT_AGAIN)
+    same = len(present.shape) == axes and present.type == past.type
+    expected = f"{rule} expected its output {present.name} of {axes} axes and {past.type}"
+    require(same, expected, got=f"{present.type} {present.shape}", remedy=_EXPORT_AGAIN)
     return CacheInput(name=past.name, present=present.name, heads=heads, width=width, dtype=FLOATS[past.type])
 
 

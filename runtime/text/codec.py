@@ -11,7 +11,7 @@ from tokenizers import Regex, Tokenizer, pre_tokenizers
 from edgedraft.runtime.base.arrays import Ids
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import MOST_JSON_BYTES
-from edgedraft.runtime.base.plain_files import require_plain_file
+from edgedraft.runtime.base.plain_files import holds_file, require_plain_file
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.base.tokenizer_files import encoding_fingerprint, tokenizer_fingerprint
 from edgedraft.runtime.text.characters import well_formed
@@ -41,7 +41,7 @@ class TextCodec:
 
     def __init__(self, folder: Path, fingerprint: str = "") -> None:
         path = folder / "tokenizer.json"
-        require(path.is_file(), f"{path}: no such file", remedy="the folder must hold the model's tokenizer")
+        require(holds_file(path), f"{path}: no such file", remedy="the folder must hold the model's tokenizer")
         self._path = path
         self.tokenizer = _opened(path)
         # A tokenizer file may ask for truncation or padding, which models want in training only.

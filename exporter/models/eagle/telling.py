@@ -9,6 +9,7 @@ from edgedraft.exporter.models.sources import HUGGING_FACE, ModelSource, hub_fol
 from edgedraft.exporter.vocab.torch_files import read_torch
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.tensors import tensor_names
 
@@ -37,7 +38,7 @@ def is_eagle(folder: Path) -> bool:
     folder, since whole models have one. Unreadable files count as no EAGLE drafter: other checks report them.
     """
     file = folder / CONFIG
-    config = read_json(file, infinite=True) if file.is_file() else None
+    config = read_json(file, infinite=True) if holds_file(file) else None
     if isinstance(config, Mapping):
         said = f"{config.get('architectures')} {config.get('speculators_model_type')}".lower()
         if _NAME in said:

@@ -18,6 +18,7 @@ from edgedraft.exporter.models.sources import (
 from edgedraft.exporter.models.whole_files import safetensors_header
 from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.files import read_json
+from edgedraft.runtime.base.plain_files import holds_file
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 
@@ -82,6 +83,6 @@ def _as_head(source: ModelSource) -> ModelSource:
 
 
 def _declares(file: Path) -> bool:
-    config = read_json(file, infinite=True) if file.is_file() else None
+    config = read_json(file, infinite=True) if holds_file(file) else None
     parts = (config, config.get("text_config")) if isinstance(config, Mapping) else ()
     return any(bool(part.get(key)) for part in parts if isinstance(part, Mapping) for key in _DECLARED)

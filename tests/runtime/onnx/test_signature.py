@@ -163,6 +163,21 @@ def test_a_past_that_cannot_be_held_is_named(changes, message, raises_exactly):
 
 
 @pytest.mark.parametrize(
+    ("changes", "got"),
+    [
+        ({"shape": []}, "tensor(float) []"),
+        ({"shape": ["b", 2]}, "tensor(float) ['b', 2]"),
+        ({"shape": ["b", 2, "p", 4, 1]}, "tensor(float) ['b', 2, 'p', 4, 1]"),
+        ({"shape": ["b", 2, "p", 4], "type": "tensor(float16)"}, "tensor(float16) ['b', 2, 'p', 4]"),
+    ],
+)
+def test_a_present_that_is_no_past_is_named(changes, got, raises_exactly):
+    rule = "expected its output present.0.key of 4 axes and tensor(float)"
+    with raises_exactly(f"model.onnx: input past_key_values.0.key: {rule}, got {got} - {AGAIN}"):
+        read(IDS, PAST, outputs=[replace(PRESENT, **changes), LOGITS])
+
+
+@pytest.mark.parametrize(
     ("inputs", "outputs", "message"),
     [
         ([PAST], [PRESENT, LOGITS], "no input named input_ids, got []"),
