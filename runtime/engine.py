@@ -15,6 +15,7 @@ from edgedraft.runtime.base.one_folder import reading_one_folder
 from edgedraft.runtime.base.provider_names import CPU
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
+from edgedraft.runtime.core.batch import JointBatch
 from edgedraft.runtime.core.decoding import speculative_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import CONTEXT_LENGTH, AnswerCancelledError, LanguageModel
@@ -22,6 +23,7 @@ from edgedraft.runtime.core.options import DecodingOptions, chosen_policy, with_
 from edgedraft.runtime.core.pacing import Pacing
 from edgedraft.runtime.core.policies import PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
+from edgedraft.runtime.onnx.batch import OnnxBatch
 from edgedraft.runtime.onnx.bundle_drafter import check_widths, open_drafter
 from edgedraft.runtime.onnx.planned_kernels import as_planned, exact_mode_may_be_free, opened_remark, padded_graph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
@@ -165,6 +167,17 @@ class Engine:
         graph = self._target_graph
         costs = graph is not None and self.exactness.exact and not graph.exact_mode_is_free
         return graph.new_model(exact=False) if graph is not None and costs else None
+
+    def target_batch(self, rows: int) -> JointBatch | None:
+        """Return ``rows`` targets that may share passes; None where a pass would round a row by the rows beside it.
+
+        None, too, where the drafter reads the target's states: a shared pass gives none.
+        """
+        graph = self._target_graph
+        if graph is None or not graph.exact_mode_is_free or graph.feature_width:
+            return None
+        batch = graph.batch(rows)
+        return batch if isinstance(batch, OnnxBatch) else None
 
     @property
     def kernels_remark(self) -> str | None:

@@ -47,6 +47,12 @@ class SlotPool:
         """Keep up to ``count`` idle slots."""
         self._most_idle = count
 
+    def open_targets_with(self, targets: ModelFactory) -> None:
+        """Open the targets of new slots with ``targets``, and let go of the idle slots that there are."""
+        with self._lock:
+            if self._graphs is not None:
+                self._graphs, self._idle = (targets, self._graphs[1]), []
+
     def close(self) -> None:
         """Lend no more slots, and let go of the graphs; answers that have begun go on to their end."""
         with self._lock:

@@ -22,6 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "requests that may wait; one more gets status 429 (default: %(default)s)"
     parser.add_argument("--queue", type=natural, default=32, metavar="N", help=text)
     text = f"a key that clients must send (default: that of {_KEY}, or none)"
+    text = "decode answers in turns, even where one pass for all of them is faster"
+    parser.add_argument("--no-batching", action="store_true", help=text)
     parser.add_argument("--api-key", metavar="KEY", help=text)
     text = "let pages of ORIGIN use the server, * those of every site; repeatable"
     parser.add_argument("--cors-origin", action="append", default=[], metavar="ORIGIN", help=text)
@@ -48,6 +50,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
         api_key=key,
         cors_origins=tuple(options.cors_origin),
         local_only=local,
+        joint=not options.no_batching,
     )
     with naming_missing_extra("serve"), listen(options.port, host=options.host) as listener:
         engine = open_engine(options, console)
@@ -58,6 +61,8 @@ def run(options: argparse.Namespace, console: Console) -> None:
         tell(f"Serving {serving.model} at {address}")
         slots = f"{serving.parallel} slots of {engine.settings.context_length} tokens, {serving.queue} places to wait"
         tell(f"{slots}; texts are {engine.exactness.label}. Ctrl-C ends it.")
+        if serving.parallel > 1:
+            tell(f"Several answers {'share passes' if server.shares_passes else 'take turns, pass by pass'}.")
         if not local and key is None:
             console.note("Whoever reaches this address can use the model: --api-key asks for a key.")
         with contextlib.suppress(KeyboardInterrupt):

@@ -1,6 +1,6 @@
 """Answering many prompts with one batch: a row whose answer has ended takes the next prompt at once."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -36,6 +36,18 @@ class Batch(Protocol):
 
     def move(self, source: int, destination: int) -> None:
         """Move the tokens of row ``source`` to row ``destination``; ``source`` is empty afterwards."""
+        ...
+
+
+class JointBatch(Batch, Protocol):
+    """A batch whose rows may read several tokens in one pass, each as if it read alone."""
+
+    def takes(self, token_ids: Mapping[int, Sequence[int]]) -> bool:
+        """Return whether `read` has room for ``token_ids``, by the rows' numbers."""
+        ...
+
+    def read(self, token_ids: Mapping[int, Sequence[int]]) -> Mapping[int, Logits]:
+        """Append tokens to rows in one pass; return each row's logits, (tokens, vocab), until the next call."""
         ...
 
 

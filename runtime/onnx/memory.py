@@ -1,4 +1,4 @@
-"""Models over a loaded decoder graph, each with its own keys and values: one alone, or rows of a batch."""
+"""A model over a loaded decoder graph, with keys and values of its own."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -199,88 +199,13 @@ class OnnxModel:
         require(0 <= length <= self.length, f"cannot rewind to {length}: only {self.length} tokens were read")
         del self._token_ids[length:]
 
-    def append(self, token_id: int) -> None:
-        """Add a token whose keys and values a pass of the whole batch has written."""
-        self._token_ids.append(token_id)
+    def append(self, token_ids: Sequence[int]) -> None:
+        """Add tokens whose keys and values a pass of the whole batch has written."""
+        self._token_ids += token_ids
 
     def replace_tokens(self, token_ids: Sequence[int]) -> None:
         """Set the tokens to those whose keys and values the cache has copied from another."""
         self._token_ids[:] = token_ids
-
-
-class OnnxBatch:
-    """Models over one graph that one pass steps together, each with its own length.
-
-    ``buffers``: (rows, heads, context, width), rows even, for each cache input; the last row may be a spare one. A pass
-    always has an even number of rows: kernels take rows in pairs, and at int4 a single last row rounds differently, so
-    that a row's logits would depend on how many other rows there are.
-    """
-
-    def __init__(self, graph: DecoderGraph, buffers: Sequence[CacheArray], rows: int) -> None:
-        paired, _, self._context_length, _ = buffers[0].shape
-        require(1 <= rows <= paired and paired % 2 == 0, "buffers hold an even number of rows", got=(rows, paired))
-        self._graph = graph
-        self._buffers = buffers
-        self._logits = LogitsBuffer(graph.vocab_size)
-        slices = [[buffer[row : row + 1] for buffer in buffers] for row in range(paired)]
-        self._caches = [SharedCache(graph, own) for own in slices]
-        self._models = [OnnxModel(graph, cache, self._logits) for cache in self._caches]
-        self._rows = self._models[:rows]
-        self._bindings: dict[int, Binding] = {}
-        self._ids = np.zeros((paired, 1), dtype=np.int64)
-        self._lengths = np.zeros((paired, 1), dtype=np.int64)
-        self._mask = np.zeros(paired * self._context_length, dtype=np.int64)
-        self._places = np.arange(self._context_length, dtype=np.int64)
-
-    @property
-    def rows(self) -> Sequence[OnnxModel]:
-        """The models; their logits and those of `step` share one buffer."""
-        return self._rows
-
-    def step(self, token_ids: Sequence[int]) -> Logits:
-        """Append one token to each of the first rows; row i of the (rows, vocab) result scores what follows in row i.
-
-        The result is a view that the next call on the batch or on one of its rows overwrites. Raises `EdgedraftError`,
-        with nothing read, when a row's context is full.
-        """
-        count = len(token_ids)
-        require(1 <= count <= len(self._rows), f"a step takes 1..{len(self._rows)} tokens", got=count)
-        paired = count + count % 2
-        for row, model in enumerate(self._models[:paired]):
-            self._lengths[row] = model.length + 1
-        require_context(int(self._lengths[:count].max()), self._context_length)
-        # An idle partner row writes behind its own tokens, where nothing is lost. When it is full it writes into its
-        # last place: it can read nothing more until a rewind frees that place, and the next token overwrites it.
-        np.minimum(self._lengths[:paired], self._context_length, out=self._lengths[:paired])
-        self._ids[:count, 0] = token_ids
-        logits = self._pass(paired)[:count]
-        for model, token_id in zip(self._rows, token_ids, strict=False):
-            model.append(token_id)
-        return logits
-
-    def move(self, source: int, destination: int) -> None:
-        """Move what row ``source`` has read to row ``destination``, and leave ``source`` empty."""
-        if source == destination:
-            return
-        moved = self._rows[source]
-        self._caches[destination].take_over(self._caches[source], moved.length)
-        self._rows[destination].replace_tokens(moved.token_ids)
-        moved.rewind(0)
-
-    def _pass(self, paired: int) -> Logits:
-        """Run the first ``paired`` rows on the tokens and lengths that `step` has set."""
-        total = int(self._lengths[:paired].max())
-        mask = self._mask[: paired * total].reshape(paired, total)
-        # Row i of the mask is 1 at its own tokens, up to lengths[i], and 0 behind them.
-        np.less(self._places[:total], self._lengths[:paired], out=mask)
-        logits = self._logits.rows(paired)
-        if paired not in self._bindings:
-            self._bindings[paired] = bound(self._graph, [buffer[:paired] for buffer in self._buffers])
-        positions = in_planes(self._lengths[:paired] - 1, self._graph.position_planes)
-        laid_out = PassBuffers(ids=self._ids[:paired], mask=mask, positions=positions, logits=logits)
-        bind_pass(self._bindings[paired], self._graph.feeds, laid_out)
-        self._graph.session.run_with_iobinding(self._bindings[paired])
-        return logits
 
 
 def require_context(total: int, context_length: int) -> None:

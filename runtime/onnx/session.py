@@ -21,6 +21,7 @@ from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.batch import Batch
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
 from edgedraft.runtime.native.library import AUTO
+from edgedraft.runtime.onnx.batch import OnnxBatch
 from edgedraft.runtime.onnx.device_cache import DeviceCache
 from edgedraft.runtime.onnx.exact import (
     MIXED_ROWS,
@@ -34,7 +35,7 @@ from edgedraft.runtime.onnx.exact import (
 from edgedraft.runtime.onnx.growing import GrowingCache, SequentialBatch
 from edgedraft.runtime.onnx.huge_pages import huge_pages_under_new_memory
 from edgedraft.runtime.onnx.kernel_choice import KernelChoice, chosen_kernels
-from edgedraft.runtime.onnx.memory import Cache, LogitsBuffer, OnnxBatch, OnnxModel, SharedCache, cache_buffers
+from edgedraft.runtime.onnx.memory import Cache, LogitsBuffer, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.onnx.providers import OpenedSession, open_session, share_thread_pool
 from edgedraft.runtime.onnx.signature import (
     CACHE_POSITION,

@@ -29,7 +29,8 @@ from edgedraft.runtime.core.decoding import plain_rounds
 from edgedraft.runtime.core.limits import Limits, limited
 from edgedraft.runtime.core.model import LanguageModel, Pass, prefill
 from edgedraft.runtime.core.verify import accepted_prefix, logit_margin
-from edgedraft.runtime.onnx.memory import OnnxBatch, OnnxModel
+from edgedraft.runtime.onnx.batch import OnnxBatch
+from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.providers import onnxruntime_version
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 from edgedraft.runtime.text.codec import TextCodec

@@ -106,13 +106,14 @@ def test_a_crowd_beyond_the_queue_is_refused_and_nothing_is_lost(tiny_bundle):
 def test_ctrl_c_ends_it_with_a_summary(tiny_bundle):
     command = [sys.executable, "-m", "edgedraft", "serve", str(tiny_bundle), "--port", "0", "--json", "--threads", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        lines = [process.stderr.readline(), process.stderr.readline()]
+        lines = [process.stderr.readline() for _ in range(3)]
         port = int(lines[0].rpartition(":")[2].partition("/")[0])
         assert ServeProcess(process=process, port=port).get("/health") == '{"status":"ok"}'
         process.send_signal(signal.SIGINT)
         out, rest = process.communicate(timeout=30)
     assert re.fullmatch(r"Serving tiny at http://127\.0\.0\.1:\d+/v1\n", lines[0])
     assert lines[1].startswith("4 slots of 512 tokens, 32 places to wait; texts are ")
+    assert re.fullmatch(r"Several answers (share passes|take turns, pass by pass)\.\n", lines[2])
     assert (process.returncode, json.loads(out), rest) == (0, {"requests": {}}, "")
 
 

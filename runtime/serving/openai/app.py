@@ -43,7 +43,8 @@ class ServeOptions:
 
     ``model`` is the model's name. ``parallel`` answers are decoded at a time, and ``queue`` more wait. ``api_key`` is
     asked of every client but for ``/health``; None asks for none. Pages of ``cors_origins`` may use the server ("*":
-    all). ``local_only`` refuses requests whose Host header is not a name of this machine.
+    all). ``local_only`` refuses requests whose Host header is not a name of this machine. ``joint`` verifies several
+    answers in one pass where that is faster.
     """
 
     model: str
@@ -52,6 +53,7 @@ class ServeOptions:
     api_key: str | None = None
     cors_origins: tuple[str, ...] = ()
     local_only: bool = True
+    joint: bool = True
 
 
 def with_cors(app: "ASGIApp", origins: tuple[str, ...]) -> "ASGIApp":

@@ -11,8 +11,9 @@ from edgedraft.runtime.core.model import AnswerCancelledError
 from edgedraft.runtime.core.pacing import Pacing
 from edgedraft.runtime.engine import Engine
 from edgedraft.runtime.serving.openai.errors import ApiError
+from edgedraft.runtime.serving.openai.joint import JointTargets, Reading, measured_costs
 from edgedraft.runtime.serving.openai.requests import AnswerRequest
-from edgedraft.runtime.serving.openai.turns import Turns, TurnTaker
+from edgedraft.runtime.serving.openai.turns import Turns
 from edgedraft.runtime.text.streaming import TextPiece
 
 _CLOSING_SECONDS = 10.0
@@ -41,12 +42,17 @@ class Load:
 
 
 class AnswerPool:
-    """Decodes up to ``parallel`` answers at a time, which take turns pass by pass; ``queue`` more may wait."""
+    """Decodes up to ``parallel`` answers at a time; ``queue`` more may wait.
 
-    def __init__(self, engine: Engine, parallel: int, queue: int) -> None:
+    With ``joint`` their targets share passes where this is possible and measures faster; else, and in `shares_passes`
+    False, answers take turns pass by pass.
+    """
+
+    def __init__(self, engine: Engine, parallel: int, queue: int, *, joint: bool = True) -> None:
         self._engine, self._parallel, self._queue = engine, parallel, queue
         engine.slots.keep(parallel)
-        self._turns = Turns()
+        self._turns: Turns[Reading] = Turns()
+        self.shares_passes = joint and self._share_passes()
         self._changed = threading.Condition()
         self._waiting: deque[AnswerJob] = deque()
         self._running: set[AnswerJob] = set()
@@ -121,6 +127,14 @@ class AnswerPool:
         for thread in self._threads:
             thread.join(_CLOSING_SECONDS)
 
+    def _share_passes(self) -> bool:
+        batch = self._engine.target_batch(self._parallel) if self._parallel > 1 else None
+        costs = None if batch is None else measured_costs(batch, self._engine.plan.draft_length + 1)
+        if batch is None or costs is None:
+            return False
+        self._engine.slots.open_targets_with(JointTargets(batch, self._turns, costs))
+        return True
+
     def _work(self) -> None:
         while (job := self._next_job()) is not None:
             try:
@@ -148,22 +162,23 @@ class AnswerPool:
 
     def _decoded(self, job: AnswerJob) -> TextPiece:
         """Decode an answer, emit its pieces but the last, and return that one."""
-        request, taker = job.request, TurnTaker(self._turns)
+        request, turns = job.request, self._turns
 
         def before_pass() -> None:
             if not job.cancelled.is_set():
-                taker.next()
+                turns.pass_on()
             if job.cancelled.is_set():
                 raise AnswerCancelledError
 
-        with taker:
-            pieces = self._engine.pieces(
-                job.prompt_ids,
-                max_new_tokens=request.max_tokens or self._engine.settings.context_length,
-                stop=request.stop,
-                options=request.options,
-                pacing=Pacing(clock=taker.clock, before_pass=before_pass),
-            )
+        pieces = self._engine.pieces(
+            job.prompt_ids,
+            max_new_tokens=request.max_tokens or self._engine.settings.context_length,
+            stop=request.stop,
+            options=request.options,
+            pacing=Pacing(clock=turns.clock, before_pass=before_pass),
+        )
+        # Closed within the turn: its slot is free before another answer asks for one.
+        with turns.taken(), contextlib.closing(pieces):
             for piece in pieces:
                 if piece.usage is not None and job.cancelled.is_set():
                     break

@@ -40,7 +40,7 @@ class OpenAIServer(Front):
             engine.limit_context(fitting_context(longest, engine.cache_bytes_per_token, options.parallel, free))
         usual, needed = ClientLimits(), _CONNECTIONS_PER_ANSWER * (options.parallel + options.queue)
         limits = ClientLimits(per_client=max(usual.per_client, needed), total=max(usual.total, 2 * needed))
-        self._pool = AnswerPool(engine, options.parallel, options.queue)
+        self._pool = AnswerPool(engine, options.parallel, options.queue, joint=options.joint)
         self._app = OpenAIApp(engine, self._pool, options)
         app = with_cors(self._app, options.cors_origins)
         super().__init__(app, listener, FrontOptions(headers=_HEADERS, limits=limits))
@@ -51,6 +51,11 @@ class OpenAIServer(Front):
             super().run()
         finally:
             self._pool.close()
+
+    @property
+    def shares_passes(self) -> bool:
+        """Return whether several answers are verified in one pass."""
+        return self._pool.shares_passes
 
     def summary(self) -> dict[str, Any]:
         """Return how many requests got which status, and the sums of tokens."""

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edgedraft.runtime.onnx.memory import LogitsBuffer, OnnxBatch, OnnxModel, SharedCache, cache_buffers
+from edgedraft.runtime.onnx.batch import OnnxBatch
+from edgedraft.runtime.onnx.memory import LogitsBuffer, OnnxModel, SharedCache, cache_buffers
 from edgedraft.runtime.onnx.signature import CacheInput
 
 LAWS = settings(max_examples=80, deadline=None, derandomize=True, database=None)

@@ -216,11 +216,8 @@ def held(small, eventually):
     @contextlib.contextmanager
     def hold():
         eventually(lambda: small.server._pool.load.running == 0)
-        small.server._pool._turns.take()
-        try:
+        with small.server._pool._turns.taken():
             yield
-        finally:
-            small.server._pool._turns.give()
 
     return hold
 
