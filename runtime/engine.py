@@ -23,7 +23,6 @@ from edgedraft.runtime.core.options import DecodingOptions, chosen_policy, with_
 from edgedraft.runtime.core.pacing import Pacing
 from edgedraft.runtime.core.policies import PolicyChoice, PolicyParts, build_drafter
 from edgedraft.runtime.core.rounds import Round
-from edgedraft.runtime.onnx.batch import OnnxBatch
 from edgedraft.runtime.onnx.bundle_drafter import check_widths, open_drafter
 from edgedraft.runtime.onnx.planned_kernels import as_planned, exact_mode_may_be_free, opened_remark, padded_graph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
@@ -169,15 +168,8 @@ class Engine:
         return graph.new_model(exact=False) if graph is not None and costs else None
 
     def target_batch(self, rows: int) -> JointBatch | None:
-        """Return ``rows`` targets that may share passes; None where a pass would round a row by the rows beside it.
-
-        None, too, where the drafter reads the target's states: a shared pass gives none.
-        """
-        graph = self._target_graph
-        if graph is None or not graph.exact_mode_is_free or graph.feature_width:
-            return None
-        batch = graph.batch(rows)
-        return batch if isinstance(batch, OnnxBatch) else None
+        """Return ``rows`` targets whose passes may be shared; None where that would change texts."""
+        return None if self._target_graph is None else self._target_graph.joint_batch(rows)
 
     @property
     def kernels_remark(self) -> str | None:

@@ -193,6 +193,14 @@ class OnnxGraph:
         with self._enough_memory(f"{rows} contexts"):
             return OnnxBatch(self, cache_buffers(self, rows + rows % 2, self.settings.context_length), rows)
 
+    def joint_batch(self, rows: int) -> OnnxBatch | None:
+        """Return a batch whose rows get the bits of passes alone in a shared one; None where they might not.
+
+        None, too, for a graph that gives a drafter its states: a shared pass gives none.
+        """
+        batch = None if self.feature_width or not self.exact_mode_is_free else self.batch(rows)
+        return batch if isinstance(batch, OnnxBatch) else None
+
     def _try_out(self, model: OnnxModel) -> None:
         """Read one token and forget it."""
         with _first_pass(self._path, self.settings):

@@ -145,14 +145,14 @@ def measured_costs(batch: JointBatch, tokens: int, clock: Clock = time.perf_coun
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Timed:
+class _RepeatedPass:
     """The median seconds of a pass, and its first row's logits: (tokens, vocab)."""
 
     seconds: float
     logits: Logits
 
 
-def _repeated(batch: JointBatch, wanted: Mapping[int, Sequence[int]], clock: Clock) -> _Timed:
+def _repeated(batch: JointBatch, wanted: Mapping[int, Sequence[int]], clock: Clock) -> _RepeatedPass:
     seconds = []
     for _ in range(_REPEATS):
         started = clock()
@@ -160,7 +160,7 @@ def _repeated(batch: JointBatch, wanted: Mapping[int, Sequence[int]], clock: Clo
         seconds.append(clock() - started)
         for row in wanted:
             batch.rows[row].rewind(_PROMPT)
-    return _Timed(seconds=statistics.median(seconds), logits=logits.copy())
+    return _RepeatedPass(seconds=statistics.median(seconds), logits=logits.copy())
 
 
 def _read(batch: JointBatch, wanted: Mapping[int, Sequence[int]]) -> Mapping[int, Logits]:
