@@ -80,7 +80,7 @@ class TuningChoice:
 
 
 def chosen_way(ways: Sequence[PredictedWay]) -> PredictedWay:
-    """Return the fastest of the ``ways`` that draft, behind plain decoding; the drafter's own, where none is worth it."""
+    """Return the fastest of the ``ways`` behind plain decoding; the drafter's own, where none is worth it."""
     plain, *drafting = ways
     best = max(drafting, key=lambda way: way.tokens_per_second)
     if best.tokens_per_second >= WORTHWHILE_SPEED_UP * plain.tokens_per_second:

@@ -32,8 +32,8 @@ def timed(drafted, before, drafter_seconds, target_seconds):
     )
 
 
-def measured(target, next, after_full=0.0):
-    costs = DraftCosts(first=known(next), next=known(next), after_full=known(after_full))
+def measured(target, step, after_full=0.0):
+    costs = DraftCosts(first=known(step), next=known(step), after_full=known(after_full))
     return MeasuredPasses(target=tuple(known(target)), drafter=costs)
 
 
@@ -46,7 +46,7 @@ def forecast_of(case):
 def test_passes_of_timed_rounds(case):
     found = pass_seconds([timed(**each) for each in case["rounds"]], reads_states=False)
     assert list(found.target) == close(case["target"])
-    assert (found.drafter.first, found.drafter.next) == close((case["next"], case["next"]))
+    assert (found.drafter.first, found.drafter.next) == close((case["step"], case["step"]))
     assert found.drafter.after_full == close(case["after_full"])
 
 

@@ -65,7 +65,12 @@ WAYS = {
         0.125,
         0.03125,
     ),
-    "of two that are equally fast the first": ((8, [(1, 4, 2, 3, 4), (2, 2, 1, 4, 4)], []), [2.0, 1.5, 3.25], 0.25, 0.5),
+    "of two that are equally fast the first": (
+        (8, [(1, 4, 2, 3, 4), (2, 2, 1, 4, 4)], []),
+        [2.0, 1.5, 3.25],
+        0.25,
+        0.5,
+    ),
 }
 EDGES = {
     "a fixed length gains 3 %": ((100, [(1, 60, 40, "any", "any")], []), [1.25], 0.25, 0.125),
@@ -113,7 +118,7 @@ def passes(rounds: list[tuple]) -> dict:
     alike = [[seconds(row[2]) for row in drafting if (row[0], int(row[1] == "full")) == case] for case in cases]
     return {
         "target": [float(line(known, place)) for place in range(max(known) + 1)],
-        **dict(zip(("next", "after_full"), map(float, fitted(cases, alike)), strict=True)),
+        **dict(zip(("step", "after_full"), map(float, fitted(cases, alike)), strict=True)),
     }
 
 
@@ -186,7 +191,7 @@ def way_case(name: str, forecast: tuple, target: list, step: float, further: flo
     return {
         "name": name,
         "forecast": forecast_of(forecast),
-        "passes": {"target": target, "next": step, "after_full": further},
+        "passes": {"target": target, "step": step, "after_full": further},
         "ways": [[policy, length, *map(float, numbers)] for policy, length, *numbers in found],
         "chosen": choice(found),
     }
@@ -198,7 +203,7 @@ def edge_case(name: str, forecast: tuple, target: list, step: float, further: fl
     return {
         "name": name,
         "forecast": forecast_of(forecast),
-        "passes": {"target": target, "next": step, "after_full": further},
+        "passes": {"target": target, "step": step, "after_full": further},
         "worth_from_plain_seconds": float(WORTHWHILE / speed),
         "chosen": {"policy": policy, "draft_length": length},
     }
@@ -213,14 +218,14 @@ def affordable() -> dict:
         spent += seconds(target[0]) + length * (row + seconds(step))
         if length > 2:
             edges.append({"longest": length, "from_seconds": float(spent)})
-    return {"name": "longest drafts by seconds", "passes": {"target": target, "next": step}, "edges": edges}
+    return {"name": "longest drafts by seconds", "passes": {"target": target, "step": step}, "edges": edges}
 
 
 def make() -> dict:
     """Return the whole file."""
     keys = ("drafted", "before", "drafter_seconds", "target_seconds")
     return {
-        "about": "Passes from timed rounds, and a choice by a forecast. What is called any, slow or fast never matters; "
+        "about": "Passes from timed rounds, and a choice by a forecast. What is called any, slow or fast never counts; "
         "a draft length beyond those that were timed is called beyond.",
         "passes": [
             {"name": name, "rounds": [dict(zip(keys, each, strict=True)) for each in rounds], **passes(rounds)}

@@ -20,8 +20,8 @@ function known(value: Vectors, beyond = 0): Vectors {
   return value === "beyond" ? beyond : (WORDS[value] ?? value);
 }
 
-function measured({ target, next, after_full = 0 }: Vectors): MeasuredPasses {
-  return { target: known(target), drafter: { next: known(next), afterFull: known(after_full) } };
+function measured({ target, step, after_full = 0 }: Vectors): MeasuredPasses {
+  return { target: known(target), drafter: { next: known(step), afterFull: known(after_full) } };
 }
 
 function forecastOf({ forecast, passes }: Vectors): AcceptanceForecast {
@@ -34,14 +34,14 @@ function outcome(ways: readonly PredictedWay[]): object {
   return { policy: best.policy, draft_length: best.draftLength, speculate };
 }
 
-test.each(casesOf(vectors.passes))("passes of timed rounds: %s", (_name, { rounds, target, next, after_full }) => {
+test.each(casesOf(vectors.passes))("passes of timed rounds: %s", (_name, { rounds, target, step, after_full }) => {
   const timed = rounds.map(({ drafted, before, ...seconds }: Vectors) => {
     const { drafter_seconds: drafterSeconds, target_seconds: targetSeconds } = known(seconds);
     return { drafted, afterFull: before === "full", afterPlain: before === "plain", drafterSeconds, targetSeconds };
   });
   const found = passSeconds(timed);
   expect(apart(found.target, target, CLOSE)).toEqual([]);
-  expect(apart([found.drafter.next, found.drafter.afterFull], [next, after_full], CLOSE)).toEqual([]);
+  expect(apart([found.drafter.next, found.drafter.afterFull], [step, after_full], CLOSE)).toEqual([]);
 });
 
 test.each(casesOf(vectors.ways))("ways and the chosen one: %s", (_name, vector) => {
