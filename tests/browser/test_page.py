@@ -70,7 +70,8 @@ def test_chat_shows_what_was_drafted(provider, opened, drive, tmp_path):
     assert (tmp_path / "chat.png").stat().st_size > 10_000
 
 
-def test_the_page_tunes_itself_once_and_chats_by_what_it_chose(opened, drive):
+@pytest.mark.parametrize("provider", ["webgpu", "wasm"])
+def test_the_page_tunes_itself_once_and_chats_by_what_it_chose(provider, opened, drive):
     watched = """
         window.said = [];
         new MutationObserver(() => said.push(document.querySelector("#condition")?.textContent ?? ""))
@@ -89,7 +90,7 @@ def test_the_page_tunes_itself_once_and_chats_by_what_it_chose(opened, drive):
         {"press": "Enter"},
         {"wait": "#messages[aria-busy='false'] li:nth-child(2)"},
     ]
-    visit = [*ON_WASM, {"evaluate": watched}, *LOADED]
+    visit = [*(ON_WASM if provider == "wasm" else []), {"wait": "#load"}, {"evaluate": watched}, *LOADED]
     with opened() as (address, _):
         driven = drive(address, [*visit, *shown, *answered, {"reload": True}, *visit, *again], viewport=PHONE)
         driven.require_quiet(address)
