@@ -22,6 +22,7 @@ ON_WASM = [
     {"click": "label:has(#provider-target-wasm)"},
     {"click": "label:has(#provider-drafter-wasm)"},
 ]
+ABSENT = "document.querySelector('#tuned') === null"
 NO_SIDEWAYS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 
 
@@ -89,12 +90,19 @@ def test_the_page_tunes_itself_once_and_chats_by_what_it_chose(provider, opened,
         {"fill": ["#chat-input", "sort the list"]},
         {"press": "Enter"},
         {"wait": "#messages[aria-busy='false'] li:nth-child(2)"},
+        {"text": "#messages li:nth-child(2)", "as": "answer"},
     ]
+    alone = [{"click": "#chat-options summary"}, {"select": ["#drafts", "none"]}, *answered[:-1]]
     visit = [*(ON_WASM if provider == "wasm" else []), {"wait": "#load"}, {"evaluate": watched}, *LOADED]
     with opened() as (address, _):
-        driven = drive(address, [*visit, *shown, *answered, {"reload": True}, *visit, *again], viewport=PHONE)
+        tuned = [*visit, *shown, *answered, {"reload": True}, *visit, *again]
+        untuned = [{"goto": f"{address}?tune=no"}, *visit, *alone]
+        last = [{"text": "#messages li:nth-child(2)", "as": "answer alone"}, {"evaluate": ABSENT, "as": "silent"}]
+        driven = drive(address, [*tuned, *untuned, *last], viewport=PHONE)
         driven.require_quiet(address)
     found = driven.results
+    assert found["answer"] == found["answer alone"]
+    assert found["silent"] is True
     assert (found["timed"], found["timed again"]) == (True, False)
     assert found["sentence again"] == found["sentence"]
     assert found["sentence"].startswith("Tuned on this device: ")
