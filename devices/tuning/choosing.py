@@ -79,14 +79,21 @@ class TuningChoice:
     passes: MeasuredPasses
 
 
+def chosen_way(ways: Sequence[PredictedWay]) -> PredictedWay:
+    """Return the fastest of the ``ways`` behind plain decoding; the drafter's own, where none is worth it."""
+    plain, *drafting = ways
+    best = max(drafting, key=lambda way: way.tokens_per_second)
+    if best.tokens_per_second >= WORTHWHILE_SPEED_UP * plain.tokens_per_second:
+        return best
+    # The plan still says how to draft where the user asks for it: by the drafter.
+    return max((way for way in drafting if way.policy == FIXED), key=lambda way: way.tokens_per_second)
+
+
 def choose(forecast: AcceptanceForecast, turns: Sequence[Sequence[TimedRound]], *, reads_states: bool) -> TuningChoice:
     """Choose by the turns that were timed. The interval is of the times: whole turns are drawn again and again."""
     passes = _passes(turns, reads_states)
-    plain, *drafting = predicted_ways(forecast, passes)
-    best = max(drafting, key=lambda way: way.tokens_per_second)
-    if best.tokens_per_second < WORTHWHILE_SPEED_UP * plain.tokens_per_second:
-        # The plan still says how to draft where the user asks for it: by the drafter.
-        best = max((way for way in drafting if way.policy == FIXED), key=lambda way: way.tokens_per_second)
+    ways = predicted_ways(forecast, passes)
+    plain, best = ways[0], chosen_way(ways)
     rng, ratios = bootstrap_rng(), list[float]()
     for _ in range(_RESAMPLINGS):
         drawn = [turns[place] for place in rng.integers(0, len(turns), size=len(turns))]
@@ -99,7 +106,7 @@ def choose(forecast: AcceptanceForecast, turns: Sequence[Sequence[TimedRound]], 
         speculate=value >= WORTHWHILE_SPEED_UP,
         speed_up=Interval(value=value, low=min(low, value), high=max(high, value), level=_LEVEL),
         chance_to_pay=float(np.mean(np.array(ratios) > 1)),
-        ways=(plain, *drafting),
+        ways=tuple(ways),
         passes=passes,
     )
 

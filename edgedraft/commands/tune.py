@@ -39,5 +39,5 @@ def run(options: argparse.Namespace, console: Console) -> None:
     exact = "where possible" if tuned.exact_is_cheap else "off, for its cost"
     console.say(f"Rows padded in a target pass: {padding}. Exact mode: {exact}.")
     console.say(f"{plan.reason}.")
-    console.say(f"Kept in {tuned.file}; load, generate, chat and bench use it on this device.")
+    console.say(f"Kept in {tuned.file}; load, generate, chat, serve and bench use it on this device.")
     console.result(tuned)

@@ -22,6 +22,7 @@ ON_WASM = [
     {"click": "label:has(#provider-target-wasm)"},
     {"click": "label:has(#provider-drafter-wasm)"},
 ]
+ABSENT = "document.querySelector('#tuned') === null"
 NO_SIDEWAYS = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 
 
@@ -62,12 +63,55 @@ def test_chat_shows_what_was_drafted(provider, opened, drive, tmp_path):
         {"screenshot": str(tmp_path / "chat.png")},
     ]
     with opened() as (address, _):
-        driven = drive(address, chat, viewport=PHONE)
+        driven = drive(f"{address}?tune=no", chat, viewport=PHONE)
         driven.require_quiet(address)
     assert driven.results["drafted"] > 0
     assert float(re.search(r"\d+\.\d+", driven.results["tau"])[0]) > 1.0
     assert driven.results["fits"] is True
     assert (tmp_path / "chat.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("provider", ["webgpu", "wasm"])
+def test_the_page_tunes_itself_once_and_chats_by_what_it_chose(provider, opened, drive):
+    watched = """
+        window.said = [];
+        new MutationObserver(() => said.push(document.querySelector("#condition")?.textContent ?? ""))
+            .observe(document.body, { subtree: true, childList: true, characterData: true });
+        return true;
+    """
+    shown = [
+        {"text": "#tuned", "as": "sentence"},
+        {"text": "#chat-options summary", "as": "options"},
+        {"evaluate": "said.some((words) => words.includes('Tuning'))", "as": "timed"},
+        {"evaluate": NO_SIDEWAYS, "as": "fits"},
+    ]
+    again = [step | {"as": f"{step['as']} again"} for step in shown]
+    answered = [
+        {"fill": ["#chat-input", "sort the list"]},
+        {"press": "Enter"},
+        {"wait": "#messages[aria-busy='false'] li:nth-child(2)"},
+        {"text": "#messages li:nth-child(2)", "as": "answer"},
+    ]
+    alone = [{"click": "#chat-options summary"}, {"select": ["#drafts", "none"]}, *answered[:-1]]
+    visit = [*(ON_WASM if provider == "wasm" else []), {"wait": "#load"}, {"evaluate": watched}, *LOADED]
+    with opened() as (address, _):
+        tuned = [*visit, *shown, *answered, {"reload": True}, *visit, *again]
+        untuned = [{"goto": f"{address}?tune=no"}, *visit, *alone]
+        last = [{"text": "#messages li:nth-child(2)", "as": "answer alone"}, {"evaluate": ABSENT, "as": "silent"}]
+        driven = drive(address, [*tuned, *untuned, *last], viewport=PHONE)
+        driven.require_quiet(address)
+    found = driven.results
+    assert found["answer"] == found["answer alone"]
+    assert found["silent"] is True
+    assert (found["timed"], found["timed again"]) == (True, False)
+    assert found["sentence again"] == found["sentence"]
+    assert found["sentence"].startswith("Tuned on this device: ")
+    assert "keeps nothing" not in found["sentence"]
+    chosen = re.match(r"Tuned on this device: (?:(\d+) drafts? a round by (.*),|do not speculate)", found["sentence"])
+    expected = "No drafts" if chosen[1] is None else f"{chosen[1]} draft"
+    assert expected in found["options"]
+    assert chosen[2] is None or chosen[2] in found["options"]
+    assert found["fits"] is True
 
 
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])

@@ -1,7 +1,9 @@
 """edgedraft tune on the tiny pair: what it chooses is what the other commands then do."""
 
 import json
+import re
 import shutil
+import urllib.request
 from dataclasses import replace
 
 import pytest
@@ -12,6 +14,7 @@ from edgedraft.devices.machine import this_machine
 from edgedraft.devices.tuning.kept import keep_tuning, kept_tuning
 from edgedraft.runtime.base.files import read_json, write_json
 from edgedraft.runtime.core.options import DecodingOptions
+from tests.benchmarks.serving import serve_process
 
 
 @pytest.fixture
@@ -72,3 +75,58 @@ def test_a_bundle_without_a_forecast_is_refused_in_one_line(elsewhere, capsys):
     write_json(elsewhere / "edgedraft.json", manifest)
     assert main(["tune", str(elsewhere)]) == 2
     assert capsys.readouterr().err.strip().endswith("which tuning needs - export the bundle again")
+
+
+QUESTION = [{"role": "user", "content": "sort the list"}]
+LIMIT = 24
+
+
+@pytest.fixture(params=[3, 5, None], ids=["3 drafts", "5 drafts", "no drafts"])
+def tuned(elsewhere, request):
+    """A bundle for another machine, tuned here to a draft length, and the drafts that a short answer then takes."""
+    assert main(["tune", str(elsewhere), "--seconds", "1"]) == 0
+    tuning, length = kept_tuning(elsewhere, "cpu"), request.param
+    plan = replace(tuning.plan, policy="fixed", speculate=length is not None, draft_length=length or 4)
+    keep_tuning(elsewhere, replace(tuning, plan=plan))
+    asked = DecodingOptions(speculate=length is not None, policy=length and "fixed", draft_length=length)
+    expected = edgedraft.load(elsewhere, tuned=False).generate(QUESTION, max_new_tokens=LIMIT, options=asked)
+    assert (expected.usage.drafted_tokens > 0) == (length is not None)
+    return elsewhere, expected.usage.drafted_tokens
+
+
+def test_the_lengths_that_are_told_apart_draft_differently(elsewhere):
+    model = edgedraft.load(elsewhere, tuned=False)
+    counts = {
+        length: model.generate(
+            QUESTION, max_new_tokens=LIMIT, options=DecodingOptions(policy="fixed", draft_length=length, speculate=True)
+        ).usage.drafted_tokens
+        for length in (3, 4, 5)
+    }
+    assert len(set(counts.values())) == 3
+
+
+def test_chat_drafts_by_the_tuned_plan(tuned, monkeypatch, capsys):
+    bundle, drafted = tuned
+    lines = iter([QUESTION[0]["content"]])
+    monkeypatch.setattr("edgedraft.console.Console.interactive", True)
+    monkeypatch.setattr("builtins.input", lambda _: next(lines, "/exit"))
+    capsys.readouterr()
+    assert main(["chat", str(bundle), "--max-new-tokens", str(LIMIT), "--json"]) == 0
+    notes = capsys.readouterr().err
+    kept = re.findall(r"\d+ of (\d+) drafts kept", notes)
+    assert set(map(int, kept)) == ({drafted} if drafted else set())
+    assert "planned for another machine" not in notes
+
+
+def test_serve_drafts_by_the_tuned_plan(tuned):
+    bundle, drafted = tuned
+    body = {"model": bundle.name, "messages": QUESTION, "max_tokens": LIMIT, "temperature": 0}
+    with serve_process(bundle) as server:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{server.port}/v1/chat/completions",
+            data=json.dumps(body).encode(),
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:
+            timings = json.load(response)["timings"]
+    assert timings["draft_n"] == drafted

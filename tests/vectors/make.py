@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from making import acceptance, filters, padding, penalties, statistics
+from making import acceptance, filters, padding, penalties, statistics, tuning
 
 FOLDER = Path(__file__).resolve().parent
 FAMILIES = {
@@ -17,6 +17,7 @@ FAMILIES = {
     "padding": padding,
     "penalties": penalties,
     "statistics": statistics,
+    "tuning": tuning,
 }
 WIDTH = 110
 

@@ -9,6 +9,7 @@ from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, SCHEMA_VERSION
 from edgedraft.runtime.core.adaptive import LONGEST_DRAFT
 from edgedraft.runtime.core.model import CONTEXT_LENGTH, PREFILL_ROWS, prompt_pieces
 from edgedraft.runtime.core.ngram import LONGEST, SHORTEST
+from edgedraft.runtime.core.plan import WORTHWHILE_SPEED_UP
 from edgedraft.runtime.core.policies import POLICIES
 from edgedraft.runtime.core.sampling import SamplingSettings
 
@@ -25,6 +26,7 @@ def test_constants(vectors):
         "shortest_ngram": SHORTEST,
         "longest_ngram": LONGEST,
         "longest_draft": LONGEST_DRAFT,
+        "worthwhile_speed_up": WORTHWHILE_SPEED_UP,
         "policies": [name for name in POLICIES if name in IN_THE_BROWSER],
     }
 

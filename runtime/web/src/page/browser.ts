@@ -15,19 +15,32 @@ import {
   readSession,
   runBench,
   runProbe,
+  runTune,
+  Tunings,
+  tuningKey,
+  type EngineSettings,
+  type Progress,
   type SessionInfo,
 } from "../runtime/index.js";
-import type { OpenEngine, Ports, Site, WantedFile } from "./ports.js";
+import type { OpenEngine, Ports, Site, Tuned, WantedFile } from "./ports.js";
 
 /** Return the ports of a page that was opened at `address`. */
 export function browserPorts(address: URL): Ports {
+  const tunings = new Tunings();
+  const tuning = address.searchParams.get("tune") !== "no";
   return {
     openSite: () => openSite(address),
     wantedFiles,
-    openEngine: async ({ base, session }, settings, progress, signal) =>
-      opened(await Engine.open(base, settings, progress, signal, session)),
+    openEngine: async (site, settings, progress, signal) => {
+      const engine = await Engine.open(site.base, settings, progress, signal, site.session);
+      const tune: OpenEngine["tune"] = async (...how) => (tuning ? tuneHere(engine, tunings, { site, settings }, ...how) : null);
+      return opened(engine, tune);
+    },
     probe: (session, base, settings, progress, signal) => runProbe(session, base, settings, clock, progress, signal),
-    forget: clearStorage,
+    forget: async () => {
+      tunings.forget();
+      await clearStorage();
+    },
     post: postResult,
     save: saveFile,
     clock,
@@ -36,6 +49,9 @@ export function browserPorts(address: URL): Ports {
     onnxruntime: onnxruntimeVersion,
   };
 }
+
+/** Passes are timed for so long at most. */
+const TUNING_SECONDS = 20;
 
 const clock = (): number => performance.now() / 1000;
 
@@ -93,8 +109,26 @@ async function freeBytes(): Promise<number | null> {
   }
 }
 
-function opened(engine: Engine): OpenEngine {
+/** Let `engine` run by the plan that was tuned on this device; tune now where there is none. */
+async function tuneHere(
+  engine: Engine,
+  tunings: Tunings,
+  { site, settings }: { site: Site; settings: EngineSettings },
+  progress: Progress,
+  signal: AbortSignal,
+): Promise<Tuned | null> {
+  const runs = { providers: engine.providers, threads: settings.threads, onnxruntime: onnxruntimeVersion };
+  const key = await tuningKey(site.manifest, site.device, runs);
+  const known = await tunings.kept(key);
+  const plan = known ?? (await runTune(engine, site.device.name, { clock, deadline: clock() + TUNING_SECONDS, progress, signal }));
+  if (plan === null) return null;
+  engine.use(plan);
+  return { plan, kept: known !== null || (await tunings.keep(key, plan)) };
+}
+
+function opened(engine: Engine, tune: OpenEngine["tune"]): OpenEngine {
   return {
+    tune,
     providers: engine.providers,
     hasFull: engine.hasFull,
     answer: (messages, options, onRound) => engine.stream(messages, { ...options, onRound }),

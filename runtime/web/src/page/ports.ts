@@ -4,6 +4,7 @@ import type {
   BenchReport,
   BenchResult,
   Capabilities,
+  DecodingPlan,
   DecodingOptions,
   DeviceReport,
   Engine,
@@ -39,10 +40,18 @@ export interface WantedFile {
 /** Called with every target pass of an answer, before its text. */
 export type OnRound = (round: Round) => void;
 
+/** The plan that was tuned on this device; `kept`: the browser has it for the next visit. */
+export interface Tuned {
+  readonly plan: DecodingPlan;
+  readonly kept: boolean;
+}
+
 /** The functions of an opened bundle that the page uses. */
 export interface OpenEngine {
   readonly providers: Engine["providers"];
   readonly hasFull: boolean;
+  /** Run by the plan that was tuned on this device, tuning now where there is none; null where the bundle cannot be tuned. */
+  tune(progress: Progress, signal: AbortSignal): Promise<Tuned | null>;
   answer(messages: readonly Message[], options: DecodingOptions, onRound: OnRound): AsyncGenerator<TextPiece>;
   bench(prompts: readonly string[], maxNewTokens: number, progress: Progress, signal: AbortSignal): Promise<BenchReport>;
   /** Count the oldest messages that must be left out for an answer of `maxNewTokens` to fit. */

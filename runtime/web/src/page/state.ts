@@ -1,7 +1,7 @@
 /** Owns the type of the page's state, and the state that it begins with. */
 
 import { CONTEXT_LENGTH, type BenchResult, type Engine, type ProbeReport, type Provider } from "../runtime/index.js";
-import type { Site, WantedFile } from "./ports.js";
+import type { Site, Tuned, WantedFile } from "./ports.js";
 import { NO_COUNTS, type Counts } from "./words/live.js";
 
 export const TABS = ["start", "chat", "bench", "probe"] as const;
@@ -32,7 +32,16 @@ export type Loading =
   | { readonly stage: "idle"; readonly stopped: boolean }
   | { readonly stage: "running"; readonly what: string; readonly done: number; readonly total: number }
   | { readonly stage: "failed"; readonly problem: Problem }
-  | { readonly stage: "loaded"; readonly providers: Engine["providers"]; readonly threads: number; readonly hasFull: boolean };
+  | Loaded;
+
+/** The open models; `tuned` is the plan that was tuned here, why there is none, or null where none was to be made. */
+export interface Loaded {
+  readonly stage: "loaded";
+  readonly providers: Engine["providers"];
+  readonly threads: number;
+  readonly hasFull: boolean;
+  readonly tuned: Tuned | Problem | null;
+}
 
 /** Text of one origin: the target accepted `drafted` runs from the drafter, and wrote the others. */
 export interface Run {

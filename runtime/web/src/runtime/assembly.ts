@@ -33,6 +33,8 @@ export interface OpenBundle {
   readonly codec: TextCodec;
   readonly providers: { readonly target: Provider; readonly drafter: Provider };
   readonly target: LanguageModel;
+  /** The same target, padded by other times of its passes. */
+  paddedTarget(passSeconds: readonly number[]): LanguageModel;
   readonly drafters: Drafters;
   release(): Promise<void>;
 }
@@ -73,7 +75,7 @@ export async function openBundle(
       full: full && new ModelTokenSource(full.model, IndexMap.identity(full.vocabSize, manifest.target_vocab_size)),
     };
     const providers = { target: settings.targetProvider, drafter: settings.drafterProvider };
-    return { manifest, codec, providers, target: target.model, drafters, release: () => opening.release() };
+    return { manifest, codec, providers, target: target.model, paddedTarget: target.padded, drafters, release: () => opening.release() };
   } catch (error) {
     await opening.release();
     throw error;

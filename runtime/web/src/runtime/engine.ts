@@ -7,6 +7,7 @@ import { GREEDY, sampled, speculativeRounds, type DecodingMethod } from "./decod
 import { demand } from "./errors.js";
 import { limited } from "./limits.js";
 import type { Manifest } from "./manifest.js";
+import type { DecodingPlan } from "./plan.js";
 import { buildDrafter, type Policy } from "./policies.js";
 import type { Progress } from "./progress.js";
 import { random } from "./random.js";
@@ -41,7 +42,7 @@ export interface DecodingOptions {
 export class Engine {
   private answering = false;
 
-  private constructor(private readonly parts: OpenBundle) {}
+  private constructor(private parts: OpenBundle) {}
 
   /**
    * Open the bundle that the server at `base` (ending in a slash) offers. What the device cannot run is refused before
@@ -78,6 +79,13 @@ export class Engine {
   /** The open models, for benches only. */
   get models(): OpenBundle {
     return this.parts;
+  }
+
+  /** Decode by `plan` from now on, made for the target's provider here: its draft length, and padding by its times. */
+  use(plan: DecodingPlan): void {
+    const { manifest, providers, paddedTarget } = this.parts;
+    const target = paddedTarget(plan.target_pass_seconds);
+    this.parts = { ...this.parts, manifest: { ...manifest, plan, provider: providers.target }, target };
   }
 
   /** Return the token ids of `text`; special tokens are recognised in it, and none are added. */

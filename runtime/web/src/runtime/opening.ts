@@ -19,9 +19,10 @@ export interface ModelSettings {
   readonly minimumRows: number;
 }
 
-/** An open model, the width of its logits, and the way to free its memory. */
+/** An open model, the same padded by other times of passes, the width of its logits, and the way to free its memory. */
 export interface OpenedModel {
   readonly model: LanguageModel;
+  padded(passSeconds: readonly number[]): LanguageModel;
   readonly vocabSize: number;
   release(): Promise<void>;
 }
@@ -35,8 +36,8 @@ export async function openModel(runtime: Runtime, files: GraphFiles, settings: M
     requireWidth(files.name, signature.vocabSize, settings.vocabSize);
     const cache = cacheFor(runtime, signature, settings.contextLength);
     const model = new OnnxModel({ graph, signature, cache, contextLength: settings.contextLength });
-    const padded = new Padded(model, settings.passSeconds, runtime.provider, settings.minimumRows);
-    return { model: padded, vocabSize: signature.vocabSize, release: () => model.release() };
+    const padded = (passSeconds: readonly number[]) => new Padded(model, passSeconds, runtime.provider, settings.minimumRows);
+    return { model: padded(settings.passSeconds), padded, vocabSize: signature.vocabSize, release: () => model.release() };
   } catch (error) {
     await release(graph);
     throw error;

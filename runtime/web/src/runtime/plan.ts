@@ -3,6 +3,9 @@
 import { demand } from "./errors.js";
 import { asBoolean, asInteger, asNumber, asString, listOf, optional, orNull, recordOf, shownFloat, type Reader } from "./records.js";
 
+/** Below this a predicted gain is within what step times on a busy device can tell apart. */
+export const WORTHWHILE_SPEED_UP = 1.03;
+
 /**
  * The plan by which a bundle is decoded on the device it was planned for.
  * `target_pass_seconds[i]` and `drafter_pass_seconds[i]` are seconds of a pass over i + 1 tokens on that device.

@@ -189,6 +189,7 @@ export function fakeEngine(pieces: readonly TextPiece[]): OpenEngine & { asked: 
     asked,
     providers: { target: "webgpu", drafter: "wasm" },
     hasFull: false,
+    tune: async () => null,
     async *answer(messages, options, onRound: OnRound) {
       asked.push({ messages, options });
       for (const piece of pieces) {

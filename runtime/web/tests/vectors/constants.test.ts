@@ -5,6 +5,7 @@ import { TEXT_FILES } from "../../src/runtime/bundle.js";
 import { MANIFEST_NAME, SCHEMA_VERSION } from "../../src/runtime/manifest.js";
 import { CONTEXT_LENGTH, PREFILL_ROWS, promptPieces } from "../../src/runtime/model.js";
 import { LONGEST, SHORTEST } from "../../src/runtime/ngram.js";
+import { WORTHWHILE_SPEED_UP } from "../../src/runtime/plan.js";
 import { LONGEST_DRAFT, POLICIES } from "../../src/runtime/policies.js";
 import { checkedSampling } from "../../src/runtime/sampling.js";
 import { casesOf, readVectors, snake } from "./reading.js";
@@ -21,6 +22,7 @@ test("constants", () => {
     shortest_ngram: SHORTEST,
     longest_ngram: LONGEST,
     longest_draft: LONGEST_DRAFT,
+    worthwhile_speed_up: WORTHWHILE_SPEED_UP,
     policies: POLICIES,
   });
 });

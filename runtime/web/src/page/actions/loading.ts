@@ -1,10 +1,11 @@
 /** Owns loading and unloading the models; no other file keeps the opened engine. */
 
 import type { EngineSettings, Progress } from "../../runtime/index.js";
-import type { OpenEngine, Ports, Site } from "../ports.js";
-import { busyWith, type Choice, type State } from "../state.js";
+import type { OpenEngine, Ports, Site, Tuned } from "../ports.js";
+import { busyWith, type Choice, type Problem, type State } from "../state.js";
 import type { Store } from "../store.js";
 import { problemOf } from "../words/problem.js";
+import { tunedOptions } from "../words/tuned.js";
 
 export interface LoadingActions {
   load(): Promise<void>;
@@ -34,8 +35,10 @@ export function loadingActions(store: Store<State>, ports: Ports, box: EngineBox
         const engine = await ports.openEngine(opening.site, settingsOf(choice), progress, signal);
         box.engine = engine;
         const { providers, hasFull } = engine;
+        const tuned = await tunedOrNot(engine, progress, signal);
         store.update((state) => ({
-          loading: { stage: "loaded", providers, hasFull, threads: choice.threads },
+          loading: { stage: "loaded", providers, hasFull, threads: choice.threads, tuned },
+          chat: { ...state.chat, options: { ...state.chat.options, ...tunedOptions(tuned) } },
           tab: state.tab === "start" ? "chat" : state.tab,
         }));
       } catch (error) {
@@ -65,6 +68,15 @@ export function loadingActions(store: Store<State>, ports: Ports, box: EngineBox
       await lookAgain(store, ports, opening.site);
     },
   };
+}
+
+/** Tune the opened models; where that is skipped or fails they run by the bundle's own plan. */
+async function tunedOrNot(engine: OpenEngine, progress: Progress, signal: AbortSignal): Promise<Tuned | Problem | null> {
+  try {
+    return await engine.tune(progress, signal);
+  } catch (error) {
+    return signal.aborted ? null : problemOf(error);
+  }
 }
 
 function settingsOf(choice: Choice): EngineSettings {

@@ -5,6 +5,7 @@ import type { ChatMessage, Run, State } from "../state.js";
 import { blocksOf, marked } from "../words/blocks.js";
 import { plural, rate, share, twoDigits } from "../words/format.js";
 import { figures } from "../words/live.js";
+import { comparablePlan, tunedSentence } from "../words/tuned.js";
 import { ChatOptionsFields } from "./options.js";
 import { NotLoaded, Trouble } from "./parts.js";
 import type { PanelProps } from "./props.js";
@@ -15,6 +16,7 @@ export function ChatPanel(props: PanelProps) {
   if (loading.stage !== "loaded") {
     return <NotLoaded what="Load the models first, then chat with them here." goToStart={() => actions.opening.showTab("start")} />;
   }
+  const tuned = tunedSentence(loading.tuned);
   return (
     <>
       <h2 class="visually-hidden">Chat</h2>
@@ -22,6 +24,11 @@ export function ChatPanel(props: PanelProps) {
       {chat.leftOut > 0 && (
         <p class="hint" id="chat-left-out">
           The conversation has outgrown the model's context: the oldest {plural(chat.leftOut, "message")} were left out of the last answer.
+        </p>
+      )}
+      {tuned !== null && (
+        <p class="hint" id="tuned">
+          {tuned}
         </p>
       )}
       {chat.problem !== null && <Trouble id="chat-problem" problem={chat.problem} />}
@@ -88,15 +95,15 @@ function Marked({ text, mark }: { text: string; mark: boolean }) {
 }
 
 function Live({ state, site }: { state: State } & Pick<PanelProps, "site">) {
-  const { plan, provider } = site.manifest;
+  const { plan: own, provider } = site.manifest;
   const { tokensPerSecond, acceptanceRate, blockEfficiency } = figures(state.chat.counts);
-  const planned = state.chat.options.drafts === "trimmed" && state.chat.options.draftLength === plan.draft_length;
-  const sameProvider = state.loading.stage === "loaded" && state.loading.providers.target === provider;
+  const comparable = state.loading.stage === "loaded" ? comparablePlan(own, provider, state.loading, state.chat.options) : null;
+  const planned = comparable?.plan;
   return (
     <dl class="live" aria-label="Figures of the answer">
-      <Figure id="live-rate" term="tokens/s" value={rate(tokensPerSecond)} planned={planned && sameProvider ? rate(plan.predicted_tokens_per_second) : null} />
-      <Figure id="live-tau" term="tokens a pass (τ)" value={twoDigits(blockEfficiency)} planned={planned ? twoDigits(plan.predicted_block_efficiency) : null} />
-      <Figure id="live-acceptance" term="drafts kept" value={share(acceptanceRate)} planned={planned ? share(plan.predicted_acceptance_rate) : null} />
+      <Figure id="live-rate" term="tokens/s" value={rate(tokensPerSecond)} planned={planned && comparable?.speed ? rate(planned.predicted_tokens_per_second) : null} />
+      <Figure id="live-tau" term="tokens a pass (τ)" value={twoDigits(blockEfficiency)} planned={planned ? twoDigits(planned.predicted_block_efficiency) : null} />
+      <Figure id="live-acceptance" term="drafts kept" value={share(acceptanceRate)} planned={planned ? share(planned.predicted_acceptance_rate) : null} />
     </dl>
   );
 }

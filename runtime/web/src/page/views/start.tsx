@@ -1,6 +1,6 @@
 /** Owns the Start tab: the downloads, this device, whether they fit, the choices, and loading. */
 
-import type { Provider } from "../../runtime/index.js";
+import { TIMING_PASSES, type Provider } from "../../runtime/index.js";
 import type { Site } from "../ports.js";
 import { busyWith, type State } from "../state.js";
 import { contextLengths, threadCounts } from "../words/choice.js";
@@ -182,13 +182,14 @@ function Running({ state, cancel }: { state: State; cancel(): void }) {
   if (loading.stage !== "running") return null;
   const { what, done, total } = loading;
   const files = what === LOADING_FILES && done < total;
+  const timing = what === TIMING_PASSES;
   return (
     <>
-      <ProgressBar id="load-progress" label="Loading" done={done} total={files ? total : 0}>
-        {files ? `${bytes(done)} of ${bytes(total)}, ${percent(done, total)} %` : "Starting the models…"}
+      <ProgressBar id="load-progress" label="Loading" done={done} total={files || timing ? total : 0}>
+        {timing ? `Choosing how to draft on this device: ${percent(done, total)} %` : files ? `${bytes(done)} of ${bytes(total)}, ${percent(done, total)} %` : "Starting the models…"}
       </ProgressBar>
       <button type="button" class="button" id="load-cancel" onClick={cancel}>
-        Cancel
+        {timing ? "Skip" : "Cancel"}
       </button>
     </>
   );

@@ -3,7 +3,7 @@
 import { busyWith, type State } from "../state.js";
 import { PROVIDER_NAMES } from "./costs.js";
 import { percent, plural } from "./format.js";
-import type { Provider } from "../../runtime/index.js";
+import { TIMING_PASSES, type Provider } from "../../runtime/index.js";
 
 /** The page's condition, shown beside the name; `tone` picks its look, the words carry the meaning. */
 export interface Condition {
@@ -20,6 +20,7 @@ export function condition(state: State): Condition {
   if (opening.stage === "opening") return { tone: "busy", words: "Opening" };
   if (loading.stage === "running") {
     const { done, total } = loading;
+    if (loading.what === TIMING_PASSES) return { tone: "busy", words: `Tuning ${percent(done, total)} %` };
     return { tone: "busy", words: total > 0 ? `Loading ${percent(done, total)} %` : "Loading" };
   }
   const busy = busyWith(state);
