@@ -6,14 +6,20 @@ tiny real pair.
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
+from edgedraft.calibration.answers.sampling import SampledAnswer
+from edgedraft.calibration.trace.greedy import trace_answers
+from edgedraft.exporter.bundle.contents import bundle_contents
+from edgedraft.exporter.bundle.writing import write_bundle
 from edgedraft.exporter.graph.head_rows import stored_head
 from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.models.fitting import open_cut
+from edgedraft.exporter.planning.conversation import ConversationTrace, accepted_with_rows, conversation_replays
+from edgedraft.exporter.planning.replay import acceptance_windows, replay
 from edgedraft.runtime.bundle.head_rows_file import HeadRows
 from edgedraft.runtime.core.conversation import ConversationRows, ConversationTokens
 from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, sampled, speculative_rounds
@@ -25,6 +31,7 @@ from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.sampling import SamplingSettings
 from edgedraft.runtime.core.sources import ModelTokenSource
 from edgedraft.runtime.core.token_drafter import ModelStep, TokenDrafter
+from edgedraft.runtime.engine import DecodingOptions, Engine
 from edgedraft.runtime.onnx.head_rows import ConversationHead
 from edgedraft.runtime.onnx.session import open_model
 from tests.laws.exact_law import Found, distribution, exact_law, p_value
@@ -148,6 +155,110 @@ def test_rows_draft_what_the_list_lacks(stage, loops, reference):
 def kept_drafts(stage, prompt, limit: int) -> list[int]:
     rounds = limited(stage.rounds(stage.source(limit), prompt, 3), Limits(max_new_tokens=NEW_TOKENS))
     return [token for turn in rounds for token in turn.token_ids[: turn.accepted]]
+
+
+@pytest.fixture(scope="module")
+def rows_engine(tiny_planned, stage, tmp_path_factory) -> Engine:
+    """The engine of a bundle of the same list and rows."""
+    contents = bundle_contents(*tiny_planned, "tiny prompts")
+    kept = IndexMap(target_ids=np.union1d(stage.kept.target_ids[:-1], [1]), target_vocab_size=VOCAB)
+    plan = replace(contents.plan, draft_vocab_size=kept.draft_vocab_size, conversation_rows=LIMIT)
+    path = tmp_path_factory.mktemp("rows") / "bundle"
+    write_bundle(replace(contents, plan=plan, index_map=kept, order=None), path)
+    return Engine.open(path)
+
+
+def test_a_bundle_with_rows_answers_as_its_target_does(rows_engine, reference, loops, random_prompts, tokens_of):
+    """Prompts of its own and continued ones, from a few slots used again and again."""
+    missing, limits = 0, Limits(max_new_tokens=NEW_TOKENS)
+    for number, prompt in enumerate([*random_prompts(4, seed=15), *loops, *loops[:2]]):
+        for text in (prompt, [*prompt, *reference.answer(prompt, 5), 9]):
+            options = DecodingOptions(policy="fixed", draft_length=1 + number % 4)
+            rounds = list(rows_engine.rounds(text, limits, options))
+            assert tokens_of(rounds) == reference.answer(text, NEW_TOKENS)
+            missing += sum(token >= LISTED for turn in rounds for token in turn.token_ids[: turn.accepted])
+    assert missing > 0
+
+
+# --- replayed --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def traced(stage, engine, reference, loops, random_prompts) -> ConversationTrace:
+    """The target's own answers, and what the full drafter proposes at each of their positions."""
+    prompts = [*loops, *random_prompts(3, seed=16)]
+    answers = tuple(
+        SampledAnswer(prompt_id=str(number), prompt_ids=tuple(prompt), token_ids=tuple(reference.answer(prompt, 40)))
+        for number, prompt in enumerate(prompts)
+    )
+    return ConversationTrace(trace=trace_answers(stage.full, answers), answers=answers, scored=VOCAB)
+
+
+def executed(turns: Sequence[Round]) -> list[tuple[int, bool]]:
+    """Drafts that the target looked at: their positions behind an answer's first token, and whether they were kept."""
+    place, found = 0, []
+    for turn in turns[1:]:
+        found += [(place + draft, True) for draft in range(turn.accepted)]
+        if turn.accepted < min(turn.drafted, len(turn.token_ids)):
+            found.append((place + turn.accepted, False))
+        place += len(turn.token_ids)
+    return found
+
+
+def replayed(accepted: Sequence[bool], draft_length: int) -> list[tuple[int, bool]]:
+    """Rounds over positions of which it is known whether a draft would be accepted."""
+    place, found = 0, []
+    while place < len(accepted):
+        for _ in range(draft_length):
+            found += [(place, bool(accepted[place]))] if place < len(accepted) else []
+            place += 1
+            if not found[-1][1]:
+                break
+        else:
+            place += 1
+    return found
+
+
+ORDER = np.arange(VOCAB)
+
+
+@pytest.mark.parametrize("limit", [4, LIMIT])
+@pytest.mark.parametrize("length", LENGTHS)
+def test_replay_is_what_execution_does_position_by_position(length, limit, stage, traced):
+    runs = [
+        list(limited(stage.rounds(stage.source(limit), entry.prompt_ids, length), Limits(max_new_tokens=40)))
+        for entry in traced.answers
+    ]
+    accepted = accepted_with_rows(traced, ORDER, LISTED, limit)
+    for turns, flags in zip(runs, np.split(accepted, traced.trace.offsets[1:-1]), strict=True):
+        assert executed(turns) == replayed(flags, length)
+    counts = conversation_replays(traced, ORDER, limit)(LISTED, length)
+    assert counts.rounds.tolist() == [len(turns) - 1 for turns in runs]
+    assert counts.accepted.tolist() == [sum(turn.accepted for turn in turns[1:]) for turns in runs]
+    assert counts.evaluated.tolist() == [len(executed(turns)) for turns in runs]
+    assert counts.full_rounds.tolist() == [sum(turn.accepted == length for turn in turns[1:]) for turns in runs]
+    assert 0 < counts.accepted.sum() < counts.evaluated.sum()
+
+
+def test_replay_with_all_tokens_or_without_rows_is_the_lists_own(traced):
+    """A whole list lacks nothing, and rows only help where the list's own draft would be refused."""
+    windows, with_rows = acceptance_windows(traced.trace, ORDER), conversation_replays(traced, ORDER, LIMIT)
+    assert with_rows(VOCAB, 3).accepted.tolist() == replay(windows, VOCAB, 3).accepted.tolist()
+    assert with_rows(LISTED, 3).accepted.sum() > replay(windows, LISTED, 3).accepted.sum()
+
+
+@pytest.mark.parametrize("fault", ["another limit", "no rows", "rows that draft whatever the target says"])
+def test_a_replay_that_takes_other_rows_is_caught(fault, stage, traced):
+    accepted = accepted_with_rows(traced, ORDER, LISTED, 1 if fault == "another limit" else LIMIT)
+    if fault == "no rows":
+        accepted = acceptance_windows(traced.trace, ORDER).accepted(LISTED)
+    if fault == "rows that draft whatever the target says":
+        accepted = np.isin(traced.trace.target_ids, traced.answers[0].prompt_ids) | accepted
+    different = []
+    for entry, flags in zip(traced.answers, np.split(accepted, traced.trace.offsets[1:-1]), strict=True):
+        turns = limited(stage.rounds(stage.source(), entry.prompt_ids, 3), Limits(max_new_tokens=40))
+        different.append(executed(list(turns)) != replayed(flags, 3))
+    assert any(different)
 
 
 # --- drawn -----------------------------------------------------------------------------------------------------------
