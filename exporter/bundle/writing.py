@@ -13,7 +13,7 @@ from edgedraft.exporter.bundle.genai_config import GENAI_NAME, genai_config, tar
 from edgedraft.exporter.bundle.layer import layer_entry, layer_graphs, require_cpu, write_layer, write_tapped_target
 from edgedraft.exporter.bundle.owned import CARD, check_output, owned_by
 from edgedraft.exporter.bundle.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
-from edgedraft.exporter.graph.head_rows import stored_head
+from edgedraft.exporter.graph.head_rows import head_entry
 from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.needs import require_bindable
 from edgedraft.exporter.graph.preparing import prepare
@@ -175,7 +175,7 @@ def _head_rows(contents: BundleContents) -> HeadRowsEntry | None:
         return None
     model = load_graph(pair.drafter.graph)
     prepare(model, contents.provider)
-    return stored_head(model, HEAD_ROWS).entry
+    return head_entry(model, HEAD_ROWS)
 
 
 def check_weights(pair: Pair, kept: IndexMap, provider: Provider) -> None:

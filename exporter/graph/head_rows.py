@@ -1,8 +1,5 @@
 """The full head of a drafter, row by row, and the hidden state that it reads, for rows from the conversation."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-
 import numpy as np
 import onnx_ir as ir
 
@@ -21,14 +18,8 @@ _ROUNDED_INPUT = 4
 """The accuracy level at which MatMulNBits rounds its input to 8 bits."""
 _INTO_MATRIX = {"Identity", "Transpose"}
 """Steps between a float weight and its product that change no number."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class StoredHead:
-    """A head as its file holds it: its description and its arrays."""
-
-    entry: HeadRowsEntry
-    tensors: Mapping[str, AnyArray]
+_PACKED = {1: WEIGHT, 2: SCALES, 3: ZERO_POINTS}
+"""The arrays of a MatMulNBits by its inputs."""
 
 
 def tap_head(model: ir.Model) -> None:
@@ -56,17 +47,36 @@ def untap(model: ir.Model) -> None:
         model.graph.remove(maker, safe=True)
 
 
-def stored_head(model: ir.Model, file: str) -> StoredHead:
-    """Return the whole head of ``model`` as it is stored in ``file``.
+def head_entry(model: ir.Model, file: str) -> HeadRowsEntry:
+    """Describe the whole head of ``model`` as `head_tensors` gives it, to be stored in ``file``.
 
     Raises `EdgedraftError` for a head whose logits are not one product of float weights, or of blocks of 4 or 8 bits.
     """
-    tail, width = find_tail(model), vocabulary_width(model)
+    tail, tokens = find_tail(model), vocabulary_width(model)
     _require_product_alone(tail)
-    cuts = product_cuts(tail.product, width)
-    if tail.product.op_type == "MatMulNBits":
-        return _packed(tail.product, cuts, width, file)
-    return _floats(tail.product, cuts, width, file)
+    product, (weight, *others) = tail.product, product_cuts(tail.product, tokens)
+    if product.op_type == "MatMulNBits":
+        return _packed_entry(product, others, tokens, file)
+    plain = product.op_type == "MatMul" or (product.op_type == "Gemm" and _is_plain(product))
+    if not plain or others or not _is_matrix(product.inputs[1]):
+        rule = "rows from the conversation need a product of float weights alone"
+        raise refusal(product, rule, got=product.op_type, remedy=_REMEDY)
+    if weight.tensor.dtype not in (ir.DataType.FLOAT, ir.DataType.FLOAT16):
+        raise refusal(product, "expected float weights of 16 or 32 bits", got=weight.tensor.dtype, remedy=_REMEDY)
+    return HeadRowsEntry(file=file, rows=tokens, width=_row_width(tail, tokens), bits=int(weight.tensor.dtype.bitwidth))
+
+
+def head_tensors(model: ir.Model, entry: HeadRowsEntry) -> dict[str, AnyArray]:
+    """Return the arrays of the whole head that ``entry`` describes, a row for each token."""
+    product = find_tail(model).product
+    cuts = product_cuts(product, entry.rows)
+    if product.op_type != "MatMulNBits":
+        [weight] = cuts
+        rows = taken(weight.tensor, np.arange(entry.rows, dtype=np.int64), weight.axis)
+        return {WEIGHT: np.ascontiguousarray(rows if weight.axis % 2 == 0 else rows.T)}
+    arrays: dict[str, AnyArray] = {_PACKED[cut.path[0]]: cut.tensor.numpy().reshape(entry.rows, -1) for cut in cuts}
+    arrays[WEIGHT] = arrays[WEIGHT].reshape(entry.rows, entry.blocks, -1)
+    return arrays
 
 
 def _row_width(tail: Tail, tokens: int) -> int:
@@ -81,42 +91,21 @@ def _require_product_alone(tail: Tail) -> None:
             raise refusal(step, rule, got=step.op_type, remedy=_REMEDY)
 
 
-def _packed(product: ir.Node, cuts: list[Cut], width: int, file: str) -> StoredHead:
-    """Return a head packed by blocks; inputs: 1 values, 2 scales, 3 zero points, 5 bias."""
-    bits, features = product.attributes["bits"].as_int(), product.attributes["K"].as_int()
-    block_size = product.attributes["block_size"].as_int()
-    level = product.attributes.get("accuracy_level")
+def _packed_entry(product: ir.Node, others: list[Cut], tokens: int, file: str) -> HeadRowsEntry:
     if input_at(product, 5) is not None:
         raise refusal(product, "rows from the conversation need a head without a bias", remedy=_REMEDY)
-    entry = HeadRowsEntry(
+    for cut in others:
+        if _PACKED[cut.path[0]] == ZERO_POINTS and cut.tensor.dtype != ir.DataType.UINT8:
+            raise refusal(product, "rows from the conversation need packed zero points", remedy=_REMEDY)
+    level = product.attributes.get("accuracy_level")
+    return HeadRowsEntry(
         file=file,
-        rows=width,
-        width=features,
-        bits=bits,
-        block_size=block_size,
+        rows=tokens,
+        width=product.attributes["K"].as_int(),
+        bits=product.attributes["bits"].as_int(),
+        block_size=product.attributes["block_size"].as_int(),
         input_bits=8 if level is not None and level.as_int() == _ROUNDED_INPUT else 32,
     )
-    names = {1: WEIGHT, 2: SCALES, 3: ZERO_POINTS}
-    held: dict[str, AnyArray] = {names[cut.path[0]]: cut.tensor.numpy().reshape(width, -1) for cut in cuts}
-    if ZERO_POINTS in held and held[ZERO_POINTS].dtype != np.uint8:
-        raise refusal(product, "rows from the conversation need packed zero points", remedy=_REMEDY)
-    held[WEIGHT] = held[WEIGHT].reshape(width, entry.blocks, -1)
-    return StoredHead(entry=entry, tensors=held)
-
-
-def _floats(product: ir.Node, cuts: list[Cut], width: int, file: str) -> StoredHead:
-    """Return a head of float weights, its rows turned where they are columns."""
-    weight, *others = cuts
-    plain = product.op_type == "MatMul" or (product.op_type == "Gemm" and _is_plain(product))
-    if not plain or others or not _is_matrix(product.inputs[1]):
-        rule = "rows from the conversation need a product of float weights alone"
-        raise refusal(product, rule, got=product.op_type, remedy=_REMEDY)
-    rows = taken(weight.tensor, np.arange(width, dtype=np.int64), weight.axis)
-    matrix = np.ascontiguousarray(rows if weight.axis % 2 == 0 else rows.T)
-    if matrix.dtype not in (np.float16, np.float32):
-        raise refusal(product, "expected float weights of 16 or 32 bits", got=matrix.dtype, remedy=_REMEDY)
-    entry = HeadRowsEntry(file=file, rows=width, width=matrix.shape[1], bits=8 * matrix.dtype.itemsize)
-    return StoredHead(entry=entry, tensors={WEIGHT: matrix})
 
 
 def _is_plain(product: ir.Node) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.head import expand_logits, trim_head
-from edgedraft.exporter.graph.head_rows import stored_head, tap_head, untap
+from edgedraft.exporter.graph.head_rows import head_entry, head_tensors, tap_head, untap
 from edgedraft.exporter.graph.loading import load_graph, save_graph, vocabulary_width
 from edgedraft.exporter.graph.needs import GraphNeeds, graph_needs, require_bindable
 from edgedraft.exporter.graph.preparing import prepare
@@ -67,7 +67,8 @@ def write_first_trim(
     rows = head_rows(kept, width)
     prepare(model, provider)
     if keep_head:
-        write_tensors(folder / HEAD_ROWS_NAME, stored_head(model, HEAD_ROWS_NAME).tensors)
+        entry = head_entry(model, HEAD_ROWS_NAME)
+        write_tensors(folder / HEAD_ROWS_NAME, head_tensors(model, entry))
         tap_head(model)
     limit_token_ids(model, width, kept.target_vocab_size)
     write_trimmed(model, rows, kept, folder, provider)

@@ -7,16 +7,18 @@ nothing. So the rows of the text right before a position decide it, wherever its
 position serves every draft length.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from edgedraft.calibration.answers.sampling import SampledAnswer
+from edgedraft.calibration.counts import TokenCounts
 from edgedraft.calibration.trace.rows import AcceptanceTrace
-from edgedraft.exporter.planning.ranking import index_map, ranks_of
-from edgedraft.exporter.planning.replay import AcceptanceWindows, Replay, replay
+from edgedraft.exporter.planning.ranking import coverage_by_size, index_map, ranks_of
+from edgedraft.exporter.planning.replay import AcceptanceWindows, replay
+from edgedraft.exporter.planning.scan import Numbers, ReplayedAnswers, ReplayFunction, replay_function, scan_replays
 from edgedraft.runtime.base.arrays import BoolArray, Ids
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.conversation import ConversationTokens
@@ -37,11 +39,16 @@ class ConversationTrace:
         trace = self.trace
         rule = "rows from the conversation: only a drafter that sees tokens alone can be replayed with them"
         require(not trace.deeper, rule, got=f"{len(trace.depths)} depths", remedy="leave the rows out")
-        # An answer's first token is the prompt's own pass: nothing is drafted for it.
-        text = [token for entry in self.answers for token in entry.token_ids[1:]]
-        same = len(self.answers) == trace.answers and np.array_equal(trace.target_ids, text)
         remedy = "calibrate again: a saved calibration holds no prompts"
+        same = is_trace_of(trace, self.answers)
         require(same, "rows from the conversation: expected the answers of the trace", remedy=remedy)
+
+
+def is_trace_of(trace: AcceptanceTrace, answers: Sequence[SampledAnswer]) -> bool:
+    """Return whether a trace is of these answers."""
+    # An answer's first token is the prompt's own pass: nothing is drafted for it.
+    text = [token for entry in answers for token in entry.token_ids[1:]]
+    return len(answers) == trace.answers and np.array_equal(trace.target_ids, text)
 
 
 def accepted_with_rows(traced: ConversationTrace, order: Ids, size: int, limit: int) -> BoolArray:
@@ -67,7 +74,7 @@ def conversation_windows(traced: ConversationTrace, order: Ids, size: int, limit
     )
 
 
-def conversation_replays(traced: ConversationTrace, order: Ids, limit: int) -> Callable[[int, int], Replay]:
+def conversation_replays(traced: ConversationTrace, order: Ids, limit: int) -> ReplayFunction:
     """Build the replay with ``limit`` rows at a draft vocabulary size and a draft length."""
 
     # Callers ask for all draft lengths of one size before the next size.
@@ -76,6 +83,21 @@ def conversation_replays(traced: ConversationTrace, order: Ids, limit: int) -> C
         return conversation_windows(traced, order, size, limit)
 
     return lambda size, draft_length: replay(windows(size), size, draft_length)
+
+
+def replay_with_rows(
+    traced: ConversationTrace, scoring: TokenCounts, order: Ids, limit: int, grid: tuple[Numbers, Numbers]
+) -> ReplayedAnswers:
+    """Do what `replay_answers` does, with ``limit`` rows; ``grid`` has the sizes and the draft lengths to score."""
+    replayed, (sizes, draft_lengths) = conversation_replays(traced, order, limit), grid
+    return ReplayedAnswers(
+        order=order,
+        coverage=coverage_by_size(scoring, order),
+        scan=scan_replays(replayed, sizes, draft_lengths),
+        replay=replayed,
+        conversation_rows=limit,
+        by_list=replay_function(traced.trace, order),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

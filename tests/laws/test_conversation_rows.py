@@ -15,7 +15,7 @@ from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.bundle.writing import write_bundle
-from edgedraft.exporter.graph.head_rows import stored_head
+from edgedraft.exporter.graph.head_rows import head_entry, head_tensors
 from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.models.fitting import open_cut
 from edgedraft.exporter.planning.conversation import ConversationTrace, accepted_with_rows, conversation_replays
@@ -68,13 +68,14 @@ class Stage:
 def stage(tiny_opened) -> Stage:
     kept = IndexMap(target_ids=np.arange(LISTED, dtype=np.int64), target_vocab_size=VOCAB)
     graph = tiny_opened.drafter.graph
-    head = stored_head(load_graph(graph), "head_rows.safetensors")
+    whole = load_graph(graph)
+    entry = head_entry(whole, "head_rows.safetensors")
     return Stage(
         target=tiny_opened.target_model,
         full=tiny_opened.drafter_model,
         trimmed=open_cut(graph, kept, tiny_opened.settings, tapped=True),
         kept=kept,
-        head=HeadRows(head.entry, head.tensors),
+        head=HeadRows(entry, head_tensors(whole, entry)),
     )
 
 
