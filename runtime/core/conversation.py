@@ -100,20 +100,23 @@ class ConversationRows:
         """Return the logits (tokens of `index_map`,) of what follows a pass."""
         last = len(drafter_pass.logits) - 1
         by_list: Logits = drafter_pass.logits[last]
-        if not len(self._columns):
+        if self._from_list.all():
             return by_list
-        both = np.empty(len(self._both.target_ids), dtype=by_list.dtype)
-        both[self._listed_columns] = by_list
-        both[self._columns] = self._product.logits(drafter_pass, last)
+        both = np.empty(len(self._from_list), dtype=by_list.dtype)
+        both[self._from_list] = by_list
+        both[~self._from_list] = self._product.logits(drafter_pass, last)
         return both
 
     def _choose(self) -> None:
         added = self._tokens.token_ids
         self._product.choose(added)
-        ids = np.union1d(self._listed.target_ids, added) if len(added) else self._listed.target_ids
+        # Few tokens are put into a long list in order: sorting both again would take as long as a pass.
+        listed = self._listed.target_ids
+        places = np.searchsorted(listed, added)
+        ids = np.insert(listed, places, added)
         self._both = IndexMap(target_ids=ids, target_vocab_size=self._listed.target_vocab_size)
-        self._columns = np.searchsorted(ids, added)
-        self._listed_columns = np.searchsorted(ids, self._listed.target_ids)
+        self._from_list = np.ones(len(ids), dtype=bool)
+        self._from_list[places + np.arange(len(added))] = False
 
 
 class RowsFactory(Protocol):
