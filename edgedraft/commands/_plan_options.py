@@ -9,7 +9,7 @@ _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "
 
 def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what the user may decide instead of the planner, and what a plan must keep to."""
-    from edgedraft.commands._options import positive
+    from edgedraft.commands._options import natural, positive
     from edgedraft.exporter.graph.providers import CPU, PROVIDERS
 
     group = parser.add_argument_group("planning")
@@ -19,6 +19,8 @@ def add_choice_arguments(parser: argparse.ArgumentParser) -> None:
     text = "how the map's numbers are meant, where a file may be read both ways: absolute or offset"
     group.add_argument("--vocab-kind", metavar="KIND", help=text)
     group.add_argument("--draft-length", type=positive, metavar="N", help="fix the draft length")
+    text = "also draft up to N tokens of the text at hand that the draft vocabulary lacks (default: 0)"
+    group.add_argument("--conversation-rows", type=natural, metavar="N", help=text)
     text = "memory for both models and their key/value buffers, such as 4GB or 900MiB (default: any)"
     group.add_argument("--memory-budget", type=_bytes, metavar="SIZE", help=text)
     text = "share of held-out tokens that the draft vocabulary must cover, 0..1 (default: 0)"

@@ -16,7 +16,7 @@ DEVICE, MBSU, BALANCED = METHODS = ("device", "mbsu", "balanced")
 
 _OF_DEVICE = (
     *("vocab", "vocab_kind", "memory_budget", "max_divergence", "device", "provider", "calibration"),
-    *("explain", "pictures", "trials", "storage"),
+    *("conversation_rows", "explain", "pictures", "trials", "storage"),
 )
 _PASSED_OVER = {
     DEVICE: _plan_balanced.OPTIONS,

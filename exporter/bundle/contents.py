@@ -8,10 +8,11 @@ from edgedraft.exporter.bundle.forecasts import acceptance_forecast
 from edgedraft.exporter.bundle.token_order import SizeForecasts, TokenOrder
 from edgedraft.exporter.bundle.writing import BundleContents
 from edgedraft.exporter.graph.providers import CPU, PROVIDERS, Provider
-from edgedraft.exporter.planning.planner import Planned
+from edgedraft.exporter.planning.planner import Planned, candidate_sizes
 from edgedraft.exporter.planning.ranking import coverage, coverage_by_size, index_map, ranks_of
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS, acceptance_windows
-from edgedraft.exporter.planning.scan import Scan, scan, tiled_sizes
+from edgedraft.exporter.planning.row_costs import LEAST_LIST
+from edgedraft.exporter.planning.scan import Scan, scan, scan_replays, tiled_sizes
 from edgedraft.exporter.planning.scoring import predicted_speeds
 from edgedraft.exporter.planning.views import coverage_intervals
 from edgedraft.runtime.bundle.manifest import CalibrationEntry, DivergenceEntry
@@ -83,6 +84,9 @@ def order_with_forecasts(calibration: Calibration, planned: Planned) -> TokenOrd
 def _scanned(calibration: Calibration, planned: Planned) -> Scan:
     """Scan every size where replaying is fast, also if the user fixed one; else return the sizes that were scored."""
     done, trace = planned.decision.scored.answers.scan, calibration.trace
+    if planned.plan.conversation_rows and len(done.sizes) == 1:
+        sizes = sorted({*candidate_sizes(planned.pair.most_draft_tokens, LEAST_LIST), *done.sizes.tolist()})
+        return scan_replays(planned.replayed, sizes, DRAFT_LENGTHS)
     if len(done.sizes) > 1 or not isinstance(trace, AcceptanceTrace):
         return done
     windows = acceptance_windows(trace, ranks_of(planned.order))

@@ -135,7 +135,7 @@ def _resized(bundle: Bundle, kept: IndexMap, onnx_cache: Path) -> _WriteDrafter:
         step = resized_step(bundle, kept, onnx_cache)
         return lambda folder, copy: write_resized_layer(bundle, step, kept, folder, copy)
     graph, rows = _graph_with_rows(bundle, kept, onnx_cache)
-    return lambda folder, _: _write_model(bundle, graph, rows, kept, folder)
+    return lambda folder, copy: _write_model(bundle, graph, rows, kept, folder, copy)
 
 
 def _graph_with_rows(bundle: Bundle, kept: IndexMap, onnx_cache: Path) -> tuple[Path, IndexMap | None]:
@@ -158,14 +158,23 @@ def _graph_with_rows(bundle: Bundle, kept: IndexMap, onnx_cache: Path) -> tuple[
     return full, None
 
 
-def _write_model(bundle: Bundle, graph: Path, rows: IndexMap | None, kept: IndexMap, folder: Path) -> ModelEntry:
-    """Write the trimmed independent drafter with its map; return its entry."""
+def _write_model(
+    bundle: Bundle,
+    graph: Path,
+    rows: IndexMap | None,
+    kept: IndexMap,
+    folder: Path,
+    copy: Callable[[Path, Path], object],
+) -> ModelEntry:
+    """Write the trimmed independent drafter with its map, and its full head where it was kept; return its entry."""
     was, model = bundle.manifest, load_graph(graph)
     row, more = head_row_size(model), kept.draft_vocab_size - was.plan.draft_vocab_size
     (folder / DRAFTER).mkdir()
     if rows is None:
-        write_first_trim(model, kept, folder / DRAFTER, _provider(was))
+        write_first_trim(model, kept, folder / DRAFTER, _provider(was), keep_head=was.head_rows is not None)
     else:
+        if was.head_rows is not None:
+            copy(bundle.path / was.head_rows.file, folder / was.head_rows.file)
         write_trimmed(model, rows, kept, folder / DRAFTER, _provider(was))
     if (bundle.path / DRAFTER / MODEL_CONFIG_NAME).is_file():
         shutil.copyfile(bundle.path / DRAFTER / MODEL_CONFIG_NAME, folder / DRAFTER / MODEL_CONFIG_NAME)

@@ -13,6 +13,7 @@ from edgedraft.exporter.bundle.genai_config import GENAI_NAME, genai_config, tar
 from edgedraft.exporter.bundle.layer import layer_entry, layer_graphs, require_cpu, write_layer, write_tapped_target
 from edgedraft.exporter.bundle.owned import CARD, check_output, owned_by
 from edgedraft.exporter.bundle.token_order import TOKEN_ORDER_NAME, TokenOrder, read_token_order, write_token_order
+from edgedraft.exporter.graph.head_rows import head_entry
 from edgedraft.exporter.graph.loading import load_graph, save_graph
 from edgedraft.exporter.graph.needs import require_bindable
 from edgedraft.exporter.graph.preparing import prepare
@@ -26,6 +27,7 @@ from edgedraft.exporter.models.pair import Pair
 from edgedraft.exporter.models.trimmed import (
     DATA_NAME,
     EXPANDED_NAME,
+    HEAD_ROWS_NAME,
     INDEX_MAP_NAME,
     REDUCED_NAME,
     trim_for,
@@ -38,6 +40,7 @@ from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.base.replacing import replacing_folder
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
+from edgedraft.runtime.bundle.head_rows_file import HeadRowsEntry
 from edgedraft.runtime.bundle.index_map_file import write_index_map
 from edgedraft.runtime.bundle.manifest import (
     INDEPENDENT,
@@ -59,6 +62,7 @@ TARGET_GRAPH, DRAFTER_GRAPH, EXPANDED_GRAPH = (
     f"{DRAFTER}/{EXPANDED_NAME}",
 )
 INDEX_MAP, TOKEN_ORDER = f"{DRAFTER}/{INDEX_MAP_NAME}", f"{DRAFTER}/{TOKEN_ORDER_NAME}"
+HEAD_ROWS = f"{DRAFTER}/{HEAD_ROWS_NAME}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -161,7 +165,18 @@ def _manifest(contents: BundleContents, folder: Path) -> BundleManifest:
         drafter_kind=pair.drafter.layout.kind if isinstance(pair, EaglePair) else INDEPENDENT,
         layer=layer,
         forecast=contents.forecast,
+        head_rows=_head_rows(contents),
     )
+
+
+def _head_rows(contents: BundleContents) -> HeadRowsEntry | None:
+    """Describe the full head that a plan with rows from the conversation needs; None for another plan."""
+    pair = contents.pair
+    if contents.plan.conversation_rows == 0 or isinstance(pair, EaglePair):
+        return None
+    model = load_graph(pair.drafter.graph)
+    prepare(model, contents.provider)
+    return head_entry(model, HEAD_ROWS)
 
 
 def check_weights(pair: Pair, kept: IndexMap, provider: Provider) -> None:
@@ -198,7 +213,9 @@ def _write_drafter(contents: BundleContents, folder: Path) -> None:
         write_index_map(folder / INDEX_MAP, contents.index_map)
     else:
         (folder / DRAFTER).mkdir()
-        write_first_trim(load_graph(pair.drafter.graph), contents.index_map, folder / DRAFTER, contents.provider)
+        keep_head = contents.plan.conversation_rows > 0
+        model = load_graph(pair.drafter.graph)
+        write_first_trim(model, contents.index_map, folder / DRAFTER, contents.provider, keep_head=keep_head)
     if contents.order is not None:
         write_token_order(folder / TOKEN_ORDER, contents.order)
 

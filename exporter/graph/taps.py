@@ -29,7 +29,7 @@ def tap_target(model: ir.Model, layout: EagleLayout) -> None:
     """
     stream, hidden = ResidualStream(model), head_row_size(model).parameters
     require(hidden == layout.target_hidden, f"taps: expected states of {layout.target_hidden}", got=hidden)
-    _add_features(model, _read_by(layout, stream), layout.feature_width)
+    add_features(model, _read_by(layout, stream), layout.feature_width)
 
 
 def tap_for_training(model: ir.Model, layers: Sequence[int]) -> None:
@@ -40,17 +40,11 @@ def tap_for_training(model: ir.Model, layers: Sequence[int]) -> None:
     """
     stream = ResidualStream(model)
     states = [*_entering(stream, layers), stream.final]
-    _add_features(model, states, len(states) * head_row_size(model).parameters)
+    add_features(model, states, len(states) * head_row_size(model).parameters)
 
 
-def _read_by(layout: EagleLayout, stream: ResidualStream) -> list[ir.Value]:
-    if layout.kind == MTP and layout.tapped_layers == (stream.layers,):
-        return [stream.leaving]
-    final = layout.kind != EAGLE3 and not layout.tapped_layers
-    return [stream.final] if final else _entering(stream, layout.tapped_layers)
-
-
-def _add_features(model: ir.Model, states: Sequence[ir.Value], width: int) -> None:
+def add_features(model: ir.Model, states: Sequence[ir.Value], width: int) -> None:
+    """Add the output ``features`` to ``model``, in place: the states joined, (batch, tokens, width), as float32."""
     require(all(value.name != FEATURES for value in model.graph.outputs), f"graph output {FEATURES}: already there")
     features = _joined(model.graph, [_as_float(model.graph, state) for state in states])
     features.name, features.dtype = FEATURES, _FLOAT
@@ -58,6 +52,13 @@ def _add_features(model: ir.Model, states: Sequence[ir.Value], width: int) -> No
     assert logits is not None
     features.shape = ir.Shape([*logits.dims[:-1], width])
     model.graph.outputs.append(features)
+
+
+def _read_by(layout: EagleLayout, stream: ResidualStream) -> list[ir.Value]:
+    if layout.kind == MTP and layout.tapped_layers == (stream.layers,):
+        return [stream.leaving]
+    final = layout.kind != EAGLE3 and not layout.tapped_layers
+    return [stream.final] if final else _entering(stream, layout.tapped_layers)
 
 
 def _entering(stream: ResidualStream, layers: Sequence[int] | None) -> list[ir.Value]:

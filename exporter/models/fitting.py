@@ -5,6 +5,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.head import trim_head
+from edgedraft.exporter.graph.head_rows import tap_head
 from edgedraft.exporter.graph.loading import load_graph, vocabulary_width
 from edgedraft.exporter.graph.widths import fit_drafter, head_rows, limit_token_ids
 from edgedraft.runtime.base.errors import unwritable_is_users
@@ -22,13 +23,16 @@ def open_fitted(graph: Path, vocab_size: int, settings: SessionSettings) -> Onnx
     return _open_beside(graph, model, f"fitted-{vocab_size}", settings)
 
 
-def open_cut(graph: Path, kept: IndexMap, settings: SessionSettings) -> OnnxGraph:
-    """Load a full drafter, trimmed to the target's tokens in ``kept``."""
+def open_cut(graph: Path, kept: IndexMap, settings: SessionSettings, *, tapped: bool = False) -> OnnxGraph:
+    """Load a full drafter, trimmed to the target's tokens in ``kept``; ``tapped`` adds what its head reads."""
     model = load_graph(graph)
     width = vocabulary_width(model)
+    if tapped:
+        tap_head(model)
     trim_head(model, head_rows(kept, width))
     limit_token_ids(model, width, kept.target_vocab_size)
-    return _open_beside(graph, model, f"trimmed-{kept.draft_vocab_size}", settings)
+    name = f"{'tapped' if tapped else 'trimmed'}-{kept.draft_vocab_size}"
+    return _open_beside(graph, model, name, settings)
 
 
 def _open_beside(graph: Path, model: ir.Model, name: str, settings: SessionSettings) -> OnnxGraph:

@@ -6,6 +6,7 @@ from pathlib import Path
 import onnx_ir as ir
 
 from edgedraft.exporter.graph.head import expand_logits, trim_head
+from edgedraft.exporter.graph.head_rows import head_entry, head_tensors, tap_head, untap
 from edgedraft.exporter.graph.loading import load_graph, save_graph, vocabulary_width
 from edgedraft.exporter.graph.needs import GraphNeeds, graph_needs, require_bindable
 from edgedraft.exporter.graph.preparing import prepare
@@ -14,6 +15,7 @@ from edgedraft.exporter.graph.widths import head_rows, limit_token_ids
 from edgedraft.exporter.models.convert import GRAPH_NAME
 from edgedraft.exporter.models.fitting import open_cut
 from edgedraft.exporter.models.pair import Pair
+from edgedraft.runtime.base.tensors import write_tensors
 from edgedraft.runtime.bundle.index_map_file import write_index_map
 from edgedraft.runtime.bundle.manifest import BundleManifest
 from edgedraft.runtime.core.index_map import IndexMap
@@ -21,7 +23,7 @@ from edgedraft.runtime.onnx.memory import OnnxModel
 from edgedraft.runtime.onnx.session import OnnxGraph
 
 REDUCED_NAME, DATA_NAME, EXPANDED_NAME = "model.onnx", "model.onnx.data", "expanded.onnx"
-INDEX_MAP_NAME = "index_map.safetensors"
+INDEX_MAP_NAME, HEAD_ROWS_NAME = "index_map.safetensors", "head_rows.safetensors"
 
 _TRIMMED = ".trimmed"
 
@@ -48,16 +50,26 @@ def write_trimmed(
     trim_for(model, rows, provider)
     save_graph(model, folder / REDUCED_NAME, DATA_NAME, provider.data_file_bytes)
     expanded = load_graph(folder / REDUCED_NAME)
+    untap(expanded)
     expand_logits(expanded, kept)
     ir.save(expanded, folder / EXPANDED_NAME)
     write_index_map(folder / INDEX_MAP_NAME, kept)
 
 
-def write_first_trim(model: ir.Model, kept: IndexMap, folder: Path, provider: Provider = PROVIDERS[CPU]) -> None:
-    """Trim a full drafter to the target's tokens in ``kept``, in place, and write it as `write_trimmed` does."""
+def write_first_trim(
+    model: ir.Model, kept: IndexMap, folder: Path, provider: Provider = PROVIDERS[CPU], *, keep_head: bool = False
+) -> None:
+    """Trim a full drafter to the target's tokens in ``kept``, in place, and write it as `write_trimmed` does.
+
+    With ``keep_head`` its full head is kept in a file beside it, and its graph gives what the head reads.
+    """
     width = vocabulary_width(model)
     rows = head_rows(kept, width)
     prepare(model, provider)
+    if keep_head:
+        entry = head_entry(model, HEAD_ROWS_NAME)
+        write_tensors(folder / HEAD_ROWS_NAME, head_tensors(model, entry))
+        tap_head(model)
     limit_token_ids(model, width, kept.target_vocab_size)
     write_trimmed(model, rows, kept, folder, provider)
 

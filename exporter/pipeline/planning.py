@@ -1,7 +1,7 @@
 """Planning a calibrated pair in one or more precisions: for this machine by timing it, for another by its forecast."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +10,28 @@ from edgedraft.calibration.run import TRACED_DEPTHS, Calibration
 from edgedraft.calibration.trace.rows import AcceptanceTrace
 from edgedraft.devices.machine import this_machine
 from edgedraft.exporter.graph.head import round_to_tile
+from edgedraft.exporter.graph.head_rows import head_entry
+from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.graph.precisions import timed_as
 from edgedraft.exporter.models.eagle.pair import EaglePair
 from edgedraft.exporter.models.pair import AnyPair
 from edgedraft.exporter.pipeline.layer_steps import forecast_layer
 from edgedraft.exporter.pipeline.measuring import CONTEXT_TOKENS, Timing, pair_latency, probe_pairs, probe_with_threads
 from edgedraft.exporter.pipeline.remote_device import LatencyForecast
-from edgedraft.exporter.planning.planner import Planned, candidate_sizes, decide
+from edgedraft.exporter.planning.conversation import (
+    ConversationTrace,
+    conversation_replays,
+    is_trace_of,
+    replay_with_rows,
+)
+from edgedraft.exporter.planning.planner import Decision, Planned, candidate_sizes, decide
 from edgedraft.exporter.planning.ranking import token_order
 from edgedraft.exporter.planning.replay import DRAFT_LENGTHS
+from edgedraft.exporter.planning.row_costs import LEAST_LIST, SUGGESTED_ROWS, rows_advice, with_rows
 from edgedraft.exporter.planning.scan import replay_answers, tiled_sizes
 from edgedraft.exporter.planning.scoring import LONGER_ANSWERS, Candidate, PairLatency, PlanLimits, Setup
 from edgedraft.runtime.base.arrays import Ids
+from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.model import Clock
@@ -41,6 +51,7 @@ class PlanningRequest:
     """The user's own choices (None leaves one to the planner), limits, and thread counts to weigh.
 
     ``threads`` are counts beside that of the process's own pool; ``given`` ranks the tokens in place of the counts.
+    ``conversation_rows`` is how many tokens of the text the drafter may draft beside its list.
     """
 
     draft_vocab_size: int | None = None
@@ -48,6 +59,7 @@ class PlanningRequest:
     limits: PlanLimits = field(default_factory=PlanLimits)
     threads: tuple[int, ...] = ()
     given: GivenOrder | None = None
+    conversation_rows: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -131,11 +143,13 @@ def plan_grid(
 ) -> tuple[Sequence[int], Sequence[int]]:
     """Return the sizes and draft lengths (1..``longest``) to score, narrowed to the user's own choices.
 
-    Replays of drawn answers take long, so these are scored at some sizes only. Raises `EdgedraftError` where a choice
-    is out of range.
+    Replays of drawn answers and of rows take long, so these are scored at some sizes only. Raises `EdgedraftError`
+    where a choice is out of range.
     """
     swift = calibration is None or isinstance(calibration.trace, AcceptanceTrace)
     sizes: Sequence[int] = tiled_sizes(vocab_size).tolist() if swift else candidate_sizes(vocab_size)
+    if request.conversation_rows:
+        sizes = candidate_sizes(vocab_size, LEAST_LIST)
     if request.draft_vocab_size is not None:
         sizes = (round_to_tile(request.draft_vocab_size, vocab_size),)
     lengths: Sequence[int] = DRAFT_LENGTHS[:longest]
@@ -155,11 +169,43 @@ def _planned(pairs: Iterator[tuple[AnyPair, Candidate]], case: PlanningCase, dev
     by_setup = {candidate.setup: (pair, candidate) for pair, candidate in pairs}
     calibration, request, first = case.calibration, case.request, case.pairs[0]
     order, ranked_by = _ranked(first, calibration, request)
-    sizes, lengths = _grid(case)
-    answers = replay_answers(calibration.trace, calibration.scoring, order, sizes, lengths)
+    grid, limit = _grid(case), request.conversation_rows
     candidates = [candidate for _, candidate in by_setup.values()]
+    if limit:
+        answers = replay_with_rows(_traced(first, calibration), calibration.scoring, order, limit, grid)
+        candidates = [with_rows(each, limit, first.head_row.parameters) for each in candidates]
+    else:
+        answers = replay_answers(calibration.trace, calibration.scoring, order, *grid)
     decision = decide(candidates, answers, request.limits, device, bootstrap_rng())
+    decision = decision if limit else _with_advice(decision, first, calibration)
     return Planned(decision=decision, pair=by_setup[decision.best.setup][0], ranked_by=ranked_by)
+
+
+def _with_advice(decision: Decision, pair: AnyPair, calibration: Calibration) -> Decision:
+    """Add a sentence to the decision where rows from the conversation would pay on the same answers."""
+    trace, answers = calibration.trace, calibration.scoring_answers
+    if isinstance(pair, EaglePair) or not isinstance(trace, AcceptanceTrace) or not is_trace_of(trace, answers):
+        return decision
+    order = decision.scored.answers.order
+    replayed = conversation_replays(_traced(pair, calibration), order, SUGGESTED_ROWS)
+    advice = rows_advice(decision.scored, decision.best, replayed, pair.head_row.parameters)
+    return decision if advice is None else replace(decision, gives_up=(*decision.gives_up, advice))
+
+
+def _traced(pair: AnyPair, calibration: Calibration) -> ConversationTrace:
+    """Return the calibration's trace with the texts that it is of; it must be a greedy one."""
+    trace, rule = calibration.trace, "conversation_rows: drafts from rows are replayed on greedy answers"
+    if not isinstance(trace, AcceptanceTrace):
+        raise EdgedraftError(rule, got="drawn answers", remedy="leave the rows out")
+    return ConversationTrace(trace=trace, answers=calibration.scoring_answers, scored=pair.most_draft_tokens)
+
+
+def require_rows(pair: AnyPair) -> None:
+    """Refuse rows from the conversation where the drafter's head cannot give them."""
+    if isinstance(pair, EaglePair):
+        rule = "conversation_rows: expected a drafter that decodes by itself"
+        raise EdgedraftError(rule, got=pair.drafter.layout.kind, remedy="leave the rows out")
+    head_entry(load_graph(pair.drafter.graph), "head")
 
 
 def _ranked(pair: AnyPair, calibration: Calibration, request: PlanningRequest) -> tuple[Ids, tuple[str, ...]]:

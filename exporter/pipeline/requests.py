@@ -12,6 +12,7 @@ from edgedraft.exporter.models.via_optimum import BUILDER, EXPORT_BACKENDS
 from edgedraft.runtime.base.cores import require_threads
 from edgedraft.runtime.base.records import require
 from edgedraft.runtime.core.batch import BATCH_ROWS
+from edgedraft.runtime.core.conversation import MOST_ROWS
 from edgedraft.runtime.core.model import CONTEXT_LENGTH
 from edgedraft.runtime.core.plan import DecodingPlan
 from edgedraft.runtime.core.policies import FIXED, PolicyChoice
@@ -123,6 +124,8 @@ class PlanRequest(PairInputs):
     - ``max_divergence``: how far the target may differ from its fp32 build, in nats per token.
     - ``device``, ``provider``: the device (None: this machine) and the execution provider to plan for.
     - ``calibration``: a saved calibration to use instead of sampling the models.
+    - ``conversation_rows``: how many tokens of the text that the draft vocabulary lacks may be drafted beside it, 0 for
+      none; of an independent drafter and greedy answers.
     - ``trials``: also search with so many trials and compare with the scan; ``storage``: the file that keeps them.
     - ``pictures``: the folder for the plan's pictures.
     """
@@ -137,6 +140,7 @@ class PlanRequest(PairInputs):
     device: str | Path | None = None
     provider: str = CPU
     calibration: str | Path | None = None
+    conversation_rows: int = 0
     trials: int | None = None
     storage: Path | None = None
     pictures: Path | None = None
@@ -151,6 +155,13 @@ class PlanRequest(PairInputs):
         _require_positive(
             {name: getattr(self, name) for name in ("vocab_size", "draft_length", "memory_budget", "trials")}
         )
+        rows = self.conversation_rows
+        require(0 <= rows <= MOST_ROWS, f"conversation_rows: expected 0..{MOST_ROWS}", got=rows)
+        whole = rows == 0 or self.calibration is None
+        rule = "conversation_rows: a saved calibration holds no prompts to replay them on"
+        require(whole, rule, got=rows, remedy="leave one of them out")
+        rule = "conversation_rows: drafts from rows are replayed on greedy answers"
+        require(rows == 0 or self.sampling is None, rule, got="drawn answers", remedy="leave one of them out")
         require(0 <= self.min_coverage <= 1, "min_coverage: expected 0..1", got=self.min_coverage)
         within = self.max_divergence is None or self.max_divergence >= 0
         require(within, "max_divergence: expected 0 or more", got=self.max_divergence)

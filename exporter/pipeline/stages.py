@@ -32,6 +32,7 @@ from edgedraft.exporter.pipeline.planning import (
     PlanningRequest,
     longest_draft,
     plan_grid,
+    require_rows,
 )
 from edgedraft.exporter.pipeline.prepared import PreparedDrafter, plans_elsewhere, plans_here
 from edgedraft.exporter.pipeline.quality import targets_within
@@ -112,6 +113,8 @@ class _Work:
     def prepared(self) -> PreparedDrafter:
         """Do everything up to the plan."""
         pairs = self.usable_pairs()
+        for pair in pairs if self.request.conversation_rows else ():
+            require_rows(pair)
         wishes = self.wishes(pairs[0])
         plan_grid(pairs[0].most_draft_tokens, None, wishes, longest_draft(pairs[0]))
         for pair in pairs:
@@ -182,6 +185,7 @@ class _Work:
             draft_length=request.draft_length,
             limits=self.limits,
             threads=tuple(dict.fromkeys(request.threads[1:])),
+            conversation_rows=request.conversation_rows,
         )
         if request.vocab is None:
             return wishes

@@ -62,9 +62,9 @@ class Planned:
         return self.decision.scored.candidate_of(self.decision.best).latency
 
 
-def candidate_sizes(vocab_size: int) -> tuple[int, ...]:
-    """Return draft vocabulary sizes to show: about two a doubling from 1024, and the whole vocabulary."""
-    doublings = (int(1024 * 2 ** (step / 2)) for step in range(32))
+def candidate_sizes(vocab_size: int, smallest: int = 1024) -> tuple[int, ...]:
+    """Return draft vocabulary sizes to show: about two a doubling from ``smallest``, and the whole vocabulary."""
+    doublings = (int(smallest * 2 ** (step / 2)) for step in range(40))
     return tuple(sorted({*(round_to_tile(size, vocab_size) for size in doublings if size < vocab_size), vocab_size}))
 
 
@@ -91,7 +91,10 @@ def decide(
     runner_up = next((option for option in scored.ranked() if _differ(option, best)), None)
     uncertainty = estimate_uncertainty(scored, best, runner_up, plain.latency, rng)
     return Decision(
-        plan=_plan(best, scored.candidate_of(best).latency, uncertainty, speculate, device),
+        plan=replace(
+            _plan(best, scored.candidate_of(best).latency, uncertainty, speculate, device),
+            conversation_rows=answers.conversation_rows,
+        ),
         best=best,
         runner_up=runner_up,
         uncertainty=uncertainty,
@@ -148,6 +151,14 @@ def _reason(best: Option, latency: PairLatency, uncertainty: Uncertainty, specul
     )
 
 
+def _by_list(best: Option, answers: ReplayedAnswers) -> str:
+    """Write what the list alone would reach, where rows from the conversation are drafted beside it."""
+    if answers.by_list is None:
+        return ""
+    alone = answers.by_list(best.draft_vocab_size, best.draft_length).block_efficiency
+    return f"with {answers.conversation_rows} rows from the conversation, {alone:.2f} without them, "
+
+
 def _given_up(best: Option, scored: ScoredOptions) -> list[str]:
     """Write what the plan does without: rare tokens, accepted drafts, and the speed that a limit forbids."""
     scan = scored.answers.scan
@@ -155,9 +166,11 @@ def _given_up(best: Option, scored: ScoredOptions) -> list[str]:
     full = float(scan.block_efficiency[-1, length])
     sentences = []
     if best.coverage < 1:
+        lacking = "cannot be drafted" if scored.answers.by_list is None else "are not listed"
+        rows = _by_list(best, scored.answers)
         sentences.append(
-            f"{1 - best.coverage:.2%} of held-out tokens cannot be drafted: τ {best.block_efficiency:.2f} "
-            f"instead of {full:.2f} with all {int(scan.sizes[-1]):,} tokens"
+            f"{1 - best.coverage:.2%} of held-out tokens {lacking}: τ {best.block_efficiency:.2f} "
+            f"{rows}instead of {full:.2f} with all {int(scan.sizes[-1]):,} tokens"
         )
     free = next(replace(scored, allowed=np.ones_like(scored.allowed)).ranked())
     fastest = next(scored.ranked())

@@ -64,13 +64,16 @@ class ReplayedAnswers:
     """Held-out answers replayed under one token ``order``, int64 (vocab,).
 
     ``coverage`` is the share of the held-out tokens that the first K tokens hold, for K = 1..vocab: (vocab,). ``scan``
-    sums the replays at the sizes and lengths to score; ``replay`` makes any one of them, answer by answer.
+    sums the replays at the sizes and lengths to score; ``replay`` makes any one of them, answer by answer. With
+    ``conversation_rows`` both are of drafts from the list and from so many rows; ``by_list`` is the list's own replay.
     """
 
     order: Ids
     coverage: Float64Array
     scan: Scan
     replay: ReplayFunction
+    conversation_rows: int = 0
+    by_list: ReplayFunction | None = None
 
 
 def replay_answers(

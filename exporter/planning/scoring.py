@@ -67,6 +67,8 @@ class PairLatency:
     reading: ReadingCost | None = None
     target_rereads: bool = False
     """Whether the target has recurrent states, so that a partly accepted draft's tokens are read again."""
+    rows_seconds: float = 0.0
+    """Seconds that rows from the conversation add to each pass of the drafter."""
 
     @property
     def kernels(self) -> PairKernels:
@@ -79,7 +81,7 @@ class PairLatency:
         One row is a further draft's; where the drafter reads the target's states, more are those of a first pass.
         """
         if self.reading is None:
-            return self.drafter.seconds(self.drafter_bytes(size), rows)
+            return self.drafter.seconds(self.drafter_bytes(size), rows) + self.rows_seconds
         one = self.drafter.seconds(self.drafter_bytes(size), 1)
         return one if rows == 1 else one + self.reading.seconds + (rows - 1) * self.reading.row_seconds
 

@@ -18,6 +18,7 @@ from edgedraft.runtime.base.replacing import replacing_file
 
 _LENGTH_BYTES = 8
 _BFLOAT16 = "BF16"
+_MAPPED = {"U8": "<u1", "F16": "<f2", "F32": "<f4"}
 _SUM = "sha256"
 
 
@@ -72,6 +73,32 @@ def read_weights(path: Path, names: Collection[str] | None = None) -> dict[str, 
     tensors, _ = read_tensors(path, chosen - set(halves))
     whole = {name: array.astype(np.float32) if array.dtype.kind == "f" else array for name, array in tensors.items()}
     return whole | _read_bfloats(path, halves)
+
+
+def mapped_tensors(path: Path) -> dict[str, AnyArray]:
+    """Return the arrays in ``path`` as views of the file, of which only what is used is read.
+
+    Raises `EdgedraftError` for an incomplete file, or for numbers other than bytes and floats of 16 and 32 bits.
+    """
+    with _opened(path) as file, path.open("rb") as plain:
+        names = tuple(file.keys())
+        known = {name: file.get_slice(name).get_dtype() for name in names}
+        foreign = [f"{name} is {dtype}" for name, dtype in known.items() if dtype not in _MAPPED]
+        if foreign:
+            raise TypeError(", ".join(foreign))
+        start = _LENGTH_BYTES + int.from_bytes(plain.read(_LENGTH_BYTES), "little")
+        header = json.loads(plain.read(start - _LENGTH_BYTES))
+        return {
+            name: _mapped(path, np.dtype(_MAPPED[dtype]), start + header[name]["data_offsets"][0], header[name])
+            for name, dtype in known.items()
+        }
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], offset: int, entry: Mapping[str, Any]) -> AnyArray:
+    shape = tuple(entry["shape"])
+    if 0 in shape:
+        return np.zeros(shape, dtype)  # nothing can be mapped of an empty array
+    return np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
 
 
 def tensor_names(path: Path) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from edgedraft.runtime.base.errors import EdgedraftError, shown
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.bundle.head_rows_file import HeadRowsEntry
 from edgedraft.runtime.core.forecast import AcceptanceForecast
 from edgedraft.runtime.core.plan import DecodingPlan
 
@@ -152,7 +153,8 @@ class BundleManifest:
     ``provider`` is the execution provider that the bundle was planned for. ``divergence`` is the target's distance from
     fp32, ``drafter_divergence`` the drafter's, None where it was not measured. ``context_length`` is the target's,
     ``drafter_context_length`` the drafter's own, None in older bundles. ``layer`` describes a drafter of any kind but
-    `INDEPENDENT`. ``forecast`` is for `edgedraft tune`; older bundles have none.
+    `INDEPENDENT`. ``forecast`` is for `edgedraft tune`; older bundles have none. ``head_rows`` is the drafter's full
+    head, for rows from the conversation; None in a bundle without them.
     """
 
     schema_version: int
@@ -173,6 +175,7 @@ class BundleManifest:
     drafter_kind: str = INDEPENDENT
     layer: LayerEntry | None = None
     forecast: AcceptanceForecast | None = None
+    head_rows: HeadRowsEntry | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -195,6 +198,7 @@ class BundleManifest:
         require(kind in DRAFTER_KINDS, known, got=kind, remedy=remedy)
         fits = (self.layer is None) == (kind == INDEPENDENT)
         require(fits, f"layer: expected what an {kind} drafter has", got=self.layer, remedy=remedy)
+        self._check_head_rows()
         require(len(self.files) <= _MOST_FILES, f"files: expected at most {_MOST_FILES}", got=len(self.files))
         for name in (*self.files, *self.named_files):
             _check_inside(name)
@@ -214,8 +218,22 @@ class BundleManifest:
 
     @property
     def named_files(self) -> tuple[str, ...]:
-        """Return the files that a graph is read from, and the index map's."""
-        return (*self.graphs, *(name for data in self.graphs.values() for name in data), self.index_map)
+        """Return the files that a graph is read from, the index map's, and the full head's."""
+        head = () if self.head_rows is None else (self.head_rows.file,)
+        return (*self.graphs, *(name for data in self.graphs.values() for name in data), self.index_map, *head)
+
+    def _check_head_rows(self) -> None:
+        head, remedy = self.head_rows, "export the bundle again"
+        rows = self.plan.conversation_rows
+        fits = head is not None or rows == 0
+        require(fits, "plan: conversation_rows: expected 0 in a bundle without head_rows", got=rows, remedy=remedy)
+        if head is None:
+            return
+        alone = self.drafter_kind == INDEPENDENT
+        require(alone, f"head_rows: expected an {INDEPENDENT} drafter", got=self.drafter_kind, remedy=remedy)
+        listed = self.plan.draft_vocab_size
+        rule = f"head_rows: rows: expected the {listed} of the draft vocabulary or more"
+        require(head.rows >= listed, rule, got=head.rows, remedy=remedy)
 
     def _check_ends(self) -> None:
         ends = self.end_token_ids

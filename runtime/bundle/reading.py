@@ -10,6 +10,7 @@ from edgedraft.runtime.base.graph_reads import require_reads
 from edgedraft.runtime.base.one_folder import from_one_folder
 from edgedraft.runtime.base.records import from_plain, require
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, TOKENIZER, has_fingerprint, tokenizer_fingerprint
+from edgedraft.runtime.bundle.head_rows_file import open_head_rows
 from edgedraft.runtime.bundle.index_map_file import read_index_map
 from edgedraft.runtime.bundle.manifest import HEAD, MANIFEST_NAME, BundleManifest, FileEntry, migrated
 from edgedraft.runtime.core.index_map import IndexMap
@@ -69,6 +70,10 @@ def _read(path: Path, verify_hashes: bool) -> Bundle:
         _check_reads(path, graph, data)
     index_map = read_index_map(path / manifest.index_map, manifest.target_vocab_size)
     _check_map(index_map, manifest, manifest_path)
+    if manifest.head_rows is not None:
+        head = open_head_rows(path / manifest.head_rows.file, manifest.head_rows)
+        last, rule = int(index_map.target_ids[-1]), f"{manifest_path}: head_rows: expected a row for each listed token"
+        require(last < head.entry.rows, rule, got=f"{head.entry.rows} rows, token {last}", remedy=_EXPORT_AGAIN)
     tokenizer, expected = path / TOKENIZER, manifest.tokenizer_fingerprint
     rule = f"{tokenizer}: tokenizer fingerprint must be {expected[:12]}"
     own = tokenizer_fingerprint(tokenizer)

@@ -154,12 +154,17 @@ def prefill(model: LanguageModel, token_ids: Sequence[int], before_pass: Callabl
 
 def catch_up(model: LanguageModel, token_ids: Sequence[int]) -> Logits:
     """Read the rest of ``token_ids``, whose beginning the cache must hold, and return the last row of logits."""
+    logits: Logits = last_pass(model, token_ids).logits[-1]
+    return logits
+
+
+def last_pass(model: LanguageModel, token_ids: Sequence[int]) -> Pass:
+    """Read the rest of ``token_ids``, whose beginning the cache must hold, and return the last pass."""
     expect(model, len(token_ids))
     *earlier, last = prompt_pieces(token_ids[model.length :])
     for piece in earlier:
         model.read(piece)
-    logits: Logits = model.read(last).logits[-1]
-    return logits
+    return model.read(last)
 
 
 def prompt_pieces(token_ids: Sequence[int], rows: int = PREFILL_ROWS) -> Iterator[Sequence[int]]:

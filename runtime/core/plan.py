@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from edgedraft.runtime.base.kernel_names import UNRECORDED, PairKernels
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.core.conversation import MOST_ROWS
 
 WORTHWHILE_SPEED_UP = 1.03
 """Below this the predicted gain is within what step times on a busy machine can tell apart."""
@@ -32,7 +33,8 @@ class DecodingPlan:
     ``target_pass_seconds[i]`` and ``drafter_pass_seconds[i]`` are seconds of a pass over i + 1 tokens on that device.
     They were timed with ``kernels``. ``policy`` is the draft policy that won where several were compared; None where
     only fixed lengths were, and answers are drafted by the adaptive policy. ``speed_up_low`` and ``speed_up_high`` are
-    the ends of the 80 % interval of the predicted speed-up.
+    the ends of the 80 % interval of the predicted speed-up. ``conversation_rows`` is how many tokens of the text that
+    the draft vocabulary lacks can be drafted beside it, 0 for none.
     """
 
     draft_vocab_size: int
@@ -54,6 +56,7 @@ class DecodingPlan:
     chance_to_pay: float
     kernels: PairKernels = UNRECORDED
     policy: str | None = None
+    conversation_rows: int = 0
 
     def __post_init__(self) -> None:
         for name, most in _MOST.items():
@@ -62,6 +65,8 @@ class DecodingPlan:
         for name in _RATES:
             value = getattr(self, name)
             require(0 < value < math.inf, f"plan: {name} must be above 0 and finite", got=value)
+        rows = self.conversation_rows
+        require(0 <= rows <= MOST_ROWS, f"plan: conversation_rows must lie in 0..{MOST_ROWS}", got=rows)
         rate = self.predicted_acceptance_rate
         require(0 <= rate <= 1, "plan: predicted_acceptance_rate must lie in 0..1", got=rate)
         known = self.policy is None or self.policy in _POLICIES

@@ -4,19 +4,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from edgedraft.runtime.base.arrays import Logits
+from edgedraft.runtime.core.conversation import ConversationRows, RowsFactory
 from edgedraft.runtime.core.index_map import IndexMap
-from edgedraft.runtime.core.model import LanguageModel, ModelFactory, Pass, PromptPasses, catch_up, prefill
+from edgedraft.runtime.core.model import LanguageModel, ModelFactory, Pass, PromptPasses, last_pass, prefill
 from edgedraft.runtime.core.rounds import Round
 from edgedraft.runtime.core.switching import longest_pass_end
 from edgedraft.runtime.core.token_drafter import ModelStep, TokenOffer, TokenSource
 
 
 class ModelTokenSource(TokenSource):
-    """A separate draft model; ``index_map`` maps its ids to the target's."""
+    """A separate draft model; ``index_map`` maps its ids to the target's.
 
-    def __init__(self, model: LanguageModel, index_map: IndexMap) -> None:
+    With ``rows``, tokens of the text that the map lacks are drafted, too.
+    """
+
+    def __init__(self, model: LanguageModel, index_map: IndexMap, rows: ConversationRows | None = None) -> None:
         self.model = model
         self.index_map = index_map
+        self._rows = rows
         self._committed = 0
 
     def begin(self, prompt_ids: Sequence[int], passes: PromptPasses) -> None:
@@ -24,21 +30,32 @@ class ModelTokenSource(TokenSource):
         passes.last_row()  # the target reads first: what it refuses, the drafter need not read
         if len(prompt_ids) <= self.model.context_length:
             prefill(self.model, prompt_ids, passes.before_pass)
+        if self._rows is not None:
+            self._rows.begin()
 
     def start(self, committed: Sequence[int]) -> None:
         """See `TokenSource.start`."""
         self._committed = len(committed)
+        if self._rows is not None:
+            self._rows.start(committed)
 
     def offers(self, context_ids: Sequence[int]) -> Sequence[TokenOffer]:
         """Return the model's pass. The last draft is not read, so one token more than fits can be drafted."""
         if len(context_ids) > longest_pass_end(self.model, self._committed, self.model.context_length):
             return ()
         unread = len(context_ids) - self.model.length
-        return (ModelStep(unread=unread, ask=lambda: catch_up(self.model, context_ids), index_map=self.index_map),)
+        index_map = self.index_map if self._rows is None else self._rows.index_map
+        return (ModelStep(unread=unread, ask=lambda: self._ask(context_ids), index_map=index_map),)
 
     def rewind(self, length: int) -> None:
         """See `TokenSource.rewind`."""
         self.model.rewind(min(self.model.length, length))
+
+    def _ask(self, context_ids: Sequence[int]) -> Logits:
+        """Read the unread tokens and return the logits of the token after ``context_ids``."""
+        done = last_pass(self.model, context_ids)
+        last: Logits = done.logits[-1]
+        return last if self._rows is None else self._rows.logits(done)
 
 
 class FirstOf(TokenSource):
@@ -82,11 +99,16 @@ class SourceFactory(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ModelSources:
-    """Opens sources over a separate draft model; ``index_map`` maps its ids to the target's."""
+    """Opens sources over a separate draft model; ``index_map`` maps its ids to the target's.
+
+    With ``rows``, each source drafts tokens of its text that the map lacks, too.
+    """
 
     graph: ModelFactory
     index_map: IndexMap
+    rows: RowsFactory | None = None
 
     def new_source(self) -> ModelTokenSource:
         """Return a source over a model with an empty cache."""
-        return ModelTokenSource(self.graph.new_model(), self.index_map)
+        rows = None if self.rows is None else self.rows.new_rows()
+        return ModelTokenSource(self.graph.new_model(), self.index_map, rows)

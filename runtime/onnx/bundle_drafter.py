@@ -4,11 +4,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgedraft.runtime.base.records import require
+from edgedraft.runtime.bundle.head_rows_file import open_head_rows
 from edgedraft.runtime.bundle.manifest import BundleManifest
 from edgedraft.runtime.bundle.reading import Bundle
 from edgedraft.runtime.core.sources import ModelSources, SourceFactory
 from edgedraft.runtime.onnx.eagle import EagleGraph
 from edgedraft.runtime.onnx.eagle_source import EagleSources
+from edgedraft.runtime.onnx.head_rows import ConversationHead
 from edgedraft.runtime.onnx.planned_kernels import as_planned, padded_graph
 from edgedraft.runtime.onnx.session import OnnxGraph, SessionSettings
 
@@ -34,7 +36,17 @@ def open_drafter(bundle: Bundle, settings: SessionSettings) -> BundleDrafter:
 def _model(bundle: Bundle, manifest: BundleManifest, graph: OnnxGraph) -> BundleDrafter:
     plan = manifest.plan
     padded = padded_graph(graph, plan.drafter_pass_seconds, manifest.provider, plan.kernels.drafter)
-    return BundleDrafter(sources=ModelSources(graph=padded, index_map=bundle.index_map), graph=graph)
+    sources = ModelSources(graph=padded, index_map=bundle.index_map, rows=_conversation_head(bundle))
+    return BundleDrafter(sources=sources, graph=graph)
+
+
+def _conversation_head(bundle: Bundle) -> ConversationHead | None:
+    """Open the drafter's full head; None where the plan uses none of its rows."""
+    entry, limit = bundle.manifest.head_rows, bundle.manifest.plan.conversation_rows
+    if entry is None or limit == 0:
+        return None
+    head = open_head_rows(bundle.path / entry.file, entry)
+    return ConversationHead(head=head, listed=bundle.index_map, limit=limit)
 
 
 def check_widths(bundle: Bundle, target: OnnxGraph, drafter: BundleDrafter) -> None:
@@ -46,6 +58,8 @@ def check_widths(bundle: Bundle, target: OnnxGraph, drafter: BundleDrafter) -> N
     _check(
         bundle.drafter_graph, "recurrent states", drafter.graph.state_bytes, manifest.drafter.state_bytes, "bytes large"
     )
+    if manifest.head_rows is not None:
+        _check(bundle.drafter_graph, "features", drafter.graph.feature_width, manifest.head_rows.width)
     if manifest.layer is not None:
         _check(bundle.target_graph, "features", target.feature_width, manifest.layer.feature_width)
 

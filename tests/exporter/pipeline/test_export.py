@@ -106,3 +106,35 @@ def test_a_quickstart_returns_what_it_measured(asked, tmp_path):
         "trimmed drafter, adaptive",
     ]
     assert dataclasses.asdict(report.calibration)["scoring_prompts"] == 2
+
+
+def test_a_bundle_with_rows_from_the_conversation(asked, tmp_path):
+    """Exported, opened, and asked."""
+    rows = asked | {"vocab_size": 64, "conversation_rows": 24}
+    bundle = edgedraft.export(edgedraft.ExportRequest(**rows))
+    assert (bundle.manifest.plan.conversation_rows, bundle.manifest.head_rows.rows) == (24, 1024)
+    with edgedraft.load(bundle.path, threads=2) as model:
+        drafted = model.generate("sort the list 1", options=edgedraft.DecodingOptions(policy="fixed", draft_length=3))
+        plain = model.generate("sort the list 1", options=edgedraft.DecodingOptions(speculate=False))
+    assert drafted.token_ids == plain.token_ids
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"conversation_rows": 1025}, "conversation_rows: expected 0..1024, got 1025"),
+        (
+            {"conversation_rows": 8, "calibration": "saved"},
+            "conversation_rows: a saved calibration holds no prompts to replay them on, got 8 - leave one of them out",
+        ),
+        (
+            {"conversation_rows": 8, "sampling": edgedraft.SamplingSettings(temperature=0.8)},
+            "conversation_rows: drafts from rows are replayed on greedy answers, got drawn answers"
+            " - leave one of them out",
+        ),
+    ],
+)
+def test_rows_that_cannot_be_planned_are_refused_at_once(changes, message):
+    with pytest.raises(EdgedraftError) as error:
+        edgedraft.ExportRequest(output="bundle", **changes)
+    assert str(error.value) == message

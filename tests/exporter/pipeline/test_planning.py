@@ -1,6 +1,7 @@
 """Planning a pair: by timing it here, or by the latency model of a device that is not here; drawn answers too."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from edgedraft.calibration.answers.batched import Draws
 from edgedraft.devices.latency import LatencyModel, StepModel
 from edgedraft.devices.registry import find_profile
+from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.pipeline.calibrating import AnswerSettings, calibrate_pair
 from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_elsewhere, plan_grid, plan_here
 from edgedraft.exporter.pipeline.remote_device import LatencyForecast
@@ -105,3 +107,62 @@ def test_the_end_of_turn_leads_the_order(tiny_opened, tiny_planned):
     order = token_order(tiny_opened, tiny_planned[0])
     assert sorted(order.tolist()) == list(range(tiny_opened.vocab_size))
     assert tuple(order[: len(tiny_opened.end_token_ids)]) == tuple(np.sort(tiny_opened.end_token_ids))
+
+
+# --- rows from the conversation ---------------------------------------------------------------------------------------
+
+
+def test_rows_raise_acceptance_and_their_cost_is_in_the_plan(tiny_opened, tiny_planned):
+    """At one list and draft length: the runtime's rows, replayed, and a slower pass of the drafter."""
+    fixed = PlanningRequest(draft_vocab_size=64, draft_length=3)
+    plans = [
+        plan_elsewhere([tiny_opened], tiny_planned[0], replace(fixed, conversation_rows=rows), device(0.02)).plan
+        for rows in (0, 16, 1024)
+    ]
+    assert [plan.conversation_rows for plan in plans] == [0, 16, 1024]
+    efficiencies = [plan.predicted_block_efficiency for plan in plans]
+    assert efficiencies[0] < efficiencies[1] <= efficiencies[2]
+    row_seconds = 4 * tiny_opened.head_row.parameters * 1e-10
+    for plan, rows in zip(plans, (0, 16, 1024), strict=True):
+        added = plan.drafter_pass_seconds[0] - plans[0].drafter_pass_seconds[0]
+        assert added == pytest.approx(rows * row_seconds, rel=1e-9)
+
+
+def test_a_plan_says_what_rows_gain_or_would_gain(tiny_opened, tiny_planned):
+    """On a device whose passes cost the same whatever they read, so that rows cost nothing."""
+    fixed = PlanningRequest(draft_vocab_size=64, draft_length=3)
+    model = StepModel(overhead_seconds=1e-3, seconds_per_byte=0.0)
+    level = device(0.02, latency=LatencyModel(device="a phone", models={("fp32", "cpu"): model}))
+    without, with_them = (
+        plan_elsewhere([tiny_opened], tiny_planned[0], replace(fixed, conversation_rows=rows), level).decision
+        for rows in (0, 256)
+    )
+    best, rows = without.best, with_them.best
+    advice = (
+        f"256 rows from the conversation would make τ {rows.block_efficiency:.2f} of {best.block_efficiency:.2f}, "
+        f"{rows.tokens_per_second:.1f} tokens/s: plan with --conversation-rows 256"
+    )
+    assert without.gives_up[-1] == advice
+    said = (
+        f"τ {rows.block_efficiency:.2f} with 256 rows from the conversation, {best.block_efficiency:.2f} without them"
+    )
+    assert said in with_them.gives_up[0] and "are not listed" in with_them.gives_up[0]
+
+
+def test_forecasts_for_other_sizes_are_of_rows_too(tiny_opened, tiny_planned):
+    request = PlanningRequest(draft_length=3, conversation_rows=64)
+    planned = plan_elsewhere([tiny_opened], tiny_planned[0], request, device(0.02))
+    order = bundle_contents(tiny_planned[0], planned, "tiny").order
+    assert order.forecasts.sizes.tolist() == list(candidate_sizes(1024, 256))
+    for size in (256, 512):
+        forecast = order.forecasts.at(size)
+        assert forecast.block_efficiency == pytest.approx(planned.replayed(size, 3).block_efficiency, rel=1e-6)
+
+
+def test_drawn_answers_have_no_rows(tiny_opened, tiny_pair, tiny_prompts):
+    drawn = AnswerSettings(draws=Draws(settings=SamplingSettings(temperature=0.8), seed=1))
+    calibration = calibrate_pair(tiny_opened, tiny_prompts.at_most(3), tiny_pair.cache, settings=drawn)
+    with pytest.raises(EdgedraftError) as error:
+        plan_elsewhere([tiny_opened], calibration, PlanningRequest(conversation_rows=8), device(0.02))
+    rule = "conversation_rows: drafts from rows are replayed on greedy answers, got drawn answers - leave the rows out"
+    assert str(error.value) == rule

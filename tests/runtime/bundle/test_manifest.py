@@ -61,6 +61,7 @@ PLAIN = {
         "chance_to_pay": 0.9,
         "kernels": {"target": "stock", "drafter": "stock"},
         "policy": None,
+        "conversation_rows": 0,
     },
     "files": {"target/model.onnx": {"bytes": 1, "sha256": "0"}},
     "provider": "webgpu",
@@ -70,7 +71,10 @@ PLAIN = {
     "drafter_kind": "independent",
     "layer": None,
     "forecast": None,
+    "head_rows": None,
 }
+HEAD = {"file": "drafter/head_rows.safetensors", "rows": 9, "width": 8, "bits": 4, "block_size": 32, "input_bits": 8}
+WITH_ROWS = PLAIN | {"head_rows": HEAD, "plan": PLAIN["plan"] | {"conversation_rows": 16}}
 
 
 OPTIONAL = (
@@ -182,3 +186,43 @@ def test_paths_inside_are_kept(name):
 def test_a_mistyped_key_is_named_with_its_path():
     with pytest.raises(EdgedraftError, match=r"^manifest: files\.a: bytes: expected int, got '1'$"):
         read(files={"a": {"bytes": "1", "sha256": "0"}})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rows": 0}, "head_rows: rows: expected 1..16777216, got 0"),
+        (
+            {"rows": 2},
+            "head_rows: rows: expected the 3 of the draft vocabulary or more, got 2 - export the bundle again",
+        ),
+        ({"width": 2**22 + 1}, "head_rows: width: expected 1..4194304, got 4194305"),
+        ({"bits": 3}, "head_rows: bits: expected one of (4, 8, 16, 32), got 3"),
+        ({"block_size": 0}, "head_rows: block_size: expected one of (16, 32, 64, 128, 256), got 0"),
+        ({"bits": 32}, "head_rows: block_size: expected one of (0,), got 32"),
+        ({"bits": 16, "block_size": 0}, "head_rows: input_bits: expected one of (32,), got 8"),
+        ({"input_bits": 4}, "head_rows: input_bits: expected one of (8, 32), got 4"),
+        ({"file": "../head"}, "files: expected a relative path inside the bundle, got '../head'"),
+    ],
+)
+def test_a_head_that_cannot_be(change, message, raises_exactly):
+    with raises_exactly(message):
+        from_plain(BundleManifest, WITH_ROWS | {"head_rows": HEAD | change}, "manifest")
+
+
+def test_a_head_is_read_and_its_file_is_among_the_files():
+    manifest = from_plain(BundleManifest, WITH_ROWS, "manifest")
+    assert to_plain(manifest) == WITH_ROWS
+    assert "drafter/head_rows.safetensors" in manifest.named_files
+
+
+def test_rows_without_a_head(raises_exactly):
+    rule = "plan: conversation_rows: expected 0 in a bundle without head_rows, got 16 - export the bundle again"
+    with raises_exactly(rule):
+        from_plain(BundleManifest, WITH_ROWS | {"head_rows": None}, "manifest")
+
+
+def test_a_layer_has_no_head_of_its_own_rows(raises_exactly):
+    layer = {"tapped_layers": [], "feature_width": 8, "fusing": None, "borrowed": []}
+    with raises_exactly("head_rows: expected an independent drafter, got eagle - export the bundle again"):
+        from_plain(BundleManifest, WITH_ROWS | {"drafter_kind": "eagle", "layer": layer}, "manifest")

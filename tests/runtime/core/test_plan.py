@@ -25,6 +25,7 @@ VALUES = {
     "chance_to_pay": 0.9,
     "kernels": {"target": "avx512vnni", "drafter": "stock"},
     "policy": None,
+    "conversation_rows": 0,
 }
 
 

@@ -78,6 +78,8 @@ export interface Manifest {
   readonly layer: unknown;
   /** Accepted drafts on held-out answers, by draft length; null in older bundles. */
   readonly forecast: AcceptanceForecast | null;
+  /** The drafter's full head, for rows from the conversation. A page neither fetches nor uses it. */
+  readonly head_rows: unknown;
 }
 
 const MOST_FILES = 1024;
@@ -172,6 +174,7 @@ const readManifest = recordOf<Manifest>({
   drafter_kind: optional(asString, INDEPENDENT),
   layer: optional<unknown>((value) => value, null),
   forecast: optional(orNull(readForecast), null),
+  head_rows: optional<unknown>((value) => value, null),
 });
 
 /** Check a manifest in parsed JSON; throws `EdgedraftError` naming the key that is wrong. */

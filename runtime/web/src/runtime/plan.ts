@@ -31,6 +31,8 @@ export interface DecodingPlan {
   readonly kernels: PairKernels;
   /** The draft policy that won where several were compared; null where only fixed lengths were. */
   readonly policy: string | null;
+  /** Tokens of the text that may be drafted beside the draft vocabulary. A page has no full head and drafts none. */
+  readonly conversation_rows: number;
 }
 
 /** The kernels of the CPU that target and drafter were timed with; empty where that was not recorded. */
@@ -61,10 +63,12 @@ const fields = recordOf<DecodingPlan>({
   chance_to_pay: asNumber,
   kernels: optional(readKernels, { target: "", drafter: "" }),
   policy: optional(orNull(asString), null),
+  conversation_rows: optional(asInteger, 0),
 });
 
 const POLICIES = ["fixed", "ngram", "ngram-or-drafter", "confident", "adaptive"];
 const MOST_ROWS = 4096;
+const MOST_CONVERSATION_ROWS = 1024;
 const LONGEST_PASS = 86_400;
 const MOST = { draft_vocab_size: 2 ** 31 - 1, draft_length: MOST_ROWS, threads: 4096 };
 
@@ -77,6 +81,8 @@ export const readPlan: Reader<DecodingPlan> = (value, where) => {
   for (const name of ["predicted_tokens_per_second", "predicted_plain_tokens_per_second", "predicted_block_efficiency"] as const) {
     demand(plan[name] > 0 && plan[name] < Infinity, `plan: ${name} must be above 0 and finite`, { got: shownFloat(plan[name]) });
   }
+  const rows = plan.conversation_rows;
+  demand(rows >= 0 && rows <= MOST_CONVERSATION_ROWS, `plan: conversation_rows must lie in 0..${MOST_CONVERSATION_ROWS}`, { got: rows });
   for (const name of ["predicted_acceptance_rate", "chance_to_pay"] as const) {
     demand(plan[name] >= 0 && plan[name] <= 1, `plan: ${name} must lie in 0..1`, { got: shownFloat(plan[name]) });
   }

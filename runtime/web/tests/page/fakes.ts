@@ -66,6 +66,7 @@ export const MANIFEST: Manifest = {
     chance_to_pay: 0.95,
     kernels: { target: "", drafter: "" },
     policy: null,
+    conversation_rows: 0,
   },
   files: {
     "target/model.onnx": file(1_000_000),
@@ -82,6 +83,7 @@ export const MANIFEST: Manifest = {
   drafter_kind: "independent",
   layer: null,
   forecast: null,
+  head_rows: null,
 };
 
 export const CAPABILITIES: Capabilities = {
