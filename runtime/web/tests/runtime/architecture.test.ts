@@ -30,7 +30,7 @@ const MIRRORED = [
   "sampler", "sampling", "sources", "statistics", "tokenDrafter", "verify",
 ];
 /** Files of Python's that the page has no use for: the adaptive policy with what it measures, batches, the options and turns of an answer, LongRoPE. */
-const PYTHON_ONLY = ["__init__", "adaptive", "batch", "estimators", "options", "pacing", "pass_times", "switching"];
+const PYTHON_ONLY = ["__init__", "adaptive", "batch", "conversation", "estimators", "options", "pacing", "pass_times", "switching"];
 /** Files below the algorithm, as runtime/base is in Python. */
 const BASE = ["errors", "random", "records"];
 /** Exported names that Python's file lacks: what numpy or a dataclass does there, and what only the page needs. */
