@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from edgedraft.calibration.data.samples import SCORE
@@ -10,7 +11,6 @@ from edgedraft.calibration.data.turns import USER
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.devices.probing.phone import QUICK, WHOLE, PhoneProbe, write_phone_probe
 from edgedraft.exporter.models.sums import read_sums
-from edgedraft.exporter.models.trimmed import full_graph
 from edgedraft.exporter.pipeline.phone_results import PhoneResults
 from edgedraft.runtime.base.files import sha256
 from edgedraft.runtime.base.progress import Note
@@ -88,7 +88,8 @@ def offered_site(request: PhoneRequest, folder: Path, results: PhoneResults, not
     probe = write_phone_probe(folder / "probe", PROBE, QUICK if request.quick else WHOLE)
     full = full_drafter(bundle.manifest, onnx_cache, folder / "full")
     if full is None:
-        note(f"The full-vocabulary drafter is not at {onnx_cache}: the page benches without it.")
+        where = f"is not at {onnx_cache}" if has_export_extra() else 'needs pip install "edgedraft[export]"'
+        note(f"The full-vocabulary drafter {where}: the page benches without it.")
     parts = SiteParts(bundle=bundle, page=page_folder(), probe_folder=folder / "probe", probe=probe, full=full)
     return phone_site(parts, {"results/probe": results.probe_taker(probe), "results/bench": results.take_bench})
 
@@ -118,8 +119,13 @@ def phone_site(parts: SiteParts, takers: Mapping[str, Taker]) -> Site:
 def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path) -> ServedDrafter | None:
     """Return the bundle's drafter with its whole vocabulary, None if it is not cached; see `full_graph`.
 
-    Its weights are served from the cache, with the checksums that they have there; the page checks these.
+    Its weights are served from the cache, with the checksums that they have there; the page checks these. It is on
+    the machine that exported: elsewhere the packages of the extra ``export`` are not needed.
     """
+    if not (onnx_cache / manifest.drafter.conversion).is_dir() or not has_export_extra():
+        return None
+    from edgedraft.exporter.models.trimmed import full_graph
+
     whole = full_graph(manifest, onnx_cache, folder)
     if whole is None:
         return None
@@ -140,6 +146,11 @@ def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path) -> Se
     return ServedDrafter(
         record=record, files={**listed_files(folder, graph, FULL), **listed_files(whole.data_folder, data, FULL)}
     )
+
+
+def has_export_extra() -> bool:
+    """Return whether graphs can be read and written here."""
+    return find_spec("onnx_ir") is not None
 
 
 def short_prompts() -> tuple[str, ...]:

@@ -132,8 +132,8 @@ def device_rows(programs: Path, bundle: Path, group: Path | None, folder: Path) 
         "bench": ["bench", given, "--number", "2", "--max-new-tokens", "32"],
         "serve": ["serve", given],
         "phone": ["phone", given],
-        "devices probe": ["devices", "probe", "--quick"],
-        "plan": ["plan", "nothing"],
+        "devices probe": ["devices", "probe", "--seconds", "10"],
+        "plan": ["plan"],
     }
     return [ran(name, [edgedraft, *words], group, folder) for name, words in commands.items()]
 

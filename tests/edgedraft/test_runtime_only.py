@@ -1,10 +1,13 @@
 """`pip install edgedraft` with no extra: a bundle runs with the packages of the runtime alone."""
 
 import json
+import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 import venv
 
 import pytest
@@ -21,6 +24,16 @@ def runtime_only(wheel, tmp_path_factory):
     python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
     for arguments in (RUNTIME, ("--no-deps", str(wheel))):
         subprocess.run([str(python), "-m", "pip", "install", "-q", *arguments], check=True, capture_output=True)
+    return python
+
+
+@pytest.fixture(scope="module")
+def serve_only(wheel, tmp_path_factory):
+    """An environment of its own with `edgedraft[serve]`."""
+    folder = tmp_path_factory.mktemp("serve-only")
+    venv.create(folder, with_pip=True)
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    subprocess.run([str(python), "-m", "pip", "install", "-q", f"{wheel}[serve]"], check=True, capture_output=True)
     return python
 
 
@@ -73,3 +86,21 @@ def test_the_installation_is_examined(runtime_only):
     assert {trial["name"]: trial["runs"] for trial in found["providers"]}["cpu"]
     assert found["packages"]["extras"][""] == []
     assert "transformers" in found["packages"]["extras"]["export"]
+
+
+def test_a_phone_is_served_with_the_extra_serve_alone(serve_only, tiny_bundle, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [str(serve_only.with_name("edgedraft")), "phone", str(tiny_bundle), "--port", str(port), "--quick"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as phone:
+        said = ""
+        for line in phone.stdout:
+            said += line
+            if found := re.search(r"http://\S+", line):
+                break
+        page = urllib.request.urlopen(found.group(), timeout=30).read().decode()
+        session = json.load(urllib.request.urlopen(f"{found.group()}session.json", timeout=30))
+        phone.terminate()
+    assert "<title>" in page
+    assert session["full_drafter"] is None
+    assert 'The full-vocabulary drafter needs pip install "edgedraft[export]": the page benches without it.' in said
