@@ -193,11 +193,9 @@ def _with_advice(decision: Decision, pair: AnyPair, calibration: Calibration) ->
 
 
 def _traced(pair: AnyPair, calibration: Calibration) -> ConversationTrace:
-    """Return the calibration's trace with the texts that it is of; it must be a greedy one."""
-    trace, rule = calibration.trace, "conversation_rows: drafts from rows are replayed on greedy answers"
-    if not isinstance(trace, AcceptanceTrace):
-        raise EdgedraftError(rule, got="drawn answers", remedy="leave the rows out")
-    return ConversationTrace(trace=trace, answers=calibration.scoring_answers, scored=pair.most_draft_tokens)
+    """Return the calibration's trace with the texts that it is of."""
+    answers = calibration.scoring_answers
+    return ConversationTrace(trace=calibration.trace, answers=answers, scored=pair.most_draft_tokens)
 
 
 def require_rows(pair: AnyPair) -> None:

@@ -125,7 +125,7 @@ class PlanRequest(PairInputs):
     - ``device``, ``provider``: the device (None: this machine) and the execution provider to plan for.
     - ``calibration``: a saved calibration to use instead of sampling the models.
     - ``conversation_rows``: how many tokens of the text that the draft vocabulary lacks may be drafted beside it, 0 for
-      none; of an independent drafter and greedy answers.
+      none; of an independent drafter alone.
     - ``trials``: also search with so many trials and compare with the scan; ``storage``: the file that keeps them.
     - ``pictures``: the folder for the plan's pictures.
     """
@@ -160,8 +160,6 @@ class PlanRequest(PairInputs):
         whole = rows == 0 or self.calibration is None
         rule = "conversation_rows: a saved calibration holds no prompts to replay them on"
         require(whole, rule, got=rows, remedy="leave one of them out")
-        rule = "conversation_rows: drafts from rows are replayed on greedy answers"
-        require(rows == 0 or self.sampling is None, rule, got="drawn answers", remedy="leave one of them out")
         require(0 <= self.min_coverage <= 1, "min_coverage: expected 0..1", got=self.min_coverage)
         within = self.max_divergence is None or self.max_divergence >= 0
         require(within, "max_divergence: expected 0 or more", got=self.max_divergence)

@@ -1,10 +1,10 @@
 """Replay of rows from the conversation: which drafts a list accepts with them, exactly, without running.
 
 A draft for a position is accepted if the target's token is on the list or among the rows, and no token that the drafter
-likes better is. The rows are chosen where a round begins, by the rule that the runtime uses. A draft is examined only
-after all earlier drafts of its round were accepted, and these were on the list or among the rows already: they change
-nothing. So the rows of the text right before a position decide it, wherever its round began, and the acceptance of each
-position serves every draft length.
+likes better is. A drawn draft is drawn from list and rows together. The rows are chosen where a round begins, by the
+rule that the runtime uses. A draft is examined only after all earlier drafts of its round were accepted, and these were
+on the list or among the rows already: they change nothing. So the rows of the text right before a position decide it,
+wherever its round began, and the acceptance of each position serves every draft length.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,9 +15,10 @@ import numpy as np
 
 from edgedraft.calibration.answers.sampling import SampledAnswer
 from edgedraft.calibration.counts import TokenCounts
-from edgedraft.calibration.trace.rows import AcceptanceTrace
+from edgedraft.calibration.trace.rows import AcceptanceTrace, DrawnTrace
 from edgedraft.exporter.planning.ranking import coverage_by_size, index_map, ranks_of
 from edgedraft.exporter.planning.replay import AcceptanceWindows, replay
+from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_of, expected_replay
 from edgedraft.exporter.planning.scan import Numbers, ReplayedAnswers, ReplayFunction, replay_function, scan_replays
 from edgedraft.runtime.base.arrays import BoolArray, Ids
 from edgedraft.runtime.base.records import require
@@ -26,12 +27,12 @@ from edgedraft.runtime.core.conversation import ConversationTokens
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ConversationTrace:
-    """A greedy trace of an independent drafter with the answers that it is of, in the same order.
+    """A trace of an independent drafter with the answers that it is of, in the same order.
 
     ``scored`` counts the rows of the drafter's full head.
     """
 
-    trace: AcceptanceTrace
+    trace: AcceptanceTrace | DrawnTrace
     answers: tuple[SampledAnswer, ...]
     scored: int
 
@@ -44,7 +45,7 @@ class ConversationTrace:
         require(same, "rows from the conversation: expected the answers of the trace", remedy=remedy)
 
 
-def is_trace_of(trace: AcceptanceTrace, answers: Sequence[SampledAnswer]) -> bool:
+def is_trace_of(trace: AcceptanceTrace | DrawnTrace, answers: Sequence[SampledAnswer]) -> bool:
     """Return whether a trace is of these answers."""
     # An answer's first token is the prompt's own pass: nothing is drafted for it.
     text = [token for entry in answers for token in entry.token_ids[1:]]
@@ -52,17 +53,31 @@ def is_trace_of(trace: AcceptanceTrace, answers: Sequence[SampledAnswer]) -> boo
 
 
 def accepted_with_rows(traced: ConversationTrace, order: Ids, size: int, limit: int) -> BoolArray:
-    """Compute which positions the first ``size`` tokens of ``order`` with ``limit`` rows get right: (positions,)."""
-    tokens = ConversationTokens(index_map(order, size), traced.scored, limit)
-    fates, accepted = iter(_fates(traced.trace, ranks_of(order), size)), list[bool]()
-    for entry in traced.answers:
-        for rows in _rows_before(tokens, entry):
-            fate = next(fates)
-            accepted.append(fate is not None and fate.accepted(rows))
-    return np.array(accepted, dtype=bool)
+    """Compute which positions the first ``size`` tokens of ``order`` with ``limit`` rows get right: (positions,).
+
+    The trace must be a greedy one.
+    """
+    assert isinstance(traced.trace, AcceptanceTrace)
+    fates, rows = _fates(traced.trace, ranks_of(order), size), _rows_by_position(traced, order, size, limit)
+    return np.array([fate is not None and fate.accepted(at) for fate, at in zip(fates, rows, strict=True)], dtype=bool)
 
 
-def conversation_windows(traced: ConversationTrace, order: Ids, size: int, limit: int) -> AcceptanceWindows:
+def drawn_with_rows(traced: ConversationTrace, order: Ids, size: int, limit: int) -> ExpectedAcceptance:
+    """Compute how probably drafts from the first ``size`` tokens of ``order`` with ``limit`` rows are kept.
+
+    The trace must be of drawn answers.
+    """
+    trace = traced.trace
+    assert isinstance(trace, DrawnTrace)
+    bounds = zip(trace.row_starts.tolist(), trace.row_lengths.tolist(), strict=True)
+    inside = ranks_of(order)[trace.ids] < size
+    for (start, length), rows in zip(bounds, _rows_by_position(traced, order, size, limit), strict=True):
+        entries = slice(start, start + length)
+        inside[entries] |= [token in rows for token in trace.ids[entries].tolist()]
+    return expected_of(trace, inside, size + limit)
+
+
+def _windows(traced: ConversationTrace, order: Ids, size: int, limit: int) -> AcceptanceWindows:
     """Return windows for `edgedraft.exporter.planning.replay.replay`; they hold at ``size`` alone."""
     accepted = accepted_with_rows(traced, order, size, limit)
     trace = traced.trace
@@ -78,10 +93,10 @@ def conversation_replays(traced: ConversationTrace, order: Ids, limit: int) -> R
     """Build the replay with ``limit`` rows at a draft vocabulary size and a draft length."""
 
     # Callers ask for all draft lengths of one size before the next size.
-    @lru_cache(maxsize=4)
-    def windows(size: int) -> AcceptanceWindows:
-        return conversation_windows(traced, order, size, limit)
-
+    if isinstance(traced.trace, DrawnTrace):
+        drawn = lru_cache(maxsize=4)(lambda size: drawn_with_rows(traced, order, size, limit))
+        return lambda size, draft_length: expected_replay(drawn(size), draft_length)
+    windows = lru_cache(maxsize=4)(lambda size: _windows(traced, order, size, limit))
     return lambda size, draft_length: replay(windows(size), size, draft_length)
 
 
@@ -128,6 +143,13 @@ def _fates(trace: AcceptanceTrace, ranks: Ids, size: int) -> list[_Fate | None]:
             preferred = frozenset(trace.ids[before].tolist())
             fates.append(_Fate(wanted=None if is_listed else target_id, preferred=preferred))
     return fates
+
+
+def _rows_by_position(traced: ConversationTrace, order: Ids, size: int, limit: int) -> Iterator[frozenset[int]]:
+    """Yield the rows of a round that begins at each position of the trace."""
+    tokens = ConversationTokens(index_map(order, size), traced.scored, limit)
+    for entry in traced.answers:
+        yield from _rows_before(tokens, entry)
 
 
 def _rows_before(tokens: ConversationTokens, entry: SampledAnswer) -> Iterator[frozenset[int]]:

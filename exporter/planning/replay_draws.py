@@ -11,7 +11,7 @@ temperature alone, for which every token of S takes part, the weight that the ro
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -54,15 +54,18 @@ class ExpectedAcceptance:
 
 def expected_acceptance(trace: DrawnTrace, ranks: Ids, size: int) -> ExpectedAcceptance:
     """Compute the acceptance of a drafter with the first ``size`` tokens of the order of inverse ``ranks`` (vocab,)."""
-    parts = [_expected(part, ranks, size) for part in _parts(trace)]
+    expected = expected_of(trace, ranks[trace.ids] < size, size)
+    return replace(expected, deeper=tuple(expected_acceptance(rows, ranks, size) for rows in trace.deeper))
+
+
+def expected_of(trace: DrawnTrace, inside: BoolArray, most: int) -> ExpectedAcceptance:
+    """Compute the acceptance, at depth 0, of a drafter that has the entries of the trace which are ``inside``.
+
+    ``inside``: (entries,). The drafter has ``most`` tokens at most.
+    """
+    parts = [_expected(part, inside[entries], most) for entries, part in _parts(trace)]
     acceptance, kept, doubt = (np.concatenate([np.zeros(0), *values]) for values in zip(*parts, strict=True))
-    return ExpectedAcceptance(
-        acceptance=acceptance,
-        kept=kept,
-        doubt=doubt,
-        offsets=trace.offsets,
-        deeper=tuple(expected_acceptance(rows, ranks, size) for rows in trace.deeper),
-    )
+    return ExpectedAcceptance(acceptance=acceptance, kept=kept, doubt=doubt, offsets=trace.offsets)
 
 
 def expected_replay(expected: ExpectedAcceptance, draft_length: int) -> Replay:
@@ -89,14 +92,14 @@ def expected_replay(expected: ExpectedAcceptance, draft_length: int) -> Replay:
     return Replay(rounds=rounds, tokens=lengths, accepted=accepted, evaluated=evaluated, full_rounds=full)
 
 
-def _parts(trace: DrawnTrace) -> Iterator[DrawnTrace]:
-    """Yield the trace in parts of `_PART` positions, at least one part, so that the arrays made of each stay small."""
+def _parts(trace: DrawnTrace) -> Iterator[tuple[slice, DrawnTrace]]:
+    """Yield the trace in parts of `_PART` positions with their entries, at least one: its arrays then stay small."""
     bounds = np.append(trace.row_starts, len(trace.ids))
     for start in range(0, max(len(trace.target_ids), 1), _PART):
         positions = slice(start, start + _PART)
         row_wanted = trace.wanted[positions]
         entries = slice(bounds[start], bounds[start + len(row_wanted)])
-        yield DrawnTrace(
+        part = DrawnTrace(
             target_ids=trace.target_ids[positions],
             wanted=row_wanted,
             ids=trace.ids[entries],
@@ -109,11 +112,12 @@ def _parts(trace: DrawnTrace) -> Iterator[DrawnTrace]:
             best_left=trace.best_left[positions],
             settings=trace.settings,
         )
+        yield entries, part
 
 
-def _expected(trace: DrawnTrace, ranks: Ids, size: int) -> tuple[Probabilities, Probabilities, Probabilities]:
+def _expected(trace: DrawnTrace, inside: BoolArray, size: int) -> tuple[Probabilities, Probabilities, Probabilities]:
     """Compute acceptance, kept and doubt of a part, (positions,) each."""
-    drafts = _drafts(trace, ranks, size)
+    drafts = _drafts(trace, inside)
     q = drafts.shaped(trace.settings, size)
     q_of_token, p_of_token = (drafts.sums(values * drafts.at_target) for values in (q, drafts.by_target))
     # min(1, q / p) without dividing by a p of 0.
@@ -173,10 +177,9 @@ class _Drafts:
         return before - before[self.heads]
 
 
-def _drafts(trace: DrawnTrace, ranks: Ids, size: int) -> _Drafts:
+def _drafts(trace: DrawnTrace, inside: BoolArray) -> _Drafts:
     lengths = trace.row_lengths
-    inside = (ranks[trace.ids] < size) & (trace.log_probs_by_drafter > -np.inf)
-    entries = np.flatnonzero(inside)
+    entries = np.flatnonzero(inside & (trace.log_probs_by_drafter > -np.inf))
     rows = np.repeat(np.arange(len(lengths)), lengths)[entries]
     counts = np.bincount(rows, minlength=len(lengths))
     heads = (np.cumsum(counts) - counts)[rows]

@@ -12,14 +12,21 @@ import numpy as np
 import pytest
 
 from edgedraft.calibration.answers.sampling import SampledAnswer
+from edgedraft.calibration.trace.drawn import trace_draws
 from edgedraft.calibration.trace.greedy import trace_answers
 from edgedraft.exporter.bundle.contents import bundle_contents
 from edgedraft.exporter.bundle.writing import write_bundle
 from edgedraft.exporter.graph.head_rows import head_entry, head_tensors
 from edgedraft.exporter.graph.loading import load_graph
 from edgedraft.exporter.models.fitting import open_cut
-from edgedraft.exporter.planning.conversation import ConversationTrace, accepted_with_rows, conversation_replays
+from edgedraft.exporter.planning.conversation import (
+    ConversationTrace,
+    accepted_with_rows,
+    conversation_replays,
+    drawn_with_rows,
+)
 from edgedraft.exporter.planning.replay import acceptance_windows, replay
+from edgedraft.exporter.planning.replay_draws import ExpectedAcceptance, expected_acceptance
 from edgedraft.runtime.bundle.head_rows_file import HeadRows
 from edgedraft.runtime.core.conversation import ConversationRows, ConversationTokens
 from edgedraft.runtime.core.decoding import GREEDY, DecodingMethod, sampled, speculative_rounds
@@ -260,6 +267,48 @@ def test_a_replay_that_takes_other_rows_is_caught(fault, stage, traced):
         turns = limited(stage.rounds(stage.source(), entry.prompt_ids, 3), Limits(max_new_tokens=40))
         different.append(executed(list(turns)) != replayed(flags, 3))
     assert any(different)
+
+
+@pytest.mark.parametrize("name", ["temperature", "top-k"])
+def test_drawn_drafts_are_kept_as_often_as_replay_expects(name, stage, loops):
+    """Standard deviations over all examined drafts; replay without the rows is far off."""
+    settings = {
+        "temperature": SamplingSettings(temperature=0.8),
+        "top-k": SamplingSettings(temperature=1.2, top_k=10),
+    }[name]
+    source, limits = stage.source(), Limits(max_new_tokens=32)
+    asked = [loops[number % len(loops)] for number in range(36)]
+    runs = [
+        list(limited(stage.rounds(source, prompt, 3, sampled(settings, np.random.default_rng(seed))), limits))
+        for seed, prompt in enumerate(asked)
+    ]
+    answers = tuple(
+        SampledAnswer(
+            prompt_id="", prompt_ids=tuple(prompt), token_ids=tuple(token for turn in turns for token in turn.token_ids)
+        )
+        for prompt, turns in zip(asked, runs, strict=True)
+    )
+    trace = trace_draws(stage.target, stage.full, answers, settings)
+    traced = ConversationTrace(trace=trace, answers=answers, scored=VOCAB)
+    drafts = [
+        (start + place, kept)
+        for start, turns in zip(trace.offsets, runs, strict=False)
+        for place, kept in executed(turns)
+    ]
+    places, kept = (np.array(each) for each in zip(*drafts, strict=True))
+
+    def deviation(expected: ExpectedAcceptance) -> float:
+        chances = expected.kept[places]
+        return float((kept - chances).sum() / np.sqrt((chances * (1 - chances)).sum()))
+
+    expected = drawn_with_rows(traced, ORDER, LISTED, LIMIT)
+    assert expected.doubt.max() < 0.02
+    assert 0.02 < kept.mean() < 0.9
+    assert abs(deviation(expected)) < 4
+    assert abs(deviation(expected_acceptance(trace, ORDER, LISTED))) > 6
+    outcome = conversation_replays(traced, ORDER, LIMIT)(LISTED, 3)
+    difference = np.array([len(turns) - 1 for turns in runs]) - outcome.rounds
+    assert abs(difference.sum()) < 4 * np.sqrt((difference**2).sum())
 
 
 # --- drawn -----------------------------------------------------------------------------------------------------------

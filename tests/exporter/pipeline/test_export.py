@@ -127,11 +127,6 @@ def test_a_bundle_with_rows_from_the_conversation(asked, tmp_path):
             {"conversation_rows": 8, "calibration": "saved"},
             "conversation_rows: a saved calibration holds no prompts to replay them on, got 8 - leave one of them out",
         ),
-        (
-            {"conversation_rows": 8, "sampling": edgedraft.SamplingSettings(temperature=0.8)},
-            "conversation_rows: drafts from rows are replayed on greedy answers, got drawn answers"
-            " - leave one of them out",
-        ),
     ],
 )
 def test_rows_that_cannot_be_planned_are_refused_at_once(changes, message):

@@ -159,10 +159,13 @@ def test_forecasts_for_other_sizes_are_of_rows_too(tiny_opened, tiny_planned):
         assert forecast.block_efficiency == pytest.approx(planned.replayed(size, 3).block_efficiency, rel=1e-6)
 
 
-def test_drawn_answers_have_no_rows(tiny_opened, tiny_pair, tiny_prompts):
+def test_drawn_answers_are_planned_with_rows(tiny_opened, tiny_pair, tiny_prompts):
     drawn = AnswerSettings(draws=Draws(settings=SamplingSettings(temperature=0.8), seed=1))
     calibration = calibrate_pair(tiny_opened, tiny_prompts.at_most(3), tiny_pair.cache, settings=drawn)
-    with pytest.raises(EdgedraftError) as error:
-        plan_elsewhere([tiny_opened], calibration, PlanningRequest(conversation_rows=8), device(0.02))
-    rule = "conversation_rows: drafts from rows are replayed on greedy answers, got drawn answers - leave the rows out"
-    assert str(error.value) == rule
+    fixed = PlanningRequest(draft_vocab_size=64, draft_length=3)
+    rates = [
+        plan_elsewhere([tiny_opened], calibration, replace(fixed, conversation_rows=rows), device(0.02)).plan
+        for rows in (0, 8, 64)
+    ]
+    efficiencies = [plan.predicted_block_efficiency for plan in rates]
+    assert 1.0 < efficiencies[0] < efficiencies[1] < efficiencies[2]
