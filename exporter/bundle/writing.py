@@ -1,6 +1,7 @@
 """Write a bundle: everything goes into a temporary folder that replaces the old one in one step."""
 
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,7 +131,19 @@ def is_current(contents: BundleContents, path: Path) -> bool:
     same_tokens = np.array_equal(bundle.index_map.target_ids, contents.index_map.target_ids)
     same_card = (path / CARD).read_text(encoding="utf-8") == model_card(expected)
     same_facts = bundle.manifest == expected
-    return same_tokens and same_card and same_facts and _same_order(bundle, contents.order)
+    same_form = isinstance(contents.pair, EaglePair) or _is_prepared(bundle, contents.provider)
+    return same_tokens and same_card and same_facts and same_form and _same_order(bundle, contents.order)
+
+
+def _is_prepared(bundle: Bundle, provider: Provider) -> bool:
+    """Check that token tables and data files are as they are written now; earlier versions wrote other ones."""
+    if any(prepare(load_graph(graph), provider) for graph in (bundle.target_graph, bundle.drafter_graph)):
+        return False
+    for model in (bundle.manifest.target, bundle.manifest.drafter):
+        limit = max(provider.data_file_bytes or sys.maxsize, model.largest_tensor_bytes)
+        if any(bundle.manifest.files[name].bytes > limit for name in model.data):
+            return False
+    return True
 
 
 def _same_order(bundle: Bundle, order: TokenOrder | None) -> bool:

@@ -31,9 +31,9 @@ class Provider:
     ``accuracy_level``: set on its MatMulNBits nodes; None leaves them as packed. 1 multiplies in float, so that WebGPU,
     WebAssembly and CPU agree to the last bits in passes of any number of rows. 4 is faster, but rounds activations, and
     each provider does so in its own way.
-    The limits are None where only the machine's memory counts; loading takes ``peak_factor`` times the files.
+    The limits are None where none is known; loading takes ``peak_factor`` times the files.
     ``even_blocks`` asks for token tables whose zero points fill whole bytes in each row, ``plain_tables`` for tables
-    that plain operators read: onnxruntime-web's WebAssembly has no GatherBlockQuantized (1.30, tried).
+    that plain operators read; see `token_table`.
     ``cautions``: warnings by precision, "" for all; ``refused``: target precisions that it would hand to the CPU, with
     the reason.
     """
@@ -59,7 +59,8 @@ _SLOW_BLOCKS = "has no kernel for packed blocks: a step takes about ten times th
 _BLOCKS = tuple(name for name in TABLE if name not in ("fp32", _DYNAMIC))
 
 _ALL = (
-    Provider(name=CPU, kind=CPU),
+    # Bundles are for this machine and for a page alike: what WebAssembly and WebGPU cannot read is not written.
+    Provider(name=CPU, kind=CPU, data_file_bytes=DATA_FILE_BYTES, plain_tables=True),
     Provider(name=GPU, kind=GPU),
     Provider(
         name="webgpu",

@@ -67,7 +67,7 @@ EVEN = (
 
 
 @pytest.mark.parametrize(
-    ("provider", "refusals"), [("cpu", [(WASM, LOOK_UP), (GPU, EVEN)]), ("webgpu", [(WASM, LOOK_UP)])]
+    ("provider", "refusals"), [("cuda", [(WASM, LOOK_UP), (GPU, EVEN)]), ("webgpu", [(WASM, LOOK_UP)])]
 )
 def test_packed_tokens_that_a_provider_cannot_look_up_are_refused(provider, refusals, drive, serve, packed_bundle):
     with serve(packed_bundle(provider)) as served:
@@ -86,7 +86,7 @@ def test_a_bundle_that_names_no_operators_is_tried(drive, serve, packed_bundle, 
         for role in ("target", "drafter"):
             del manifest[role]["operators"]
 
-    with serve(altered_bundle(forget, packed_bundle("cpu"))) as served:
+    with serve(altered_bundle(forget, packed_bundle("cuda"))) as served:
         driven = drive(served.root, [opening(WASM) | {"as": "wasm"}, opening(GPU) | {"as": "webgpu"}])
     assert "GatherBlockQuantized" in driven.results["wasm"]["message"]
     assert "scales and zero_points must have the same shape" in driven.results["webgpu"]["message"]

@@ -228,6 +228,11 @@ def test_a_bundle_for_browsers_is_split_and_exact_and_runs_here(tiny_pair, tiny_
             found.rewind(0)
             wanted = open_model(whole.graph, settings).read(prompt).logits
             np.testing.assert_array_equal(found.read(prompt).logits, wanted[:, rows])
+    one_table = dataclasses.replace(PROVIDERS["cpu"], plain_tables=False)
+    older = bundle_contents(calibration, planned, "tiny", provider=one_table)
+    write_bundle(older, tmp_path / "older")
+    assert is_current(older, tmp_path / "older")
+    assert not is_current(dataclasses.replace(older, provider=PROVIDERS["cpu"]), tmp_path / "older")
     settings_of_genai = read_json(path / "genai_config.json")["model"]
     assert settings_of_genai["decoder"]["filename"] == "target/model.onnx"
     assert settings_of_genai["draft"]["filename"] == "drafter/expanded.onnx"

@@ -148,6 +148,7 @@ def test_weights_are_split_over_files_of_the_providers_limit(contents, tmp_path,
     limit = 192 * pairs.hidden // 2
     for size in (limit, 1):
         small = dataclasses.replace(contents, provider=dataclasses.replace(PROVIDERS["cpu"], data_file_bytes=size))
+        assert not is_current(small, whole)
         write_bundle(small, path)
         assert is_current(small, path)
         manifest = read_bundle(path).manifest

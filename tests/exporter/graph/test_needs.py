@@ -103,7 +103,7 @@ def test_tables_of_other_makers_are_judged_by_what_is_known_of_them(graphs, chan
     assert graph_needs(model).operators == (ODD if change == "bits" else ODD[:1])
 
 
-@pytest.mark.parametrize(("name", "operators"), [("cpu", ODD), ("webgpu", ODD[:1]), ("wasm", ())])
+@pytest.mark.parametrize(("name", "operators"), [("cuda", ODD), ("webgpu", ODD[:1]), ("cpu", ()), ("wasm", ())])
 def test_a_prepared_graph_needs_only_what_its_provider_has(graphs, tmp_path, name, operators):
     model = looked_up(graphs, 96, BlockScheme(bits=4, block_size=32, symmetric=False, search=False))
     prepare(model, PROVIDERS[name])
