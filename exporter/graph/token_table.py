@@ -43,6 +43,7 @@ def spell_out(gather: ir.Node) -> None:
     if points is None:
         zeros = made.number(2.0 ** (bits - 1))
     else:
+        assert points.shape is not None
         zeros = made.codes(made.node("Gather", points, ids, axis=0), bits)
         zeros = made.cut(made.first(zeros, points.shape.numpy()[1] * 8 // bits, blocks), blocks, 1)
     factors = made.cut(made.node("Gather", scales, ids, axis=0), blocks, 1)
