@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 from edgedraft.runtime.base.errors import EdgedraftError, printable
+from edgedraft.runtime.base.printed import Printed, PrintedTable, PrintedText
 from edgedraft.runtime.base.records import to_plain
 from edgedraft.runtime.base.tables import markdown_table
 
@@ -28,9 +29,24 @@ class Console:
         self._started = 0.0
         self._first_done = 0
         self._shown = 0.0
+        self._recorded: list[Printed] | None = None
+
+    @contextlib.contextmanager
+    def recording(self) -> Iterator[list[Printed]]:
+        """Yield a list that gets every line, table and note of the block, also those that ``as_json`` hides."""
+        recorded = self._recorded = list[Printed]()
+        try:
+            yield recorded
+        finally:
+            self._recorded = None
+
+    def _record(self, printed: Printed) -> None:
+        if self._recorded is not None:
+            self._recorded.append(printed)
 
     def say(self, text: str = "") -> None:
         """Print a line of the result."""
+        self._record(PrintedText(text=text))
         if not self.as_json:
             _write(_cleaned(text))
 
@@ -65,6 +81,7 @@ class Console:
 
     def table(self, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table that reads well in a terminal and in Markdown."""
+        self._record(PrintedTable(header=header, rows=rows))
         if not self.as_json:
             _write("\n".join(printable(line) for line in markdown_table(header, rows)))
 
@@ -76,6 +93,7 @@ class Console:
 
     def note(self, text: str) -> None:
         """Print a note about the work on stderr; a `Note`."""
+        self._record(PrintedText(text=text, note=True))
         self._clear()
         _tell(_cleaned(text))
 

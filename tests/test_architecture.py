@@ -18,7 +18,7 @@ ROOMS = ("runtime", "devices", "calibration", "exporter", "edgedraft")
 # each other, parts joined by "," may. A name is a folder, or a file that stands directly in the room.
 FLOORS = {
     "runtime": "base → core → bundle · text · native → onnx → engine, slots, bench → serving · talk",
-    "exporter": "graph · vocab → equality → models → planning → methods · bundle → pipeline",
+    "exporter": "graph · vocab → equality → models → planning → methods · bundle → pipeline → pages",
 }
 OURS = {"edgedraft", "_typeshed"}  # the second holds types alone, and is never loaded
 NO_ONNXRUNTIME = ("edgedraft.runtime.core", "edgedraft.exporter.planning")

@@ -92,6 +92,12 @@ def add_pair_arguments(parser: argparse.ArgumentParser) -> None:
     _add_calibration_arguments(parser)
 
 
+def add_report_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option for an HTML page of the result."""
+    text = "also write what is printed as one HTML page, with pictures"
+    parser.add_argument("--report", type=Path, metavar="FILE", help=text)
+
+
 def add_cache_argument(parser: argparse.ArgumentParser) -> None:
     """Add the option for the folder that keeps finished work."""
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="default: the user's cache folder")

@@ -159,18 +159,3 @@ def show_tally(console: Console, tally: "CountResult", where: object) -> dict[st
     broken, problems = reading.broken, reading.problems
     entries = {"entries": reading.read, "broken_entries": broken}
     return {"tokens": counts.tokens, "report": report, **entries, "problems": problems}
-
-
-def verdict(measurement: "Measurement") -> str:
-    """Return one sentence that sums up the measurement."""
-    from edgedraft.exporter.pipeline.bench import TRIMMED
-
-    against_plain = measurement.report.ways[TRIMMED].speed_up
-    reached = f"{against_plain.text(2, '×')} the target's own speed"
-    if measurement.trimmed_over_full is not None:
-        reached += f" and {measurement.trimmed_over_full.text(2, '×')} that of the full-vocabulary drafter"
-    if against_plain.low > 1:
-        return f"Verdict: speculate here - the trimmed drafter reaches {reached}."
-    if against_plain.high < 1:
-        return f"Verdict: do not speculate here - the trimmed drafter reaches only {reached}."
-    return f"Verdict: a toss-up here - the trimmed drafter reaches {reached}."

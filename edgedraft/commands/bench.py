@@ -8,7 +8,7 @@ from edgedraft.console import Console
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of bench."""
-    from edgedraft.commands._options import add_bundle_arguments, positive, set_defaults
+    from edgedraft.commands._options import add_bundle_arguments, add_report_argument, positive, set_defaults
     from edgedraft.exporter.pipeline.requests import BenchRequest
 
     add_bundle_arguments(parser)
@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     text = "policies beside fixed; default: adaptive"
     parser.add_argument("--policy", action="append", dest="policies", metavar="NAME", help=text)
     parser.add_argument("--full-drafter", type=Path, metavar="FOLDER", help="untrimmed drafter (ONNX) to compare with")
+    add_report_argument(parser)
     set_defaults(parser, BenchRequest)
     parser.set_defaults(policies=[])  # argparse appends to a default instead of replacing it
 
@@ -30,10 +31,15 @@ def run(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import request_of
     from edgedraft.commands._show import show_measurement
     from edgedraft.commands.kernels import note_if_not_built
+    from edgedraft.exporter.pages.bench_page import bench_figures
+    from edgedraft.exporter.pages.writing import reporting
     from edgedraft.exporter.pipeline.bench import bench_bundle
     from edgedraft.exporter.pipeline.requests import BenchRequest
 
     note_if_not_built(console)
-    measurement = bench_bundle(request_of(BenchRequest, options), console.progress, console.note)
-    show_measurement(console, measurement)
+    request = request_of(BenchRequest, options)
+    with reporting(options.report, f"edgedraft bench {options.bundle}", console.recording, console.note) as figures:
+        measurement = bench_bundle(request, console.progress, console.note)
+        show_measurement(console, measurement)
+        figures += bench_figures(measurement)
     console.result(measurement)

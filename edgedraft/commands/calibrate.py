@@ -2,9 +2,13 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgedraft.commands import _calibrate_compare, _calibrate_count, _calibrate_merge
 from edgedraft.console import Console
+
+if TYPE_CHECKING:
+    from edgedraft.exporter.pipeline.report import CalibrationReport
 
 PARTS = {
     "count": (_calibrate_count, "count the assistant's tokens in conversations or texts"),
@@ -16,10 +20,11 @@ _WITH_FEATURES = ("layers", "vocab_size")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of calibrate, and its parts."""
-    from edgedraft.commands._options import add_pair_arguments, add_parts, set_defaults
+    from edgedraft.commands._options import add_pair_arguments, add_parts, add_report_argument, set_defaults
     from edgedraft.exporter.pipeline.requests import CalibrateRequest
 
     add_pair_arguments(parser)
+    add_report_argument(parser)
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="save the calibration, for calibrate compare")
     _add_training_arguments(parser)
     set_defaults(parser, CalibrateRequest)
@@ -45,6 +50,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     if options.features is not None:
         rule = "--features needs the target alone, and saves no calibration of a pair"
         require(options.output is None, rule, got="--output", remedy="run the two one after the other")
+        require(options.report is None, "--features shows nothing to draw", got="--report", remedy="leave it out")
         _write_features(options, console)
         return
     given = next((name for name in _WITH_FEATURES if getattr(options, name) is not None), None)
@@ -66,11 +72,23 @@ def _write_features(options: argparse.Namespace, console: Console) -> None:
 
 def _calibrate(options: argparse.Namespace, console: Console) -> None:
     from edgedraft.commands._options import request_of
-    from edgedraft.commands._show import show_curves, show_learning
+    from edgedraft.exporter.pages.calibrate_page import calibrate_figures
+    from edgedraft.exporter.pages.writing import reporting
     from edgedraft.exporter.pipeline.report import SHOWN_DRAFT_LENGTH, calibrate
     from edgedraft.exporter.pipeline.requests import CalibrateRequest
 
-    report = calibrate(request_of(CalibrateRequest, options), console.progress, console.note)
+    request = request_of(CalibrateRequest, options)
+    with reporting(options.report, f"edgedraft calibrate {request.target}", console.recording, console.note) as figures:
+        report = calibrate(request, console.progress, console.note)
+        _show(console, report)
+        figures += calibrate_figures(report.curves, SHOWN_DRAFT_LENGTH)
+    console.result(report)
+
+
+def _show(console: Console, report: "CalibrationReport") -> None:
+    from edgedraft.commands._show import show_curves, show_learning
+    from edgedraft.exporter.pipeline.report import SHOWN_DRAFT_LENGTH
+
     show_curves(console, report.curves, draft_length=SHOWN_DRAFT_LENGTH)
     show_learning(console, report.learning_curve, report.enough.size)
     unseen = report.unseen_mass
@@ -78,4 +96,3 @@ def _calibrate(options: argparse.Namespace, console: Console) -> None:
     console.say(f"Never seen, by Good and Turing: {never} of the domain's tokens.")
     console.say(f"Is it enough? {report.enough.sentence}")
     console.say(f"Positions that the trace cuts off: {report.cut_share:.2%}.")
-    console.result(report)

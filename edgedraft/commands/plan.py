@@ -8,6 +8,7 @@ from edgedraft.commands import _plan_balanced
 from edgedraft.console import Console
 
 if TYPE_CHECKING:
+    from edgedraft.exporter.pipeline.plan import PlanReport
     from edgedraft.exporter.planning.joint_search import JointSearch
     from edgedraft.exporter.planning.scoring import Option
 
@@ -28,7 +29,7 @@ _PASSED_OVER = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of plan."""
-    from edgedraft.commands._options import add_pair_arguments, positive, set_defaults
+    from edgedraft.commands._options import add_pair_arguments, add_report_argument, positive, set_defaults
     from edgedraft.commands._plan_options import add_choice_arguments
     from edgedraft.exporter.pipeline.requests import PlanRequest
 
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_choice_arguments(parser)
     text = "plan from a folder that calibrate --output wrote, on whatever machine, instead of sampling here"
     parser.add_argument("--calibration", type=Path, metavar="FOLDER", help=text)
+    add_report_argument(parser)
     parser.add_argument("--explain", action="store_true", help="show where each millisecond of a round goes")
     parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="write the plan's pictures, PNG and SVG")
     text = "also search with N trials of TPE, and compare with the scan"
@@ -55,9 +57,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, console: Console) -> None:
     """Choose by the method that was asked for."""
+    from edgedraft.exporter.pages.writing import reporting
+
     _require_used(options)
-    methods = {DEVICE: _run_device, MBSU: _run_mbsu, BALANCED: _plan_balanced.run}
-    methods[options.method](options, console)
+    if options.method == DEVICE:
+        _run_device(options, console)
+        return
+    with reporting(options.report, f"edgedraft plan --method {options.method}", console.recording, console.note):
+        (_run_mbsu if options.method == MBSU else _plan_balanced.run)(options, console)
 
 
 def _require_used(options: argparse.Namespace) -> None:
@@ -73,13 +80,36 @@ def _require_used(options: argparse.Namespace) -> None:
 
 
 def _run_device(options: argparse.Namespace, console: Console) -> None:
-    """Show the best few options, the decision, and what else was asked for."""
+    """Plan for the device and show the result."""
     from edgedraft.commands._options import request_of
-    from edgedraft.commands._show_plan import show_decision, show_drafters, show_options, show_terms
+    from edgedraft.exporter.pages.plan_page import plan_figures
+    from edgedraft.exporter.pages.writing import reporting
     from edgedraft.exporter.pipeline.plan import plan
     from edgedraft.exporter.pipeline.requests import PlanRequest
 
-    report = plan(request_of(PlanRequest, options), console.progress, console.note)
+    request = request_of(PlanRequest, options)
+    with reporting(options.report, f"edgedraft plan {request.target}", console.recording, console.note) as figures:
+        report = plan(request, console.progress, console.note)
+        _show_device(report, options, console)
+        figures += plan_figures(report.decision)
+    decision = report.decision
+    console.result(
+        {
+            "plan": decision.plan,
+            "drafters": report.drafters,
+            "certainty": decision.uncertainty,
+            "runner_up": decision.runner_up,
+            "gives_up": decision.gives_up,
+            "round": report.terms,
+            "search": report.searched,
+        }
+    )
+
+
+def _show_device(report: "PlanReport", options: argparse.Namespace, console: Console) -> None:
+    """Show the best few options, the decision, and what else was asked for."""
+    from edgedraft.commands._show_plan import show_decision, show_drafters, show_options, show_terms
+
     decision = report.decision
     show_options(console, decision.scored.best_per_length()[:SHOWN_OPTIONS])
     show_drafters(console, report.drafters)
@@ -92,17 +122,6 @@ def _run_device(options: argparse.Namespace, console: Console) -> None:
         console.say(report.basis)
     for file in report.pictures:
         console.say(f"Picture: {file}")
-    console.result(
-        {
-            "plan": decision.plan,
-            "drafters": report.drafters,
-            "certainty": decision.uncertainty,
-            "runner_up": decision.runner_up,
-            "gives_up": decision.gives_up,
-            "round": report.terms,
-            "search": report.searched,
-        }
-    )
 
 
 def _run_mbsu(options: argparse.Namespace, console: Console) -> None:

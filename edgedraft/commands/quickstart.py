@@ -23,8 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace, console: Console) -> None:
     """Export, measure and show the result."""
     from edgedraft.commands._options import request_of
-    from edgedraft.commands._show import show_coverage, show_measurement, verdict
+    from edgedraft.commands._show import show_coverage, show_measurement
     from edgedraft.commands._show_plan import show_decision
+    from edgedraft.exporter.pipeline.bench import verdict
     from edgedraft.exporter.pipeline.quickstart import quickstart
     from edgedraft.exporter.pipeline.requests import QuickstartRequest
 

@@ -159,3 +159,16 @@ def _full_drafting(folder: Path, choice: PolicyChoice, engine: Engine) -> Drafti
         parameter_ratio=size.parameters / manifest.target.parameters,
         byte_ratio=size.weight_bytes / manifest.target.weight_bytes,
     )
+
+
+def verdict(measurement: Measurement) -> str:
+    """Return one sentence that sums up the measurement."""
+    against_plain = measurement.report.ways[TRIMMED].speed_up
+    reached = f"{against_plain.text(2, '×')} the target's own speed"
+    if measurement.trimmed_over_full is not None:
+        reached += f" and {measurement.trimmed_over_full.text(2, '×')} that of the full-vocabulary drafter"
+    if against_plain.low > 1:
+        return f"Verdict: speculate here - the trimmed drafter reaches {reached}."
+    if against_plain.high < 1:
+        return f"Verdict: do not speculate here - the trimmed drafter reaches only {reached}."
+    return f"Verdict: a toss-up here - the trimmed drafter reaches {reached}."

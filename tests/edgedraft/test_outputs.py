@@ -12,6 +12,7 @@ PAIR = ("--target", NONE, "--drafter", NONE)
 PICTURE = "exists and is not a picture of edgedraft's - move it elsewhere, or choose another output folder"
 REPORT = "exists and is not a report of method balanced - move it elsewhere, or choose another output folder"
 CALIBRATION = "expected a folder with nothing but a calibration, got thesis - choose a new folder: this one is replaced"
+PAGE = "exists and is not a report of edgedraft's - move it elsewhere, or choose another output folder"
 BUNDLE = "exists and is not a bundle - choose another output folder"
 FILE = "expected the name of a file, got a folder - add a file's name"
 
@@ -49,6 +50,10 @@ FILE = "expected the name of a file, got a folder - add a file's name"
             "mine",
             "expected a folder for reports, got a file",
         ),
+        ("mine.html", ("calibrate", *PAIR, "--report", "mine.html"), "mine.html", PAGE),
+        ("mine.html", ("plan", *PAIR, "--report", "mine.html"), "mine.html", PAGE),
+        ("mine.html", ("bench", NONE, "--report", "mine.html"), "mine.html", PAGE),
+        ("mine.html/thesis", ("bench", NONE, "--report", "mine.html"), "mine.html", PAGE),
         ("mine/thesis", ("devices", "probe", "--output", "mine"), "mine", FILE),
     ],
 )
