@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from edgedraft.exporter.pages.svg import (
     LETTER,
+    LINE,
     PlotFrame,
     Scale,
     box,
@@ -19,7 +20,7 @@ from edgedraft.exporter.pages.svg import (
 )
 from edgedraft.exporter.planning.figures import size_ticks
 
-_ROW, _BAR, _CAP = 46, 14, 4
+_BAR, _CAP = 14, 4
 _TICK_LETTERS = 9
 
 
@@ -50,18 +51,23 @@ def bars(rows: Sequence[Bar], width: int) -> str:
     """Draw bars below each other, each under its label and its number."""
     most = max((row.high for row in rows), default=0.0)
     scale = linear(0.0, max(most, 1e-9), 0.0, width - 2.0)
-    parts = [part for number, row in enumerate(rows) for part in _bar(row, number * _ROW, scale, width)]
-    return svg(width, len(rows) * _ROW, "; ".join(f"{row.label}: {row.shown}" for row in rows), parts)
+    beside = all(LETTER * (len(row.label) + len(row.shown) + 2) <= width for row in rows)
+    lines = 1 if beside else 2
+    height = lines * LINE + _BAR + 15
+    parts = [part for number, row in enumerate(rows) for part in _bar(row, number * height, lines, scale, width)]
+    return svg(width, len(rows) * height, "; ".join(f"{row.label}: {row.shown}" for row in rows), parts)
 
 
-def _bar(row: Bar, top: float, scale: Scale, width: int) -> list[str]:
-    upper, middle = top + 20, top + 20 + _BAR / 2
+def _bar(row: Bar, top: float, lines: int, scale: Scale, width: int) -> list[str]:
+    """Draw one bar; its number stands beside its label, or with two ``lines`` below it."""
+    upper = top + lines * LINE + 3
+    middle = upper + _BAR / 2
     low, high = scale(row.low), scale(row.high)
     caps = [path([(x, middle - _CAP), (x, middle + _CAP)], "ink") for x in (low, high)]
     whisker = [path([(low, middle), (high, middle)], "ink"), *caps] if row.high > row.low else []
     return [
-        text(0, top + 14, shortened(row.label, width - LETTER * (len(row.shown) + 2))),
-        text(width, top + 14, row.shown, anchor="end", kind="soft"),
+        text(0, top + 14, shortened(row.label, width)),
+        text(width if lines == 1 else 0, upper - 6, row.shown, anchor="end" if lines == 1 else "start", kind="soft"),
         box(0, upper, width, _BAR, "track"),
         box(0, upper, scale(row.value), _BAR, "two" if row.marked else "one", 0.75),
         *whisker,
@@ -75,17 +81,18 @@ def curve(drawn: Banded, width: int, marked: int | None = None) -> str:
     known = (*drawn.sizes, *([marked] if marked else []))
     low, high = min(drawn.lows), max(drawn.highs)
     x = logarithmic(min(known), max(known), frame.left, frame.right)
-    y = linear(low, high if high > low else low + 1.0, frame.bottom, frame.top)
+    y = linear(low, high, frame.bottom, frame.top)
     band = [(x(size), y(value)) for size, value in zip(drawn.sizes, drawn.highs, strict=True)]
     back = [(x(size), y(value)) for size, value in zip(drawn.sizes, drawn.lows, strict=True)]
     middle = [(x(size), y(value)) for size, value in zip(drawn.sizes, drawn.values, strict=True)]
     dots = [f'<circle cx="{at:.1f}" cy="{up:.1f}" r="2.5" class="one"/>' for at, up in middle]
+    spans = [path([one, other], "span") for one, other in zip(back, band, strict=True)]
     line = [path([(x(marked), frame.top), (x(marked), frame.bottom)], "ink dashed")] if marked else []
     said = f"a curve over {len(drawn.sizes)} draft vocabulary sizes; the table has its values"
     parts = [
         *_upright_axis(drawn, low, high, y, frame),
         *size_axis_parts(min(known), max(known), x, frame),
-        *(path([*band, *reversed(back)], "one", opacity=0.2, closed=True), path(middle, "curve"), *dots, *line),
+        *(path([*band, *reversed(back)], "one", opacity=0.2, closed=True), path(middle, "curve"), *spans, *dots, *line),
     ]
     return svg(width, height, said, parts)
 

@@ -33,7 +33,7 @@ def heat_map(shown: SpeedMap, plain: float, marks: Sequence[MapMark], width: int
     ratios = shown.tokens_per_second / plain
     deepest = max(float(abs(ratios - 1).max()), 1e-9)
     said = [line for mark in marks for line in wrapped(mark.said, width)]
-    top = frame.bottom + 54 + _LEGEND_HEIGHT + 12
+    top = frame.bottom + 54 + _LEGEND_HEIGHT + 24
     parts = [
         text(0, 12, "draft length (tokens drafted a round)", kind="soft"),
         *_cells(shown, ratios, deepest, x, frame, cell),

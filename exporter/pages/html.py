@@ -70,8 +70,13 @@ def _text(block: PrintedText) -> str:
 def _table(table: PrintedTable) -> str:
     """Return the table in a box of its own, which scrolls where the page is narrower; it can be reached by keyboard."""
     label = escaped(f"table: {', '.join(name for name in table.header if name)}")
-    rows = ["".join(f"<td>{escaped(cell)}</td>" for cell in row) for row in table.rows]
-    header = "".join(f'<th scope="col">{escaped(name)}</th>' for name in table.header)
+    kinds = [' class="words"' if _has_words(table, column) else "" for column in range(len(table.header))]
+    rows = [
+        "".join(f"<td{kind}>{escaped(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) for row in table.rows
+    ]
+    header = "".join(
+        f'<th scope="col"{kind}>{escaped(name)}</th>' for kind, name in zip(kinds, table.header, strict=True)
+    )
     return "\n".join(
         [
             f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">',
@@ -79,3 +84,9 @@ def _table(table: PrintedTable) -> str:
             *("<tbody>", *(f"<tr>{row}</tr>" for row in rows), "</tbody></table>", "</div>"),
         ]
     )
+
+
+def _has_words(table: PrintedTable, column: int) -> bool:
+    """Tell whether a column is the first or holds more than numbers: it is aligned to the left."""
+    cells = [row[column] for row in table.rows if row[column]]
+    return column == 0 or any(not (cell[0].isdigit() or cell[0] in "-–") for cell in cells)

@@ -10,16 +10,16 @@ STYLE = """
   --shade: #1b2128; --one: #56b4e9; --two: #e69f00; } }
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
-main { max-width: 72rem; margin: 0 auto; padding: 1.5rem clamp(1rem, 4vw, 2.5rem) 3rem; }
+main { max-width: 82rem; margin: 0 auto; padding: 1.5rem clamp(1rem, 4vw, 2.5rem) 3rem; }
 h1 { font-size: 1.4rem; line-height: 1.25; margin: 0 0 1.25rem; overflow-wrap: anywhere; }
 p { max-width: 46rem; margin: 0.75rem 0; overflow-wrap: anywhere; white-space: pre-line; }
 p.note { padding-left: 0.75rem; border-left: 3px solid var(--line); color: var(--soft); }
 footer { margin-top: 2rem; color: var(--soft); font-size: 0.85rem; }
 .scroll { overflow-x: auto; margin: 1.25rem 0; }
-table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; }
-th, td { padding: 0.4rem 0.7rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
+table { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: tabular-nums; }
+th, td { padding: 0.4rem 0.6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th { background: var(--shade); font-weight: 600; vertical-align: bottom; }
-th:first-child, td:first-child { text-align: left; }
+th.words, td.words { text-align: left; }
 figure { margin: 1.75rem 0; }
 figcaption { max-width: 46rem; margin-bottom: 0.5rem; font-weight: 600; }
 svg { display: block; max-width: 100%; height: auto; font: 12px system-ui, sans-serif; overflow: visible; }
@@ -31,6 +31,7 @@ svg .track { fill: var(--shade); }
 svg .grid { stroke: var(--line); stroke-width: 1; fill: none; }
 svg .ink { stroke: var(--ink); stroke-width: 1.5; fill: none; }
 svg .curve { stroke: var(--one); stroke-width: 2; fill: none; }
+svg .span { stroke: var(--one); stroke-width: 1; stroke-opacity: 0.6; fill: none; }
 svg .dashed { stroke-dasharray: 4 3; }
 .wide { display: none; }
 @media (min-width: 720px) { .wide { display: block; } .narrow { display: none; } }

@@ -64,9 +64,8 @@ def wrapped(words: str, width: float) -> list[str]:
 
 
 def linear(low: float, high: float, start: float, end: float) -> Scale:
-    """Return the scale that puts ``low`` at ``start`` and ``high`` at ``end``; where both are equal, at ``start``."""
-    span = high - low if high > low else 1.0
-    return lambda value: start + (end - start) * (value - low) / span
+    """Return the scale that puts ``low`` at ``start`` and ``high`` at ``end``; half way where they are equal."""
+    return lambda value: start + (end - start) * ((value - low) / (high - low) if high > low else 0.5)
 
 
 def logarithmic(low: float, high: float, start: float, end: float) -> Scale:

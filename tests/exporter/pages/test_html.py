@@ -71,6 +71,13 @@ def test_what_a_text_says_is_still_read_by_people():
     assert said.count('<b> & "quotes"') == sum(places.values())
 
 
+def test_columns_of_numbers_are_aligned_to_the_right():
+    rows = (("a", "drafter", "1.5×", "–"), ("b", "none", "", "3"))
+    table = PrintedTable(header=("way", "kind", "speed", "ms"), rows=rows)
+    lines = page(Report(title="t", figures=(), printed=(table,))).splitlines()
+    assert '<tr><td class="words">b</td><td class="words">none</td><td></td><td>3</td></tr>' in lines
+
+
 def test_the_browser_is_told_to_load_nothing():
     head = made("report")[:4096]
     assert head.startswith("<!doctype html>")
