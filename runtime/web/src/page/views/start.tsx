@@ -9,6 +9,7 @@ import { deviceFacts } from "../words/device.js";
 import { amount, canKeep, keptWords, loadLabel, parts } from "../words/downloads.js";
 import { fit, placedModels } from "../words/fits.js";
 import { bytes, count, percent } from "../words/format.js";
+import { hereSentence } from "../words/here.js";
 import { lacks } from "../words/missing.js";
 import { planSentence } from "../words/verdict.js";
 import { Check, Note, ProgressBar, Segments, Select, Trouble, withCode } from "./parts.js";
@@ -21,9 +22,10 @@ export function StartPanel(props: PanelProps) {
   const { state, site } = props;
   return (
     <>
-      <p class="lead" id="plan">
-        {planSentence(site.manifest.plan)}
+      <p class="lead" id="here">
+        {hereSentence(state)}
       </p>
+      <p id="plan">{planSentence(site.manifest.plan)}</p>
       <Lacks {...props} />
       <div class="cards">
         <Download {...props} />
