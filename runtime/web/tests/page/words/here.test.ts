@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { hereSentence } from "../../../src/page/words/here.js";
-import { INITIAL, type State } from "../../../src/page/state.js";
+import { INITIAL, type Problem, type State } from "../../../src/page/state.js";
 import { BENCH, DEVICE, PROBE, way } from "../fakes.js";
 
 const choice: State["choice"] = { ...INITIAL.choice, target: "webgpu", drafter: "wasm" };
@@ -16,8 +16,10 @@ describe("the first sentence of the page", () => {
 
   it("names one provider once, and that of loaded models before the choice", () => {
     expect(hereSentence(INITIAL)).toContain("here on WebAssembly.");
-    const loading = { stage: "loaded", providers: { target: "webgpu", drafter: "webgpu" }, threads: 1, hasFull: false } as const;
+    const loading = { stage: "loaded", providers: { target: "webgpu", drafter: "webgpu" }, threads: 1, hasFull: false, tuned: null } as const;
     expect(hereSentence({ ...INITIAL, loading })).toContain("here on WebGPU.");
+    const tuned: Problem = { rule: "skipped" };
+    expect(hereSentence({ ...INITIAL, loading: { ...loading, tuned } })).toMatch(/^Not tuned on this device \(skipped\)/);
   });
 
   it("says the verdict of a bench on this device", () =>
