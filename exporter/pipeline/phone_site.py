@@ -97,9 +97,7 @@ def _probe(request: PhoneRequest, folder: Path, note: Note) -> PhoneProbe:
 
 def _full(bundle: Bundle, onnx_cache: Path, folder: Path, note: Note) -> ServedDrafter | None:
     if find_spec("onnx_ir") is None:
-        note(
-            'The page benches without the full-vocabulary drafter: it needs onnx-ir - pip install "edgedraft[export]"'
-        )
+        note('The page benches without the full-vocabulary drafter: it needs onnx-ir - pip install "edgedraft[export]"')
         return None
     full = full_drafter(bundle.manifest, onnx_cache, folder)
     if full is None:
