@@ -40,7 +40,7 @@ def spell_out(gather: ir.Node) -> None:
     codes = made.codes(made.node("Gather", data, ids, axis=0), bits)
     codes = made.cut(made.filled(codes, features, blocks * block), blocks, block)
     points = rest[0] if rest else None
-    if points is None:
+    if points is None or points.shape is None:
         zeros = made.number(2.0 ** (bits - 1))
     else:
         assert points.shape is not None

@@ -11,17 +11,18 @@ from edgedraft.calibration.data.turns import USER
 from edgedraft.calibration.prompts import shipped_prompts, take
 from edgedraft.devices.probing.phone import QUICK, WHOLE, PhoneProbe, write_phone_probe
 from edgedraft.exporter.models.sums import read_sums
+from edgedraft.exporter.pipeline.page_limits import require_page_takes
 from edgedraft.exporter.pipeline.phone_results import PhoneResults
 from edgedraft.runtime.base.files import sha256
 from edgedraft.runtime.base.progress import Note
-from edgedraft.runtime.base.records import require, to_plain
-from edgedraft.runtime.bundle.manifest import INDEPENDENT, MANIFEST_NAME, BundleManifest, FileEntry
+from edgedraft.runtime.base.records import to_plain
+from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, BundleManifest, FileEntry
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 from edgedraft.runtime.serving.site import Site, SiteFile, Taker, listed_files, page_files, page_folder
 
 BUNDLE, FULL, PROBE, SESSION = "bundle/", "full/", "probe/", "session.json"
 _PROMPTS = 3
-_ATTENTION = "export a bundle whose models have attention alone for the page"
+_NO_PROBE = PhoneProbe(cases=(), rows=(), rounds=0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,21 +78,31 @@ class PhoneRequest:
 
 def offered_site(request: PhoneRequest, folder: Path, results: PhoneResults, note: Note) -> Site:
     """Make everything that is served and return the site; what is made for this run alone goes to ``folder``."""
-    bundle, onnx_cache = read_bundle(request.bundle), request.cache / "onnx"
-    kind, remedy = bundle.manifest.drafter_kind, "export a bundle with an independent drafter for the page"
-    rule = f"{request.bundle}: a page runs drafters that decode by themselves, not layers that read the target's states"
-    require(kind == INDEPENDENT, rule, got=kind, remedy=remedy)
-    rule = f"{request.bundle}: a page keeps no recurrent states"
-    require(bundle.manifest.recurrent is None, rule, got=f"those of {bundle.manifest.recurrent}", remedy=_ATTENTION)
+    require_page_takes(request.bundle, read_bundle(request.bundle, verify_hashes=False).manifest)
+    bundle = read_bundle(request.bundle)
     for name in ("probe", "full"):
         (folder / name).mkdir()
-    probe = write_phone_probe(folder / "probe", PROBE, QUICK if request.quick else WHOLE)
-    full = full_drafter(bundle.manifest, onnx_cache, folder / "full")
-    if full is None:
-        where = f"is not at {onnx_cache}" if has_export_extra() else 'needs pip install "edgedraft[export]"'
-        note(f"The full-vocabulary drafter {where}: the page benches without it.")
+    probe = _probe(request, folder / "probe", note)
+    full = _full(bundle, request.cache / "onnx", folder / "full", note)
     parts = SiteParts(bundle=bundle, page=page_folder(), probe_folder=folder / "probe", probe=probe, full=full)
     return phone_site(parts, {"results/probe": results.probe_taker(probe), "results/bench": results.take_bench})
+
+
+def _probe(request: PhoneRequest, folder: Path, note: Note) -> PhoneProbe:
+    if find_spec("onnx") is None:
+        note('The page has no probe: it needs onnx - pip install "edgedraft[probe]"')
+        return _NO_PROBE
+    return write_phone_probe(folder, PROBE, QUICK if request.quick else WHOLE)
+
+
+def _full(bundle: Bundle, onnx_cache: Path, folder: Path, note: Note) -> ServedDrafter | None:
+    if find_spec("onnx_ir") is None:
+        note('The page benches without the full-vocabulary drafter: it needs onnx-ir - pip install "edgedraft[export]"')
+        return None
+    full = full_drafter(bundle.manifest, onnx_cache, folder)
+    if full is None:
+        note(f"The full-vocabulary drafter is not at {onnx_cache}: the page benches without it.")
+    return full
 
 
 def phone_site(parts: SiteParts, takers: Mapping[str, Taker]) -> Site:
@@ -117,14 +128,11 @@ def phone_site(parts: SiteParts, takers: Mapping[str, Taker]) -> Site:
 
 
 def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path) -> ServedDrafter | None:
-    """Return the bundle's drafter with its whole vocabulary, None if it is not cached; see `full_graph`.
+    """Return the bundle's drafter with its whole vocabulary, None if it is not cached; see `trimmed.full_graph`.
 
-    Its weights are served from the cache, with the checksums that they have there; the page checks these. It is on
-    the machine that exported: elsewhere the packages of the extra ``export`` are not needed.
+    Its weights are served from the cache, with the checksums that they have there; the page checks these.
     """
-    if not (onnx_cache / manifest.drafter.conversion).is_dir() or not has_export_extra():
-        return None
-    from edgedraft.exporter.models.trimmed import full_graph
+    from edgedraft.exporter.models.trimmed import full_graph  # onnx-ir, which edgedraft[serve] does not bring
 
     whole = full_graph(manifest, onnx_cache, folder)
     if whole is None:
@@ -146,11 +154,6 @@ def full_drafter(manifest: BundleManifest, onnx_cache: Path, folder: Path) -> Se
     return ServedDrafter(
         record=record, files={**listed_files(folder, graph, FULL), **listed_files(whole.data_folder, data, FULL)}
     )
-
-
-def has_export_extra() -> bool:
-    """Return whether graphs can be read and written here."""
-    return find_spec("onnx_ir") is not None
 
 
 def short_prompts() -> tuple[str, ...]:

@@ -1,10 +1,9 @@
 """A real browser with a software GPU, driven step by step, and sites for it: the harness or the page, over a bundle."""
 
 import contextlib
+import functools
 import json
 import shutil
-import subprocess
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,60 +15,15 @@ from edgedraft.devices.probing.phone import QUICK, write_phone_probe
 from edgedraft.exporter.pipeline.phone_site import PROBE, SiteParts, full_drafter, phone_site
 from edgedraft.runtime.bundle.reading import read_bundle
 from edgedraft.runtime.onnx.session import SessionSettings
-from edgedraft.runtime.serving.listening import listen
-from edgedraft.runtime.serving.page_server import Offer, PageServer
-from edgedraft.runtime.serving.site import Site
-from tests.needs import BUILT_PAGE, CHROMIUM, NODE, NPM, WEB, program, skip_without
-
-TOKEN = "the-right-token-of-22x"
-SOFTWARE_GPU = ["--enable-unsafe-webgpu"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class DriveResult:
-    """What a drive through the browser came to."""
-
-    results: dict[str, Any]
-    console: list[dict[str, str]]
-    errors: list[str]
-    requests: list[str]
-    failed: list[str]
-    statuses: dict[str, list[int]]
-    fault: dict[str, Any] | None
-
-    def require_quiet(self, root: str) -> None:
-        """No step failed, nothing was complained of, and nobody but our own server was asked."""
-        assert self.fault is None, (self.fault, self.console, self.errors)
-        assert self.errors == []
-        assert [line for line in self.console if line["type"] in ("error", "warning")] == []
-        assert [url for url in self.requests if not url.startswith((root, "blob:", "data:"))] == []
+from tests.browser.driving import build_harness, built_page, drive_browser, serving
+from tests.needs import BUILT_PAGE, CHROMIUM, NODE, NPM, skip_without
 
 
 @pytest.fixture(scope="session")
 def drive():
-    """Opens an address and takes steps there; see runtime/web/e2e/drive.mjs."""
+    """Opens an address and takes steps there; see `drive_browser`."""
     skip_without(CHROMIUM, NODE)
-
-    def run(url: str, steps: list[dict[str, Any]], **scenario: Any) -> DriveResult:
-        defaults = {
-            "url": url,
-            "executable": program("chromium"),
-            "flags": SOFTWARE_GPU,
-            "timeout_seconds": 180,
-            "steps": steps,
-        }
-        finished = subprocess.run(
-            ["node", str(WEB / "e2e" / "drive.mjs")],
-            input=json.dumps(defaults | scenario),
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        assert finished.returncode == 0, finished.stderr
-        return DriveResult(**json.loads(finished.stdout))
-
-    return run
+    return drive_browser
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,32 +34,12 @@ class Served:
     posted: dict[str, Any]
 
 
-@contextlib.contextmanager
-def serving(site: Site):
-    """The site's address until the block ends."""
-    server = PageServer(Offer(site=site, token=TOKEN), listen(0, beyond_loopback=False))
-    root = f"http://127.0.0.1:{server.address[1]}/{TOKEN}/"
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield root
-    finally:
-        server.stop()
-        thread.join(10)
-
-
 @pytest.fixture(scope="session")
 def built():
     """The folder of a built page: the one that is shipped, or one of those for tests, built here."""
     skip_without(NPM, BUILT_PAGE)
-    subprocess.run(["npm", "run", "--silent", "build:harness"], cwd=WEB, check=True, capture_output=True)
-
-    def build(name: str) -> Path:
-        folder = WEB / "dist" / name
-        assert (folder / "index.html").is_file()
-        return folder
-
-    return build
+    build_harness()
+    return built_page
 
 
 @pytest.fixture(scope="session")
@@ -134,7 +68,7 @@ def serve(built, tiny_pair, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def packed_bundle(tiny_pair, tiny_planned, tiny_prompts, tmp_path_factory):
-    """The tiny pair in int4 as a bundle made for a provider, by its name; its rows are one block, an odd number."""
+    """The tiny pair packed to 4 bits as a bundle made for a provider; its rows are one block, an odd number."""
     from edgedraft.exporter.bundle.contents import bundle_contents
     from edgedraft.exporter.bundle.writing import write_bundle
     from edgedraft.exporter.graph.providers import PROVIDERS
@@ -142,17 +76,21 @@ def packed_bundle(tiny_pair, tiny_planned, tiny_prompts, tmp_path_factory):
     from edgedraft.exporter.pipeline.planning import PlanningRequest, plan_here
 
     paths = {"target": str(tiny_pair.target), "drafter": str(tiny_pair.drafter)}
-    precisions = {"target_precision": "int4", "drafter_precision": "int4"}
     settings = SessionSettings(threads=2, context_length=256)
-    pair = prepare_pair(PairRequest(**paths, **precisions, settings=settings), tiny_pair.cache)
-    calibration, request = tiny_planned[0], PlanningRequest(draft_vocab_size=256)
-    planned = plan_here([pair], calibration, request, time.perf_counter, tiny_pair.cache)
+    calibration, wishes = tiny_planned[0], PlanningRequest(draft_vocab_size=256)
     root = tmp_path_factory.mktemp("packed")
 
-    def made(provider: str) -> Path:
-        path = root / provider
+    @functools.cache
+    def planned(precision: str):
+        precisions = {"target_precision": precision, "drafter_precision": precision}
+        pair = prepare_pair(PairRequest(**paths, **precisions, settings=settings), tiny_pair.cache)
+        return plan_here([pair], calibration, wishes, time.perf_counter, tiny_pair.cache)
+
+    def made(provider: str, precision: str = "int4") -> Path:
+        path = root / f"{provider}-{precision}"
         if not path.exists():
-            write_bundle(bundle_contents(calibration, planned, tiny_prompts.name, None, PROVIDERS[provider]), path)
+            contents = bundle_contents(calibration, planned(precision), tiny_prompts.name, None, PROVIDERS[provider])
+            write_bundle(contents, path)
         return path
 
     return made

@@ -1,4 +1,4 @@
-"""int4 in a real browser: on the provider that a bundle was made for, it says what Python says of the same bundle."""
+"""Packed bundles in a real browser: made for a page's provider or for this machine, they say what Python says."""
 
 import numpy as np
 import pytest
@@ -23,9 +23,17 @@ def margins(path, prompt_ids, answer):
     return best[:, 1] - best[:, 0]
 
 
-@pytest.mark.parametrize(("provider", "threads"), [("webgpu", 1), ("wasm", 2)])
-def test_a_quantized_bundle_says_what_python_says(provider, threads, drive, serve, packed_bundle):
-    bundle = packed_bundle(provider)
+FOR_HERE = ("cpu", "int4-exact")
+"""A bundle as it is made for this machine; its products are exact, so that providers agree."""
+
+
+@pytest.mark.parametrize(
+    ("made", "provider", "threads"),
+    [(("webgpu",), "webgpu", 1), (("wasm",), "wasm", 2), (FOR_HERE, "webgpu", 1), (FOR_HERE, "wasm", 2)],
+    ids=["made for webgpu", "made for wasm", "made for here, on webgpu", "made for here, on wasm"],
+)
+def test_a_quantized_bundle_says_what_python_says(made, provider, threads, drive, serve, packed_bundle):
+    bundle = packed_bundle(*made)
     found = python_answers(Engine.open(bundle, context_length=256), PROMPTS)
     in_python = [(prompt_ids, ids[:TOKENS]) for prompt_ids, (ids, _) in found]
     for prompt_ids, ids in in_python:
@@ -40,3 +48,16 @@ def test_a_quantized_bundle_says_what_python_says(provider, threads, drive, serv
     for way in WAYS:
         assert [each["ids"] for each in answers[way]] == [ids for _, ids in in_python], way
     assert sum(each["accepted"] for each in answers["trimmed"]) > 0
+
+
+@pytest.mark.parametrize(("provider", "threads"), [("webgpu", 1), ("wasm", 2)])
+def test_the_default_int4_opens_in_a_page_as_it_is(provider, threads, drive, serve, packed_bundle):
+    """Its products round activations, in each provider's own way: texts may differ from Python's."""
+    settings = {"targetProvider": provider, "drafterProvider": provider, "threads": threads, "withFull": False}
+    text = script(settings, {"maxNewTokens": TOKENS}, WAYS, PROMPTS)
+    with serve(packed_bundle("cpu")) as served:
+        driven = drive(served.root, [{"evaluate": text, "as": "found", "timeout_seconds": 180}])
+        driven.require_quiet(served.root)
+    found = driven.results["found"]
+    assert found["providers"] == {"target": provider, "drafter": provider}
+    assert [len(answer["ids"]) for way in WAYS for answer in found["answers"][way]] == [TOKENS, TOKENS]

@@ -103,4 +103,4 @@ def test_a_phone_is_served_with_the_extra_serve_alone(serve_only, tiny_bundle, t
         phone.terminate()
     assert "<title>" in page
     assert session["full_drafter"] is None
-    assert 'The full-vocabulary drafter needs pip install "edgedraft[export]": the page benches without it.' in said
+    assert 'without the full-vocabulary drafter: it needs onnx-ir - pip install "edgedraft[export]"' in said

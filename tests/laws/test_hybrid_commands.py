@@ -137,7 +137,7 @@ def test_a_page_and_other_providers_refuse_it_in_one_line(pair, family, hybrids,
     with pytest.raises(EdgedraftError) as error:
         offered_site(PhoneRequest(bundle=bundle, cache=tmp_path), tmp_path, None, print)  # type: ignore[arg-type]
     name = read_bundle(bundle).manifest.target.name
-    remedy = "export a bundle whose models have attention alone for the page"
+    remedy = f"run edgedraft export {bundle} --target MODEL --drafter MODEL, with models of attention alone"
     assert str(error.value) == f"{bundle}: a page keeps no recurrent states, got those of {name} - {remedy}"
     with pytest.raises(
         EdgedraftError, match=rf"provider: {name}: recurrent states are kept by the cpu alone, got webg"
