@@ -70,8 +70,14 @@ def load(
     drafter_provider: str = "cpu",
     exact: bool | None = None,
     tuned: bool = True,
+    revision: str | None = None,
+    progress: Progress = silent,
 ) -> "Engine":
-    """Check the bundle in the folder ``bundle`` and open it, by the plan that `edgedraft tune` made here, if it did.
+    """Check the bundle ``bundle`` and open it, by the plan that `edgedraft tune` made here, if it did.
+
+    ``bundle`` is a folder or, as a string that names no folder here, a hub id: ``ORG/NAME`` or ``ORG/NAME@REVISION``.
+    Its files are downloaded once into the hub client's cache, reported to ``progress``. ``revision``, a branch, tag or
+    commit, pins it.
 
     ``threads`` overrides the number of threads in the plan. ``context_length`` limits prompt and answer together, in
     tokens; the default is 2,048. Providers are onnxruntime's execution providers by short name: ``webgpu`` is any GPU,
@@ -80,18 +86,19 @@ def load(
     mode is on where it is possible and costs less than 3 % of the speed; `Engine.exactness` says whether it is on.
     ``tuned=False`` keeps to the plan inside the bundle.
     Raises `EdgedraftError` if a file of the bundle is missing or changed, if a provider is not available, or if
-    ``exact=True`` is not possible.
+    ``exact=True`` is not possible, or if the hub cannot be reached and no copy is here.
 
     >>> model = load("quickstart-bundle")  # doctest: +SKIP
     >>> for piece in model.stream("Reverse a list in Python."):  # doctest: +SKIP
     ...     print(piece.text, end="", flush=True)
     """
     from edgedraft.devices.tuning.opening import tuned_for
+    from edgedraft.runtime.bundle.hub import bundle_folder
     from edgedraft.runtime.core.model import CONTEXT_LENGTH
     from edgedraft.runtime.engine import Engine
 
     return Engine.open(
-        Path(bundle),
+        bundle_folder(bundle, revision, progress),
         threads=threads,
         context_length=CONTEXT_LENGTH if context_length is None else context_length,
         verify_hashes=verify_hashes,

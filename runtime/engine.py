@@ -117,7 +117,7 @@ class Engine:
 
         ``tuned`` may give the bundle another plan, such as the one that `edgedraft tune` made on this device.
         """
-        bundle = tuned(read_bundle(path, verify_hashes=verify_hashes))
+        bundle = tuned(read_bundle(path, verify_hashes=verify_hashes, hub_links=True))
         manifest, plan = bundle.manifest, bundle.manifest.plan
         settings = SessionSettings(
             # A plan for a larger machine must not start more threads than can run here.

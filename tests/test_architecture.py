@@ -22,7 +22,7 @@ FLOORS = {
 }
 OURS = {"edgedraft", "_typeshed"}  # the second holds types alone, and is never loaded
 NO_ONNXRUNTIME = ("edgedraft.runtime.core", "edgedraft.exporter.planning")
-RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "jinja2", "safetensors"}
+RUNTIME_PACKAGES = {"numpy", "onnxruntime", "tokenizers", "huggingface_hub", "jinja2", "safetensors"}
 ALLOWED = {
     "runtime": RUNTIME_PACKAGES
     | {"onnxruntime_ep_webgpu", "starlette", "uvicorn", "segno", "cryptography", "adbutils"},

@@ -134,7 +134,9 @@ def add_engine_arguments(parser: Arguments) -> None:
 
 def add_bundle_arguments(parser: argparse.ArgumentParser, *, longest_context: bool = False) -> None:
     """Add the options for opening a bundle, by default with the longest context if so told."""
-    parser.add_argument("bundle", type=Path, help="a folder written by edgedraft export")
+    parser.add_argument("bundle", help="a folder written by edgedraft export, or a hub id: ORG/NAME[@REVISION]")
+    text = "of a hub id: a branch, tag or commit (default: the main branch)"
+    parser.add_argument("--revision", metavar="REVISION", help=text)
     parser.add_argument("--threads", type=positive, metavar="N", help="default: the plan's")
     _add_context_argument(parser, longest=longest_context)
     for name in ("--target-provider", "--drafter-provider"):
@@ -237,6 +239,8 @@ def open_engine(options: argparse.Namespace, console: "Console") -> "Engine":
             drafter_provider=options.drafter_provider,
             exact=options.exact,
             tuned=not options.no_tune,
+            revision=options.revision,
+            progress=console.progress,
         )
     if (remark := untuned_remark(engine) or engine.kernels_remark) is not None:
         console.note(remark)

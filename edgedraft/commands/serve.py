@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+from pathlib import Path
 
 from edgedraft.console import Console
 
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace, console: Console) -> None:
     require(key is None or bool(key.strip()), "--api-key: expected a key that is not empty", got=repr(key))
     local = is_loopback(options.host)
     serving = ServeOptions(
-        model=options.model_name or options.bundle.resolve().name,
+        model=options.model_name or Path(options.bundle).resolve().name,
         parallel=options.parallel,
         queue=options.queue,
         api_key=key,

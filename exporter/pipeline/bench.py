@@ -25,6 +25,7 @@ from edgedraft.runtime.bench import (
     run_ways,
     speed_ratio,
 )
+from edgedraft.runtime.bundle.hub import bundle_folder
 from edgedraft.runtime.bundle.manifest import INDEPENDENT
 from edgedraft.runtime.core.index_map import IndexMap
 from edgedraft.runtime.core.padding import Padded
@@ -66,7 +67,7 @@ def bench_bundle(request: BenchRequest, progress: Progress = silent, note: Note 
     """Open the bundle of a request and measure it."""
     chosen = bench_prompts(request, note)
     engine = Engine.open(
-        Path(request.bundle),
+        bundle_folder(request.bundle, request.revision, progress),
         threads=request.threads,
         context_length=request.context_length,
         verify_hashes=request.verify_hashes,

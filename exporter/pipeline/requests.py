@@ -195,8 +195,9 @@ class QuickstartRequest(PlanRequest):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchRequest:
-    """Measure the bundle in folder ``bundle``: the target alone against speculation, interleaved prompt by prompt.
+    """Measure a bundle: the target alone against speculation, interleaved prompt by prompt.
 
+    - ``bundle``, ``revision``: a folder, or a hub id and maybe its revision, as `edgedraft.load` takes them.
     - ``prompts``: the prompts to use, all of them or ``number``, spread over their categories. None: ``number`` (8) of
       the packaged coding prompts' scoring half.
     - ``draft_length``, ``threads``: taken from the plan if None.
@@ -219,6 +220,7 @@ class BenchRequest:
     drafter_provider: str = CPU
     exact: bool | None = None
     tuned: bool = True
+    revision: str | None = None
 
     def __post_init__(self) -> None:
         for name in self.policies:

@@ -11,14 +11,15 @@ from edgedraft.runtime.base.one_folder import from_one_folder
 from edgedraft.runtime.base.records import from_plain, require
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES, TOKENIZER, has_fingerprint, tokenizer_fingerprint
 from edgedraft.runtime.bundle.head_rows_file import open_head_rows
+from edgedraft.runtime.bundle.hub_cache import blobs_of
 from edgedraft.runtime.bundle.index_map_file import read_index_map
 from edgedraft.runtime.bundle.manifest import HEAD, MANIFEST_NAME, BundleManifest, FileEntry, migrated
 from edgedraft.runtime.core.index_map import IndexMap
 
 _LOG = logging.getLogger(__name__)
 
-_LINKED = "replace the link by the file; from a hub, download with hf download --local-dir FOLDER"
-_MOST_MANIFEST_BYTES = 2**24
+_LINKED = "replace the link by the file"
+MOST_MANIFEST_BYTES = 2**24
 _EXPORT_AGAIN = "export the bundle again or copy it afresh"
 
 
@@ -47,22 +48,25 @@ class Bundle:
         return None if layer is None or layer.fusing is None else self.path / layer.fusing
 
 
-def read_bundle(path: Path, *, verify_hashes: bool = True) -> Bundle:
+def read_bundle(path: Path, *, verify_hashes: bool = True, hub_links: bool = False) -> Bundle:
     """Read the bundle in folder ``path`` and check it against its manifest.
 
     Raises `EdgedraftError` naming the file and the key for anything that differs. ``verify_hashes=False`` skips only
-    the SHA-256 sums, for a bundle that was verified before. A bundle that is replaced meanwhile is read again.
+    the SHA-256 sums, for a bundle that was verified before. With ``hub_links`` the links of a snapshot in the hub's
+    cache are read as files; those who write or send bundles leave it off. A bundle that is replaced meanwhile is read
+    again.
     """
-    return from_one_folder(path, lambda: _read(path, verify_hashes))
+    return from_one_folder(path, lambda: _read(path, verify_hashes, blobs_of(path) if hub_links else None))
 
 
-def _read(path: Path, verify_hashes: bool) -> Bundle:
+def _read(path: Path, verify_hashes: bool, blobs: Path | None) -> Bundle:
     manifest_path = path / MANIFEST_NAME
     require(path.is_dir(), f"{path}: no such bundle folder", remedy="name a folder written by edgedraft export")
-    data = read_json(manifest_path, _MOST_MANIFEST_BYTES)
+    data = read_json(manifest_path, MOST_MANIFEST_BYTES)
     with naming(manifest_path):
         manifest = from_plain(BundleManifest, migrated(data) if isinstance(data, dict) else data, "manifest")
     for name, entry in manifest.files.items():
+        _check_place(path, path / name, blobs)
         _check_file(path, name, entry, verify_hashes)
     _LOG.info("%s: %d files are as the manifest says", path, len(manifest.files))
     _check_listed(manifest, manifest_path)
@@ -84,9 +88,6 @@ def _read(path: Path, verify_hashes: bool) -> Bundle:
 
 def _check_file(bundle: Path, name: str, entry: FileEntry, verify_hashes: bool) -> None:
     file = bundle / name
-    require(file.is_file(), f"{file}: missing from the bundle", remedy=_EXPORT_AGAIN)
-    inside = file.resolve().is_relative_to(bundle.resolve())
-    require(inside, f"{file}: leads out of the bundle", got=file.resolve(), remedy=_LINKED)
     size = file.stat().st_size
     require(size == entry.bytes, f"{file}: expected {entry.bytes} bytes", got=size, remedy=_EXPORT_AGAIN)
     if verify_hashes:
@@ -94,6 +95,14 @@ def _check_file(bundle: Path, name: str, entry: FileEntry, verify_hashes: bool) 
         require(
             digest == entry.sha256, f"{file}: SHA-256: expected {entry.sha256[:64]}", got=digest, remedy=_EXPORT_AGAIN
         )
+
+
+def _check_place(bundle: Path, file: Path, blobs: Path | None) -> None:
+    """Check that a file is there and lies in the bundle, or in the ``blobs`` of its repository, wherever links lead."""
+    require(file.is_file(), f"{file}: missing from the bundle", remedy=_EXPORT_AGAIN)
+    homes = [bundle.resolve(), *([] if blobs is None else [blobs])]
+    inside = any(file.resolve().is_relative_to(home) for home in homes)
+    require(inside, f"{file}: leads out of the bundle", got=file.resolve(), remedy=_LINKED)
 
 
 def _check_listed(manifest: BundleManifest, where: Path) -> None:
