@@ -55,7 +55,23 @@ def add_parts(parser: argparse.ArgumentParser, parts: dict[str, tuple[Any, str]]
         part = group.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         add_common_arguments(part, default=argparse.SUPPRESS)
         module.add_arguments(part)
-        part.set_defaults(run=module.run, parser=part)
+        part.set_defaults(run=_of_part_alone(module.run, parser, part), parser=part)
+
+
+def _of_part_alone(run: Any, whole: argparse.ArgumentParser, part: argparse.ArgumentParser) -> Any:
+    """Return ``run``, which first refuses options of the ``whole`` command: its ``part`` has no use for them."""
+
+    def checked(options: argparse.Namespace, console: "Console") -> None:
+        from edgedraft.runtime.base.records import require
+
+        foreign = {action.dest: action for action in whole._actions if action.option_strings}
+        for dest in foreign.keys() - {action.dest for action in part._actions}:
+            unchanged = getattr(options, dest, None) == whole.get_default(dest)
+            rule, name = f"{part.prog}: this option is not for it", foreign[dest].option_strings[-1]
+            require(unchanged, rule, got=name, remedy="leave it out")
+        run(options, console)
+
+    return checked
 
 
 def add_pair_arguments(parser: argparse.ArgumentParser) -> None:

@@ -160,3 +160,10 @@ def test_a_server_that_is_not_there_is_told_in_one_line(pair_options, prompts_fi
     served = ["--generate-with", "ftp://127.0.0.1/v1"]
     (line,) = refused(["calibrate", *pair_options, "--prompts", prompts_file, *served], capsys)
     assert line.startswith("edgedraft: endpoint: expected http://")
+
+
+@pytest.mark.parametrize("option", ["--report", "--output", "--target"])
+def test_a_part_refuses_the_options_of_the_whole_command(option, tmp_path, capsys):
+    assert main(["calibrate", option, str(tmp_path / "x"), "compare", "a", "b"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"edgedraft: edgedraft calibrate compare: this option is not for it, got {option} - leave it out"
