@@ -16,6 +16,7 @@ from edgedraft.runtime.base.errors import EdgedraftError
 from edgedraft.runtime.base.progress import Progress, silent
 from edgedraft.runtime.base.records import require, to_plain
 from edgedraft.runtime.base.tokenizer_files import TEXT_FILES
+from edgedraft.runtime.bundle.hub import without_progress_bars
 from edgedraft.runtime.bundle.manifest import MANIFEST_NAME, FileEntry
 from edgedraft.runtime.bundle.reading import Bundle, read_bundle
 
@@ -77,7 +78,7 @@ def push_bundle(
     bundle = read_bundle(path)
     entries, rewritten = _entries(bundle, measured)
     contents: dict[str, Path | bytes] = {name: rewritten.get(name, path / name) for name in entries}
-    with _hub_errors(repository.name), _without_bars():
+    with _hub_errors(repository.name), without_progress_bars():
         api = HfApi()
         _validate_card(contents[CARD])
         url = api.create_repo(repository.name, private=repository.private or None, exist_ok=True)
@@ -172,20 +173,6 @@ def _hub_errors(name: str) -> Iterator[None]:
     except Exception as error:  # the hub's client raises classes of several libraries
         got = " ".join(str(error).split()) or type(error).__name__
         raise EdgedraftError(f"{name}: the hub did not take the bundle", got=got, remedy=again) from error
-
-
-@contextlib.contextmanager
-def _without_bars() -> Iterator[None]:
-    """Switch off the hub client's own progress bars: a library does not print."""
-    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    before = are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not before:
-            enable_progress_bars()
 
 
 def _is_valid(name: str) -> bool:

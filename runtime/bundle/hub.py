@@ -55,7 +55,7 @@ def hub_bundle(reference: str | Path, revision: str | None = None) -> HubBundle 
 
 def _downloaded(wanted: HubBundle, progress: Progress) -> Path:
     """Fetch the manifest, then the files that it lists, all of the same commit; whatever else is there stays there."""
-    with _hub_errors(wanted), _without_bars():
+    with _hub_errors(wanted), without_progress_bars():
         file = _file(wanted.name, MANIFEST_NAME, wanted.revision)
         snapshot = file.parent
         with naming(f"{wanted}: {MANIFEST_NAME}"):
@@ -108,7 +108,7 @@ def _hub_errors(wanted: HubBundle) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_bars() -> Iterator[None]:
+def without_progress_bars() -> Iterator[None]:
     """Switch off the hub client's own progress bars: a library does not print."""
     from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 

@@ -75,6 +75,32 @@ class LanguageModel(Protocol):
         ...
 
 
+class ModelView:
+    """A base of models that read by way of another ``model``: all but `LanguageModel.read` is that one's."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+
+    @property
+    def token_ids(self) -> Sequence[int]:
+        """See `LanguageModel.token_ids`."""
+        return self._model.token_ids
+
+    @property
+    def length(self) -> int:
+        """See `LanguageModel.length`."""
+        return self._model.length
+
+    @property
+    def context_length(self) -> int:
+        """See `LanguageModel.context_length`."""
+        return self._model.context_length
+
+    def rewind(self, length: int) -> None:
+        """See `LanguageModel.rewind`."""
+        self._model.rewind(length)
+
+
 class ModelFactory(Protocol):
     """A loaded graph: any number of models can be opened on it, each with its own key/value cache."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgedraft.runtime.base.provider_names import WEBGPU
-from edgedraft.runtime.core.model import LanguageModel, ModelFactory, Pass
+from edgedraft.runtime.core.model import LanguageModel, ModelFactory, ModelView, Pass
 from edgedraft.runtime.core.switching import Switching, expect, longest_pass_end
 
 _LEAST_GAIN = 0.05
@@ -36,31 +36,16 @@ def paid_seconds(pass_seconds: Sequence[float]) -> tuple[float, ...]:
     return tuple(pass_seconds[padded_rows(i + 1, pass_seconds, "") - 1] for i in range(len(pass_seconds)))
 
 
-class Padded:
+class Padded(ModelView):
     """A model whose passes are padded by `padded_rows`; the padding is removed from the cache at once.
 
     A pass whose padding would not fit into the cache is not padded.
     """
 
     def __init__(self, model: LanguageModel, pass_seconds: Sequence[float], provider: str) -> None:
-        self._model = model
+        super().__init__(model)
         self._pass_seconds = pass_seconds
         self._provider = provider
-
-    @property
-    def token_ids(self) -> Sequence[int]:
-        """See `LanguageModel.token_ids`."""
-        return self._model.token_ids
-
-    @property
-    def length(self) -> int:
-        """See `LanguageModel.length`."""
-        return self._model.length
-
-    @property
-    def context_length(self) -> int:
-        """See `LanguageModel.context_length`."""
-        return self._model.context_length
 
     @property
     def switch_length(self) -> int | None:
@@ -80,10 +65,6 @@ class Padded:
         padded = self._model.read([*token_ids, *[token_ids[-1]] * added])
         self._model.rewind(held + rows)
         return Pass(logits=padded.logits[:rows], features=padded.features)
-
-    def rewind(self, length: int) -> None:
-        """See `LanguageModel.rewind`."""
-        self._model.rewind(length)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgedraft.runtime.base.arrays import Logits
 from edgedraft.runtime.core.batch import JointBatch
-from edgedraft.runtime.core.model import Clock, Pass
+from edgedraft.runtime.core.model import Clock, ModelView, Pass
 from edgedraft.runtime.serving.openai.turns import Turns
 
 MOST_TOKENS = 16
@@ -83,35 +83,16 @@ class JointTargets:
             by_row[row].logits, by_row[row].seconds = scored[row].copy(), seconds
 
 
-class JointModel:
+class JointModel(ModelView):
     """The target of one slot, a `LanguageModel`."""
 
     def __init__(self, targets: JointTargets, batch: JointBatch, row: int) -> None:
+        super().__init__(batch.rows[row])
         self._targets, self._row = targets, row
-        self._model = batch.rows[row]
-
-    @property
-    def token_ids(self) -> Sequence[int]:
-        """See `LanguageModel.token_ids`."""
-        return self._model.token_ids
-
-    @property
-    def length(self) -> int:
-        """See `LanguageModel.length`."""
-        return self._model.length
-
-    @property
-    def context_length(self) -> int:
-        """See `LanguageModel.context_length`."""
-        return self._model.context_length
 
     def read(self, token_ids: Sequence[int]) -> Pass:
         """See `LanguageModel.read`."""
         return self._targets.read(self._row, token_ids)
-
-    def rewind(self, length: int) -> None:
-        """See `LanguageModel.rewind`."""
-        self._model.rewind(length)
 
 
 def spans(rows: Sequence[int], costs: Costs) -> list[list[int]]:
