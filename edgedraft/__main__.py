@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser with every command. Commands import nothing heavy until they run."""
     parser = CommandParser(prog="edgedraft", description="Speculative decoding that pays on laptops and phones.")
     parser.add_argument("--version", action="version", version=f"edgedraft {__version__}")
-    parser.set_defaults(run=_help, parser=parser, json=False, verbose=False)
+    parser.set_defaults(run=_help, parser=parser, json=False, verbose=False, extra="export")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, summary in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options = _parsed(arguments)
         console = Console(as_json=options.json)
-        with log_shown(console.note, wanted=options.verbose), naming_missing_extra("export"):
+        with log_shown(console.note, wanted=options.verbose), naming_missing_extra(options.extra):
             return _run(options, console)
     except EdgedraftError as error:
         return _refused(error)

@@ -36,7 +36,6 @@ ALLOWED = {
             "transformers",
             "matplotlib",
             "optuna",
-            "platformdirs",
             "psutil",
             "huggingface_hub",
         ),

@@ -58,7 +58,7 @@ _Maker = Callable[[GraphSpec, np.random.Generator], _Product]
 def require_onnx() -> None:
     """Refuse at once, naming the extra, where graphs cannot be built."""
     if find_spec("onnx") is None:
-        raise MissingExtraError("onnx", "export")
+        raise MissingExtraError("onnx", "probe")
 
 
 def input_dtype(precision: str) -> type[np.floating[Any]]:

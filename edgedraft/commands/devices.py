@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         if name == "show":
             part.add_argument("device", nargs="?", metavar="NAME", help="a name, or a profile's file")
         if name == "probe":
+            part.set_defaults(extra="probe")
             _add_probe_arguments(part)
 
 

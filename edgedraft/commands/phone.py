@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--quick", action="store_true", help=text)
     parser.add_argument("--once", action="store_true", help="end after the first result")
     add_cache_argument(parser)
+    parser.set_defaults(extra="serve")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

