@@ -25,7 +25,7 @@ class PageFigure:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """What a page holds: its ``title``, its ``figures``, and all that was ``printed``."""
+    """The contents of a page: its ``title``, its ``figures``, and all that was ``printed``."""
 
     title: str
     figures: Sequence[PageFigure]

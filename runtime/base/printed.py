@@ -1,4 +1,4 @@
-"""What a command printed, block by block, for pages that repeat it."""
+"""The output of a command, block by block, for pages that repeat it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
